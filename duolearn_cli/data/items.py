@@ -1,0 +1,128 @@
+"""The one record type of the project: a multiple-choice item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from duolearn_cli.errors import ConfigError, DataError
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BAD_ROW_POLICIES = ("error", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One multiple-choice question.
+
+    `answer` is the 0-based position of the right option. Items that ask for the same fact in other words share
+    `fact`; those of them that no model may train on have `heldout` set. `concepts` are ids of hierarchy nodes.
+    `source` and `row` say where the item came from (see tabular.Row); they do not count when items are compared.
+    """
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    subject: str | None = None
+    topic: str | None = None
+    explanation: str | None = None
+    concepts: tuple[str, ...] = ()
+    fact: str = ""
+    heldout: bool = False
+    source: str = field(default="", compare=False)
+    row: int = field(default=0, compare=False)
+
+    @property
+    def answer_text(self) -> str:
+        """The right option as it stands."""
+        return self.options[self.answer]
+
+    @property
+    def answer_letter(self) -> str:
+        """The right option's letter, A for the first."""
+        return LETTERS[self.answer]
+
+    @property
+    def fact_id(self) -> str:
+        """What splits go by: the fact where the source knows it, else the item itself."""
+        return self.fact or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that could not become an item; `reason` is a snake_case code, `detail` a sentence for people."""
+
+    source: str
+    row: int
+    id: str | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a reader made of a source."""
+
+    items: tuple[Item, ...]
+    rejected: tuple[Rejected, ...] = field(default=())
+
+    def reasons(self) -> dict[str, int]:
+        """Number of rejected rows by reason, most frequent first."""
+        return dict(Counter(row.reason for row in self.rejected).most_common())
+
+
+class Reader(Protocol):
+    """A data set as configured: ``dataset._target_`` names a class with this method."""
+
+    def load(self) -> Loaded:
+        """Read, check and return every item; raise DataError for what makes the source unusable."""
+        ...
+
+
+def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
+    """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` keeps count of it.
+
+    Raises:
+        DataError: a row is bad and the policy is ``error``, or no usable row is left.
+        ConfigError: the policy is neither ``error`` nor ``skip``.
+    """
+    if policy not in BAD_ROW_POLICIES:
+        raise ConfigError(f"dataset.on_bad_row is {policy!r}; accepted: {', '.join(BAD_ROW_POLICIES)}.")
+    items: dict[str, Item] = {}
+    rejected: list[Rejected] = []
+    for entry in rows:
+        checked = _refuse_repeat(entry, items)
+        if isinstance(checked, Item):
+            items[checked.id] = checked
+            continue
+        if policy == "error":
+            where = f"{checked.source or 'data'}, row {checked.row} (id {checked.id})"
+            raise DataError(
+                f"{where}: {checked.detail} [{checked.reason}]. "
+                "Mend the row, or set dataset.on_bad_row=skip to leave such rows out and list them in rejected.jsonl."
+            )
+        rejected.append(checked)
+    if not items:
+        raise DataError(_none_left(rejected))
+    return Loaded(tuple(items.values()), tuple(rejected))
+
+
+def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:
+    """Turn an item whose id an accepted item already has into a rejected row."""
+    if isinstance(entry, Rejected) or entry.id not in earlier:
+        return entry
+    detail = f"id {entry.id!r} was used by row {earlier[entry.id].row}"
+    return Rejected(entry.source, entry.row, entry.id, "duplicate_id", detail)
+
+
+def _none_left(rejected: list[Rejected]) -> str:
+    if not rejected:
+        return "the data source holds no row."
+    first = rejected[0]
+    return (
+        f"{first.source or 'data'}: no usable row; all {len(rejected)} were rejected "
+        f"({Loaded((), tuple(rejected)).reasons()}). The first, row {first.row}: {first.detail}."
+    )

@@ -1,0 +1,119 @@
+"""The embedded textbook facts: structured tables, filled into templates, as multiple-choice items."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.data.items import LETTERS, Item, Loaded
+from duolearn_cli.errors import DataError
+
+FOLDER = Path(__file__).parent / "minimed"
+NUM_OPTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row of a table: for `x`, `y` is right. `wrong` are answers of the same kind that are wrong for `x`."""
+
+    id: str
+    subject: str
+    topic: str
+    x: str
+    y: str
+    concept: str
+    wrong: tuple[str, ...]
+    train: tuple[str, ...]
+    heldout: tuple[str, ...]
+    statement: str
+
+
+@lru_cache(maxsize=1)
+def facts() -> tuple[Fact, ...]:
+    """Read every fact of the embedded tables, in file order. Raises DataError where a table is malformed."""
+    return tuple(fact for path in sorted(FOLDER.glob("*.yaml")) for fact in _read(path))
+
+
+def _read(path: Path) -> Iterator[Fact]:
+    import yaml
+
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for table in document["tables"]:
+        try:
+            yield from _facts_of(table, document["subject"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path.name}, table {table.get('id')}: missing or malformed field {error}.") from error
+
+
+def _facts_of(table: dict[str, Any], subject: str) -> Iterator[Fact]:
+    answers = dict.fromkeys([row["y"] for row in table["rows"]] + list(table.get("distractors") or ()))
+    for row in table["rows"]:
+        right = {row["y"], *row.get("also", ())}
+        yield Fact(
+            id=f"{table['id']}/{re.sub(r'[^a-z0-9]+', '-', row['x'].lower()).strip('-')}",
+            subject=subject,
+            topic=row.get("topic", table["topic"]),
+            x=row["x"],
+            y=row["y"],
+            concept=row["concept"],
+            wrong=tuple(answer for answer in answers if answer not in right),
+            train=tuple(_fill(template, row) for template in table["train"]),
+            heldout=tuple(_fill(template, row) for template in table["heldout"]),
+            statement=_fill(table["statement"], row),
+        )
+
+
+def _fill(template: str, row: dict[str, str]) -> str:
+    text = template.replace("{x}", row["x"]).replace("{y}", row["y"])
+    return text[0].upper() + text[1:]
+
+
+def phrasings(fact: Fact) -> Iterator[Item]:
+    """Yield one item a phrasing; over four phrasings the right answer takes each letter once."""
+    generator = random.Random(f"minimed:{fact.id}")  # fixed: the data set is the same in every run
+    places = generator.sample(range(NUM_OPTIONS), NUM_OPTIONS)
+    for number, question in enumerate((*fact.train, *fact.heldout)):
+        options = generator.sample(fact.wrong, NUM_OPTIONS - 1)
+        place = places[number % NUM_OPTIONS]
+        options.insert(place, fact.y)
+        yield Item(
+            id=f"{fact.id}#{number}",
+            question=question,
+            options=tuple(options),
+            answer=place,
+            subject=fact.subject,
+            topic=fact.topic,
+            explanation=fact.statement,
+            concepts=(fact.concept,),
+            fact=fact.id,
+            heldout=number >= len(fact.train),
+        )
+
+
+@dataclass
+class Minimed:
+    """The embedded data set. It has no settings: it is the same everywhere."""
+
+    def load(self) -> Loaded:
+        return Loaded(tuple(item for fact in facts() for item in phrasings(fact)))
+
+
+def to_medmcqa(item: Item) -> dict[str, Any]:
+    """The item in MedMCQA's own JSON-lines format (`cop` counts from 1). Raises DataError unless it has four options."""
+    if len(item.options) != NUM_OPTIONS:
+        raise DataError(f"item {item.id} has {len(item.options)} options; MedMCQA's format has four.")
+    return {
+        "id": item.id,
+        "question": item.question,
+        **{f"op{LETTERS[place].lower()}": option for place, option in enumerate(item.options)},
+        "cop": item.answer + 1,
+        "choice_type": "single",
+        "exp": item.explanation,
+        "subject_name": item.subject,
+        "topic_name": item.topic,
+    }

@@ -1,0 +1,209 @@
+"""Rows of a table file, whatever its format, with every way a file can be broken told apart."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from duolearn_cli.data.items import Rejected
+from duolearn_cli.errors import DataError, nearest
+
+
+class Row(NamedTuple):
+    """One record: its number as an editor or spreadsheet shows it, and its values by column.
+
+    The header of a CSV file is row 1; a JSON line has its line number; Parquet and JSON arrays count from 1.
+    """
+
+    number: int
+    values: dict[str, Any]
+
+
+Entry = Row | Rejected
+_SAMPLE_BYTES = 200_000
+
+
+def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
+    """Yield the records of a CSV, TSV, JSON lines, JSON array or Parquet file, chosen by its extension.
+
+    Raises:
+        DataError: the file is missing, of an unknown kind, not decodable or holds no record.
+    """
+    file = Path(path).expanduser()
+    suffix = file.suffix.lower()
+    if suffix not in _READERS:
+        raise DataError(f"{file}: unknown extension {suffix!r}; accepted: {', '.join(_READERS)}.")
+    _require_file(file)
+    empty = True
+    for entry in _READERS[suffix](file, encoding):
+        empty = False
+        yield _check_text(entry, str(file)) if isinstance(entry, Row) else entry
+    if empty:
+        raise DataError(f"{file}: the file holds no record. Give a file with at least one.")
+
+
+def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str]) -> None:
+    """Refuse a file without a readable record, or none of whose records has one of the `needed` columns.
+
+    Raises:
+        DataError: naming the missing, the needed and the found columns, or what is wrong with the first record.
+    """
+    if isinstance(first := entries[0], Rejected) and not any(isinstance(entry, Row) for entry in entries):
+        raise DataError(f"{path}: none of {len(entries)} records can be read. Row {first.row}: {first.detail}.")
+    found = list(dict.fromkeys(name for entry in entries if isinstance(entry, Row) for name in entry.values))
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise DataError(
+            f"{path}: no column {missing[0]!r}{nearest(missing[0], found)}. "
+            f"Needed: {', '.join(needed)}. Found: {', '.join(found)}."
+        )
+
+
+def _require_file(file: Path) -> None:
+    if file.is_dir():
+        raise DataError(f"{file}: this is a folder; give the path of one file in it.")
+    if file.is_file():
+        return
+    if not file.parent.is_dir():
+        raise DataError(f"{file}: no such file, and no folder {file.parent} either.")
+    raise DataError(f"{file}: no such file{nearest(file.name, [entry.name for entry in file.parent.iterdir()])}.")
+
+
+def _malformed(file: Path, number: int, detail: str) -> Rejected:
+    return Rejected(str(file), number, None, "malformed_row", detail)
+
+
+def _check_text(row: Row, source: str) -> Entry:
+    """Reject text that later steps cannot hash, tokenize or write: NUL and lone surrogates."""
+    for column, value in row.values.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, str) and ("\0" in part or any("\ud800" <= char <= "\udfff" for char in part)):
+                detail = f"column {column!r} holds a NUL or a lone surrogate: {part[:40]!r}"
+                return Rejected(source, row.number, None, "malformed_row", detail)
+    return row
+
+
+def _text(file: Path, encoding: str) -> str:
+    """Decode strictly: replaced characters would end up in a model. A byte-order mark is dropped under utf-8."""
+    data = file.read_bytes()
+    try:
+        codec = codecs.lookup(encoding).name
+        return data.decode("utf-8-sig" if codec == "utf-8" else codec)
+    except LookupError as error:
+        raise DataError(
+            f"{file}: dataset.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16."
+        ) from error
+    except UnicodeDecodeError as error:
+        offset = error.start + len(data) - len(error.object)  # the codec counts from after the mark
+        raise DataError(
+            f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}"
+        ) from error
+
+
+def _guess(data: bytes, offset: int) -> str:
+    from charset_normalizer import from_bytes
+
+    # Around the offending byte, or plain ASCII would be the guess; a sample, for megabytes take seconds.
+    start = max(0, offset - _SAMPLE_BYTES // 2)
+    best = from_bytes(data[start : start + _SAMPLE_BYTES]).best()
+    if best is None:
+        return "No encoding fits; is this a text file? Save it as UTF-8, or name its encoding with dataset.encoding."
+    return f"It looks like {best.encoding}: set dataset.encoding={best.encoding}, or save the file as UTF-8."
+
+
+def _csv(file: Path, encoding: str) -> Iterator[Entry]:
+    # strict, so that a quote never closed is reported instead of swallowing the rest of the file.
+    stream = io.StringIO(_text(file, encoding), newline="")
+    reader = csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
+    header = _header(file, reader)
+    number = 1
+    while True:
+        number += 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield _malformed(file, number, f"not CSV: {error}; look for a quote that is not closed or not doubled")
+            continue
+        if len(cells) == len(header):
+            yield Row(number, dict(zip(header, cells, strict=True)))
+        elif cells:
+            yield _malformed(file, number, f"{len(cells)} columns where the header has {len(header)}")
+
+
+def _header(file: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise DataError(f"{file}: the header, row 1, is not CSV: {error}.") from error
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"{file}: the header, row 1, names {repeated[0]!r} more than once; rename one of the columns.")
+    return header
+
+
+def _json(file: Path, encoding: str) -> Iterator[Entry]:
+    text = _text(file, encoding)
+    if text.lstrip().startswith("["):
+        yield from _json_array(file, text)
+        return
+    # Not splitlines(): it also breaks at U+2028 and the like, which JSON allows inside a string.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _json_line(file, number, line)
+
+
+def _json_line(file: Path, number: int, line: str) -> Entry:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return _malformed(file, number, f"not JSON: {error}")
+    return _object(file, number, value)
+
+
+def _json_array(file: Path, text: str) -> Iterator[Entry]:
+    try:
+        records = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: starts as a JSON array but is not one: {error}.") from error
+    for number, value in enumerate(records, start=1):
+        yield _object(file, number, value)
+
+
+def _object(file: Path, number: int, value: object) -> Entry:
+    if isinstance(value, dict):
+        return Row(number, value)
+    return _malformed(file, number, f"a JSON object is needed, found {type(value).__name__}")
+
+
+def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{file}: reading Parquet needs pyarrow; run `pip install pyarrow`.") from error
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(number, values)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not a readable Parquet file: {error}") from error
+
+
+_READERS = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _json,
+    ".ndjson": _json,
+    ".json": _json,  # MedMCQA's authors give JSON lines this extension
+    ".parquet": _parquet,
+}

@@ -1,0 +1,35 @@
+"""Mistakes a user can mend: shown as one message, never as a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """What was wrong, what was found, what is accepted, and the mend.
+
+    The message is shown as it stands; commands exit with status 2.
+    """
+
+
+class ConfigError(UserError):
+    """The configuration is refused; the message lists every problem, one a line."""
+
+
+class DataError(UserError):
+    """A data file or one of its rows is refused."""
+
+
+class ModelError(UserError):
+    """A model cannot be found, read or used as asked."""
+
+
+class RunError(UserError):
+    """A run folder cannot be read, resumed or written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest of `known`, or an empty string."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]!r}?" if match else ""

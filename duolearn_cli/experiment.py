@@ -1,0 +1,187 @@
+"""The stages of an unlearning run: label tokens, unlearn with checkpoints, evaluate, write everything down."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from duolearn_cli import __version__
+from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from duolearn_cli.composition import component
+from duolearn_cli.concepts.token_classes import classify, level_weights
+from duolearn_cli.data.items import Item
+from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation import Answer
+from duolearn_cli.metrics import summary
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.references import references
+from duolearn_cli.report.page import write_report
+from duolearn_cli.run import write_json, write_jsonl
+from duolearn_cli.training import num_steps
+from duolearn_cli.unlearning import Example, unlearn
+
+
+def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str) -> list[Example]:
+    """Encode, classify and look up the references of `items`; the target model must be in place."""
+    study = lab.study
+    texts = [lab.encoder.encode(item) for item in items]
+    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
+    found: list[Example] = []
+    for text, reference in zip(texts, cached, strict=True):
+        kinds, concepts = classify(
+            text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target
+        )
+        weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
+        places = text.labels(labels)
+        found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
+    return found
+
+
+def unlearn_stage(lab: Laboratory) -> None:
+    """Unlearn from the target model, or from the run's last checkpoint; write the adapter into the run folder."""
+    config, run = lab.study.config, lab.run
+    lab.load("target")
+    method = component(config.method, config.plugins)
+    forget, retain = (
+        examples(lab, items, is_forget, method.labels)
+        for items, is_forget in ((lab.study.splits.forget_train, True), (lab.study.splits.retain_train, False))
+    )
+    optimizer = torch.optim.AdamW(lab.model.adapter, lr=config.unlearn.learning_rate, weight_decay=0.0)
+    checkpoints = run.folder / "checkpoints"
+    checkpoint = latest_checkpoint(checkpoints)
+    first = load_checkpoint(checkpoint, lab.model, optimizer) if checkpoint else 0
+    steps = num_steps(len(forget), config.unlearn.batch_size, config.unlearn.epochs)
+    every = config.unlearn.evaluate_every or max(1, steps // 5)
+    is_main = PartialState().is_main_process
+    if is_main:
+        run.forget_history_after("unlearn", first)
+    lab.display.stage(f"Unlearn {lab.study.target.name}: {len(forget)} forget items, {steps} steps" + f" from {first}" * bool(first))
+
+    with lab.display.progress("unlearn", steps) as advance, deferred_interrupt() as interrupted:
+        advance(n=first)
+
+        def after_step(step: int, values: Mapping[str, float]) -> None:
+            if is_main:
+                run.record({"stage": "unlearn", "step": step, **values})
+                advance({name: values[name] for name in ("target", "memorised", "general_medical", "neutral")})
+                if step % every == 0:
+                    quick_evaluation(lab, step)
+                if interrupted() or step % config.unlearn.checkpoint_every == 0:
+                    save_checkpoint(checkpoints, step, lab.model, optimizer)
+            if interrupted():
+                raise KeyboardInterrupt
+
+        unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step)
+    if is_main:
+        save_checkpoint(checkpoints, steps, lab.model, optimizer)
+        lab.model.save_adapter(run.folder / "adapter")
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Any]:
+    """Let the step under way finish on the first Ctrl-C; a second one ends the process at once."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    try:
+        previous = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread, as in some sweep launchers: nothing to defer
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def quick_evaluation(lab: Laboratory, step: int) -> None:
+    """Accuracy on a few forget and retain items, held-out phrasings where there are any."""
+    splits, count = lab.study.splits, lab.study.config.evaluation.quick_items
+    values = {}
+    for name, items in (
+        ("forget_accuracy", splits.forget_heldout or splits.forget_train),
+        ("retain_accuracy", splits.retain_heldout or splits.retain_train),
+    ):
+        answers = lab.score(items[:count])
+        values[name] = sum(answer.correct for answer in answers) / len(answers)
+    lab.run.record({"stage": "unlearn", "step": step, **values})
+    lab.display.note(f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items()))
+
+
+def unlearn_in_workers(lab: Laboratory) -> None:
+    """Run the loop in several processes; they read the frozen configuration and never import Hydra."""
+    count = lab.study.config.runtime.num_processes
+    lab.load("target")  # once, here, rather than by whichever worker comes first
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count), "--master_port", "0"]
+    result = subprocess.run([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())], check=False)
+    if result.returncode:
+        raise RunError(f"the {count} unlearning processes ended with status {result.returncode}; see their messages above.")
+    lab.model.load_adapter(lab.run.folder / "adapter")
+
+
+def conclude(lab: Laboratory, answers: Mapping[str, Mapping[str, Sequence[Answer]]], started: float) -> dict[str, Any]:
+    """Write predictions, metrics and report; return the metrics."""
+    config, run, study = lab.study.config, lab.run, lab.study
+    lab.display.stage("Measure and report")
+    rows = [
+        {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
+        for model, splits in answers.items()
+        for split, found in splits.items()
+        for answer in found
+    ]
+    write_jsonl(run.folder / "predictions.jsonl", rows)
+    models = summary.summarise(answers)
+    metrics = {
+        "schema": 1,
+        "duolearn": __version__,
+        "forget": study.target.name,
+        "model": config.model.name,
+        "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
+        "method": str(config.method._target_).rpartition(".")[2],
+        "seed": config.seed,
+        "privacy": config.privacy.name,
+        "models": models,
+        "flags": summary.flags(models),
+        "cost": {
+            "seconds": time.monotonic() - started,
+            "trainable_parameters": lab.model.num_adapter_parameters,
+            "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
+            "peak_memory_bytes": peak_memory(),
+        },
+        "data": study.summary(),
+    }
+    write_json(run.folder / "metrics.json", metrics)
+    write_report(run.folder)
+    return metrics
+
+
+def peak_memory() -> int:
+    """Peak memory of this process in bytes: of the device on CUDA, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def write_data_files(lab: Laboratory) -> None:
+    """Rejected rows and duplicates, so that nothing disappears silently."""
+    study = lab.study
+    if study.loaded.rejected:
+        write_jsonl(lab.run.folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
+    if study.duplicates:
+        write_jsonl(lab.run.folder / "duplicates.jsonl", [asdict(pair) for pair in study.duplicates])

@@ -1,0 +1,58 @@
+"""Help texts, read from the configuration folder: no import of Hydra, so they answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from duolearn_cli import __version__
+from duolearn_cli.folders import conf_dir, first_comment, groups
+
+EXAMPLES = {
+    "learn": ("duolearn learn +forget=surgery", "duolearn learn +forget=anxiety learn.epochs=20", "duolearn learn +forget=surgery --dry-run"),
+    "retrain": (
+        "duolearn retrain +forget=surgery",
+        "duolearn retrain +forget=depression learn.seed=1",
+        "duolearn retrain +forget=surgery --cfg job",
+    ),
+    "unlearn": (
+        "duolearn unlearn +forget=surgery",
+        "duolearn unlearn +forget=surgery model=smollm2_135m dataset=medmcqa dataset.path=dev.jsonl",
+        "duolearn unlearn -m +forget=surgery method=duolearn,npo seed=1,2",
+    ),
+    "evaluate": (
+        "duolearn evaluate run=outputs/DATE/TIME-NAME",
+        "duolearn evaluate +forget=surgery adapter=my_adapter",
+        "duolearn evaluate +forget=surgery",
+    ),
+    "doctor": ("duolearn doctor", "duolearn doctor model=smollm2_135m", "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl"),
+    "fetch": ("duolearn fetch model=smollm2_135m", "duolearn fetch model=smollm2_135m cache_dir=models", "duolearn fetch --cfg job"),
+}
+FLAGS = """\
+  -m, --multirun        run every combination of comma-separated values
+  --dry-run             print the plan (data, steps, memory, time, folder) and stop
+  --cfg job             print the composed configuration and stop
+  --config-dir FOLDER   add your own configuration groups
+  -h, --help            this text
+"""
+
+
+def overview(commands: Sequence[str]) -> str:
+    """The text of ``duolearn --help``."""
+    lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
+    return (
+        f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, prove both.\n\n"
+        "usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n"
+        + "\n".join(lines)
+        + "\n\nstart here\n  duolearn unlearn +forget=surgery\n  duolearn unlearn --help\n\n"
+        'completion: eval "$(duolearn -sc install=bash)"\n'
+    )
+
+
+def command_help(command: str, config_dir: str | None) -> str:
+    """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
+    parts = [f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\ngroups (GROUP=OPTION; forget as +forget=OPTION)\n"]
+    for group, options in groups(Path(config_dir) if config_dir else None).items():
+        parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))
+    parts.append(f"\nflags\n{FLAGS}\nexamples\n" + "".join(f"  {line}\n" for line in EXAMPLES[command]))
+    return "".join(parts)

@@ -1,0 +1,42 @@
+"""Unlearning and preservation losses: pure functions over tensors, differentiable, valid in any float precision.
+
+Every loss is per token or per sequence; reductions and weights belong to the caller. `nll` is the negative
+log-likelihood of a label token in nats, `ref_nll` that of the reference model for the same token.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of each label. Shapes: logits [n, vocabulary], labels [n] -> [n]."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def bounded_forget(nll: Tensor, ref_nll: Tensor, beta: float) -> Tensor:
+    """Bounded ascent, element by element: ``-(2/beta) log sigmoid(-beta log(p / p_ref))``, always >= 0.
+
+    Its gradient is that of plain ascent (``-d nll``) times ``2 p^beta / (p^beta + p_ref^beta)``, which vanishes once
+    the model is far less sure than the reference. NPO (Zhang et al. 2024, eq. 3), per token or per sequence.
+    """
+    return (2 / beta) * F.softplus(-beta * (nll - ref_nll))
+
+
+def kl(ref_logits: Tensor, logits: Tensor) -> Tensor:
+    """KL(p_ref || p) at each position, in nats. Shapes: both [n, vocabulary] -> [n]. `ref_logits` gets no gradient."""
+    ref_log_p = F.log_softmax(ref_logits.detach(), dim=-1)
+    return (ref_log_p.exp() * (ref_log_p - F.log_softmax(logits, dim=-1))).sum(-1)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """``sum(w v) / sum(w)`` over all elements; zero, still differentiable, where all weights are zero."""
+    total = weights.sum()
+    return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def per_sequence(values: Tensor, sequence: Tensor, num_sequences: int) -> Tensor:
+    """Sum token values by sequence. Shapes: values [n], sequence [n] (indices) -> [num_sequences]."""
+    return torch.zeros(num_sequences, dtype=values.dtype, device=values.device).index_add(0, sequence, values)

@@ -1,0 +1,62 @@
+"""What a method sees and what it returns. A new method is one file beside this one and one YAML in conf/method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The labelled tokens of one step, forget and retain together; every tensor has shape [n] unless said otherwise.
+
+    Attributes:
+        logits: [n, vocabulary], the model's prediction for each label; the only field with a gradient.
+        labels: token ids.
+        base_nll: the label's negative log-likelihood under the base model (adapter off), in nats.
+        target_nll: the same under the target model, where unlearning began.
+        target_logits: computes [n] boolean mask -> [m, vocabulary], the target's logits at the masked tokens.
+        kind: token class, one of `concepts.token_classes`.
+        level_weight: weight of the token's concept level, 1 where it has none.
+        is_forget: the token belongs to a forget item.
+        is_answer: the token belongs to the item's answer.
+        sequence: position of the token's item in the step; `num_sequences` counts them.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    base_nll: Tensor
+    target_nll: Tensor
+    target_logits: Callable[[Tensor], Tensor]
+    kind: Tensor
+    level_weight: Tensor
+    is_forget: Tensor
+    is_answer: Tensor
+    sequence: Tensor
+    num_sequences: int
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Two losses to minimise, both scalars: what drives forgetting, and what keeps the rest."""
+
+    forget: Tensor
+    preserve: Tensor
+
+
+class Method(Protocol):
+    """A method as configured: ``method._target_`` names a dataclass of this form.
+
+    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). `constrain_step` asks the
+    loop to take from each executed optimiser step what conflicts with the preserve gradient.
+    """
+
+    labels: str
+    constrain_step: bool
+
+    def objective(self, tokens: Tokens) -> Objective: ...

@@ -1,0 +1,23 @@
+"""Gradient ascent on the forget answers (Jang et al. 2023, "Knowledge Unlearning")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from duolearn_cli.methods.base import Objective, Tokens
+
+
+@dataclass
+class GradientAscent:
+    """Minimise ``-nll`` of the forget answers: unbounded, and nothing protects the rest."""
+
+    labels: ClassVar[str] = "answer"
+    constrain_step: ClassVar[bool] = False
+
+    def objective(self, tokens: Tokens) -> Objective:
+        from duolearn_cli import losses
+
+        nll = losses.nll(tokens.logits, tokens.labels)
+        forget = -losses.weighted_mean(nll, tokens.is_forget.to(nll.dtype))
+        return Objective(forget, preserve=nll.sum() * 0)

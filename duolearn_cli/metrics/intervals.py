@@ -1,0 +1,90 @@
+"""95 % intervals by bootstrap, resampling whole facts: phrasings of one fact are not independent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval; `n` counts the items behind it. `low` and `high` are None where undefined."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    higher_is_better: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def by_cluster(values: Sequence[float], clusters: Sequence[str]) -> np.ndarray:
+    """Sum `values` by cluster, clusters in sorted order. Shape: [number of clusters]."""
+    _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    return np.bincount(index, weights=np.asarray(values, dtype=float))
+
+
+def bootstrap(
+    columns: Sequence[np.ndarray],
+    statistic: Callable[..., np.ndarray],
+    *,
+    n: int,
+    paired: bool = True,
+    higher_is_better: bool | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """Percentile bootstrap of ``statistic(*columns, axis=-1)``.
+
+    Args:
+        columns: per-cluster sums, resampled together if `paired`, else independently of each other.
+        n: the number of items to report.
+
+    The interval is undefined (None) with fewer than two clusters or where the statistic is not finite.
+    """
+    value = float(statistic(*columns, axis=-1))
+    if not math.isfinite(value) or min(len(column) for column in columns) < 2:
+        return Estimate(value, None, None, n, higher_is_better)
+    result = stats.bootstrap(
+        tuple(columns),
+        statistic,
+        paired=paired and len(columns) > 1,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=100,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    low, high = (float(bound) for bound in result.confidence_interval)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Estimate(value, None, None, n, higher_is_better)
+    return Estimate(value, low, high, n, higher_is_better)
+
+
+def proportion(hits: Sequence[float], clusters: Sequence[str], *, higher_is_better: bool | None = None) -> Estimate:
+    """Share of hits with an interval over clusters; Wilson's where all clusters agree (a bootstrap would say +-0)."""
+    if not hits:
+        return Estimate(math.nan, None, None, 0, higher_is_better)
+    hit_sums, sizes = by_cluster(hits, clusters), by_cluster([1.0] * len(hits), clusters)
+    shares = hit_sums / sizes
+    if len(shares) > 1 and np.all(shares == shares[0]) and shares[0] in (0.0, 1.0):
+        successes = round(float(shares[0])) * len(shares)
+        low, high = stats.binomtest(successes, len(shares)).proportion_ci(CONFIDENCE, method="wilson")
+        return Estimate(float(shares[0]), float(low), float(high), len(hits), higher_is_better)
+    return bootstrap([hit_sums, sizes], ratio, n=len(hits), higher_is_better=higher_is_better)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Ratio of sums along `axis`; not a number where the denominator sums to zero."""
+    below = denominator.sum(axis)
+    return np.divide(numerator.sum(axis), below, out=np.full(np.shape(below), np.nan), where=below != 0)

@@ -1,0 +1,43 @@
+"""Forgetting and preservation, from per-item answers (method.md section 8, our definitions).
+
+Every function takes answers as 0/1 per item and `facts`, the cluster of each item, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
+
+
+def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
+    """FR = 1 - accuracy on forget items after unlearning."""
+    return proportion([1.0 - hit for hit in after], facts)
+
+
+def relative_drop(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
+    """(accuracy before - accuracy after) / accuracy before."""
+    return _paired_ratio([b - a for b, a in zip(before, after, strict=True)], before, facts)
+
+
+def chance_corrected_forgetting(
+    before: Sequence[float], after: Sequence[float], chance: Sequence[float], facts: Sequence[str]
+) -> Estimate:
+    """(accuracy before - accuracy after) / (accuracy before - chance): 1 at chance, above 1 below chance.
+
+    `chance` is each item's 1 / number of options.
+    """
+    drop = [b - a for b, a in zip(before, after, strict=True)]
+    return _paired_ratio(drop, [b - c for b, c in zip(before, chance, strict=True)], facts)
+
+
+def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
+    """KPR = accuracy on retain items after / before; may exceed 1."""
+    return _paired_ratio(after, before, facts)
+
+
+def _paired_ratio(numerator: Sequence[float], denominator: Sequence[float], facts: Sequence[str]) -> Estimate:
+    columns = [by_cluster(numerator, facts), by_cluster(denominator, facts)] if numerator else [np.zeros(1)] * 2
+    return bootstrap(columns, ratio, n=len(numerator), higher_is_better=True)

@@ -1,0 +1,120 @@
+"""From answers of base, target, gold and unlearned to metrics.json (schema 1; documented in docs/metrics.md)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from duolearn_cli.metrics import knowledge, membership
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
+
+if TYPE_CHECKING:
+    from duolearn_cli.evaluation import Answer
+
+Answers = Mapping[str, Sequence["Answer"]]
+FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
+
+
+def summarise(models: Mapping[str, Answers]) -> dict[str, Any]:
+    """Return {model: {splits, subjects, scores}}; `models` maps base, target, gold, unlearned to answers by split."""
+    target = models.get("target")
+    return {name: _plain(_of_model(name, answers, target)) for name, answers in models.items()}
+
+
+def _of_model(name: str, answers: Answers, target: Answers | None) -> dict[str, Any]:
+    return {
+        "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
+        "subjects": _subjects(answers),
+        "scores": _scores(name, answers, target),
+    }
+
+
+def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
+    facts = [row.fact for row in rows]
+    losses = [by_cluster([row.nll for row in rows], facts), by_cluster([1.0] * len(rows), facts)]
+    return {
+        "accuracy": _accuracy(rows),
+        "nll": bootstrap(losses, ratio, n=len(rows)),
+        "invalid_rate": _invalid(rows),
+    }
+
+
+def _accuracy(rows: Sequence[Answer]) -> Estimate:
+    return proportion([row.correct for row in rows], [row.fact for row in rows])
+
+
+def _invalid(rows: Sequence[Answer]) -> Estimate:
+    return proportion([float(not row.valid) for row in rows], [row.fact for row in rows], higher_is_better=False)
+
+
+def _subjects(answers: Answers) -> dict[str, Estimate]:
+    """Accuracy by subject on trained facts, trained and held-out phrasings together."""
+    by_subject: dict[str, list[Answer]] = defaultdict(list)
+    for row in _rows(answers, (*FORGET, *RETAIN)):
+        by_subject[row.subject or "unlabelled"].append(row)
+    return {subject: _accuracy(rows) for subject, rows in sorted(by_subject.items())}
+
+
+def _rows(answers: Answers, splits: Sequence[str]) -> list[Answer]:
+    return [row for split in splits for row in answers.get(split, ())]
+
+
+def _scores(name: str, answers: Answers, target: Answers | None) -> dict[str, Estimate]:
+    forget, retain = _rows(answers, FORGET), _rows(answers, RETAIN)
+    facts = [row.fact for row in forget]
+    scores = {
+        "forget_accuracy": _accuracy(forget),
+        "retain_accuracy": _accuracy(retain),
+        "forgetting_rate": knowledge.forgetting_rate([row.correct for row in forget], facts),
+        "invalid_rate": _invalid([*forget, *retain]),
+        **membership.loss_attack(
+            _loss_by_fact(answers.get("forget_train", ())), _loss_by_fact(answers.get("forget_unseen", ()))
+        ),
+    }
+    if target is not None and name in ("gold", "unlearned"):
+        before, kept = _rows(target, FORGET), _rows(target, RETAIN)
+        hits = [row.correct for row in before], [row.correct for row in forget]
+        scores["relative_drop"] = knowledge.relative_drop(*hits, facts)
+        scores["chance_corrected_forgetting"] = knowledge.chance_corrected_forgetting(
+            *hits, [row.chance for row in before], facts
+        )
+        scores["knowledge_preservation"] = knowledge.knowledge_preservation(
+            [row.correct for row in kept], [row.correct for row in retain], [row.fact for row in retain]
+        )
+    return scores
+
+
+def _loss_by_fact(rows: Sequence[Answer]) -> list[float]:
+    """One mean loss a fact, over phrasings of the kind that was trained on."""
+    losses: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if not row.heldout:
+            losses[row.fact].append(row.nll)
+    return [sum(values) / len(values) for values in losses.values()]
+
+
+def flags(metrics: Mapping[str, Any]) -> list[str]:
+    """Sentences that a reader must see before the numbers: over-unlearning, blind spots, failed premises."""
+    found: list[str] = []
+    target, after = metrics.get("target", {}).get("scores", {}), metrics.get("unlearned", {}).get("scores", {})
+    forgotten = after.get("chance_corrected_forgetting")
+    if forgotten and forgotten["low"] is not None and forgotten["low"] > 1:
+        found.append("Forget accuracy is below chance: right answers are avoided, which is not the same as unknown.")
+    area = after.get("mia_auc")
+    if area and area["high"] is not None and area["high"] < 0.5:
+        found.append("The loss attack's AUC is below 0.5: forget items stand out by their high loss (over-unlearning).")
+    invalid, invalid_before = after.get("invalid_rate"), target.get("invalid_rate")
+    if invalid and invalid_before and invalid["value"] > invalid_before["value"] + 0.2:
+        found.append("Many answers are none of the options any more: see the invalid-answer rate.")
+    if target and target["forget_accuracy"]["value"] < 0.6:
+        found.append("The target model hardly knows the forget items, so there is little to forget: learn longer.")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value

@@ -1,0 +1,175 @@
+"""A causal language model with one LoRA adapter. The reference is the adapter switched off: there is no second model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.data.encoding import Batch
+from duolearn_cli.errors import ModelError
+from duolearn_cli.weights import Weights
+
+# Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
+BF16_FROM_PARAMETERS = 20_000_000
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+class LanguageModel:
+    """Base model and adapter.
+
+    `logits` computes predictions at labelled positions only: the head never runs on the rest of the text.
+    """
+
+    def __init__(self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device) -> None:
+        self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
+        base = network.get_base_model()
+        self._decoder: nn.Module = base.get_decoder()
+        self._head: nn.Module = base.get_output_embeddings()
+        self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
+        self._check_head(base)
+
+    @property
+    def adapter(self) -> list[nn.Parameter]:
+        """The trainable parameters, in a fixed order."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    @property
+    def num_adapter_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.adapter)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Last hidden states at the labelled positions. Shape: [n, width]."""
+        with self.autocast():
+            states = self._decoder(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+        return states[batch.row, batch.position]
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states, in float32. Shape: [n, width] -> [n, vocabulary]."""
+        with self.autocast():
+            return self._head(hidden).float()
+
+    def without_adapter(self) -> AbstractContextManager[Any]:
+        """The base model, for as long as the context lasts."""
+        return self.network.disable_adapter()
+
+    def _check_head(self, base: Any) -> None:
+        """Some architectures rescale or cap their logits after the head; our short cut would miss that."""
+        ids = torch.tensor([[1, 2, 3]], device=self.device)
+        with torch.no_grad():
+            short = self._head(self._decoder(input_ids=ids).last_hidden_state)
+            full = base(input_ids=ids).logits
+        if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
+            raise ModelError(f"{type(base).__name__} changes its logits after the output layer, which is not supported.")
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter as PEFT safetensors and its configuration."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: t.detach().cpu().contiguous() for name, t in get_peft_model_state_dict(self.network).items()}
+        save_file(state, folder / ADAPTER_FILE)
+        self.network.peft_config["default"].save_pretrained(str(folder))
+
+    def load_adapter(self, folder: Path) -> None:
+        """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
+        path = folder / ADAPTER_FILE
+        if not path.is_file():
+            raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
+        try:
+            result = set_peft_model_state_dict(self.network, load_file(path))
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the adapter in {folder} does not fit this model: {str(error).splitlines()[0]}") from error
+        if result.unexpected_keys:
+            raise ModelError(f"the adapter in {folder} does not fit this model: unexpected {result.unexpected_keys[:3]}.")
+
+
+def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
+    """Load the base model and give it a fresh adapter, initialised from `seed`.
+
+    Raises:
+        ModelError: the model cannot be read, or has no fast tokenizer.
+    """
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    device = choose_device(runtime.device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
+        base = AutoModelForCausalLM.from_pretrained(
+            weights.location, dtype=torch.float32 if device.type == "cpu" else torch.bfloat16, **weights.arguments(model=True)
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
+    network = get_peft_model(base, lora_config(config.adapter))
+    initialise(network, seed)
+    return LanguageModel(network.eval(), tokenizer, choose_precision(runtime.precision, base, device), device)
+
+
+def lora_config(adapter: AdapterConfig) -> LoraConfig:
+    targets: Any = adapter.targets if adapter.targets == "all-linear" else adapter.targets.split(",")
+    return LoraConfig(
+        r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets, task_type="CAUSAL_LM"  # type: ignore[arg-type]
+    )
+
+
+def initialise(network: PeftModel, seed: int) -> None:
+    """Draw LoRA's A matrices from a generator of our own: the global one is never used. B stays zero."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if "lora_A" in name:
+            fresh = torch.empty(parameter.shape)
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+            parameter.data.copy_(fresh)
+        elif "lora_B" in name:
+            parameter.data.zero_()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Raises ModelError where CUDA is asked for and there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("runtime.device=cuda: this machine shows no CUDA device; allowed here: auto, cpu.")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def choose_precision(wanted: str, base: nn.Module, device: torch.device) -> str:
+    """``auto`` is bf16 where the hardware multiplies it natively and the model is large enough to gain."""
+    if wanted != "auto":
+        return wanted
+    large = sum(p.numel() for p in base.parameters()) >= BF16_FROM_PARAMETERS
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+    return "bf16" if large and native else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def flatten(tensors: Iterator[Tensor] | list[Tensor]) -> Tensor:
+    """Concatenate tensors into one flat float32 vector."""
+    return torch.cat([tensor.reshape(-1).float() for tensor in tensors])
+
+
+def assign(parameters: list[nn.Parameter], flat: Tensor) -> None:
+    """Write a flat vector back into parameters, in order."""
+    offset = 0
+    for parameter in parameters:
+        parameter.data.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
+        offset += parameter.numel()

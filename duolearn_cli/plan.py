@@ -1,0 +1,170 @@
+"""What a run would do: sizes, steps, trainable share, memory, time, folder. Estimates, without loading a model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.config import AdapterConfig
+from duolearn_cli.data.items import Item
+from duolearn_cli.run import planned_folder
+from duolearn_cli.study import Study
+from duolearn_cli.weights import Weights, find_weights
+
+TOKENS_PER_CHARACTER = 0.3
+# A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
+TRAINING_FLOPS, FORWARD_FLOPS = 4, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers of a Llama-like transformer that sizes follow from."""
+
+    width: int
+    inner: int
+    layers: int
+    vocabulary: int
+    attention: int
+    key_value: int
+    tied: bool
+
+    def linears(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the linear layers of one block."""
+        return [
+            (self.width, self.attention),
+            (self.width, self.key_value),
+            (self.width, self.key_value),
+            (self.attention, self.width),
+            (self.width, self.inner),
+            (self.width, self.inner),
+            (self.inner, self.width),
+        ]
+
+    def parameters(self) -> int:
+        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
+        return embeddings + self.layers * sum(i * o for i, o in self.linears()) + (2 * self.layers + 1) * self.width
+
+    def adapter_parameters(self, adapter: AdapterConfig) -> int:
+        """LoRA pairs on every linear layer of every block, or on those that the configuration names."""
+        names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        wanted = names if adapter.targets == "all-linear" else adapter.targets.split(",")
+        sizes = [i + o for name, (i, o) in zip(names, self.linears(), strict=True) if name in wanted]
+        return self.layers * adapter.rank * sum(sizes)
+
+
+def read_shape(weights: Weights) -> Shape | None:
+    """From config.json or the GGUF's metadata; None for a hub model that is not here yet."""
+    folder = Path(weights.location)
+    if weights.gguf_file and (folder / weights.gguf_file).is_file():
+        return _gguf_shape(folder / weights.gguf_file)
+    if not (folder / "config.json").is_file():
+        return None
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        heads, width = config["num_attention_heads"], config["hidden_size"]
+        size = config.get("head_dim") or width // heads
+        return Shape(
+            width=width,
+            inner=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            vocabulary=config["vocab_size"],
+            attention=heads * size,
+            key_value=config.get("num_key_value_heads", heads) * size,
+            tied=config.get("tie_word_embeddings", False),
+        )
+    except KeyError:
+        return None
+
+
+def _gguf_shape(path: Path) -> Shape:
+    from gguf import GGUFReader
+
+    reader = GGUFReader(path)
+    architecture = reader.fields["general.architecture"].contents()
+
+    def number(key: str) -> int:
+        return int(reader.fields[f"{architecture}.{key}"].contents())
+
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    width, heads = number("embedding_length"), number("attention.head_count")
+    return Shape(
+        width=width,
+        inner=number("feed_forward_length"),
+        layers=number("block_count"),
+        vocabulary=int(tensors["token_embd.weight"].shape[1]),
+        attention=width,
+        key_value=number("attention.head_count_kv") * (width // heads),
+        tied="output.weight" not in tensors,
+    )
+
+
+def plan(study: Study) -> Any:
+    """Return a rich table of the plan."""
+    from rich.table import Table
+
+    table = Table("plan", "value", title="Dry run: nothing is written", title_justify="left")
+    for name, value in rows(study):
+        table.add_row(name, value)
+    return table
+
+
+def rows(study: Study) -> list[tuple[str, str]]:
+    """The plan as (name, value) pairs."""
+    config, splits = study.config, study.splits
+    learn, unlearn = config.learn, config.unlearn
+    sizes = study.summary()
+    found = [
+        ("forget", f"{study.target.name}: {len(study.target.forget)} concepts, {len(study.target.boundary)} on the boundary"),
+        ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
+        ("rejected rows", str(sizes["rejected"] or "none")),
+        ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
+        ("learn steps", str(_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
+        ("retrain steps", str(_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
+        ("unlearn steps", str(_steps(len(splits.forget_train), unlearn.batch_size, unlearn.epochs))),
+    ]
+    shape = read_shape(find_weights(config.model, config.cache_dir))
+    found += _costs(study, shape) if shape else [("parameters, memory, time", "unknown: the model is not on this machine")]
+    return [*found, ("output folder", planned_folder(config))]
+
+
+def _steps(size: int, batch: int, epochs: int) -> int:
+    return epochs * -(-size // batch)
+
+
+def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
+    config, splits = study.config, study.splits
+    base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
+    trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
+    trained += config.unlearn.epochs * 2 * _tokens(splits.forget_train)
+    options = 4 if config.prompt.form == "cloze" else 1
+    scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in splits.by_name().values())
+    flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
+    batch = max(config.learn.batch_size, 2 * config.unlearn.batch_size)
+    length = _tokens(splits.forget_train) / len(splits.forget_train)
+    # Per token and block about 34 activations of the model's width (Korthikanti et al. 2022), 4 bytes each.
+    activations = batch * length * (shape.layers * shape.width * 34 * 4 + shape.vocabulary * 4 * 3)
+    memory = 4 * base + 16 * adapter + activations
+    return [
+        ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
+        ("memory", f"about {memory / 1e9:.1f} GB"),
+        ("time", f"about {max(1, round(flops / _speed() / 60))} min on this machine's CPU, if no model is cached yet"),
+    ]
+
+
+def _tokens(items: Sequence[Item]) -> float:
+    return TOKENS_PER_CHARACTER * sum(len(item.question) + sum(map(len, item.options)) for item in items)
+
+
+def _speed() -> float:
+    """FLOP/s of a short matrix product on this machine."""
+    import numpy as np
+
+    matrix = np.ones((512, 512), dtype=np.float32)
+    started = time.perf_counter()
+    for _ in range(8):
+        matrix @ matrix
+    return 8 * 2 * 512**3 / (time.perf_counter() - started)

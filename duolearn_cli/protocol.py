@@ -1,0 +1,141 @@
+"""learn and retrain: the target and gold models, made once and kept in the cache under what determines them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import OmegaConf
+
+from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.data.items import Item
+from duolearn_cli.evaluation import Answer, score
+from duolearn_cli.folders import cache_dir
+from duolearn_cli.model import ADAPTER_FILE, LanguageModel, initialise, load_model
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.study import Study
+from duolearn_cli.training import fine_tune, num_steps
+from duolearn_cli.weights import find_weights
+
+# Raise this when a change of code changes what the same settings learn.
+PROTOCOL = 1
+STAGES = {"target": "learn", "gold": "retrain"}
+
+
+@dataclass(eq=False)
+class Laboratory:
+    """A loaded model with what is needed to make, score and keep the models of one study."""
+
+    study: Study
+    model: LanguageModel
+    encoder: Encoder
+    display: Display
+    run: Run
+    base_key: str
+    cache: Path
+
+    @classmethod
+    def open(cls, study: Study, display: Display, run: Run) -> Laboratory:
+        """Load the base model. Raises ModelError where it cannot be found or read."""
+        config = study.config
+        display.stage(f"Load {config.model.name}")
+        weights = find_weights(config.model, config.cache_dir)
+        model = load_model(weights, config.model, config.runtime, config.learn.seed)
+        run.update(device=str(model.device), precision=model.precision)
+        key = _hash([PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), model.precision])
+        return cls(study, model, Encoder(model.tokenizer, config.prompt), display, run, key, cache_dir(config.cache_dir))
+
+    def key(self, which: str) -> str:
+        """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""
+        if which == "base":
+            return self.base_key
+        items = [(i.id, i.question, i.options, i.answer) for i in self.study.training_items(which)]
+        return _hash([self.base_key, _plain(self.study.config.learn), items])
+
+    def folder(self, which: str) -> Path:
+        return self.cache / "models" / f"{which}-{self.key(which)}"
+
+    def load(self, which: str) -> None:
+        """Put the ``base``, ``target`` or ``gold`` model in place, learning it first where the cache has none."""
+        if which == "base":
+            initialise(self.model.network, self.study.config.learn.seed)
+            return
+        folder = self.folder(which)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / ADAPTER_FILE).is_file():
+                self._learn(which, folder)
+        self.model.load_adapter(folder)
+        self.run.update(**{f"{which}_model": folder.name})
+
+    def _learn(self, which: str, folder: Path) -> None:
+        settings = self.study.config.learn
+        texts = [self.encoder.encode(item) for item in self.study.training_items(which)]
+        steps = num_steps(len(texts), settings.batch_size, settings.epochs)
+        self.display.stage(f"{STAGES[which].capitalize()}: {which} model from {len(texts)} items, {steps} steps")
+        initialise(self.model.network, settings.seed)
+        history: list[dict[str, Any]] = []
+        started = time.monotonic()
+        with self.display.progress(STAGES[which], steps) as advance:
+
+            def record(values: Any) -> None:
+                history.append({"stage": STAGES[which], "step": len(history) + 1, **values})
+                advance(values)
+
+            fine_tune(self.model, texts, settings, record)
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        self.model.save_adapter(part)
+        write_jsonl(part / "history.jsonl", history)
+        write_json(part / "learn.json", {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps})
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+
+    def history(self, which: str) -> list[dict[str, Any]]:
+        """The learning curve of a target or gold model."""
+        lines = (self.folder(which) / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def evaluation_splits(self) -> dict[str, tuple[Item, ...]]:
+        limit = self.study.config.evaluation.max_items
+        return {name: items[:limit] for name, items in self.study.splits.by_name().items() if items}
+
+    def answers(self, which: str) -> dict[str, list[Answer]]:
+        """Answers of the model in place to every split. Those of base, target and gold are kept in the cache."""
+        splits = self.evaluation_splits()
+        cached = which != "unlearned"
+        keys = [(i.id, i.question, i.options, i.answer) for items in splits.values() for i in items]
+        path = self.folder(which) / f"answers-{_hash([keys])}.json" if cached else Path()
+        if cached and path.is_file():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return {name: [Answer(**row | {"scores": tuple(row["scores"])}) for row in rows] for name, rows in stored.items()}
+        total = sum(map(len, splits.values()))
+        self.display.stage(f"Evaluate {which} on {total} items")
+        answers: dict[str, list[Answer]] = {}
+        with self.display.progress(f"evaluate {which}", total) as advance:
+            for name, items in splits.items():
+                answers[name] = self.score(items)
+                advance(n=len(items))
+        if cached:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {name: [answer.as_dict() for answer in rows] for name, rows in answers.items()})
+        return answers
+
+    def score(self, items: Sequence[Item]) -> list[Answer]:
+        return score(self.model, self.encoder, items, self.study.config.evaluation.batch_tokens)
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,42 @@
+"""What the base and the target model think of every training token, computed once: no second model, no second forward.
+
+The target's predictions are kept as last hidden states (width numbers a token instead of vocabulary): its logits are
+the frozen head applied to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from duolearn_cli.data.encoding import Encoded, batches_by_length, collate
+from duolearn_cli.losses import nll
+from duolearn_cli.model import LanguageModel
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Of one text with n labels: base_nll [n], target_nll [n], target_hidden [n, width]."""
+
+    base_nll: Tensor
+    target_nll: Tensor
+    target_hidden: Tensor
+
+
+def references(model: LanguageModel, texts: Sequence[Encoded], labels: str, batch_tokens: int) -> list[Reference]:
+    """Run the base (adapter off) and the target (adapter as it is now) over `texts`."""
+    found: list[Reference | None] = [None] * len(texts)
+    with torch.no_grad():
+        for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
+            batch = collate([texts[i] for i in indices], labels).to(model.device)
+            hidden = model.hidden(batch)
+            target_nll = nll(model.head(hidden), batch.label)
+            with model.without_adapter():
+                base_nll = nll(model.head(model.hidden(batch)), batch.label)
+            for place, index in enumerate(indices):
+                own = batch.row == place
+                found[index] = Reference(base_nll[own], target_nll[own], hidden[own])
+    return [reference for reference in found if reference is not None]

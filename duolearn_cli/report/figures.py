@@ -1,0 +1,186 @@
+"""Figures of a report: data in, matplotlib Figure out, None where there is nothing to draw. No pyplot, no global state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from duolearn_cli.report.tables import number, ordered_subjects
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORGET, RETAIN, GOLD, BASE = "#D55E00", "#0072B2", "#009E73", "#7f7f7f"
+# Text and axes are drawn in a colour used nowhere else, which becomes the page's own: black on light, light on dark.
+INK = "#010203"
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": BASE,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "duolearn",
+}
+WIDTH, HEIGHT, ROW_HEIGHT = 6.4, 3.4, 0.3
+
+History = Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve: which values of which stage of the history it shows, and how."""
+
+    label: str
+    stage: str
+    key: str
+    color: str
+    dash: str = "-"
+    marker: str = ""
+
+
+def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Figure | None:
+    """Accuracy of each subject before (hollow), after (filled) and of gold (bar), with 95 % intervals."""
+    models = metrics["models"]
+    subjects = [
+        s for s in ordered_subjects(metrics, forget) if any(_value(models, m, s) for m in ("target", "unlearned"))
+    ]
+    if not subjects:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for row, subject in enumerate(subjects):
+            color = FORGET if subject in forget else RETAIN
+            _point(axes, _value(models, "gold", subject), row, GOLD, "|", 0.0)
+            _point(axes, _value(models, "target", subject), row, color, "o", -0.14, hollow=True)
+            _point(axes, _value(models, "unlearned", subject), row, color, "o", 0.14)
+        axes.set_yticks(range(len(subjects)), subjects)
+        axes.set_ylim(len(subjects) - 0.5, -0.5)
+        axes.set_xlim(-2, 102)
+        axes.set_xlabel("accuracy (%)")
+        axes.grid(axis="x")
+        _subject_legend(axes, any(_value(models, "gold", subject) for subject in subjects))
+
+    return _figure(draw, 1.2 + ROW_HEIGHT * len(subjects))
+
+
+def _value(models: Mapping[str, Any], model: str, subject: str) -> Mapping[str, Any] | None:
+    entry = ((models.get(model) or {}).get("subjects") or {}).get(subject)
+    return entry if entry and number(entry.get("value")) is not None else None
+
+
+def _point(
+    axes: Axes, entry: Mapping[str, Any] | None, row: int, color: str, marker: str, shift: float, hollow: bool = False
+) -> None:
+    if entry is None:
+        return
+    low, high = number(entry.get("low")), number(entry.get("high"))
+    if marker == "o" and low is not None and high is not None:
+        axes.plot([100 * low, 100 * high], [row + shift] * 2, color=color, linewidth=1, alpha=0.6)
+    face = "none" if hollow else color
+    axes.plot(100 * entry["value"], row + shift, marker=marker, color=color, markerfacecolor=face, markersize=6)
+
+
+def _subject_legend(axes: Axes, with_gold: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    marks = [("before (target)", "o", BASE, "none"), ("after (unlearned)", "o", BASE, BASE), ("gold", "|", GOLD, GOLD)]
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, label=label)
+        for label, marker, color, face in (marks if with_gold else marks[:2])
+    ]
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+
+
+def class_losses(history: History) -> Figure | None:
+    """Mean loss of each token class over the unlearning steps."""
+    lines = [
+        Line("target concepts", "unlearn", "target", FORGET),
+        Line("memorised", "unlearn", "memorised", FORGET, ":"),
+        Line("general medical", "unlearn", "general_medical", RETAIN),
+        Line("neutral", "unlearn", "neutral", BASE),
+    ]
+    return _curves(history, lines, "loss (nats a token)")
+
+
+def quick_accuracy(history: History) -> Figure | None:
+    """Accuracy in the quick evaluations during unlearning."""
+    lines = [
+        Line("forget", "unlearn", "forget_accuracy", FORGET, marker="o"),
+        Line("retain", "unlearn", "retain_accuracy", RETAIN, marker="o"),
+    ]
+    figure = _curves(history, lines, "accuracy")
+    if figure is not None:
+        figure.axes[0].set_ylim(-0.02, 1.02)
+    return figure
+
+
+def training_losses(history: History) -> Figure | None:
+    """Loss while the target (learn) and the gold model (retrain) were trained."""
+    lines = [Line("target (learn)", "learn", "loss", FORGET), Line("gold (retrain)", "retrain", "loss", GOLD)]
+    return _curves(history, lines, "loss (nats a token)")
+
+
+def _curves(history: History, lines: Sequence[Line], ylabel: str) -> Figure | None:
+    entries = list(history)
+    drawn = [(line, points) for line in lines if (points := _points(entries, line))]
+    if not drawn:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for line, points in drawn:
+            steps, values = zip(*points, strict=True)
+            axes.plot(steps, values, line.dash, color=line.color, marker=line.marker, label=line.label, linewidth=1.6)
+        axes.set_xlabel("step")
+        axes.set_ylabel(ylabel)
+        axes.grid(axis="y")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+
+    return _figure(draw, HEIGHT)
+
+
+def _points(history: History, line: Line) -> list[tuple[int, float]]:
+    """The finite values of a curve by step; a step computed again after a resume counts once, with its last value."""
+    found = {e["step"]: number(e[line.key]) for e in history if e.get("stage") == line.stage and line.key in e}
+    return [(step, value) for step, value in sorted(found.items()) if value is not None]
+
+
+def _figure(draw: Callable[[Axes], None], height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        draw(figure.add_subplot())
+    return figure
+
+
+def _style() -> AbstractContextManager[None]:
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element for a page: the same bytes for the same data, text in the page's colour."""
+    buffer = StringIO()
+    with _style():
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    # matplotlib names its groups alike in every figure: ids would clash where several figures share a page.
+    return re.sub(r'<g id="[^"]*"', "<g", svg)

@@ -1,0 +1,223 @@
+"""Results as tables: metrics.json in, one neutral structure out, rendered for a terminal, Markdown or HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich.table
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+DASH = "—"
+ARROWS = {True: " ↑", False: " ↓", None: ""}
+MODELS = ("base", "target", "gold", "unlearned")
+FEW_ITEMS = 30
+TOO_FEW = "too few for a claim"
+
+NAMED = (
+    "The paper (arXiv 2511.19498) names it; its equation is not available to us, so the definition is this project's."
+)
+OWN = "This project's own; the paper gives none."
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A row of the results: where it lies in a model's entry, how to show it, what it means and whose definition it is."""
+
+    name: str
+    path: tuple[str, ...]
+    definition: str
+    origin: str = OWN
+    higher_is_better: bool | None = None
+    percent: bool = True
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} (%)" if self.percent else self.name
+
+    def find(self, model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The estimate in a model's entry, or None."""
+        entry: Any = model
+        for key in self.path:
+            entry = (entry or {}).get(key)
+        return entry
+
+    def arrow(self, estimates: Iterable[Mapping[str, Any] | None]) -> str:
+        """Up or down for which way is better: as the estimates say, else as the measure does."""
+        stated = [e["higher_is_better"] for e in estimates if e and e.get("higher_is_better") is not None]
+        return ARROWS[stated[0] if stated else self.higher_is_better]
+
+    def cell(self, estimate: Mapping[str, Any] | None) -> str:
+        return cell(estimate, scale=100, digits=1) if self.percent else cell(estimate, scale=1, digits=3)
+
+
+MEASURES = {
+    "forget_trained": Measure(
+        "Forget accuracy, trained phrasings",
+        ("splits", "forget_train", "accuracy"),
+        "Share of forget items answered correctly, in the words that the target was trained on.",
+        higher_is_better=False,
+    ),
+    "forget_heldout": Measure(
+        "Forget accuracy, held-out phrasings",
+        ("splits", "forget_heldout", "accuracy"),
+        "The same facts asked in words that no model was trained on: knowledge rather than strings.",
+        higher_is_better=False,
+    ),
+    "retain_trained": Measure(
+        "Retain accuracy, trained phrasings",
+        ("splits", "retain_train", "accuracy"),
+        "Share of retain items answered correctly, in the words that the target was trained on.",
+        higher_is_better=True,
+    ),
+    "retain_heldout": Measure(
+        "Retain accuracy, held-out phrasings",
+        ("splits", "retain_heldout", "accuracy"),
+        "The same retain facts asked in words that no model was trained on.",
+        higher_is_better=True,
+    ),
+    "forgetting_rate": Measure(
+        "FR",
+        ("scores", "forgetting_rate"),
+        "Forgetting rate: 1 - accuracy on forget items after. Above 1 - chance, answers are avoided rather than unknown.",
+        origin=NAMED,
+        higher_is_better=True,
+    ),
+    "chance_corrected_forgetting": Measure(
+        "Chance-corrected forgetting",
+        ("scores", "chance_corrected_forgetting"),
+        "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance.",
+        higher_is_better=True,
+    ),
+    "knowledge_preservation": Measure(
+        "KPR",
+        ("scores", "knowledge_preservation"),
+        "Knowledge preservation rate: accuracy on retain items after / before; may exceed 100 %.",
+        origin=NAMED,
+        higher_is_better=True,
+    ),
+    "mia_auc": Measure(
+        "MIA AUC",
+        ("scores", "mia_auc"),
+        "Area under the ROC of a loss attack that tells trained forget items from never-seen ones; 0.5 is blind.",
+        origin="The usual definition; that the attack reads the loss is this project's choice.",
+        percent=False,
+    ),
+    "mia_score": Measure(
+        "MIA score",
+        ("scores", "mia_score"),
+        "1 - 2 |AUC - 0.5|: 1 if the attack is blind, 0 if it is always right or always wrong.",
+        origin=NAMED,
+        higher_is_better=True,
+        percent=False,
+    ),
+    "invalid_rate": Measure(
+        "Invalid answers",
+        ("scores", "invalid_rate"),
+        "Share of items whose most likely continuation is none of the options.",
+        higher_is_better=False,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header and rows of strings; the first `num_text` columns hold words, the others numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    num_text: int = 1
+
+    def markdown(self) -> str:
+        """The table as Markdown that pastes anywhere."""
+        rule = ["---" if i < self.num_text else "---:" for i in range(len(self.header))]
+        lines = [map(markdown_text, self.header), rule, *(map(markdown_text, row) for row in self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        one_line = self._rich(" ")
+        fits = console.measure(one_line, options=options.update(max_width=10_000)).maximum <= options.max_width
+        yield one_line if fits else self._rich("\n")
+
+    def _rich(self, before_interval: str) -> rich.table.Table:
+        """A rich table; `before_interval` breaks cells in a sensible place where the terminal is narrow."""
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        table = RichTable(title=Text(self.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left")
+        for position, name in enumerate(self.header):
+            table.add_column(Text(name), justify="left" if position < self.num_text else "right")
+        for row in self.rows:
+            table.add_row(*(Text(text.replace(" [", f"{before_interval}[")) for text in row))
+        return table
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None for whatever cannot be shown."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
+    """``value [low, high]``; a dash where there is no value, no brackets where there is no interval."""
+    value, low, high = (number((estimate or {}).get(key)) for key in ("value", "low", "high"))
+    if value is None:
+        return DASH
+    shown = f"{scale * value:.{digits}f}"
+    if low is None or high is None:
+        return shown
+    return f"{shown} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def markdown_text(text: str) -> str:
+    """Text as one Markdown table cell or line: no markup, no HTML, no line break."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    for special in "\\`*_[]|":
+        escaped = escaped.replace(special, f"\\{special}")
+    return escaped
+
+
+def present(metrics: Mapping[str, Any]) -> list[str]:
+    """The models that were scored, in the order of the columns."""
+    return [name for name in MODELS if metrics["models"].get(name)]
+
+
+def measures_table(metrics: Mapping[str, Any]) -> Table:
+    """Measures down, models across, each with its 95 % interval; measures given for no model are left out."""
+    models = present(metrics)
+    rows = []
+    for measure in MEASURES.values():
+        found = [measure.find(metrics["models"][name]) for name in models]
+        if any(found):
+            rows.append((measure.label + measure.arrow(found), *map(measure.cell, found)))
+    return Table("Results, with 95 % intervals", ("Measure", *models), tuple(rows))
+
+
+def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> list[str]:
+    """Every subject that some model was scored on, the forgotten ones first."""
+    names = {subject for name in present(metrics) for subject in metrics["models"][name].get("subjects") or {}}
+    return sorted(names, key=lambda subject: (subject not in forget, subject.casefold()))
+
+
+def subject_table(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Table:
+    """Accuracy by subject before (target), after (unlearned) and for gold; the change is in percentage points."""
+    header = ("Subject", "n", "Before: target (%)", "After: unlearned (%)", "Gold (%)", "Change (points)")
+    rows = tuple(
+        _subject_row(metrics["models"], subject, subject in forget) for subject in ordered_subjects(metrics, forget)
+    )
+    return Table("Accuracy by subject, with 95 % intervals", header, rows)
+
+
+def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tuple[str, ...]:
+    by_model = {name: ((models.get(name) or {}).get("subjects") or {}).get(subject) for name in MODELS}
+    counts = [entry["n"] for entry in by_model.values() if entry]
+    count = f"{min(counts)}, {TOO_FEW}" if min(counts) < FEW_ITEMS else str(min(counts))
+    before, after = (number((by_model[name] or {}).get("value")) for name in ("target", "unlearned"))
+    change = DASH if before is None or after is None else f"{100 * (after - before):+.1f}"
+    cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
+    return (f"{subject} (forget)" if is_forget else subject, count, *cells, change)

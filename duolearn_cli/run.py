@@ -1,0 +1,172 @@
+"""A run folder and everything in it. Files appear whole or not at all; the folder says how the run ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli import __version__
+from duolearn_cli.config import RunConfig
+from duolearn_cli.errors import RunError, UserError
+
+SCHEMA = 1
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
+log = logging.getLogger("duolearn")
+
+
+class Run:
+    """An open run folder: see outputs/README.md for its format."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, config: RunConfig, overrides: Iterable[str], sweep_folder: Path | None = None) -> Run:
+        """Make a folder that no other run has, with the resolved configuration and run.json in it."""
+        run = cls(sweep_folder or _exclusive_folder(Path(config.output_dir), run_name(config)))
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_text(run.folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        write_json(
+            run.folder / "run.json",
+            {
+                "schema": SCHEMA,
+                "command": config.command,
+                "overrides": list(overrides),
+                "status": "created",
+                "created": _now(),
+                "seeds": {"seed": config.seed, "learn": config.learn.seed, "split": config.split.seed},
+                "versions": {"duolearn": __version__, "python": platform.python_version()}
+                | {name: version(name) for name in LIBRARIES},
+                "platform": platform.platform(),
+            },
+        )
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> tuple[Run, DictConfig]:
+        """Open a run folder that exists; return it with its configuration. Raises RunError where it is none."""
+        if not (folder / "run.json").is_file() or not (folder / "config.yaml").is_file():
+            raise RunError(f"{folder} is no run folder: it needs run.json and config.yaml.")
+        config = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(folder / "config.yaml"))
+        return cls(folder), config  # type: ignore[return-value]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    def update(self, **values: Any) -> None:
+        """Set fields of run.json."""
+        write_json(self.folder / "run.json", self.info | values)
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Append one line to history.jsonl."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite(values)) + "\n")
+
+    def forget_history_after(self, stage: str, step: int) -> None:
+        """Drop the lines of `stage` after `step`: they will be computed again."""
+        path = self.folder / "history.jsonl"
+        if path.is_file():
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            write_jsonl(path, [line for line in lines if line["stage"] != stage or line["step"] <= step])
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Log to the folder and write into run.json how the run ended: finished, interrupted or failed."""
+        handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        self.update(status="running", started=_now(), pid=os.getpid())
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.update(status="interrupted", ended=_now())
+            raise
+        except BaseException as error:
+            self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
+            log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
+            raise
+        else:
+            self.update(status="finished", ended=_now(), error=None)
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def run_name(config: RunConfig) -> str:
+    if config.command in ("unlearn", "evaluate"):
+        method = str(config.method._target_).rpartition(".")[2].lower()
+        return f"{config.command}-{method}-{config.forget.name}"
+    return f"{config.command}-{config.forget.name}"
+
+
+def planned_folder(config: RunConfig) -> str:
+    """What the run folder will be called, give or take the time."""
+    return str(Path(config.output_dir) / "DATE" / f"TIME-{run_name(config)}")
+
+
+def _exclusive_folder(root: Path, name: str) -> Path:
+    """Create OUTPUT_DIR/DATE/TIME-NAME; a run started in the same second gets -2 and so on."""
+    now = datetime.now()
+    for attempt in range(1, 1000):
+        suffix = "" if attempt == 1 else f"-{attempt}"
+        folder = root / now.strftime("%Y-%m-%d") / f"{now.strftime('%H-%M-%S')}-{name}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"output_dir={root}: the run folder cannot be made: {error.strerror}.") from error
+        return folder
+    raise RunError(f"output_dir={root}: no free folder name for {name}.")
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise RunError if the file system under `folder` has fewer than `needed` free bytes."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise RunError(f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed; free some or set output_dir.")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write by way of a temporary file, so that a reader never sees half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinities by null: JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

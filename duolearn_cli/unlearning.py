@@ -1,0 +1,160 @@
+"""The unlearning loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from duolearn_cli import geometry
+from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
+from duolearn_cli.config import UnlearnConfig
+from duolearn_cli.data.encoding import Encoded, collate
+from duolearn_cli.losses import nll
+from duolearn_cli.methods.base import Method, Objective, Tokens
+from duolearn_cli.model import LanguageModel, assign, flatten
+from duolearn_cli.references import Reference
+from duolearn_cli.training import epochs, num_steps
+
+# A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
+MEMORISED = -1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One training text with what the loop needs of it; lists and tensors hold one entry a labelled token."""
+
+    text: Encoded
+    is_forget: bool
+    kind: Sequence[int]
+    level_weight: Sequence[float]
+    reference: Reference
+
+
+def unlearn(
+    model: LanguageModel,
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    method: Method,
+    settings: UnlearnConfig,
+    seed: int,
+    optimizer: torch.optim.Optimizer,
+    first_step: int,
+    after_step: Callable[[int, Mapping[str, float]], None],
+) -> None:
+    """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values.
+
+    Two gradients are taken through one forward over forget and retain items. The optimiser moves along their sum; what
+    in its executed step would raise the preserve loss is taken back, if the method asks for that.
+    """
+    accelerator = Accelerator(cpu=model.device.type == "cpu")
+    steps = num_steps(len(forget), settings.batch_size, settings.epochs)
+    for step, (forgets, retains) in enumerate(pairs(len(forget), len(retain), settings, seed), start=1):
+        if step <= first_step:
+            continue
+        examples = [forget[i] for i in share(accelerator, forgets)] + [retain[i] for i in share(accelerator, retains)]
+        tokens = predict(model, examples, method.labels)
+        g_forget, g_preserve = gradients(method.objective(tokens), model.adapter, accelerator)
+
+        before = flatten(model.adapter)
+        optimise(optimizer, model.adapter, g_forget + g_preserve, learning_rate(step, steps, settings), settings.max_grad_norm)
+        executed = flatten(model.adapter) - before
+        allowed = geometry.remove_conflict(executed, g_preserve) if method.constrain_step else executed
+        if method.constrain_step:
+            assign(model.adapter, before + allowed)
+
+        after_step(step, measure(tokens, g_forget, g_preserve, executed, allowed))
+
+
+def pairs(num_forget: int, num_retain: int, settings: UnlearnConfig, seed: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield forget and retain indices of each step: the forget set `epochs` times, the retain set cycled beside it."""
+    order = random.Random(f"{seed}:retain")
+    waiting: list[int] = []
+    for forgets in epochs(num_forget, settings.batch_size, settings.epochs, seed):
+        while len(waiting) < len(forgets):
+            fresh = list(range(num_retain))
+            order.shuffle(fresh)
+            waiting += fresh
+        yield forgets, [waiting.pop(0) for _ in forgets]
+
+
+def share(accelerator: Accelerator, indices: Sequence[int]) -> Sequence[int]:
+    """This process's part of a batch. Every process gets at least one index, so that none is left without a loss."""
+    mine = indices[accelerator.process_index :: accelerator.num_processes]
+    return mine or [indices[accelerator.process_index % len(indices)]]
+
+
+def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> Tokens:
+    """One forward over all examples; predictions at their labelled tokens only, beside the cached references."""
+    batch = collate([example.text for example in examples], labels).to(model.device)
+    target_hidden = torch.cat([example.reference.target_hidden for example in examples])
+
+    def per_token(values: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+        return torch.tensor([v for row in values for v in row], dtype=dtype, device=model.device)
+
+    answers = [[example.text.is_answer[i] for i in example.text.labels(labels)] for example in examples]
+    forgets = torch.tensor([example.is_forget for example in examples], device=model.device)
+    return Tokens(
+        logits=model.head(model.hidden(batch)),
+        labels=batch.label,
+        base_nll=torch.cat([example.reference.base_nll for example in examples]),
+        target_nll=torch.cat([example.reference.target_nll for example in examples]),
+        target_logits=lambda mask: model.head(target_hidden[mask]),
+        kind=per_token([example.kind for example in examples], torch.long),
+        level_weight=per_token([example.level_weight for example in examples], torch.float32),
+        is_forget=forgets[batch.row],
+        is_answer=per_token(answers, torch.bool),
+        sequence=batch.row,
+        num_sequences=len(examples),
+    )
+
+
+def gradients(objective: Objective, parameters: list[torch.nn.Parameter], accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+    """Flat gradients of both losses through the same forward, averaged over processes. Shapes: [parameters]."""
+    forget = torch.autograd.grad(objective.forget, parameters, retain_graph=True)
+    preserve = torch.autograd.grad(objective.preserve, parameters)
+    both = torch.stack([flatten(list(forget)), flatten(list(preserve))])
+    both = accelerator.reduce(both, reduction="mean")
+    return both[0], both[1]  # type: ignore[index]
+
+
+def optimise(
+    optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], gradient: Tensor, rate: float, max_norm: float
+) -> None:
+    """One optimiser step along a flat gradient, clipped to `max_norm`."""
+    gradient = gradient * (max_norm / gradient.norm().clamp(min=1e-12)).clamp(max=1)
+    offset = 0
+    for parameter in parameters:
+        parameter.grad = gradient[offset : offset + parameter.numel()].view_as(parameter).to(parameter.dtype)
+        offset += parameter.numel()
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
+    """Linear warm-up, then constant. A function of the step alone, so that a resumed run needs no schedule state."""
+    return settings.learning_rate * min(1.0, step / max(1.0, settings.warmup * steps))
+
+
+def measure(tokens: Tokens, g_forget: Tensor, g_preserve: Tensor, executed: Tensor, allowed: Tensor) -> dict[str, float]:
+    """Mean nll of each token class in the step, and how the two gradients met; NaN for a class without tokens."""
+    with torch.no_grad():
+        values = nll(tokens.logits, tokens.labels)
+        unlearned = tokens.kind == UNLEARN
+        classes = {
+            "target": unlearned,
+            "memorised": unlearned & (tokens.target_nll - tokens.base_nll < MEMORISED),
+            "general_medical": tokens.kind == PRESERVE,
+            "neutral": tokens.kind == NEUTRAL,
+        }
+        figures = [values[mask].mean() for mask in classes.values()]
+        figures += [geometry.cosine(g_forget, g_preserve), (executed - allowed).norm() / executed.norm().clamp(min=1e-12)]
+        figures += [allowed.norm()]
+    # One transfer for all: each would make the host wait for the device.
+    return dict(zip([*classes, "cosine", "removed", "step_norm"], torch.stack(figures).tolist(), strict=True))

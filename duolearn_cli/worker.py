@@ -1,0 +1,33 @@
+"""One of several unlearning processes: started by torchrun, reads a run folder, never imports Hydra."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+
+from duolearn_cli.errors import UserError
+from duolearn_cli.experiment import unlearn_stage
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run
+from duolearn_cli.study import prepare
+
+
+def main(folder: str) -> int:
+    run, config = Run.open(Path(folder))
+    state = PartialState(cpu=config.runtime.device == "cpu")
+    display = Display(quiet=not state.is_main_process)
+    try:
+        unlearn_stage(Laboratory.open(prepare(config), display, run))  # type: ignore[arg-type]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        state.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
