@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
 
-COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "doctor", "fetch")
+COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "doctor", "fetch", "export")
 HYDRA_ONLY = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 
 

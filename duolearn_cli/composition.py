@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from duolearn_cli.concepts.hierarchy import LEVELS
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.folders import conf_dir, groups
@@ -232,8 +234,15 @@ def check_values(values: Any, prefix: str, owner: type | None = None) -> Iterato
             continue
         if choices and value not in choices:
             yield f"{prefix}{spec.name}={value}: allowed: {', '.join(choices)}{nearest(str(value), choices)}."
-        elif isinstance(value, (int, float)) and ((low is not None and value < low) or (high is not None and value > high)):
+        elif isinstance(value, (int, float)) and not _within(value, low, high):
             yield f"{prefix}{spec.name}={value}: allowed: {_interval(low, high)}."
+
+
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    """Also refuses NaN and, where there is a bound at all, infinities."""
+    if low is None and high is None:
+        return not math.isnan(value)
+    return (low is None or value >= low) and (high is None or value <= high) and math.isfinite(value)
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -250,6 +259,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
             f"privacy={privacy.name} (epsilon {privacy.epsilon}): this version has no private training, and will not print "
             "an epsilon it cannot vouch for; allowed: privacy=none."
         )
+    weights = config.hierarchy.level_weights
+    if len(weights) != len(LEVELS) or min(weights, default=-1) < 0:
+        yield f"hierarchy.level_weights={list(weights)}: four numbers of 0 or more are needed, for levels 1 to 4."
     for name in ("resume", "run", "adapter"):
         value = config.get(name)
         if value and not os.path.isdir(value):

@@ -92,6 +92,9 @@ class SplitConfig:
     unseen_fraction: float = setting(0.25, "share of facts that no model trains on", minimum=0.05, maximum=0.9)
     max_forget: int | None = setting(None, "trained forget facts at most", minimum=2)
     max_retain: int | None = setting(None, "trained retain facts at most", minimum=2)
+    shuffled_copies: bool = setting(
+        True, "letter prompts: items with one phrasing get a held-out copy with their options in another order"
+    )
     near_duplicates: str = setting(
         "remove", "near duplicates across splits: remove, report or ignore", choices=["remove", "report", "ignore"]
     )
@@ -167,3 +170,4 @@ class RunConfig:
     resume: str | None = setting(None, "a run folder to continue")
     run: str | None = setting(None, "evaluate: a finished run folder to score again")
     adapter: str | None = setting(None, "evaluate: an adapter folder to score")
+    export_path: str = setting("items.jsonl", "export: the file to write")

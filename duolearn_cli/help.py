@@ -26,6 +26,11 @@ EXAMPLES = {
         "duolearn evaluate +forget=surgery",
     ),
     "doctor": ("duolearn doctor", "duolearn doctor model=smollm2_135m", "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl"),
+    "export": (
+        "duolearn export",
+        "duolearn export export_path=minimed.jsonl",
+        "duolearn export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
+    ),
     "fetch": ("duolearn fetch model=smollm2_135m", "duolearn fetch model=smollm2_135m cache_dir=models", "duolearn fetch --cfg job"),
 }
 FLAGS = """\

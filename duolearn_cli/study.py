@@ -12,6 +12,7 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.items import Item, Loaded
+from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
 
@@ -56,6 +57,8 @@ def prepare(config: RunConfig) -> Study:
     loaded = component(config.dataset, config.plugins).load()
     matcher = Matcher(hierarchy)
     items = [_with_concepts(item, matcher) for item in loaded.items]
+    if config.prompt.form == "letter" and config.split.shuffled_copies:
+        items = list(with_shuffled_copies(items, config.split.seed))
     _check_labels(items, target)
     splits = make_splits(
         items,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 from accelerate import PartialState
+from rich.console import Console
 
 from duolearn_cli.errors import UserError
 from duolearn_cli.experiment import unlearn_stage
@@ -18,7 +20,7 @@ from duolearn_cli.study import prepare
 def main(folder: str) -> int:
     run, config = Run.open(Path(folder))
     state = PartialState(cpu=config.runtime.device == "cpu")
-    display = Display(quiet=not state.is_main_process)
+    display = Display() if state.is_main_process else Display(Console(file=io.StringIO()))
     try:
         unlearn_stage(Laboratory.open(prepare(config), display, run))  # type: ignore[arg-type]
     except UserError as error:

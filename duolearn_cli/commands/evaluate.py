@@ -26,7 +26,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
     from duolearn_cli import experiment
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.tables import results_table
+    from duolearn_cli.report.tables import measures_table
     from duolearn_cli.report.terminal import Display
 
     display = Display()
@@ -41,7 +41,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             lab.model.load_adapter(adapter)
             answers["unlearned"] = lab.answers("unlearned")
         metrics = experiment.conclude(lab, answers, started)
-    display.show(results_table(metrics))
+    display.show(measures_table(metrics))
     display.note(f"written to {opened.folder}: report.html, metrics.json")
     return str(opened.folder)
 

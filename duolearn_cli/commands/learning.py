@@ -21,7 +21,7 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
 
     from duolearn_cli import experiment
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.tables import results_table
+    from duolearn_cli.report.tables import measures_table
     from duolearn_cli.report.terminal import Display
 
     display = Display()
@@ -36,6 +36,6 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
             opened.record(line)
         lab.model.save_adapter(opened.folder / "adapter")
         metrics = experiment.conclude(lab, answers, started)
-    display.show(results_table(metrics))
+    display.show(measures_table(metrics))
     display.note(f"written to {opened.folder}: report.html, metrics.json, adapter/")
     return str(opened.folder)

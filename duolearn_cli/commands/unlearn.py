@@ -26,7 +26,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
     from duolearn_cli import experiment
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.tables import results_table
+    from duolearn_cli.report.tables import measures_table
     from duolearn_cli.report.terminal import Display
 
     display = Display()
@@ -47,6 +47,6 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     except KeyboardInterrupt:
         display.note(f"interrupted; {print_mend}")
         raise
-    display.show(results_table(metrics))
+    display.show(measures_table(metrics))
     display.note(f"written to {opened.folder}: report.html, metrics.json, adapter/")
     return str(opened.folder)

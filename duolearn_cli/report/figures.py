@@ -1,4 +1,4 @@
-"""Figures of a report: data in, matplotlib Figure out, None where there is nothing to draw. No pyplot, no global state."""
+"""Figures of a report: data in, matplotlib Figure out, None where there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ class Line:
 def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Figure | None:
     """Accuracy of each subject before (hollow), after (filled) and of gold (bar), with 95 % intervals."""
     models = metrics["models"]
-    subjects = [
-        s for s in ordered_subjects(metrics, forget) if any(_value(models, m, s) for m in ("target", "unlearned"))
-    ]
+    names = ordered_subjects(metrics, forget)
+    subjects = [s for s in names if _value(models, "target", s) or _value(models, "unlearned", s)]
     if not subjects:
         return None
 

@@ -26,7 +26,7 @@ OWN = "This project's own; the paper gives none."
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A row of the results: where it lies in a model's entry, how to show it, what it means and whose definition it is."""
+    """A row of the results: where it lies in a model's entry, what it means, and whose definition that is."""
 
     name: str
     path: tuple[str, ...]
@@ -83,7 +83,7 @@ MEASURES = {
     "forgetting_rate": Measure(
         "FR",
         ("scores", "forgetting_rate"),
-        "Forgetting rate: 1 - accuracy on forget items after. Above 1 - chance, answers are avoided rather than unknown.",
+        "Forgetting rate: 1 - accuracy on forget items after. Above 1 - chance, answers are avoided, not unknown.",
         origin=NAMED,
         higher_is_better=True,
     ),

@@ -1,0 +1,56 @@
+"""Intervals: known answers, edge cases, coverage."""
+
+import numpy as np
+import pytest
+
+from duolearn_cli.metrics.intervals import bootstrap, by_cluster, proportion, ratio
+
+
+def test_value_is_the_plain_share_and_n_counts_items():
+    estimate = proportion([1, 1, 0, 1], ["a", "a", "b", "c"])
+    assert estimate.value == 0.75 and estimate.n == 4
+    assert estimate.low < 0.75 < estimate.high
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_unanimous_items_still_have_an_interval(share):
+    estimate = proportion([share] * 30, [str(i) for i in range(30)])
+    assert estimate.value == share
+    assert estimate.high - estimate.low > 0.05
+
+
+def test_empty_and_single_cluster():
+    assert np.isnan(proportion([], []).value)
+    single = proportion([1, 0], ["a", "a"])
+    assert single.value == 0.5 and single.low is None and single.high is None
+
+
+def test_clusters_widen_the_interval():
+    hits = [1, 1, 1, 1, 0, 0, 0, 0] * 10
+    apart = proportion(hits, [str(i) for i in range(80)])
+    together = proportion(hits, [str(i // 4) for i in range(80)])
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+
+
+def test_coverage_of_a_proportion_is_near_95_percent():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        estimate = proportion((rng.random(60) < 0.7).astype(float).tolist(), [str(i) for i in range(60)])
+        covered += estimate.low <= 0.7 <= estimate.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_deterministic():
+    hits = [1, 0, 1, 1, 0, 1, 1, 0, 1, 1]
+    names = [str(i) for i in range(10)]
+    assert proportion(hits, names) == proportion(hits, names)
+
+
+def test_by_cluster_sums():
+    assert by_cluster([1, 2, 4], ["b", "a", "b"]).tolist() == [2, 5]
+
+
+def test_undefined_ratio_is_nan_without_warning():
+    estimate = bootstrap([np.ones(3), np.zeros(3)], ratio, n=3)
+    assert np.isnan(estimate.value) and estimate.low is None

@@ -1,0 +1,37 @@
+"""Forgetting and preservation against hand-computed values."""
+
+import pytest
+
+from duolearn_cli.metrics import knowledge
+
+FACTS = [str(i) for i in range(8)]
+BEFORE = [1, 1, 1, 1, 1, 1, 1, 0]
+AFTER = [1, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_forgetting_rate():
+    assert knowledge.forgetting_rate(AFTER, FACTS).value == pytest.approx(6 / 8)
+
+
+def test_relative_drop():
+    assert knowledge.relative_drop(BEFORE, AFTER, FACTS).value == pytest.approx(5 / 7)
+
+
+def test_chance_corrected_forgetting_is_one_at_chance_and_more_below():
+    chance = [0.25] * 8
+    assert knowledge.chance_corrected_forgetting(BEFORE, AFTER, chance, FACTS).value == pytest.approx(1)
+    nothing = knowledge.chance_corrected_forgetting(BEFORE, BEFORE, chance, FACTS)
+    assert nothing.value == 0
+    avoided = knowledge.chance_corrected_forgetting(BEFORE, [0] * 8, chance, FACTS)
+    assert avoided.value > 1
+
+
+def test_knowledge_preservation_is_paired():
+    estimate = knowledge.knowledge_preservation(BEFORE, BEFORE, FACTS)
+    # The same answers before and after: every resample has ratio one, however accuracies vary.
+    assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
+    assert knowledge.knowledge_preservation(BEFORE, AFTER, FACTS).value == pytest.approx(2 / 7)
+
+
+def test_no_items():
+    assert str(knowledge.knowledge_preservation([], [], []).value) == "nan"

@@ -1,0 +1,118 @@
+"""Configurations: every shipped one composes, every wrong one is refused with its key, value and nearest match."""
+
+import dataclasses
+import itertools
+import time
+
+import pytest
+from omegaconf import OmegaConf
+
+from duolearn_cli.composition import component, component_class, compose
+from duolearn_cli.errors import ConfigError
+from duolearn_cli.folders import conf_dir, groups
+
+OPTIONS = [(group, name) for group, names in groups().items() for name in names]
+NEEDED = {"model=local": ["model.path=x"]}
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_composes(group, name):
+    choice = f"{'+' if group == 'forget' else ''}{group}={name}"
+    overrides = [choice, *NEEDED.get(choice, []), *([] if group == "forget" else ["+forget=surgery"])]
+    if group == "privacy" and name != "none":
+        with pytest.raises(ConfigError, match="no private training"):
+            compose("unlearn", overrides)
+        return
+    config = compose("unlearn", overrides)
+    assert OmegaConf.missing_keys(config) == set()
+
+
+@pytest.mark.parametrize("command", ["learn", "retrain", "unlearn", "evaluate", "doctor", "fetch", "export"])
+def test_every_command_has_a_configuration(command):
+    assert compose(command, ["+forget=surgery"]).command == command
+
+
+@pytest.mark.parametrize(("group", "name"), [option for option in OPTIONS if option[0] in ("method", "dataset")])
+def test_component_files_list_every_setting_with_the_class_default(group, name):
+    document = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
+    node = document.get(group, document)
+    owner = component_class(node, [])
+    written = {key: value for key, value in OmegaConf.to_container(node).items() if key != "_target_"}
+    assert set(written) == {field.name for field in dataclasses.fields(owner)}
+    assert component(node) == owner()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["model=tinny"], ["model=tinny", "tiny", "did you mean 'tiny'"]),
+        (["+forget=surgry"], ["forget=surgry", "did you mean 'surgery'"]),
+        (["seed=abc"], ["seed=abc", "a whole number"]),
+        (["seed=-1"], ["seed=-1", "0 or more"]),
+        (["sed=1"], ["sed", "did you mean 'seed'"]),
+        (["+typo.x=1"], ["typo", "there is no such setting"]),
+        (["+model.pth=x"], ["model.pth", "did you mean 'path'"]),
+        (["split.max_forgt=3"], ["split.max_forgt", "did you mean 'max_forget'"]),
+        (["method=npo", "method.bta=1"], ["method.bta", "did you mean 'beta'"]),
+        (["method=npo", "+method.bta=1"], ["method.bta", "did you mean 'beta'"]),
+        (["method=npo", "method.beta=x"], ["method.beta", "'x'"]),
+        (["method=npo", "method.beta=-1"], ["method.beta=-1.0", "1e-06 or more"]),
+        (["dataset=medmcqa", "dataset.pth=x"], ["dataset.pth", "did you mean 'path'"]),
+        (["prompt.form=clze"], ["prompt.form=clze", "did you mean 'cloze'"]),
+        (["split.unseen_fraction=2"], ["split.unseen_fraction=2.0", "0.05 to 0.9"]),
+        (["privacy=eps4"], ["privacy=eps4", "privacy=none"]),
+        (["resume=nowhere"], ["resume=nowhere", "no such folder"]),
+        (["run=."], ["run=.", "resume=RUN"]),
+        (["method._target_=os.system"], ["os.system", "plugins"]),
+        (["method._target_=duolearn_cli.methods.npo.NOP"], ["duolearn_cli.methods.npo.NOP", "cannot be imported"]),
+        (["hierarchy.level_weights=[1,2]"], ["hierarchy.level_weights", "four"]),
+        (["learn.learning_rate=nan"], ["learn.learning_rate=nan"]),
+    ],
+)
+def test_mistakes_are_explained(overrides, parts):
+    started = time.perf_counter()
+    with pytest.raises(ConfigError) as caught:
+        compose("unlearn", ["+forget=surgery", *overrides] if "+forget=surgry" not in overrides else overrides)
+    assert time.perf_counter() - started < 2
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_missing_target_is_asked_for_by_name():
+    with pytest.raises(ConfigError, match=r"\+forget=surgery"):
+        compose("unlearn", [])
+    assert compose("doctor", []).command == "doctor"
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError) as caught:
+        compose("unlearn", ["+forget=surgery", "sed=1", "split.max_forgt=3", "learn.epochs=many"])
+    assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(ConfigError) as caught:
+        compose("unlearn", ["+forget=surgery", "learn.epochs=0", "unlearn.batch_size=0"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_user_groups_from_a_folder(tmp_path):
+    (tmp_path / "forget").mkdir()
+    (tmp_path / "forget" / "hernia.yaml").write_text(
+        "# @package _global_\n# Hernias\nforget: {name: hernia, concepts: [hernia_surgery], subjects: [Surgery]}\n"
+    )
+    config = compose("unlearn", ["+forget=hernia"], str(tmp_path))
+    assert config.forget.name == "hernia"
+    assert groups(tmp_path)["forget"]["hernia"] == "Hernias"
+
+
+def test_groups_hold_what_is_promised():
+    promised = {
+        "model": "tiny smollm2_135m qwen2_5_0_5b qwen2_5_7b llama3_1_8b local",
+        "dataset": "minimed medmcqa mhqa local",
+        "forget": "surgery anxiety depression trauma mental_health custom",
+        "privacy": "none eps1 eps4 eps8",
+        "method": "duolearn gradient_ascent graddiff npo",
+        "hierarchy": "medical4",
+    }
+    found = groups()
+    for group, names in promised.items():
+        assert set(names.split()) <= found[group].keys()
+    assert all(text for text in itertools.chain.from_iterable(names.values() for names in found.values()))
