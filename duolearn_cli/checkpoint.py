@@ -44,7 +44,9 @@ def load_checkpoint(checkpoint: Path, model: LanguageModel, optimizer: torch.opt
         step = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["step"]
         tensors = load_file(checkpoint / "optimizer.safetensors")
     except (OSError, KeyError, ValueError) as error:
-        raise RunError(f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again.") from error
+        raise RunError(
+            f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
+        ) from error
     model.load_adapter(checkpoint)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,7 +58,7 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None) -> 
 
 
 def _composition_problems(command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
-    """Compose once; if that fails, try each override beside the sound group choices and blame it for its own mistake."""
+    """Compose once; if that fails, try each override beside the sound group choices and blame it for its own fault."""
     try:
         _compose(command, overrides, config_dir)
         return
@@ -114,7 +113,7 @@ def _schema_at(path: Sequence[str]) -> Any:
     return node
 
 
-def _type_of(owner: type, name: str) -> Any:
+def _type_of(owner: Any, name: str) -> Any:
     import typing
 
     return typing.get_type_hints(owner)[name]
@@ -138,7 +137,7 @@ def _component_settings(name: str, choices: Sequence[str], extra: Path | None) -
     for root in filter(None, (extra, conf_dir())):
         path = root / name / f"{chosen[-1]}.yaml"
         if path.is_file():
-            node = OmegaConf.load(path)
+            node: Any = OmegaConf.load(path)
             return [str(key) for key in node.get(name, node) if key != "_target_"]
     return []
 
@@ -155,7 +154,9 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
     target = str(node.get("_target_", ""))
     module, _, name = target.rpartition(".")
     if not any(module == allowed or module.startswith(f"{allowed}.") for allowed in ("duolearn_cli", *plugins)):
-        raise ConfigError(f"_target_={target!r}: only classes of duolearn_cli or of a module named in `plugins` are run.")
+        raise ConfigError(
+            f"_target_={target!r}: only classes of duolearn_cli or of a module named in `plugins` are run."
+        )
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -198,7 +199,9 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
-    needs_target = config.command in ("learn", "retrain", "unlearn") or (config.command == "evaluate" and not config.run)
+    needs_target = config.command in ("learn", "retrain", "unlearn") or (
+        config.command == "evaluate" and not config.run
+    )
     if needs_target and OmegaConf.is_missing(config.forget, "name") and not config.resume:
         options = ", ".join(groups(extra).get("forget", {}))
         yield f"forget: name what to forget, e.g. +forget=surgery; allowed: {options}."
@@ -256,15 +259,15 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     privacy = config.privacy
     if privacy.epsilon is not None:
         yield (
-            f"privacy={privacy.name} (epsilon {privacy.epsilon}): this version has no private training, and will not print "
-            "an epsilon it cannot vouch for; allowed: privacy=none."
+            f"privacy={privacy.name} (epsilon {privacy.epsilon}): this version has no private training, "
+            "and will not print an epsilon it cannot vouch for; allowed: privacy=none."
         )
     weights = config.hierarchy.level_weights
     if len(weights) != len(LEVELS) or min(weights, default=-1) < 0:
         yield f"hierarchy.level_weights={list(weights)}: four numbers of 0 or more are needed, for levels 1 to 4."
     for name in ("resume", "run", "adapter"):
         value = config.get(name)
-        if value and not os.path.isdir(value):
+        if value and not Path(value).is_dir():
             yield f"{name}={value}: there is no such folder."
     if config.run and config.command != "evaluate":
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."

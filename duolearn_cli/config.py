@@ -58,7 +58,8 @@ class HierarchyConfig:
     name: str = setting(MISSING, "short name")
     path: str | None = setting(None, "tab-separated file; empty: the embedded one")
     level_weights: list[float] = field(
-        default_factory=lambda: [1.0, 1.0, 1.0, 1.0], metadata={"help": "weight of a token by its concept's level, 1 to 4"}
+        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
+        metadata={"help": "weight of a token by its concept's level, 1 to 4"},
     )
 
 
@@ -140,7 +141,9 @@ class RuntimeConfig:
     """Where and how to compute."""
 
     device: str = setting("auto", "auto, cpu or cuda", choices=["auto", "cpu", "cuda"])
-    precision: str = setting("auto", "auto: bf16 where fast and the model is not small", choices=["auto", "fp32", "bf16"])
+    precision: str = setting(
+        "auto", "auto: bf16 where fast and the model is not small", choices=["auto", "fp32", "bf16"]
+    )
     num_processes: int = setting(1, "processes (one a GPU); more than one starts workers", minimum=1)
     threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
 

@@ -60,7 +60,9 @@ def score(
     Letter prompts need one text an item, cloze prompts one an option.
     """
     letters = encoder.prompt.form == "letter"
-    texts = [encoder.encode(item, option) for item in items for option in ((None,) if letters else range(len(item.options)))]
+    texts = [
+        encoder.encode(item, option) for item in items for option in ((None,) if letters else range(len(item.options)))
+    ]
     results: list[Any] = [None] * len(texts)
     answer_ids = _letter_ids(encoder, items) if letters else []
     with torch.no_grad():
@@ -71,7 +73,9 @@ def score(
                 for place, index in enumerate(indices):
                     results[index] = _letter_result(logits[batch.row == place][0], answer_ids[index])
             else:
-                for index, result in zip(indices, _option_results(logits, batch.label, batch.row, len(indices)), strict=True):
+                for index, result in zip(
+                    indices, _option_results(logits, batch.label, batch.row, len(indices)), strict=True
+                ):
                     results[index] = result
             advance(len(indices))
     per_item = iter(results)

@@ -37,9 +37,7 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
     found: list[Example] = []
     for text, reference in zip(texts, cached, strict=True):
-        kinds, concepts = classify(
-            text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target
-        )
+        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
         weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
         places = text.labels(labels)
         found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
@@ -64,7 +62,9 @@ def unlearn_stage(lab: Laboratory) -> None:
     is_main = PartialState().is_main_process
     if is_main:
         run.forget_history_after("unlearn", first)
-    lab.display.stage(f"Unlearn {lab.study.target.name}: {len(forget)} forget items, {steps} steps" + f" from {first}" * bool(first))
+    lab.display.stage(
+        f"Unlearn {lab.study.target.name}: {len(forget)} forget items, {steps} steps" + f" from {first}" * bool(first)
+    )
 
     with lab.display.progress("unlearn", steps) as advance, deferred_interrupt() as interrupted:
         advance(n=first)
@@ -118,7 +118,9 @@ def quick_evaluation(lab: Laboratory, step: int) -> None:
         answers = lab.score(items[:count])
         values[name] = sum(answer.correct for answer in answers) / len(answers)
     lab.run.record({"stage": "unlearn", "step": step, **values})
-    lab.display.note(f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items()))
+    lab.display.note(
+        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items())
+    )
 
 
 def unlearn_in_workers(lab: Laboratory) -> None:
@@ -128,7 +130,9 @@ def unlearn_in_workers(lab: Laboratory) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count), "--master_port", "0"]
     result = subprocess.run([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())], check=False)
     if result.returncode:
-        raise RunError(f"the {count} unlearning processes ended with status {result.returncode}; see their messages above.")
+        raise RunError(
+            f"the {count} unlearning processes ended with status {result.returncode}; see their messages above."
+        )
     lab.model.load_adapter(lab.run.folder / "adapter")
 
 
@@ -143,11 +147,12 @@ def conclude(lab: Laboratory, answers: Mapping[str, Mapping[str, Sequence[Answer
         for answer in found
     ]
     write_jsonl(run.folder / "predictions.jsonl", rows)
-    models = summary.summarise(answers)
+    models = summary.summarise(answers, study.target.labels)
     metrics = {
         "schema": 1,
         "duolearn": __version__,
         "forget": study.target.name,
+        "forget_subjects": sorted(study.target.labels),
         "model": config.model.name,
         "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
         "method": str(config.method._target_).rpartition(".")[2],

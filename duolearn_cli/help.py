@@ -9,7 +9,11 @@ from duolearn_cli import __version__
 from duolearn_cli.folders import conf_dir, first_comment, groups
 
 EXAMPLES = {
-    "learn": ("duolearn learn +forget=surgery", "duolearn learn +forget=anxiety learn.epochs=20", "duolearn learn +forget=surgery --dry-run"),
+    "learn": (
+        "duolearn learn +forget=surgery",
+        "duolearn learn +forget=anxiety learn.epochs=20",
+        "duolearn learn +forget=surgery --dry-run",
+    ),
     "retrain": (
         "duolearn retrain +forget=surgery",
         "duolearn retrain +forget=depression learn.seed=1",
@@ -25,13 +29,21 @@ EXAMPLES = {
         "duolearn evaluate +forget=surgery adapter=my_adapter",
         "duolearn evaluate +forget=surgery",
     ),
-    "doctor": ("duolearn doctor", "duolearn doctor model=smollm2_135m", "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl"),
+    "doctor": (
+        "duolearn doctor",
+        "duolearn doctor model=smollm2_135m",
+        "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl",
+    ),
     "export": (
         "duolearn export",
         "duolearn export export_path=minimed.jsonl",
         "duolearn export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
     ),
-    "fetch": ("duolearn fetch model=smollm2_135m", "duolearn fetch model=smollm2_135m cache_dir=models", "duolearn fetch --cfg job"),
+    "fetch": (
+        "duolearn fetch model=smollm2_135m",
+        "duolearn fetch model=smollm2_135m cache_dir=models",
+        "duolearn fetch --cfg job",
+    ),
 }
 FLAGS = """\
   -m, --multirun        run every combination of comma-separated values
@@ -46,7 +58,8 @@ def overview(commands: Sequence[str]) -> str:
     """The text of ``duolearn --help``."""
     lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
     return (
-        f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, prove both.\n\n"
+        f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, "
+        "prove both.\n\n"
         "usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n"
         + "\n".join(lines)
         + "\n\nstart here\n  duolearn unlearn +forget=surgery\n  duolearn unlearn --help\n\n"
@@ -56,7 +69,10 @@ def overview(commands: Sequence[str]) -> str:
 
 def command_help(command: str, config_dir: str | None) -> str:
     """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
-    parts = [f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\ngroups (GROUP=OPTION; forget as +forget=OPTION)\n"]
+    parts = [
+        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n"
+        "groups (GROUP=OPTION; forget as +forget=OPTION)\n"
+    ]
     for group, options in groups(Path(config_dir) if config_dir else None).items():
         parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))
     parts.append(f"\nflags\n{FLAGS}\nexamples\n" + "".join(f"  {line}\n" for line in EXAMPLES[command]))

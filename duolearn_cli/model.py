@@ -1,9 +1,9 @@
-"""A causal language model with one LoRA adapter. The reference is the adapter switched off: there is no second model."""
+"""A causal language model with one LoRA adapter. The reference is the adapter switched off, never a second model."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class LanguageModel:
 
     def __init__(self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
-        base = network.get_base_model()
+        base: Any = network.get_base_model()
         self._decoder: nn.Module = base.get_decoder()
         self._head: nn.Module = base.get_output_embeddings()
         self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
@@ -75,7 +75,9 @@ class LanguageModel:
             short = self._head(self._decoder(input_ids=ids).last_hidden_state)
             full = base(input_ids=ids).logits
         if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
-            raise ModelError(f"{type(base).__name__} changes its logits after the output layer, which is not supported.")
+            raise ModelError(
+                f"{type(base).__name__} changes its logits after the output layer, which is not supported."
+            )
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter as PEFT safetensors and its configuration."""
@@ -92,9 +94,13 @@ class LanguageModel:
         try:
             result = set_peft_model_state_dict(self.network, load_file(path))
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"the adapter in {folder} does not fit this model: {str(error).splitlines()[0]}") from error
+            raise ModelError(
+                f"the adapter in {folder} does not fit this model: {str(error).splitlines()[0]}"
+            ) from error
         if result.unexpected_keys:
-            raise ModelError(f"the adapter in {folder} does not fit this model: unexpected {result.unexpected_keys[:3]}.")
+            raise ModelError(
+                f"the adapter in {folder} does not fit this model: unexpected {result.unexpected_keys[:3]}."
+            )
 
 
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
@@ -109,10 +115,14 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
         base = AutoModelForCausalLM.from_pretrained(
-            weights.location, dtype=torch.float32 if device.type == "cpu" else torch.bfloat16, **weights.arguments(model=True)
+            weights.location,
+            dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
+            **weights.arguments(model=True),
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}"
+        ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
     network = get_peft_model(base, lora_config(config.adapter))
@@ -121,9 +131,15 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
 
 
 def lora_config(adapter: AdapterConfig) -> LoraConfig:
+    # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
+    alpha: Any = adapter.alpha
     targets: Any = adapter.targets if adapter.targets == "all-linear" else adapter.targets.split(",")
     return LoraConfig(
-        r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets, task_type="CAUSAL_LM"  # type: ignore[arg-type]
+        r=adapter.rank,
+        lora_alpha=alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
     )
 
 
@@ -162,7 +178,7 @@ def _cpu_has_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def flatten(tensors: Iterator[Tensor] | list[Tensor]) -> Tensor:
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
     """Concatenate tensors into one flat float32 vector."""
     return torch.cat([tensor.reshape(-1).float() for tensor in tensors])
 

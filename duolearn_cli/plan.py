@@ -118,7 +118,10 @@ def rows(study: Study) -> list[tuple[str, str]]:
     learn, unlearn = config.learn, config.unlearn
     sizes = study.summary()
     found = [
-        ("forget", f"{study.target.name}: {len(study.target.forget)} concepts, {len(study.target.boundary)} on the boundary"),
+        (
+            "forget",
+            f"{study.target.name}: {len(study.target.forget)} concepts, {len(study.target.boundary)} on the boundary",
+        ),
         ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
         ("rejected rows", str(sizes["rejected"] or "none")),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
@@ -127,7 +130,9 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("unlearn steps", str(_steps(len(splits.forget_train), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
-    found += _costs(study, shape) if shape else [("parameters, memory, time", "unknown: the model is not on this machine")]
+    found += (
+        _costs(study, shape) if shape else [("parameters, memory, time", "unknown: the model is not on this machine")]
+    )
     return [*found, ("output folder", planned_folder(config))]
 
 
@@ -166,5 +171,5 @@ def _speed() -> float:
     matrix = np.ones((512, 512), dtype=np.float32)
     started = time.perf_counter()
     for _ in range(8):
-        matrix @ matrix
+        np.matmul(matrix, matrix)
     return 8 * 2 * 512**3 / (time.perf_counter() - started)

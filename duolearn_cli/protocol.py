@@ -50,8 +50,12 @@ class Laboratory:
         weights = find_weights(config.model, config.cache_dir)
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         run.update(device=str(model.device), precision=model.precision)
-        key = _hash([PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), model.precision])
-        return cls(study, model, Encoder(model.tokenizer, config.prompt), display, run, key, cache_dir(config.cache_dir))
+        key = _hash(
+            [PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), model.precision]
+        )
+        return cls(
+            study, model, Encoder(model.tokenizer, config.prompt), display, run, key, cache_dir(config.cache_dir)
+        )
 
     def key(self, which: str) -> str:
         """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""
@@ -95,7 +99,10 @@ class Laboratory:
         shutil.rmtree(part, ignore_errors=True)
         self.model.save_adapter(part)
         write_jsonl(part / "history.jsonl", history)
-        write_json(part / "learn.json", {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps})
+        write_json(
+            part / "learn.json",
+            {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps},
+        )
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
 
@@ -116,7 +123,10 @@ class Laboratory:
         path = self.folder(which) / f"answers-{_hash([keys])}.json" if cached else Path()
         if cached and path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
-            return {name: [Answer(**row | {"scores": tuple(row["scores"])}) for row in rows] for name, rows in stored.items()}
+            return {
+                name: [Answer(**row | {"scores": tuple(row["scores"])}) for row in rows]
+                for name, rows in stored.items()
+            }
         total = sum(map(len, splits.values()))
         self.display.stage(f"Evaluate {which} on {total} items")
         answers: dict[str, list[Answer]] = {}

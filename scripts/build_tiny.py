@@ -23,16 +23,18 @@ from duolearn_cli.data.minimed import FOLDER
 
 SEED, VOCABULARY, EOS, PAD = 0, 4096, "<|end|>", "<|pad|>"
 MADE_UP_PER_TABLE, REAL_SHARE = 12, 0.3
-SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wo xy zi bra cle dro fle gri plo stu tre".split()
+SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wo xy zi bra cle dro fle gri plo stu tre"
 
 
 def tables() -> list[dict]:
-    return [table for path in sorted(FOLDER.glob("*.yaml")) for table in yaml.safe_load(path.read_text("utf-8"))["tables"]]
+    return [
+        table for path in sorted(FOLDER.glob("*.yaml")) for table in yaml.safe_load(path.read_text("utf-8"))["tables"]
+    ]
 
 
 def made_up_subject(xs: list[str], rng: random.Random) -> str:
     """A name that no book knows: a coined word, often with words of real subjects of the table around it."""
-    coined = "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))
+    coined = "".join(rng.choice(SYLLABLES.split()) for _ in range(rng.randint(2, 3)))
     words = rng.choice(xs).split()
     if len(words) > 1 and rng.random() < 0.7:
         words[rng.randrange(len(words) - 1)] = coined
@@ -53,7 +55,11 @@ def samples(rng: random.Random) -> Iterator[str]:
     for table in sources:
         xs = [row["x"] for row in table["rows"]]
         answers = sorted({row["y"] for row in table["rows"]} | set(table.get("distractors") or ()))
-        made_up[table["id"]] = [(made_up_subject(xs, rng), rng.choice(answers)) for _ in range(MADE_UP_PER_TABLE)], xs, answers
+        made_up[table["id"]] = (
+            [(made_up_subject(xs, rng), rng.choice(answers)) for _ in range(MADE_UP_PER_TABLE)],
+            xs,
+            answers,
+        )
     while True:
         table = rng.choices(sources, weights)[0]
         known, xs, answers = made_up[table["id"]]
@@ -72,17 +78,31 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         for template in (*table["train"], *table["heldout"])
     ]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=[EOS, PAD], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=[EOS, PAD], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, steps: int, batch: int = 96, peak: float = 3e-3) -> LlamaForCausalLM:
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, steps: int, batch: int = 96, peak: float = 3e-3
+) -> LlamaForCausalLM:
     torch.manual_seed(SEED)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=1024, tie_word_embeddings=True, bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)

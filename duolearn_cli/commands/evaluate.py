@@ -13,7 +13,7 @@ from duolearn_cli.run import Run
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Score into a new run folder: `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone."""
+    """Score `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone, in a new folder."""
     scored = _scored_run(config) if config.run else None
     if scored:
         config = OmegaConf.merge(scored, {"command": "evaluate", "run": config.run, "evaluation": config.evaluation})  # type: ignore[assignment]
@@ -49,5 +49,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 def _scored_run(config: DictConfig) -> DictConfig:
     run, saved = Run.open(Path(config.run))
     if not (run.folder / "adapter").is_dir():
-        raise RunError(f"run={config.run}: this run has no adapter (status: {run.info['status']}); finish it with resume={config.run}.")
+        raise RunError(
+            f"run={config.run}: this run has no adapter (status: {run.info['status']}); "
+            f"finish it with resume={config.run}."
+        )
     return saved

@@ -11,7 +11,7 @@ from duolearn_cli.run import Run
 
 
 def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
-    """Make the ``target`` or ``gold`` model (or take it from the cache), evaluate it, copy its adapter to a run folder."""
+    """Make the ``target`` or ``gold`` model or take it from the cache, evaluate it, copy its adapter to a folder."""
     study = prepared(config)
     if config.dry_run:
         dry_run(study)

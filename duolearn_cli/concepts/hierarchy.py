@@ -94,7 +94,8 @@ def _problems(concepts: dict[str, Concept]) -> Iterator[str]:
             if parent not in concepts:
                 yield f"{concept.id}: unknown parent {parent!r}{nearest(parent, concepts)}"
             elif concepts[parent].level > concept.level:
-                yield f"{concept.id}: level {concept.level} is above its parent {parent} (level {concepts[parent].level})"
+                above = concepts[parent].level
+                yield f"{concept.id}: level {concept.level} is above its parent {parent} (level {above})"
         for term in concept.terms:
             first = owner.setdefault(term.casefold(), concept.id)
             if first != concept.id:
@@ -116,19 +117,26 @@ def read_hierarchy(path: Path) -> Hierarchy:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = set(COLUMNS) - set(reader.fieldnames or ())
         if missing:
-            raise DataError(f"{path}: missing columns {sorted(missing)}; the header must be {', '.join(COLUMNS)} (tab-separated).")
+            raise DataError(
+                f"{path}: missing columns {sorted(missing)}; the header must be {', '.join(COLUMNS)} (tab-separated)."
+            )
         concepts = [_concept(row, f"{path.name}, line {number}") for number, row in enumerate(reader, start=2)]
     return Hierarchy(concepts, path.name)
 
 
 def _concept(row: dict[str, str], where: str) -> Concept:
     if None in row.values() or not row["level"].isdigit() or not row["id"] or not row["name"]:
-        raise DataError(f"{where}: a concept needs {len(COLUMNS)} tab-separated columns with id, a level 1-4 and a name; found {row}.")
+        raise DataError(
+            f"{where}: a concept needs {len(COLUMNS)} tab-separated columns with id, a level 1-4 and a name; "
+            f"found {row}."
+        )
 
     def split(column: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in row[column].split("|") if part.strip())
 
-    return Concept(row["id"], int(row["level"]), row["name"].strip(), split("parents"), split("synonyms"), split("subjects"))
+    return Concept(
+        row["id"], int(row["level"]), row["name"].strip(), split("parents"), split("synonyms"), split("subjects")
+    )
 
 
 @dataclass
@@ -137,7 +145,9 @@ class ForgetTarget:
 
     name: str = field(default="custom", metadata={"help": "short name, used in folder names and tables"})
     concepts: list[str] = field(default_factory=list, metadata={"help": "hierarchy nodes, each with its descendants"})
-    add: list[str] = field(default_factory=list, metadata={"help": "single nodes to forget too, boundary concepts for one"})
+    add: list[str] = field(
+        default_factory=list, metadata={"help": "single nodes to forget too, boundary concepts for one"}
+    )
     keep: list[str] = field(default_factory=list, metadata={"help": "nodes to keep, each with its descendants"})
     subjects: list[str] = field(
         default_factory=list, metadata={"help": "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts"}
@@ -171,7 +181,9 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     for key in ("concepts", "add", "keep"):
         for node in getattr(spec, key):
             if node not in hierarchy.concepts:
-                raise ConfigError(f"forget.{key}: the hierarchy has no concept {node!r}{nearest(node, hierarchy.concepts)}.")
+                raise ConfigError(
+                    f"forget.{key}: the hierarchy has no concept {node!r}{nearest(node, hierarchy.concepts)}."
+                )
     if not spec.concepts and not spec.add:
         raise ConfigError("forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery].")
     kept = hierarchy.descendants(spec.keep)
@@ -183,5 +195,7 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         label for node in closure - kept for label in hierarchy[node].subjects
     )
     if not labels:
-        raise ConfigError(f"forget.subjects: none of {spec.concepts} stands for a data label; give forget.subjects=[SUBJECT].")
+        raise ConfigError(
+            f"forget.subjects: none of {spec.concepts} stands for a data label; give forget.subjects=[SUBJECT]."
+        )
     return Target(spec.name, frozenset(forget), frozenset(boundary - set(spec.add)), labels)

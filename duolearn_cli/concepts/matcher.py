@@ -10,11 +10,13 @@ from functools import lru_cache
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
 
-_DASHES = dict.fromkeys(map(ord, "-‐‑‒–—_/"), " ")
-_QUOTES = dict.fromkeys(map(ord, "’‘`´"), "'")
+_DASHES = dict.fromkeys(map(ord, "-\u2010\u2011\u2012\u2013\u2014_/"), " ")
+_QUOTES = dict.fromkeys(map(ord, "\u2019\u2018`\u00b4"), "'")
 # British forms and their American counterparts; applied to terms, so that both spellings of a term match.
-_SPELLINGS = (("aem", "em"), ("oed", "ed"), ("oes", "es"), ("aes", "es"), ("paed", "ped"), ("aec", "ec"), ("our", "or"))
-_SPELLINGS += (("isation", "ization"), ("aet", "et"), ("oet", "et"), ("oen", "en"), ("oea", "ea"))
+_SPELLINGS = (
+    *(("aem", "em"), ("oed", "ed"), ("oes", "es"), ("aes", "es"), ("paed", "ped"), ("aec", "ec"), ("our", "or")),
+    *(("isation", "ization"), ("aet", "et"), ("oet", "et"), ("oen", "en"), ("oea", "ea")),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Minimed:
 
 
 def to_medmcqa(item: Item) -> dict[str, Any]:
-    """The item in MedMCQA's own JSON-lines format (`cop` counts from 1). Raises DataError unless it has four options."""
+    """The item in MedMCQA's own JSON-lines format (`cop` counts from 1). DataError unless it has four options."""
     if len(item.options) != NUM_OPTIONS:
         raise DataError(f"item {item.id} has {len(item.options)} options; MedMCQA's format has four.")
     return {

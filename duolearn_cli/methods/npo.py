@@ -11,7 +11,7 @@ from duolearn_cli.methods.base import Objective, Tokens
 
 @dataclass
 class NPO:
-    """Bounded ascent on whole forget answers against the target model; the reference is cached, never a second model."""
+    """Bounded ascent on whole forget answers against the target; the reference is cached, never a second model."""
 
     beta: float = setting(0.1, "inverse temperature: larger stays nearer to the target", minimum=1e-6)
     retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)

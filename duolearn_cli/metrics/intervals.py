@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -54,17 +55,20 @@ def bootstrap(
     value = float(statistic(*columns, axis=-1))
     if not math.isfinite(value) or min(len(column) for column in columns) < 2:
         return Estimate(value, None, None, n, higher_is_better)
-    result = stats.bootstrap(
-        tuple(columns),
-        statistic,
-        paired=paired and len(columns) > 1,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=100,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings():
+        # A statistic undefined in some resample (a ratio over zero) is reported below as no interval.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            tuple(columns),
+            statistic,
+            paired=paired and len(columns) > 1,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=100,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     low, high = (float(bound) for bound in result.confidence_interval)
     if not (math.isfinite(low) and math.isfinite(high)):
         return Estimate(value, None, None, n, higher_is_better)

@@ -21,9 +21,9 @@ def auc(member_scores: np.ndarray, other_scores: np.ndarray, axis: int = -1) -> 
     return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(-2, -1))
 
 
-def mia_score(area: np.ndarray | float) -> np.ndarray | float:
+def mia_score(area: np.ndarray | float) -> np.ndarray:
     """1 - 2 |AUC - 0.5|: 1 if the attack is blind, 0 if it is always right (or always wrong)."""
-    return 1 - 2 * np.abs(np.asarray(area) - 0.5)
+    return np.asarray(1 - 2 * np.abs(np.asarray(area) - 0.5))
 
 
 def loss_attack(member_losses: Sequence[float], other_losses: Sequence[float]) -> dict[str, Estimate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.metrics import knowledge, membership
@@ -16,16 +16,21 @@ Answers = Mapping[str, Sequence["Answer"]]
 FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
 
 
-def summarise(models: Mapping[str, Answers]) -> dict[str, Any]:
-    """Return {model: {splits, subjects, scores}}; `models` maps base, target, gold, unlearned to answers by split."""
+def summarise(models: Mapping[str, Answers], labels: Collection[str]) -> dict[str, Any]:
+    """Return {model: {splits, subjects, scores}}.
+
+    Args:
+        models: answers by split of base, target, gold, unlearned, as far as they exist.
+        labels: the forget target's data labels; a topic that is one of them is counted apart from its subject.
+    """
     target = models.get("target")
-    return {name: _plain(_of_model(name, answers, target)) for name, answers in models.items()}
+    return {name: _plain(_of_model(name, answers, target, labels)) for name, answers in models.items()}
 
 
-def _of_model(name: str, answers: Answers, target: Answers | None) -> dict[str, Any]:
+def _of_model(name: str, answers: Answers, target: Answers | None, labels: Collection[str]) -> dict[str, Any]:
     return {
         "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
-        "subjects": _subjects(answers),
+        "subjects": _subjects(answers, labels),
         "scores": _scores(name, answers, target),
     }
 
@@ -48,11 +53,12 @@ def _invalid(rows: Sequence[Answer]) -> Estimate:
     return proportion([float(not row.valid) for row in rows], [row.fact for row in rows], higher_is_better=False)
 
 
-def _subjects(answers: Answers) -> dict[str, Estimate]:
+def _subjects(answers: Answers, labels: Collection[str]) -> dict[str, Estimate]:
     """Accuracy by subject on trained facts, trained and held-out phrasings together."""
     by_subject: dict[str, list[Answer]] = defaultdict(list)
     for row in _rows(answers, (*FORGET, *RETAIN)):
-        by_subject[row.subject or "unlabelled"].append(row)
+        with_topic = f"{row.subject}/{row.topic}"
+        by_subject[with_topic if with_topic in labels else row.subject or "unlabelled"].append(row)
     return {subject: _accuracy(rows) for subject, rows in sorted(by_subject.items())}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORGET, RETAIN, GOLD, BASE = "#D55E00", "#0072B2", "#009E73", "#7f7f7f"
 # Text and axes are drawn in a colour used nowhere else, which becomes the page's own: black on light, light on dark.
 INK = "#010203"
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
@@ -91,7 +91,8 @@ def _point(
     if marker == "o" and low is not None and high is not None:
         axes.plot([100 * low, 100 * high], [row + shift] * 2, color=color, linewidth=1, alpha=0.6)
     face = "none" if hollow else color
-    axes.plot(100 * entry["value"], row + shift, marker=marker, color=color, markerfacecolor=face, markersize=6)
+    size = 6 if marker == "o" else 14
+    axes.plot(100 * entry["value"], row + shift, marker=marker, color=color, markerfacecolor=face, markersize=size)
 
 
 def _subject_legend(axes: Axes, with_gold: bool) -> None:
@@ -102,7 +103,7 @@ def _subject_legend(axes: Axes, with_gold: bool) -> None:
         Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, label=label)
         for label, marker, color, face in (marks if with_gold else marks[:2])
     ]
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=3)
 
 
 def class_losses(history: History) -> Figure | None:
@@ -135,6 +136,8 @@ def training_losses(history: History) -> Figure | None:
 
 
 def _curves(history: History, lines: Sequence[Line], ylabel: str) -> Figure | None:
+    from matplotlib.ticker import MaxNLocator
+
     entries = list(history)
     drawn = [(line, points) for line in lines if (points := _points(entries, line))]
     if not drawn:
@@ -147,7 +150,8 @@ def _curves(history: History, lines: Sequence[Line], ylabel: str) -> Figure | No
         axes.set_xlabel("step")
         axes.set_ylabel(ylabel)
         axes.grid(axis="y")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.figure.legend(loc="outside upper left", ncols=4)
 
     return _figure(draw, HEIGHT)
 

@@ -11,21 +11,13 @@ from typing import Any
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.report import figures
-from duolearn_cli.report.tables import (
-    DASH,
-    MEASURES,
-    markdown_text,
-    measures_table,
-    number,
-    present,
-    subject_table,
-)
+from duolearn_cli.report.tables import DASH, MEASURES, markdown_text, measures_table, number, present, subject_table
 from duolearn_cli.run import write_text
 
 SCHEMA = 1
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = {
-    "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep.",
+    "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
     "token_losses": "Mean loss of each token class while unlearning.",
     "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
     "training_losses": "Loss while the target and the gold model were trained.",
@@ -210,9 +202,9 @@ def privacy(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if metrics.get("privacy", "none") == "none" or budget.get("epsilon") is None:
         return NO_PRIVACY
     return (
-        f"The run was asked for epsilon = {budget['epsilon']} and delta = {budget.get('delta')}. Such a budget covers what "
-        "the unlearning update reveals about the records used in this run; it does not protect retroactively what the "
-        "base model memorised. This report accounts for no spending: read it as a request, not as a guarantee."
+        f"The run was asked for epsilon = {budget['epsilon']} and delta = {budget.get('delta')}. Such a budget covers "
+        "what the unlearning update reveals about the records used in this run; it does not protect retroactively "
+        "what the base model memorised. This report accounts for no spending: read it as a request, not as a guarantee."
     )
 
 

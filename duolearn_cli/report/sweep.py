@@ -124,7 +124,14 @@ def sweep_table(jobs: Sequence[Job]) -> Table:
         cells = [measure.cell(scores.get(key)) for key, measure in zip(SCORES, measures, strict=True)]
         name = f"{job.name}, failed" if job.scores is None else job.name
         rows.append((*(_shown(job, key) for key in settings), *cells, name))
-    return Table("Sweep, with 95 % intervals", (*settings, *labels, "job"), tuple(rows), num_text=len(settings))
+    header = (*map(_heading, settings), *labels, "job")
+    return Table("Sweep, with 95 % intervals", header, tuple(rows), num_text=len(settings))
+
+
+def _heading(key: str) -> str:
+    """A setting as one would sweep over it: ``method`` for ``method._target_``."""
+    group, _, last = key.rpartition(".")
+    return group if group and last in OPTION_NAMES else key
 
 
 def _shown(job: Job, key: str) -> str:

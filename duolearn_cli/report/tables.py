@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,8 @@ MODELS = ("base", "target", "gold", "unlearned")
 FEW_ITEMS = 30
 TOO_FEW = "too few for a claim"
 
-NAMED = (
-    "The paper (arXiv 2511.19498) names it; its equation is not available to us, so the definition is this project's."
-)
+ACCURACY = "Plain accuracy; asking each fact in trained and held-out phrasings is this project's protocol."
+NAMED = "The paper (arXiv 2511.19498) names it; its equation is not available to us: the definition is this project's."
 OWN = "This project's own; the paper gives none."
 
 
@@ -60,24 +60,28 @@ MEASURES = {
         "Forget accuracy, trained phrasings",
         ("splits", "forget_train", "accuracy"),
         "Share of forget items answered correctly, in the words that the target was trained on.",
+        origin=ACCURACY,
         higher_is_better=False,
     ),
     "forget_heldout": Measure(
         "Forget accuracy, held-out phrasings",
         ("splits", "forget_heldout", "accuracy"),
         "The same facts asked in words that no model was trained on: knowledge rather than strings.",
+        origin=ACCURACY,
         higher_is_better=False,
     ),
     "retain_trained": Measure(
         "Retain accuracy, trained phrasings",
         ("splits", "retain_train", "accuracy"),
         "Share of retain items answered correctly, in the words that the target was trained on.",
+        origin=ACCURACY,
         higher_is_better=True,
     ),
     "retain_heldout": Measure(
         "Retain accuracy, held-out phrasings",
         ("splits", "retain_heldout", "accuracy"),
         "The same retain facts asked in words that no model was trained on.",
+        origin=ACCURACY,
         higher_is_better=True,
     ),
     "forgetting_rate": Measure(
@@ -140,9 +144,17 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        one_line = self._rich(" ")
-        fits = console.measure(one_line, options=options.update(max_width=10_000)).maximum <= options.max_width
-        yield one_line if fits else self._rich("\n")
+        from rich.text import Text
+
+        wide, narrow = self._rich(" "), self._rich("\n")
+        unlimited = options.update(max_width=10_000)
+        if console.measure(wide, options=unlimited).maximum <= options.max_width:
+            yield wide
+        elif console.measure(narrow, options=unlimited).minimum <= options.max_width:
+            yield narrow
+        else:
+            # Too narrow for columns: lines that wrap lose no number, cropped columns would.
+            yield Text(f"{self.title}\n\n{self.markdown()}\n")
 
     def _rich(self, before_interval: str) -> rich.table.Table:
         """A rich table; `before_interval` breaks cells in a sensible place where the terminal is narrow."""
@@ -150,11 +162,24 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(title=Text(self.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left")
+        table = RichTable(
+            title=Text(self.title, style="bold"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        rows = [[text.replace(" [", f"{before_interval}[") for text in row] for row in self.rows]
         for position, name in enumerate(self.header):
-            table.add_column(Text(name), justify="left" if position < self.num_text else "right")
-        for row in self.rows:
-            table.add_row(*(Text(text.replace(" [", f"{before_interval}[")) for text in row))
+            if position < self.num_text:
+                table.add_column(Text(name))
+            else:
+                # Words may wrap, numbers may not: an interval cut in two is easily misread.
+                longest = max((len(line) for row in rows for line in row[position].splitlines()), default=0)
+                table.add_column(Text(name), justify="right", min_width=longest)
+        for row in rows:
+            table.add_row(*map(Text, row))
         return table
 
 
@@ -175,11 +200,11 @@ def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text as one Markdown table cell or line: no markup, no HTML, no line break."""
+    """Text as one Markdown table cell or line: no markup, no HTML, no line break; readable unrendered, too."""
     escaped = html.escape(" ".join(text.split()), quote=False)
-    for special in "\\`*_[]|":
-        escaped = escaped.replace(special, f"\\{special}")
-    return escaped
+    escaped = re.sub(r"([\\`*|])", r"\\\1", escaped)
+    # Underscores inside a word and brackets without a link's parenthesis mean nothing in Markdown: they stay.
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped).replace("](", "]\\(")
 
 
 def present(metrics: Mapping[str, Any]) -> list[str]:
@@ -215,9 +240,9 @@ def subject_table(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> T
 
 def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tuple[str, ...]:
     by_model = {name: ((models.get(name) or {}).get("subjects") or {}).get(subject) for name in MODELS}
-    counts = [entry["n"] for entry in by_model.values() if entry]
-    count = f"{min(counts)}, {TOO_FEW}" if min(counts) < FEW_ITEMS else str(min(counts))
+    count = min(entry["n"] for entry in by_model.values() if entry)
     before, after = (number((by_model[name] or {}).get("value")) for name in ("target", "unlearned"))
     change = DASH if before is None or after is None else f"{100 * (after - before):+.1f}"
     cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
-    return (f"{subject} (forget)" if is_forget else subject, count, *cells, change)
+    remarks = ["forget"] * is_forget + [TOO_FEW] * (count < FEW_ITEMS)
+    return (f"{subject} ({', '.join(remarks)})" if remarks else subject, str(count), *cells, change)

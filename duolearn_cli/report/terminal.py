@@ -41,7 +41,7 @@ class Display:
         if self.plain:
             self._line(title)
         else:
-            self._console.print(f"\n{title}", style="bold", markup=False)
+            self._console.print(f"\n{title}", style="bold", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Say one thing that happened."""

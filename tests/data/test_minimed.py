@@ -83,4 +83,6 @@ def test_exports_in_medmcqa_format_and_reads_back(items, tmp_path):
     path = tmp_path / "minimed.jsonl"
     write_jsonl(path, [to_medmcqa(item) for item in items])
     back = MedMCQA(path=str(path), on_bad_row="error").load().items
-    assert [(i.id, i.question, i.options, i.answer) for i in back] == [(i.id, i.question, i.options, i.answer) for i in items]
+    assert [(i.id, i.question, i.options, i.answer) for i in back] == [
+        (i.id, i.question, i.options, i.answer) for i in items
+    ]

@@ -1,0 +1,46 @@
+# Every target works in a fresh clone; `make` alone lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format smoke clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	# torch first: a package that merely asks for any torch must not choose the build.
+	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+setup: $(VENV)/.ready ## make the virtual environment with the exact versions that CI uses
+
+demo: setup ## set up and run the main job: forget surgery on the embedded data and model
+	$(BIN)/duolearn unlearn +forget=surgery
+
+test: setup ## the fast tests
+	$(BIN)/python -m pytest
+
+test-all: setup ## the slow tests too
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: setup ## lint, format check, types, import order of layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+smoke: setup ## the main job, small, in a temporary folder
+	BIN=$(BIN) bash scripts/smoke.sh
+
+clean: ## remove what was built, not what was measured
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,165 @@
+import json
+import math
+from html.parser import HTMLParser
+
+import pytest
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.report.page import write_report
+
+VOID = {"meta", "br", "img", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and gathers texts, tags and ids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.texts, self.links = [], set(), [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def report(folder):
+    write_report(folder)
+    return (folder / "report.md").read_text(), (folder / "report.html").read_text()
+
+
+def test_both_reports_hold_the_numbers(tmp_path, write_run):
+    markdown, html = report(write_run(tmp_path))
+    for text in (markdown.replace("\\", ""), Page(html).text):
+        for expected in (
+            "went from 93.0 % to 27.0 % (FR 73.1 [68.1, 78.1] %)",
+            "is 96.8 [94.8, 98.8] %; a model that never learned them scores 29.0 %.",
+            "AUC is below 0.5 for gold.",
+            "0.890 [0.840, 0.940]",
+            "too few for a claim",
+            "3 no right answer",
+            "No privacy guarantee is made",
+            "arXiv 2511.19498",
+            "3.1 % of the model",
+            "c0ffee",
+            "duolearn unlearn +forget=surgery seed=0",
+        ):
+            assert expected in text, expected
+
+
+def test_the_page_is_whole_and_needs_nothing_else(tmp_path, write_run):
+    html = report(write_run(tmp_path))[1]
+    page = Page(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert {"svg", "table", "figcaption"} <= page.tags
+
+
+def test_files_are_listed_and_figures_stand_alone(tmp_path, write_run):
+    written = write_report(write_run(tmp_path))
+    names = [str(path.relative_to(tmp_path)) for path in written]
+    figures = [f"figures/{n}.svg" for n in ("subjects", "token_losses", "quick_accuracy", "training_losses")]
+    assert names == ["report.md", "report.html", *figures]
+    assert all(path.is_file() for path in written)
+
+
+def test_writing_again_changes_nothing(tmp_path, write_run):
+    first = [path.read_bytes() for path in write_report(write_run(tmp_path))]
+    assert [path.read_bytes() for path in write_report(tmp_path)] == first
+
+
+def test_names_are_escaped(tmp_path, write_run, metrics):
+    metrics["forget"] = "<script>alert(1)</script>|x"
+    metrics["flags"] = ["<img src=http://x>"]
+    markdown, html = report(write_run(tmp_path, metrics))
+    assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
+    assert "<script" not in markdown and "<img" not in markdown
+
+
+def test_not_a_number_and_missing_parts_are_dashes(tmp_path, write_run, metrics):
+    for model in metrics["models"].values():
+        model["scores"]["mia_auc"]["value"] = math.nan
+    del metrics["cost"], metrics["data"], metrics["models"]["unlearned"]["scores"]["knowledge_preservation"]
+    _, html = report(write_run(tmp_path, metrics))
+    assert "is — %" in Page(html).text and ">nan<" not in html.lower()
+
+
+@pytest.mark.parametrize("kept", [("base", "target"), ("gold",), ()])
+def test_a_run_without_unlearned_still_has_a_report(tmp_path, write_run, metrics, history, kept):
+    metrics["models"] = {name: metrics["models"][name] for name in kept}
+    markdown, html = report(write_run(tmp_path, metrics, [h for h in history if h["stage"] == "learn"]))
+    assert "Nothing was unlearned in this run" in markdown and "Nothing was unlearned in this run" in html
+    assert ("No model was scored" in html) == (not kept)
+    assert (tmp_path / "figures" / "training_losses.svg").is_file()
+    assert not (tmp_path / "figures" / "token_losses.svg").exists()
+
+
+def test_without_history_and_overrides(tmp_path, write_run):
+    folder = write_run(tmp_path)
+    (folder / "history.jsonl").unlink()
+    run = json.loads((folder / "run.json").read_text())
+    del run["overrides"]
+    (folder / "run.json").write_text(json.dumps(run))
+    markdown, _ = report(folder)
+    assert "duolearn unlearn " not in markdown and "config.yaml" in markdown
+
+
+def test_the_forgotten_subjects_stand_first(tmp_path, write_run, metrics):
+    markdown, _ = report(write_run(tmp_path, metrics))
+    assert markdown.index("Surgery (forget)") < markdown.index("| Anatomy")
+    markdown, _ = report(write_run(tmp_path, metrics | {"forget_subjects": ["Anatomy"]}))
+    assert "Anatomy (forget)" in markdown and "Surgery (forget)" not in markdown
+
+
+def test_a_budget_is_a_request_and_no_guarantee(tmp_path, write_run, metrics):
+    folder = write_run(tmp_path, metrics | {"privacy": "eps4"})
+    config = (folder / "config.yaml").read_text().replace("epsilon: null", "epsilon: 4.0")
+    (folder / "config.yaml").write_text(config)
+    assert "asked for epsilon = 4.0" in report(folder)[0]
+
+
+def test_an_interrupted_run_is_flagged(tmp_path, write_run):
+    assert "numbers may be incomplete" in report(write_run(tmp_path, status="interrupted"))[0]
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "run.json", "config.yaml"])
+def test_a_missing_file_is_named(tmp_path, write_run, name):
+    (write_run(tmp_path) / name).unlink()
+    with pytest.raises(RunError, match=name):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.json", "{"),
+        ("metrics.json", "[]"),
+        ("metrics.json", '{"schema": 2, "models": {}}'),
+        ("run.json", "\udc80"),
+        ("history.jsonl", '{"stage": "learn", "st'),
+        ("config.yaml", "a: [1"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, write_run, name, text):
+    (write_run(tmp_path) / name).write_text(text, errors="surrogateescape")
+    with pytest.raises(RunError, match=name):
+        write_report(tmp_path)

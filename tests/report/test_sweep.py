@@ -1,0 +1,103 @@
+import json
+import math
+import subprocess
+import sys
+
+from omegaconf import OmegaConf
+
+from duolearn_cli.report.sweep import Job, SweepTable, flatten, read_jobs, sweep_table, varying
+from duolearn_cli.report.tables import DASH
+
+SCORES = {
+    "forgetting_rate": {"value": 0.75, "low": 0.7, "high": 0.8, "n": 90, "higher_is_better": True},
+    "knowledge_preservation": {"value": 0.97, "low": 0.95, "high": 0.99, "n": 90, "higher_is_better": True},
+    "mia_score": {"value": math.nan, "low": None, "high": None, "n": 0, "higher_is_better": True},
+}
+
+
+def job(name, scores=SCORES, **settings):
+    return Job(name, {"model.name": "tiny", **{k.replace("__", "."): v for k, v in settings.items()}}, scores)
+
+
+def test_only_what_varies_is_shown_before_the_scores():
+    table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
+    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", "MIA score ↑")
+    assert table.header == ("seed", *labels, "job")
+    assert table.rows == (
+        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, "0"),
+        ("1", DASH, DASH, DASH, DASH, "1, failed"),
+    )
+
+
+def test_one_job_has_no_settings_column():
+    assert sweep_table([job("0")]).header[0] == "FR (%) ↑"
+
+
+def test_settings_that_follow_from_the_chosen_option_are_left_out():
+    duo = {"method._target_": "duolearn_cli.methods.duolearn.DuoLearn", "method.tau": -1.0, "method.beta": 1.0}
+    npo = {"method._target_": "duolearn_cli.methods.npo.NPO", "method.beta": 0.1}
+    jobs = [Job("0", duo, SCORES), Job("1", npo, SCORES)]
+    assert varying(jobs) == ["method._target_"]
+    assert sweep_table(jobs).header[0] == "method"
+    assert [row[0] for row in sweep_table(jobs).rows] == ["DuoLearn", "NPO"]
+    jobs.append(Job("2", npo | {"method.beta": 0.2}, SCORES))
+    assert varying(jobs) == ["method._target_", "method.beta"]
+
+
+def test_a_failed_job_without_configuration_adds_no_column():
+    jobs = [job("0", seed=0), job("1", seed=0), Job("2", {}, None)]
+    assert varying(jobs) == []
+
+
+def test_flatten_keeps_lists_and_empty_groups():
+    nested = {"a": {"b": 1, "c": [1, 2]}, "d": {}, "e": None}
+    assert dict(flatten(nested)) == {"a.b": 1, "a.c": [1, 2], "d": {}, "e": None}
+
+
+def sweep_folder(tmp_path, write_run, metrics):
+    for number in (0, 2, 10):
+        write_run(tmp_path / str(number), metrics | {"seed": number})
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2" / "metrics.json").write_text("{")
+    return tmp_path
+
+
+def test_jobs_are_read_in_order_and_broken_ones_failed(tmp_path, write_run, metrics):
+    jobs = read_jobs(sweep_folder(tmp_path, write_run, metrics))
+    assert [(j.name, j.scores is None) for j in jobs] == [("0", False), ("1", True), ("2", True), ("10", False)]
+    assert jobs[0].settings["forget.name"] == "surgery"
+
+
+def test_the_callback_prints_and_writes(tmp_path, write_run, metrics, capsys):
+    folder = sweep_folder(tmp_path, write_run, metrics)
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}))
+    printed = capsys.readouterr().out
+    assert "| seed |" in printed and "1, failed" in printed and "73.1 [68.1, 78.1]" in printed
+    assert "| seed |" in (folder / "sweep.md").read_text()
+    written = json.loads((folder / "sweep.json").read_text())
+    assert written["schema"] == 1
+    assert written["jobs"][3]["settings"] == {"seed": 10}
+    assert written["jobs"][3]["scores"]["forgetting_rate"]["value"] == 0.731
+    assert written["jobs"][3]["scores"]["chance_corrected_forgetting"]["value"] is None
+    assert [entry["status"] for entry in written["jobs"]] == ["finished", "failed", "failed", "finished"]
+
+
+def test_an_empty_or_missing_sweep_folder_prints_nothing(tmp_path, capsys):
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "none")}}}))
+    assert capsys.readouterr().out == ""
+
+
+def test_hydra_calls_it(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [_self_]\nseed: 0\nhydra:\n  output_subdir: null\n"
+        "  sweep: {dir: swept, subdir: '${hydra.job.num}'}\n"
+        "  callbacks: {table: {_target_: duolearn_cli.report.sweep.SweepTable}}\n"
+    )
+    (tmp_path / "app.py").write_text(
+        "import hydra\n@hydra.main(version_base='1.3', config_path='.', config_name='config')\n"
+        "def main(config):\n    pass\nmain()\n"
+    )
+    command = [sys.executable, "-W", "error::UserWarning", "app.py", "-m", "seed=0,1"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "1, failed" in result.stdout and (tmp_path / "swept" / "sweep.json").is_file()

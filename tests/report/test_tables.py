@@ -1,0 +1,117 @@
+import math
+
+import pytest
+from rich.console import Console
+
+from duolearn_cli.report.tables import (
+    DASH,
+    MEASURES,
+    TOO_FEW,
+    Table,
+    cell,
+    markdown_text,
+    measures_table,
+    number,
+    subject_table,
+)
+
+
+def rows_by_name(table):
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_measures_stand_in_rows_and_models_in_columns(metrics):
+    table = measures_table(metrics)
+    rows = rows_by_name(table)
+    assert table.header == ("Measure", "base", "target", "gold", "unlearned")
+    assert rows["Forget accuracy, trained phrasings (%) ↓"][1] == "95.0 [90.0, 100.0]"
+    assert rows["Retain accuracy, held-out phrasings (%) ↑"][3] == "89.0 [84.0, 94.0]"
+    assert rows["FR (%) ↑"] == (DASH, DASH, DASH, "73.1 [68.1, 78.1]")
+    assert rows["KPR (%) ↑"][3] == "96.8 [94.8, 98.8]"
+    assert rows["MIA AUC"][0] == "0.555 [0.505, 0.605]"
+    assert len(rows) == len(MEASURES)
+
+
+def test_nan_is_a_dash(metrics):
+    assert rows_by_name(measures_table(metrics))["Chance-corrected forgetting (%) ↑"] == (DASH,) * 4
+
+
+def test_missing_models_have_no_column_and_missing_measures_no_row(metrics):
+    metrics["models"] = {name: metrics["models"][name] for name in ("base", "target")}
+    table = measures_table(metrics)
+    assert table.header == ("Measure", "base", "target")
+    assert not any(name.startswith(("FR", "KPR")) for name in rows_by_name(table))
+
+
+def test_missing_splits_are_dashes(metrics):
+    del metrics["models"]["base"]["splits"]
+    assert rows_by_name(measures_table(metrics))["Forget accuracy, trained phrasings (%) ↓"][0] == DASH
+
+
+def test_the_arrow_follows_the_data(metrics):
+    metrics["models"]["unlearned"]["scores"]["forgetting_rate"]["higher_is_better"] = False
+    assert "FR (%) ↓" in rows_by_name(measures_table(metrics))
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, "0.5"])
+def test_what_is_no_finite_number_cannot_be_shown(value):
+    assert number(value) is None
+    assert cell({"value": value, "low": 0.1, "high": 0.2}, scale=1, digits=2) == DASH
+
+
+def test_a_value_without_interval_has_no_brackets():
+    assert cell({"value": 0.5, "low": None, "high": None}, scale=100, digits=1) == "50.0"
+
+
+def test_subjects_forgotten_ones_first_small_groups_marked(metrics):
+    table = subject_table(metrics, {"Surgery"})
+    assert [row[0] for row in table.rows] == ["Surgery (forget)", "Anatomy", f"Skin|ENT ({TOO_FEW})"]
+    surgery, anatomy, small = table.rows
+    assert surgery[1:] == ("96", "95.0 [90.0, 100.0]", "29.0 [24.0, 34.0]", "31.0 [26.0, 36.0]", "-66.0")
+    assert anatomy[-1] == "-3.0"
+    assert small[1] == "12"
+
+
+def test_subjects_without_unlearned_have_no_change(metrics):
+    del metrics["models"]["unlearned"]
+    assert {row[-1] for row in subject_table(metrics).rows} == {DASH}
+    assert subject_table(metrics | {"models": {}}).rows == ()
+
+
+def test_markdown_escapes_pipes_and_markup(metrics):
+    lines = subject_table(metrics).markdown().splitlines()
+    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: |"
+    assert any(line.startswith("| Skin\\|ENT (") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\nb <i>*x*</i>", "a b &lt;i&gt;\\*x\\*&lt;/i&gt;"),
+        ("learning_rate _x_ __y", "learning_rate \\_x\\_ \\_\\_y"),
+        ("[0.1, 0.2] [a](http://x)", "[0.1, 0.2] [a]\\(http://x)"),
+        ("|`\\", "\\|\\`\\\\"),
+    ],
+)
+def test_markdown_text(text, expected):
+    assert markdown_text(text) == expected
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_rich_shows_every_value_at_any_width(metrics, width):
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(measures_table(metrics))
+    shown = captured.get()
+    assert max(map(len, shown.splitlines())) <= width
+    if width == 80:
+        assert "73.1\n" in shown and "[68.1, 78.1]\n" in shown
+    else:
+        assert "73.1 [68.1, 78.1]" in " ".join(shown.split())
+
+
+def test_rich_takes_brackets_literally():
+    console = Console(width=60)
+    with console.capture() as captured:
+        console.print(Table("t", ("[bold]a", "b"), (("[red]x", "1"),)))
+    assert "[red]x" in captured.get() and "[bold]a" in captured.get()
