@@ -22,12 +22,25 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation import Answer
 from duolearn_cli.metrics import summary
-from duolearn_cli.protocol import Laboratory
+from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.report.page import write_report
 from duolearn_cli.run import write_json, write_jsonl
 from duolearn_cli.training import num_steps
 from duolearn_cli.unlearning import Example, unlearn
+
+
+def evaluate(lab: Laboratory, names: Sequence[str]) -> dict[str, dict[str, list[Answer]]]:
+    """Answers of base, target or gold, each learned first where the cache has none; the last one stays in place."""
+    answers: dict[str, dict[str, list[Answer]]] = {}
+    for name in names:
+        lab.load(name)
+        answers[name] = lab.answers(name)
+        if name in STAGES:
+            lab.run.forget_history_after(STAGES[name], 0)
+            for line in lab.history(name):
+                lab.run.record(line)
+    return answers
 
 
 def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str) -> list[Example]:

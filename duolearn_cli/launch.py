@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from duolearn_cli.composition import compose, register_schema
 from duolearn_cli.errors import ConfigError, UserError
 from duolearn_cli.folders import conf_dir
 
-log = logging.getLogger("duolearn")
 MAX_CHECKED_JOBS = 32
 
 
@@ -32,19 +30,27 @@ def launch(command: str, args: Sequence[str]) -> int:
     if not (parsed.cfg or parsed.info or parsed.hydra_help):
         for overrides in _jobs(parsed.overrides, parsed.multirun):
             compose(command, overrides, parsed.config_dir)
-    failures: list[str] = []
+    errors: list[UserError] = []
 
     def job(config: DictConfig) -> str | None:
-        return _run_job(command, config, failures, keep_going=parsed.multirun)
+        try:
+            return _run_job(command, config)
+        except UserError as error:
+            # Hydra would print its own report of an exception and, in a sweep, drop the jobs that follow.
+            errors.append(error)
+            if parsed.multirun:
+                print(f"error: {error}", file=sys.stderr)
+        return None
 
     _hydra_main(job, command, args)
-    if failures and parsed.multirun:
-        print(f"{len(failures)} jobs failed:\n" + "\n".join(failures), file=sys.stderr)
-    return 1 if failures else 0
+    if errors and not parsed.multirun:
+        raise errors[0]
+    if errors:
+        print(f"{len(errors)} jobs of the sweep failed; their messages are above.", file=sys.stderr)
+    return 1 if errors else 0
 
 
-def _run_job(command: str, config: DictConfig, failures: list[str], *, keep_going: bool) -> str | None:
-    """Run one job. In a sweep a failed job is reported and the others go on; alone, its error ends the command."""
+def _run_job(command: str, config: DictConfig) -> str | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -53,18 +59,7 @@ def _run_job(command: str, config: DictConfig, failures: list[str], *, keep_goin
     module = importlib.import_module(f"duolearn_cli.commands.{command}")
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir) if hydra.mode == RunMode.MULTIRUN else None
-    try:
-        return module.run(config, Invocation(list(hydra.overrides.task), folder))
-    except UserError as error:
-        if not keep_going:
-            # Hydra would wrap the exception in its own report: end here with the message alone.
-            print(f"error: {error}", file=sys.stderr)
-        failures.append(str(error))
-    except KeyboardInterrupt:
-        if keep_going:
-            raise
-        failures.append("interrupted")
-    return None
+    return module.run(config, Invocation(list(hydra.overrides.task), folder))
 
 
 def _jobs(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
@@ -113,6 +115,7 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)
     try:
+        transformers_logging.disable_progress_bar()
         tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
         base = AutoModelForCausalLM.from_pretrained(
             weights.location,
@@ -125,7 +128,10 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
-    network = get_peft_model(base, lora_config(config.adapter))
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a property by its older name.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        network = get_peft_model(base, lora_config(config.adapter))
     initialise(network, seed)
     return LanguageModel(network.eval(), tokenizer, choose_precision(runtime.precision, base, device), device)
 

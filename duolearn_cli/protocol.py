@@ -112,8 +112,13 @@ class Laboratory:
         return [json.loads(line) for line in lines]
 
     def evaluation_splits(self) -> dict[str, tuple[Item, ...]]:
+        """Items to score, by split. Of unseen facts only phrasings of the trained kind, as members are."""
         limit = self.study.config.evaluation.max_items
-        return {name: items[:limit] for name, items in self.study.splits.by_name().items() if items}
+        splits = {
+            name: tuple(item for item in items if not (name.endswith("_unseen") and item.heldout))[:limit]
+            for name, items in self.study.splits.by_name().items()
+        }
+        return {name: items for name, items in splits.items() if items}
 
     def answers(self, which: str) -> dict[str, list[Answer]]:
         """Answers of the model in place to every split. Those of base, target and gold are kept in the cache."""

@@ -1,7 +1,7 @@
 """What the base and the target model think of every training token, computed once: no second model, no second forward.
 
-The target's predictions are kept as last hidden states (width numbers a token instead of vocabulary): its logits are
-the frozen head applied to them.
+Predictions are kept as last hidden states (width numbers a token instead of vocabulary): the logits are the frozen head
+applied to them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from duolearn_cli.model import LanguageModel
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Of one text with n labels: base_nll [n], target_nll [n], target_hidden [n, width]."""
+    """Of one text with n labels: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]."""
 
     base_nll: Tensor
     target_nll: Tensor
+    base_hidden: Tensor
     target_hidden: Tensor
 
 
@@ -32,11 +33,11 @@ def references(model: LanguageModel, texts: Sequence[Encoded], labels: str, batc
     with torch.no_grad():
         for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
             batch = collate([texts[i] for i in indices], labels).to(model.device)
-            hidden = model.hidden(batch)
-            target_nll = nll(model.head(hidden), batch.label)
+            target_hidden = model.hidden(batch)
             with model.without_adapter():
-                base_nll = nll(model.head(model.hidden(batch)), batch.label)
+                base_hidden = model.hidden(batch)
+            base_nll, target_nll = (nll(model.head(hidden), batch.label) for hidden in (base_hidden, target_hidden))
             for place, index in enumerate(indices):
                 own = batch.row == place
-                found[index] = Reference(base_nll[own], target_nll[own], hidden[own])
+                found[index] = Reference(base_nll[own], target_nll[own], base_hidden[own], target_hidden[own])
     return [reference for reference in found if reference is not None]

@@ -85,6 +85,8 @@ class Run:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Log to the folder and write into run.json how the run ended: finished, interrupted or failed."""
+        if self.info["status"] == "running" and _alive(self.info["pid"]):
+            raise RunError(f"{self.folder} is being run by process {self.info['pid']}; wait for it or stop it first.")
         handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
@@ -168,6 +170,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(inner) for inner in value]
     return value
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine has that number (and is not this one)."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _now() -> str:

@@ -99,6 +99,7 @@ def share(accelerator: Accelerator, indices: Sequence[int]) -> Sequence[int]:
 def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> Tokens:
     """One forward over all examples; predictions at their labelled tokens only, beside the cached references."""
     batch = collate([example.text for example in examples], labels).to(model.device)
+    base_hidden = torch.cat([example.reference.base_hidden for example in examples])
     target_hidden = torch.cat([example.reference.target_hidden for example in examples])
 
     def per_token(values: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
@@ -111,6 +112,7 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
         labels=batch.label,
         base_nll=torch.cat([example.reference.base_nll for example in examples]),
         target_nll=torch.cat([example.reference.target_nll for example in examples]),
+        base_logits=lambda mask: model.head(base_hidden[mask]),
         target_logits=lambda mask: model.head(target_hidden[mask]),
         kind=per_token([example.kind for example in examples], torch.long),
         level_weight=per_token([example.level_weight for example in examples], torch.float32),
@@ -152,8 +154,9 @@ def optimise(
 
 
 def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
-    """Linear warm-up, then constant. A function of the step alone, so that a resumed run needs no schedule state."""
-    return settings.learning_rate * min(1.0, step / max(1.0, settings.warmup * steps))
+    """Linear warm-up, then linear decay; of the step alone, so that a resumed run needs no schedule state."""
+    warm = settings.warmup * steps
+    return settings.learning_rate * min(step / max(1.0, warm), (steps + 1 - step) / max(1.0, steps - warm), 1.0)
 
 
 def measure(

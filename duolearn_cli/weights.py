@@ -17,6 +17,8 @@ from duolearn_cli.errors import ModelError
 from duolearn_cli.folders import ASSETS, cache_dir
 
 TINY = ASSETS / "tiny"
+# Of the folder as scripts/build_tiny.py made it; a damaged installation must not pass for the real model.
+TINY_FINGERPRINT = "488ba14e6999cdf3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ def find_weights(model: ModelConfig, cache: str | None) -> Weights:
         ModelError: it is nowhere, with the command that mends that.
     """
     if model.embedded:
-        return Weights(str(TINY), None, None, False, False)
+        weights = Weights(str(TINY), None, None, False, False)
+        if not TINY.is_dir() or weights.fingerprint() != TINY_FINGERPRINT:
+            raise ModelError(f"the embedded model in {TINY} is missing or changed; install the package again.")
+        return weights
     if model.path and Path(model.path).expanduser().is_dir():
         return _weights(model, str(Path(model.path).expanduser()), model.gguf_file)
     if model.wheel and model.gguf_file:

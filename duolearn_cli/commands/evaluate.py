@@ -32,10 +32,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     display = Display()
     with opened.active():
         lab = Laboratory.open(study, display, opened)
-        answers = {}
-        for name in ("base", "target", "gold") if scored else ("base",):
-            lab.load(name)
-            answers[name] = lab.answers(name)
+        answers = experiment.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
         adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
         if adapter:
             lab.model.load_adapter(adapter)

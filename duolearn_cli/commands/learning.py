@@ -28,12 +28,7 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
     with opened.active():
         lab = Laboratory.open(study, display, opened)
         experiment.write_data_files(lab)
-        answers = {}
-        for name in ("base", which):
-            lab.load(name)
-            answers[name] = lab.answers(name)
-        for line in lab.history(which):
-            opened.record(line)
+        answers = experiment.evaluate(lab, ("base", which))
         lab.model.save_adapter(opened.folder / "adapter")
         metrics = experiment.conclude(lab, answers, started)
     display.show(measures_table(metrics))

@@ -20,7 +20,7 @@ class Tokens:
         labels: token ids.
         base_nll: the label's negative log-likelihood under the base model (adapter off), in nats.
         target_nll: the same under the target model, where unlearning began.
-        target_logits: computes [n] boolean mask -> [m, vocabulary], the target's logits at the masked tokens.
+        base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
         kind: token class, one of `concepts.token_classes`.
         level_weight: weight of the token's concept level, 1 where it has none.
         is_forget: the token belongs to a forget item.
@@ -32,6 +32,7 @@ class Tokens:
     labels: Tensor
     base_nll: Tensor
     target_nll: Tensor
+    base_logits: Callable[[Tensor], Tensor]
     target_logits: Callable[[Tensor], Tensor]
     kind: Tensor
     level_weight: Tensor

@@ -1,0 +1,71 @@
+"""Fixtures: a private cache, small studies, and the tiny model loaded once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "medmcqa_dev_half.jsonl"
+SMALL = ["split.max_forget=8", "split.max_retain=12", "learn.epochs=2", "unlearn.epochs=2", "unlearn.batch_size=8"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """A cache folder of the test session's own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def duolearn(cache, tmp_path):
+    """Run the console command in an empty folder; return the finished process."""
+
+    def call(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "duolearn_cli", *args],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=os.environ | {"DUOLEARN_CACHE": str(cache)} | environment,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
+    from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
+    from duolearn_cli.model import load_model
+    from duolearn_cli.weights import find_weights
+
+    config = ModelConfig(name="tiny", embedded=True, adapter=AdapterConfig(rank=4, alpha=8))
+    return load_model(find_weights(config, None), config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
+
+
+@pytest.fixture
+def fresh(tiny):
+    """The tiny model with a random, non-zero adapter: adapter on and adapter off differ."""
+    import torch
+
+    from duolearn_cli.model import initialise
+
+    initialise(tiny.network, 0)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in tiny.network.named_parameters():
+        if "lora_B" in name:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def study():
+    """A small surgery study on the embedded data."""
+    from duolearn_cli.composition import compose
+    from duolearn_cli.study import prepare
+
+    return prepare(compose("unlearn", ["+forget=surgery", *SMALL]))  # type: ignore[arg-type]

@@ -1,0 +1,78 @@
+"""Scores agree with a brute-force loop over full logits, one text at a time."""
+
+import pytest
+import torch
+
+from duolearn_cli.config import PromptConfig
+from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
+from duolearn_cli.evaluation import score
+
+
+def full_log_probabilities(model, text):
+    ids = torch.tensor([text.ids])
+    with torch.no_grad():
+        return torch.log_softmax(model.network(input_ids=ids).logits[0].double(), -1)
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 4096])
+def test_cloze_scores(fresh, study, batch_tokens):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
+    items = study.splits.forget_train[:6]
+    for item, answer in zip(items, score(fresh, encoder, items, batch_tokens), strict=True):
+        naive, greedy = [], []
+        for option in range(4):
+            text = encoder.encode(item, option)
+            log_p = full_log_probabilities(fresh, text)
+            places = text.labels("answer")
+            naive.append(sum(log_p[i - 1, text.ids[i]].item() for i in places) / len(places))
+            greedy.append(all(int(log_p[i - 1].argmax()) == text.ids[i] for i in places))
+        assert answer.scores == pytest.approx(naive, abs=1e-4)
+        assert answer.prediction == max(range(4), key=naive.__getitem__)
+        assert answer.nll == pytest.approx(-naive[item.answer], abs=1e-4)
+        assert answer.valid == any(greedy)
+
+
+def test_letter_scores(fresh, study):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="letter"))
+    items = study.splits.retain_train[:6]
+    letters = [fresh.tokenizer.encode(f" {letter}")[-1] for letter in "ABCD"]
+    for item, answer in zip(items, score(fresh, encoder, items, 512), strict=True):
+        text = encoder.encode(item)
+        log_p = full_log_probabilities(fresh, text)[len(text.ids) - 2]
+        assert answer.scores == pytest.approx([log_p[i].item() for i in letters], abs=1e-4)
+        assert answer.valid == (int(log_p.argmax()) in letters)
+
+
+def test_padding_never_changes_a_prediction_even_if_pad_is_end_of_text(fresh, study):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
+    texts = sorted((encoder.encode(item) for item in study.splits.retain_train), key=lambda text: len(text.ids))
+    short, long = texts[0], texts[-1]
+    assert len(short.ids) < len(long.ids)
+    assert short.ids[-1] == fresh.tokenizer.eos_token_id == 0  # what padding is filled with
+    with torch.no_grad():
+        alone = fresh.head(fresh.hidden(collate([short], "text")))
+        both = collate([short, long], "text")
+        padded = fresh.head(fresh.hidden(both))[both.row == 0]
+    torch.testing.assert_close(padded, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_answer_labels_cover_exactly_the_answer(tiny, study):
+    encoder = Encoder(tiny.tokenizer, PromptConfig(form="cloze"))
+    for item in study.splits.forget_train:
+        text = encoder.encode(item)
+        answer = tiny.tokenizer.decode([text.ids[i] for i in text.labels("answer")], skip_special_tokens=True)
+        assert answer.strip() == item.answer_text
+
+
+def test_long_texts_lose_their_start_not_their_answer(tiny, study):
+    encoder = Encoder(tiny.tokenizer, PromptConfig(form="cloze", max_tokens=16))
+    text = encoder.encode(study.splits.forget_train[0])
+    assert len(text.ids) <= 16 and text.is_answer[-1]
+
+
+def test_batches_respect_the_token_limit_and_lose_nothing():
+    lengths = [5, 100, 7, 7, 60, 1]
+    groups = list(batches_by_length(lengths, 64))
+    assert sorted(i for group in groups for i in group) == list(range(6))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= 64

@@ -1,0 +1,47 @@
+"""The README's commands are real: each composes, and the test command is the one that CI calls."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from duolearn_cli.__main__ import COMMANDS, _normalised
+from duolearn_cli.composition import compose
+from duolearn_cli.launch import _jobs
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands():
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.replace(".venv/bin/", ""), comments=True)
+            if words[:1] == ["duolearn"]:
+                yield words[1:]
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_command_composes(words):
+    command, *arguments = words
+    assert command in COMMANDS
+    if "--help" in arguments or any("DATE" in argument for argument in arguments):
+        return
+    overrides = [_normalised(argument) for argument in arguments if argument != "-m"]
+    for job in _jobs(overrides, "-m" in arguments):
+        assert compose(command, job).command == command
+
+
+def test_there_are_commands_to_test():
+    assert len(list(commands())) >= 8
+
+
+def test_ci_calls_the_test_command():
+    assert "make test" in README
+    assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.M)
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,181 @@
+"""The loop: references, gradients, the executed step, resume, determinism, several processes."""
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from duolearn_cli import checkpoint, unlearning
+from duolearn_cli.composition import component, compose
+from duolearn_cli.concepts.token_classes import classify, level_weights
+from duolearn_cli.config import PromptConfig, UnlearnConfig
+from duolearn_cli.data.encoding import Encoder, collate
+from duolearn_cli.folders import groups
+from duolearn_cli.losses import nll
+from duolearn_cli.model import flatten
+from duolearn_cli.references import references
+
+METHODS = sorted(groups()["method"])
+SETTINGS = UnlearnConfig(epochs=2, batch_size=4, learning_rate=1e-3)
+
+
+def method(name):
+    config = compose("unlearn", ["+forget=surgery", f"method={name}"])
+    return component(config.method)
+
+
+def make_examples(model, study, labels):
+    encoder = Encoder(model.tokenizer, PromptConfig(form="cloze"))
+    made = []
+    for items, is_forget in ((study.splits.forget_train[:6], True), (study.splits.retain_train[:6], False)):
+        texts = [encoder.encode(item) for item in items]
+        found = []
+        for text, reference in zip(texts, references(model, texts, labels, 512), strict=True):
+            kinds, concepts = classify(
+                text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target
+            )
+            weights = level_weights(concepts, study.hierarchy, [1, 1, 1, 1])
+            places = text.labels(labels)
+            found.append(
+                unlearning.Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference)
+            )
+        made.append(found)
+    return made
+
+
+def run(model, forget, retain, name, seed=0, first=0, after=lambda step, values: None, optimizer=None):
+    optimizer = optimizer or torch.optim.AdamW(model.adapter, lr=1e-3, weight_decay=0.0)
+    unlearning.unlearn(model, forget, retain, method(name), SETTINGS, seed, optimizer, first, after)
+    return flatten(model.adapter).clone()
+
+
+def test_references_equal_single_forwards(fresh, study):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
+    texts = [encoder.encode(item) for item in study.splits.forget_train[:5]]
+    for text, found in zip(texts, references(fresh, texts, "text", 256), strict=True):
+        batch = collate([text], "text")
+        with torch.no_grad():
+            target = fresh.network(input_ids=batch.ids).logits[0][batch.position]
+            with fresh.without_adapter():
+                base = fresh.network(input_ids=batch.ids).logits[0][batch.position]
+        torch.testing.assert_close(found.target_nll, nll(target, batch.label), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.base_nll, nll(base, batch.label), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(fresh.head(found.target_hidden), target, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(found.target_nll, found.base_nll, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_contract_of_every_method(fresh, study, name):
+    chosen = method(name)
+    assert chosen.labels in ("answer", "text")
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    tokens = unlearning.predict(fresh, forget[:3] + retain[:3], chosen.labels)
+    objective = chosen.objective(tokens)
+    assert objective.forget.shape == objective.preserve.shape == ()
+    g_forget, g_preserve = unlearning.gradients(objective, fresh.adapter, Accelerator(cpu=True))
+    assert torch.isfinite(g_forget).all() and torch.isfinite(g_preserve).all()
+    assert g_forget.norm() > 0
+    # Following the forget gradient makes forget answers less likely.
+    before = nll(tokens.logits, tokens.labels)[tokens.is_forget & tokens.is_answer].mean().item()
+    run(fresh, forget, retain, name)
+    with torch.no_grad():
+        after_tokens = unlearning.predict(fresh, forget[:3] + retain[:3], chosen.labels)
+        mask = after_tokens.is_forget & after_tokens.is_answer
+        after = nll(after_tokens.logits, after_tokens.labels)[mask].mean().item()
+    assert after > before
+
+
+def test_two_gradients_through_one_forward_equal_two_backwards(fresh, study):
+    chosen = method("graddiff")
+    forget, retain = make_examples(fresh, study, "answer")
+    found = unlearning.gradients(
+        chosen.objective(unlearning.predict(fresh, forget + retain, "answer")), fresh.adapter, Accelerator(cpu=True)
+    )
+    for index, name in enumerate(("forget", "preserve")):
+        objective = chosen.objective(unlearning.predict(fresh, forget + retain, "answer"))
+        for parameter in fresh.adapter:
+            parameter.grad = None
+        getattr(objective, name).backward()
+        naive = flatten([p.grad for p in fresh.adapter])
+        torch.testing.assert_close(found[index], naive, atol=1e-6, rtol=1e-4)
+        fresh.network.zero_grad()
+
+
+def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, study, monkeypatch):
+    forget, retain = make_examples(fresh, study, "text")
+    preserve, positions = [], [flatten(fresh.adapter).clone()]
+    original = unlearning.gradients
+
+    def spy(*arguments):
+        both = original(*arguments)
+        preserve.append(both[1].double())
+        return both
+
+    monkeypatch.setattr(unlearning, "gradients", spy)
+    removed = []
+
+    def after(step, values):
+        positions.append(flatten(fresh.adapter).clone())
+        removed.append(values["removed"])
+
+    run(fresh, forget, retain, "duolearn", after=after)
+    for gradient, before, now in zip(preserve, positions, positions[1:], strict=False):
+        step = (now - before).double()
+        assert step.norm() > 0
+        # The parameters are float32: the inequality holds to their rounding.
+        assert float(step @ gradient) <= 1e-4 * float(step.norm() * gradient.norm())
+    assert max(removed) > 0
+
+
+def test_same_seed_same_result_other_seed_other_result(tiny, study):
+    from duolearn_cli.model import initialise
+
+    results = []
+    for seed in (0, 0, 1):
+        initialise(tiny.network, 0)
+        forget, retain = make_examples(tiny, study, "answer")
+        results.append(run(tiny, forget, retain, "npo", seed))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path):
+    forget, retain = make_examples(fresh, study, "text")
+    start = [p.detach().clone() for p in fresh.adapter]
+
+    def restore():
+        for parameter, value in zip(fresh.adapter, start, strict=True):
+            parameter.data.copy_(value)
+
+    whole = run(fresh, forget, retain, "duolearn")
+    restore()
+    optimizer = torch.optim.AdamW(fresh.adapter, lr=1e-3, weight_decay=0.0)
+
+    class Stop(Exception):
+        pass
+
+    def stop_at_two(step, values):
+        if step == 2:
+            checkpoint.save_checkpoint(tmp_path, step, fresh, optimizer)
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(fresh, forget, retain, "duolearn", after=stop_at_two, optimizer=optimizer)
+    restore()
+    optimizer = torch.optim.AdamW(fresh.adapter, lr=1e-3, weight_decay=0.0)
+    first = checkpoint.load_checkpoint(checkpoint.latest_checkpoint(tmp_path), fresh, optimizer)
+    assert first == 2
+    assert torch.equal(run(fresh, forget, retain, "duolearn", first=first, optimizer=optimizer), whole)
+
+
+def test_streams_pair_every_forget_item_once_an_epoch_and_cycle_retain():
+    steps = list(unlearning.pairs(10, 3, UnlearnConfig(epochs=2, batch_size=4), seed=0))
+    assert len(steps) == 6
+    for epoch in (steps[:3], steps[3:]):
+        assert sorted(i for forgets, _ in epoch for i in forgets) == list(range(10))
+    retains = [i for _, part in steps for i in part]
+    assert all(sorted(retains[k : k + 3]) == [0, 1, 2] for k in range(0, 18, 3))
+
+
+def test_learning_rate_warms_up_then_stays():
+    settings = UnlearnConfig(learning_rate=1.0, warmup=0.5)
+    assert [unlearning.learning_rate(step, 4, settings) for step in (1, 2, 3, 4)] == [0.5, 1, 1, 1]
