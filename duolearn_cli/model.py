@@ -185,8 +185,8 @@ def _cpu_has_bf16() -> bool:
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenate tensors into one flat float32 vector."""
-    return torch.cat([tensor.reshape(-1).float() for tensor in tensors])
+    """Concatenate the values of tensors into one flat float32 vector."""
+    return torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
 
 
 def assign(parameters: list[nn.Parameter], flat: Tensor) -> None:

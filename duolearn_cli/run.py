@@ -45,6 +45,7 @@ class Run:
                 "command": config.command,
                 "overrides": list(overrides),
                 "status": "created",
+                "error": None,
                 "created": _now(),
                 "seeds": {"seed": config.seed, "learn": config.learn.seed, "split": config.split.seed},
                 "versions": {"duolearn": __version__, "python": platform.python_version()}

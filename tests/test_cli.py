@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import SMALL
 
 
-
 def only_run(folder):
     (run,) = (folder / "outputs").glob("*/*")
     return run
@@ -145,9 +144,7 @@ def test_mhqa_anxiety(duolearn, tmp_path):
 @pytest.mark.slow
 def test_a_sweep_shares_one_target(duolearn, tmp_path):
     cache = tmp_path / "own_cache"
-    done = duolearn(
-        "unlearn", "-m", "+forget=surgery", "method=duolearn,npo", "seed=1,2", *SMALL, f"cache_dir={cache}"
-    )
+    done = duolearn("unlearn", "-m", "+forget=surgery", "method=duolearn,npo", "seed=1,2", *SMALL, f"cache_dir={cache}")
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "outputs").glob("*/*-sweep")
     infos = [json.loads(path.read_text()) for path in sorted(sweep.glob("*/run.json"))]

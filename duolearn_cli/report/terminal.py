@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from duolearn_cli.report.tables import DASH, Table, number
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+# What is shown is logged too: a run folder keeps it in log.txt.
+log = logging.getLogger("duolearn")
 LINE_SECONDS = 10.0
 LINES_PER_PROGRESS = 10
 PLAIN_WIDTH = 120
@@ -38,6 +41,7 @@ class Display:
 
     def stage(self, title: str) -> None:
         """Announce the next part of the work."""
+        log.info("%s", title)
         if self.plain:
             self._line(title)
         else:
@@ -45,6 +49,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Say one thing that happened."""
+        log.info("%s", text)
         if self.plain:
             self._line(f"  {text}")
         else:
