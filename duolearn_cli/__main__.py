@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
 
 COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "doctor", "fetch", "export")
-HYDRA_ONLY = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
+VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+INFO_FLAGS = ("--info", "-i")
+INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,24 +35,47 @@ def _dispatch(args: list[str]) -> int:
     if "--version" in args:
         print(f"duolearn {__version__}")
         return 0
-    command = next((arg for arg in args if not arg.startswith("-")), None)
-    asks_help = any(arg in ("--help", "-h", "help") for arg in args) or not args
-    if asks_help and (command is None or command == "help"):
+    flags, words = _arranged(args)
+    command = words.pop(0) if words else None
+    asks_help = any(arg in ("--help", "-h") for arg in flags) or "help" in (command, *words) or not args
+    config_dir = _config_dir(flags)
+    if asks_help and command in (None, "help"):
         from duolearn_cli.help import overview
 
         print(overview(COMMANDS), end="")
         return 0
+    if command is None:
+        raise UserError(f"which command? Allowed: {', '.join(COMMANDS)}; duolearn --help says what they do.")
     if command not in COMMANDS:
-        raise UserError(f"{command!r} is no command; allowed: {', '.join(COMMANDS)}{nearest(str(command), COMMANDS)}.")
-    args.remove(command)
+        raise UserError(f"{command!r} is no command; allowed: {', '.join(COMMANDS)}{nearest(command, COMMANDS)}.")
     if asks_help:
         from duolearn_cli.help import command_help
 
-        print(command_help(command, _config_dir(args)), end="")
+        print(command_help(command, config_dir), end="")
         return 0
     from duolearn_cli.launch import launch
 
-    return launch(command, [_normalised(arg) for arg in args])
+    return launch(command, [*flags, *map(_normalised, words)])
+
+
+def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and the other words: argparse takes overrides in one stretch only."""
+    flags: list[str] = []
+    words: list[str] = []
+    waiting = list(args)
+    while waiting:
+        arg = waiting.pop(0)
+        if arg == "--dry-run" or not arg.startswith("-"):
+            words.append(arg)
+            continue
+        flags.append(arg)
+        if arg in VALUE_FLAGS:
+            if not waiting:
+                raise UserError(f"{arg} needs a value.")
+            flags.append(waiting.pop(0))
+        elif arg in INFO_FLAGS:  # its value may be left out, and argparse would take the first override for it
+            flags.append(waiting.pop(0) if waiting and waiting[0] in INFO_TOPICS else INFO_TOPICS[0])
+    return flags, sorted(words, key=lambda word: word == "--dry-run")
 
 
 def _normalised(arg: str) -> str:
@@ -59,13 +85,17 @@ def _normalised(arg: str) -> str:
     return f"+{arg}" if arg.startswith("forget=") else arg
 
 
-def _config_dir(args: Sequence[str]) -> str | None:
-    for flag, value in zip(args, [*args[1:], ""], strict=False):
+def _config_dir(flags: Sequence[str]) -> str | None:
+    """The user's folder of configuration groups, which must exist."""
+    folder = None
+    for flag, value in zip(flags, [*flags[1:], ""], strict=False):
         if flag in ("--config-dir", "-cd"):
-            return value
-        if flag.startswith("--config-dir="):
-            return flag.partition("=")[2]
-    return None
+            folder = value
+        elif flag.startswith("--config-dir="):
+            folder = flag.partition("=")[2]
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"--config-dir {folder}: there is no such folder.")
+    return folder
 
 
 def _complete(args: list[str]) -> int:

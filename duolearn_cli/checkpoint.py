@@ -14,7 +14,9 @@ from duolearn_cli.model import LanguageModel
 from duolearn_cli.run import write_json
 
 
-def save_checkpoint(folder: Path, step: int, model: LanguageModel, optimizer: torch.optim.Optimizer) -> None:
+def save_checkpoint(
+    folder: Path, step: int, signature: str, model: LanguageModel, optimizer: torch.optim.Optimizer
+) -> None:
     """Write checkpoints/step-N by way of a temporary folder, then drop the older ones."""
     final, part = folder / f"step-{step:06d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -26,7 +28,7 @@ def save_checkpoint(folder: Path, step: int, model: LanguageModel, optimizer: to
         if isinstance(value, torch.Tensor)
     }
     save_file(tensors, part / "optimizer.safetensors")
-    write_json(part / "state.json", {"schema": 1, "step": step})
+    write_json(part / "state.json", {"schema": 1, "step": step, "signature": signature})
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     for older in folder.glob("step-*"):
@@ -38,15 +40,25 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return max(folder.glob("step-*"), default=None)
 
 
-def load_checkpoint(checkpoint: Path, model: LanguageModel, optimizer: torch.optim.Optimizer) -> int:
-    """Restore adapter and optimiser; return the step. Raises RunError where a file is missing or does not fit."""
+def load_checkpoint(checkpoint: Path, signature: str, model: LanguageModel, optimizer: torch.optim.Optimizer) -> int:
+    """Restore adapter and optimiser; return the step.
+
+    Raises:
+        RunError: a file is missing, or data, target or settings are not those of the checkpoint any more.
+    """
     try:
-        step = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["step"]
+        saved = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        step, made_for = int(saved["step"]), saved["signature"]
         tensors = load_file(checkpoint / "optimizer.safetensors")
     except (OSError, KeyError, ValueError) as error:
         raise RunError(
             f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
         ) from error
+    if made_for != signature:
+        raise RunError(
+            f"checkpoint {checkpoint} was made with other data, another target model or other settings; put them back, "
+            "or remove the checkpoint to start the unlearning again."
+        )
     model.load_adapter(checkpoint)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():

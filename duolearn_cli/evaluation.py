@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from duolearn_cli.data.encoding import Encoded, Encoder, batches_by_length, collate
 from duolearn_cli.data.items import Item
+from duolearn_cli.errors import RunError
 from duolearn_cli.losses import nll
 from duolearn_cli.model import LanguageModel
 
@@ -23,6 +25,7 @@ class Answer:
         scores: log-probability of each option, for cloze the mean over its tokens.
         nll: mean negative log-likelihood of the right answer's tokens, in nats.
         valid: the most likely continuation, token by token, is one of the options.
+        recalled: the most likely continuation, token by token, is the right answer (open-ended recall).
     """
 
     id: str
@@ -35,6 +38,7 @@ class Answer:
     scores: tuple[float, ...]
     nll: float
     valid: bool
+    recalled: bool
 
     @property
     def correct(self) -> float:
@@ -57,7 +61,7 @@ def score(
 ) -> list[Answer]:
     """Answer every item, in order. `advance` is told the number of texts of each finished batch.
 
-    Letter prompts need one text an item, cloze prompts one an option.
+    Letter prompts need one text an item, cloze prompts one an option. Raises RunError where a prediction is not finite.
     """
     letters = encoder.prompt.form == "letter"
     texts = [
@@ -84,6 +88,11 @@ def score(
     return [_answer(item, *_join([next(per_item) for _ in item.options])) for item in items]
 
 
+def num_texts(encoder: Encoder, items: Sequence[Item]) -> int:
+    """How many texts `score` runs over."""
+    return len(items) if encoder.prompt.form == "letter" else sum(len(item.options) for item in items)
+
+
 def _letter_ids(encoder: Encoder, items: Sequence[Item]) -> list[list[int]]:
     """The first answer token of each option's letter, by item."""
     ids: dict[int, int] = {}
@@ -97,10 +106,11 @@ def _letter_ids(encoder: Encoder, items: Sequence[Item]) -> list[list[int]]:
     return [[letter_id(item, option) for option in range(len(item.options))] for item in items]
 
 
-def _letter_result(logits: Tensor, letters: list[int]) -> tuple[list[float], bool]:
-    """Log-probability of each letter, and whether the most likely token of all is a letter. logits: [vocabulary]."""
+def _letter_result(logits: Tensor, letters: list[int]) -> tuple[list[float], list[bool]]:
+    """Log-probability of each letter, and whether it is the most likely token of all. logits: [vocabulary]."""
     log_p = torch.log_softmax(logits, dim=-1)
-    return log_p[letters].tolist(), int(log_p.argmax()) in letters
+    likeliest = int(log_p.argmax())
+    return log_p[letters].tolist(), [letter == likeliest for letter in letters]
 
 
 def _option_results(logits: Tensor, labels: Tensor, rows: Tensor, num_rows: int) -> list[tuple[float, bool]]:
@@ -112,11 +122,13 @@ def _option_results(logits: Tensor, labels: Tensor, rows: Tensor, num_rows: int)
     return list(zip((sums / counts).tolist(), (missed == 0).tolist(), strict=True))
 
 
-def _join(options: Sequence[tuple[float, bool]]) -> tuple[list[float], bool]:
-    return [value for value, _ in options], any(greedy for _, greedy in options)
+def _join(options: Sequence[tuple[float, bool]]) -> tuple[list[float], list[bool]]:
+    return [value for value, _ in options], [greedy for _, greedy in options]
 
 
-def _answer(item: Item, scores: list[float], valid: bool) -> Answer:
+def _answer(item: Item, scores: list[float], greedy: list[bool]) -> Answer:
+    if not all(map(math.isfinite, scores)):
+        raise RunError(f"item {item.id}: the model's predictions are not finite: it diverged.")
     prediction = max(range(len(scores)), key=scores.__getitem__)
     return Answer(
         id=item.id,
@@ -128,5 +140,6 @@ def _answer(item: Item, scores: list[float], valid: bool) -> Answer:
         prediction=prediction,
         scores=tuple(scores),
         nll=-scores[item.answer],
-        valid=valid,
+        valid=any(greedy),
+        recalled=greedy[item.answer],
     )

@@ -12,27 +12,30 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
-from duolearn_cli import __version__
+from duolearn_cli import __version__, summary
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
 from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation import Answer
-from duolearn_cli.metrics import summary
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.report.page import write_report
 from duolearn_cli.run import write_json, write_jsonl
-from duolearn_cli.training import num_steps
 from duolearn_cli.unlearning import Example, unlearn
 
+# By model, then by split.
+Answers = dict[str, dict[str, list[Answer]]]
+# Seconds that interrupted workers get to finish a step.
+WORKER_PATIENCE = 120
 
-def evaluate(lab: Laboratory, names: Sequence[str]) -> dict[str, dict[str, list[Answer]]]:
+
+def evaluate(lab: Laboratory, names: Sequence[str]) -> Answers:
     """Answers of base, target or gold, each learned first where the cache has none; the last one stays in place."""
-    answers: dict[str, dict[str, list[Answer]]] = {}
+    answers: Answers = {}
     for name in names:
         lab.load(name)
         answers[name] = lab.answers(name)
@@ -69,11 +72,11 @@ def unlearn_stage(lab: Laboratory) -> None:
     optimizer = torch.optim.AdamW(lab.model.adapter, lr=config.unlearn.learning_rate, weight_decay=0.0)
     checkpoints = run.folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints)
-    first = load_checkpoint(checkpoint, lab.model, optimizer) if checkpoint else 0
+    signature = lab.signature()
+    first = load_checkpoint(checkpoint, signature, lab.model, optimizer) if checkpoint else 0
     steps = num_steps(len(forget), config.unlearn.batch_size, config.unlearn.epochs)
     every = config.unlearn.evaluate_every or max(1, steps // 5)
-    is_main = PartialState().is_main_process
-    if is_main:
+    if lab.is_main:
         run.forget_history_after("unlearn", first)
     lab.display.stage(
         f"Unlearn {lab.study.target.name}: {len(forget)} forget items, {steps} steps" + f" from {first}" * bool(first)
@@ -83,19 +86,20 @@ def unlearn_stage(lab: Laboratory) -> None:
         advance(n=first)
 
         def after_step(step: int, values: Mapping[str, float]) -> None:
-            if is_main:
+            stopping = interrupted()
+            if lab.is_main:
                 run.record({"stage": "unlearn", "step": step, **values})
                 advance({name: values[name] for name in ("target", "memorised", "general_medical", "neutral")})
                 if step % every == 0:
                     quick_evaluation(lab, step)
-                if interrupted() or step % config.unlearn.checkpoint_every == 0:
-                    save_checkpoint(checkpoints, step, lab.model, optimizer)
-            if interrupted():
+                if stopping or step % config.unlearn.checkpoint_every == 0:
+                    save_checkpoint(checkpoints, step, signature, lab.model, optimizer)
+            if stopping:
                 raise KeyboardInterrupt
 
         unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step)
-    if is_main:
-        save_checkpoint(checkpoints, steps, lab.model, optimizer)
+    if lab.is_main:
+        save_checkpoint(checkpoints, steps, signature, lab.model, optimizer)
         lab.model.save_adapter(run.folder / "adapter")
 
 
@@ -128,7 +132,7 @@ def quick_evaluation(lab: Laboratory, step: int) -> None:
         ("forget_accuracy", splits.forget_heldout or splits.forget_train),
         ("retain_accuracy", splits.retain_heldout or splits.retain_train),
     ):
-        answers = lab.score(items[:count])
+        answers = lab.score(sample(items, count, lab.study.config.split.seed))
         values[name] = sum(answer.correct for answer in answers) / len(answers)
     lab.run.record({"stage": "unlearn", "step": step, **values})
     lab.display.note(
@@ -141,15 +145,19 @@ def unlearn_in_workers(lab: Laboratory) -> None:
     count = lab.study.config.runtime.num_processes
     lab.load("target")  # once, here, rather than by whichever worker comes first
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count), "--master_port", "0"]
-    result = subprocess.run([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())], check=False)
-    if result.returncode:
-        raise RunError(
-            f"the {count} unlearning processes ended with status {result.returncode}; see their messages above."
-        )
+    workers = subprocess.Popen([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())])
+    try:
+        status = workers.wait()
+    except KeyboardInterrupt:
+        # The terminal has interrupted them too: they finish their step and write a checkpoint.
+        workers.wait(timeout=WORKER_PATIENCE)
+        raise
+    if status:
+        raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
     lab.model.load_adapter(lab.run.folder / "adapter")
 
 
-def conclude(lab: Laboratory, answers: Mapping[str, Mapping[str, Sequence[Answer]]], started: float) -> dict[str, Any]:
+def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any]:
     """Write predictions, metrics and report; return the metrics."""
     config, run, study = lab.study.config, lab.run, lab.study
     lab.display.stage("Measure and report")
@@ -161,6 +169,7 @@ def conclude(lab: Laboratory, answers: Mapping[str, Mapping[str, Sequence[Answer
     ]
     write_jsonl(run.folder / "predictions.jsonl", rows)
     models = summary.summarise(answers, study.target.labels)
+    chance = summary.mean_chance(answers)
     metrics = {
         "schema": 1,
         "duolearn": __version__,
@@ -168,11 +177,12 @@ def conclude(lab: Laboratory, answers: Mapping[str, Mapping[str, Sequence[Answer
         "forget_subjects": sorted(study.target.labels),
         "model": config.model.name,
         "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
-        "method": str(config.method._target_).rpartition(".")[2],
+        "method": str(config.method._target_).rpartition(".")[2] if "unlearned" in models else config.command,
         "seed": config.seed,
         "privacy": config.privacy.name,
         "models": models,
-        "flags": summary.flags(models),
+        "chance": chance,
+        "flags": summary.flags(models, chance),
         "cost": {
             "seconds": time.monotonic() - started,
             "trainable_parameters": lab.model.num_adapter_parameters,

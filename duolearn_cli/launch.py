@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import os
 import sys
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +29,22 @@ def launch(command: str, args: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     parsed = get_args_parser().parse_args(list(args))
-    if not (parsed.cfg or parsed.info or parsed.hydra_help):
-        for overrides in _jobs(parsed.overrides, parsed.multirun):
-            compose(command, overrides, parsed.config_dir)
-    errors: list[UserError] = []
+    if parsed.multirun and (parsed.cfg or parsed.info):
+        raise ConfigError("-m cannot be joined with --cfg or --info: a sweep has many configurations.")
+    if parsed.resolve and not parsed.cfg:
+        raise ConfigError("--resolve needs --cfg job.")
+    if not (parsed.info or parsed.hydra_help):
+        _check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
+    errors: list[Exception] = []
 
     def job(config: DictConfig) -> str | None:
         try:
             return _run_job(command, config)
-        except UserError as error:
+        except Exception as error:
             # Hydra would print its own report of an exception and, in a sweep, drop the jobs that follow.
             errors.append(error)
             if parsed.multirun:
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {_message(error)}", file=sys.stderr)
         return None
 
     _hydra_main(job, command, args)
@@ -48,6 +53,20 @@ def launch(command: str, args: Sequence[str]) -> int:
     if errors:
         print(f"{len(errors)} jobs of the sweep failed; their messages are above.", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _message(error: Exception) -> str:
+    """A user's mistake as it stands; anything else in one line, its traceback in the job's log."""
+    if isinstance(error, UserError):
+        return str(error)
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not (folder / "log.txt").is_file():  # it failed before it had a log
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "log.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{said}; see log.txt in {folder}"
 
 
 def _run_job(command: str, config: DictConfig) -> str | None:
@@ -62,43 +81,64 @@ def _run_job(command: str, config: DictConfig) -> str | None:
     return module.run(config, Invocation(list(hydra.overrides.task), folder))
 
 
-def _jobs(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
-    """The override lists to check: one job's, or every combination of a sweep (each value once when very many)."""
-    if not multirun:
-        yield list(overrides)
-        return
+def _check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
+    """Compose and check a job, or a sweep: each value once, and where all are sound, combinations.
+
+    Raises:
+        ConfigError: what is wrong with the first job or, if that is sound, with any other value.
+    """
+    choices = _choices(overrides) if multirun else [[text] for text in overrides]
+    first = [values[0] for values in choices]
+    compose(command, first, config_dir)
+    problems: dict[str, None] = {}
+    for position, values in enumerate(choices):
+        for value in values[1:]:
+            try:
+                compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
+            except ConfigError as error:
+                problems |= dict.fromkeys(str(error).splitlines())
+    if problems:
+        raise ConfigError("\n".join(problems))
+    for job in itertools.islice(itertools.product(*choices), MAX_CHECKED_JOBS):
+        if sum(value != usual for value, usual in zip(job, first, strict=True)) > 1:
+            compose(command, list(job), config_dir)
+
+
+def _choices(overrides: Sequence[str]) -> list[list[str]]:
+    """The distinct values that a sweep gives each key, of a very long list the first ones and the last."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise ConfigError(str(error)) from error
-    choices = [
-        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
-        if o.is_sweep_override() and o.is_discrete_sweep()
-        else [str(o.input_line)]
-        for o in parsed
-        if not o.is_sweep_override() or o.is_discrete_sweep()
-    ]
-    combinations = itertools.product(*choices)
-    total = 1
-    for values in choices:
-        total *= len(values)
-    if total <= MAX_CHECKED_JOBS:
-        yield from map(list, combinations)
-        return
-    for position, values in enumerate(choices):
-        for value in values:
-            yield [*(c[0] for c in choices[:position]), value, *(c[0] for c in choices[position + 1 :])]
+        raise ConfigError(" ".join(str(error).split())) from error
+    choices = []
+    for override in parsed:
+        if not override.is_sweep_override():
+            choices.append([str(override.input_line)])
+        elif override.is_discrete_sweep():
+            key = override.get_key_element()
+            values = list(dict.fromkeys(f"{key}={value}" for value in override.sweep_string_iterator()))
+            if not values:
+                raise ConfigError(f"{override.input_line}: this sweep has no value.")
+            choices.append(values if len(values) <= MAX_CHECKED_JOBS else [*values[: MAX_CHECKED_JOBS - 1], values[-1]])
+    return choices
 
 
 def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
+    """Hand over to Hydra, and take its own errors back as messages instead of its report and exit."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     register_schema()
     sys.argv = ["duolearn", *args]
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(f"{error} {error.__cause__ or ''}".split())) from error
 
 
 def hydra_completion(command: str, args: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -12,14 +13,15 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig, target_names
 from duolearn_cli.data.encoding import Batch
-from duolearn_cli.errors import ModelError
+from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.weights import Weights
 
 # Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
@@ -36,6 +38,7 @@ class LanguageModel:
     def __init__(self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
+        self.dtype = str(base.dtype)
         self._decoder: nn.Module = base.get_decoder()
         self._head: nn.Module = base.get_output_embeddings()
         self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
@@ -93,16 +96,30 @@ class LanguageModel:
         path = folder / ADAPTER_FILE
         if not path.is_file():
             raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
+        self._check_adapter_config(folder)
         try:
             result = set_peft_model_state_dict(self.network, load_file(path))
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, SafetensorError) as error:
+            raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
+        strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
+        if strange:
             raise ModelError(
-                f"the adapter in {folder} does not fit this model: {str(error).splitlines()[0]}"
-            ) from error
-        if result.unexpected_keys:
-            raise ModelError(
-                f"the adapter in {folder} does not fit this model: unexpected {result.unexpected_keys[:3]}."
+                f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ..."
             )
+
+    def _check_adapter_config(self, folder: Path) -> None:
+        """Weights of one rank or scale mean something else under another."""
+        path, own = folder / "adapter_config.json", self.network.peft_config["default"].to_dict()
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read: {error}.") from error
+        for key in ("r", "lora_alpha", "use_rslora", "use_dora"):
+            if saved.get(key, own.get(key)) != own.get(key):
+                raise ModelError(
+                    f"the adapter in {folder} was made with {key}={saved[key]}, this model has {own[key]}; "
+                    "set model.adapter.rank and model.adapter.alpha to the adapter's."
+                )
 
 
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
@@ -114,12 +131,14 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)
+    # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
+    dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
     try:
         transformers_logging.disable_progress_bar()
         tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
         base = AutoModelForCausalLM.from_pretrained(
             weights.location,
-            dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
+            dtype=dtype,
             **weights.arguments(model=True),
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -131,15 +150,24 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        network = get_peft_model(base, lora_config(config.adapter))
+        try:
+            network = get_peft_model(base, lora_config(config.adapter, base))
+        except ValueError as error:
+            raise ModelError(f"model.adapter.targets={config.adapter.targets}: {str(error).splitlines()[0]}") from error
     initialise(network, seed)
     return LanguageModel(network.eval(), tokenizer, choose_precision(runtime.precision, base, device), device)
 
 
-def lora_config(adapter: AdapterConfig) -> LoraConfig:
+def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
+    """Raises ModelError for a target that names no module of `base`."""
     # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
     alpha: Any = adapter.alpha
-    targets: Any = adapter.targets if adapter.targets == "all-linear" else adapter.targets.split(",")
+    names = target_names(adapter)
+    modules = {name.rpartition(".")[2] for name, _ in base.named_modules()}
+    for name in names or ():
+        if name not in modules:
+            raise ModelError(f"model.adapter.targets: no module is called {name!r}{nearest(name, modules)}.")
+    targets: Any = names or "all-linear"
     return LoraConfig(
         r=adapter.rank,
         lora_alpha=alpha,

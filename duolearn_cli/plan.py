@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.config import AdapterConfig
+from duolearn_cli.config import AdapterConfig, target_names
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import num_steps
 from duolearn_cli.run import planned_folder
 from duolearn_cli.study import Study
 from duolearn_cli.weights import Weights, find_weights
@@ -51,7 +52,7 @@ class Shape:
     def adapter_parameters(self, adapter: AdapterConfig) -> int:
         """LoRA pairs on every linear layer of every block, or on those that the configuration names."""
         names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-        wanted = names if adapter.targets == "all-linear" else adapter.targets.split(",")
+        wanted = target_names(adapter) or names
         sizes = [i + o for name, (i, o) in zip(names, self.linears(), strict=True) if name in wanted]
         return self.layers * adapter.rank * sum(sizes)
 
@@ -125,19 +126,15 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
         ("rejected rows", str(sizes["rejected"] or "none")),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
-        ("learn steps", str(_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
-        ("retrain steps", str(_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
-        ("unlearn steps", str(_steps(len(splits.forget_train), unlearn.batch_size, unlearn.epochs))),
+        ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
+        ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
+        ("unlearn steps", str(num_steps(len(splits.forget_train), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     found += (
         _costs(study, shape) if shape else [("parameters, memory, time", "unknown: the model is not on this machine")]
     )
     return [*found, ("output folder", planned_folder(config))]
-
-
-def _steps(size: int, batch: int, epochs: int) -> int:
-    return epochs * -(-size // batch)
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
@@ -168,8 +165,11 @@ def _speed() -> float:
     """FLOP/s of a short matrix product on this machine."""
     import numpy as np
 
-    matrix = np.ones((512, 512), dtype=np.float32)
-    started = time.perf_counter()
-    for _ in range(8):
+    matrix = np.ones((768, 768), dtype=np.float32)
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
         np.matmul(matrix, matrix)
-    return 8 * 2 * 512**3 / (time.perf_counter() - started)
+        seconds.append(time.perf_counter() - started)
+    # The first product also starts threads; the best one was disturbed least.
+    return 2 * 768**3 / min(seconds)

@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,18 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
-from duolearn_cli.evaluation import Answer, score
+from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.model import ADAPTER_FILE, LanguageModel, initialise, load_model
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json, write_jsonl
 from duolearn_cli.study import Study
-from duolearn_cli.training import fine_tune, num_steps
+from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 
-# Raise this when a change of code changes what the same settings learn.
-PROTOCOL = 1
+# Raise this when a change of code changes what the same settings learn, or what an answer records.
+PROTOCOL = 2
 STAGES = {"target": "learn", "gold": "retrain"}
 
 
@@ -41,21 +42,29 @@ class Laboratory:
     run: Run
     base_key: str
     cache: Path
+    is_main: bool
 
     @classmethod
-    def open(cls, study: Study, display: Display, run: Run) -> Laboratory:
-        """Load the base model. Raises ModelError where it cannot be found or read."""
+    def open(cls, study: Study, display: Display, run: Run, *, is_main: bool = True) -> Laboratory:
+        """Load the base model; of several processes only the main one writes. Raises ModelError: see load_model."""
         config = study.config
         display.stage(f"Load {config.model.name}")
         weights = find_weights(config.model, config.cache_dir)
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
-        run.update(device=str(model.device), precision=model.precision)
-        key = _hash(
-            [PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), model.precision]
-        )
-        return cls(
-            study, model, Encoder(model.tokenizer, config.prompt), display, run, key, cache_dir(config.cache_dir)
-        )
+        numerics = [model.precision, model.device.type, model.dtype]
+        key = _hash([PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), numerics])
+        encoder = Encoder(model.tokenizer, config.prompt)
+        laboratory = cls(study, model, encoder, display, run, key, cache_dir(config.cache_dir), is_main)
+        if is_main:
+            run.update(device=str(model.device), precision=model.precision, signature=laboratory.signature())
+        return laboratory
+
+    def signature(self) -> str:
+        """Content hash of what determines the unlearned model: target, method, settings, forget target, seed."""
+        config, target = self.study.config, self.study.target
+        nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy)]
+        forget = [[item.id for item in self.study.splits.forget_train], sorted(target.forget), sorted(target.boundary)]
+        return _hash([self.key("target"), nodes, forget, config.seed])
 
     def key(self, which: str) -> str:
         """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""
@@ -78,7 +87,8 @@ class Laboratory:
             if not (folder / ADAPTER_FILE).is_file():
                 self._learn(which, folder)
         self.model.load_adapter(folder)
-        self.run.update(**{f"{which}_model": folder.name})
+        if self.is_main:
+            self.run.update(**{f"{which}_model": folder.name})
 
     def _learn(self, which: str, folder: Path) -> None:
         settings = self.study.config.learn
@@ -113,9 +123,9 @@ class Laboratory:
 
     def evaluation_splits(self) -> dict[str, tuple[Item, ...]]:
         """Items to score, by split. Of unseen facts only phrasings of the trained kind, as members are."""
-        limit = self.study.config.evaluation.max_items
+        limit, seed = self.study.config.evaluation.max_items, self.study.config.split.seed
         splits = {
-            name: tuple(item for item in items if not (name.endswith("_unseen") and item.heldout))[:limit]
+            name: sample([item for item in items if not (name.endswith("_unseen") and item.heldout)], limit, seed)
             for name, items in self.study.splits.by_name().items()
         }
         return {name: items for name, items in splits.items() if items}
@@ -124,28 +134,26 @@ class Laboratory:
         """Answers of the model in place to every split. Those of base, target and gold are kept in the cache."""
         splits = self.evaluation_splits()
         cached = which != "unlearned"
-        keys = [(i.id, i.question, i.options, i.answer) for items in splits.values() for i in items]
-        path = self.folder(which) / f"answers-{_hash([keys])}.json" if cached else Path()
+        keys = {name: [asdict(item) | {"source": "", "row": 0} for item in items] for name, items in splits.items()}
+        path = self.folder(which) / f"answers-{_hash(keys)}.json" if cached else Path()
         if cached and path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
             return {
                 name: [Answer(**row | {"scores": tuple(row["scores"])}) for row in rows]
                 for name, rows in stored.items()
             }
-        total = sum(map(len, splits.values()))
-        self.display.stage(f"Evaluate {which} on {total} items")
-        answers: dict[str, list[Answer]] = {}
+        self.display.stage(f"Evaluate {which} on {sum(map(len, splits.values()))} items")
+        total = sum(num_texts(self.encoder, items) for items in splits.values())
         with self.display.progress(f"evaluate {which}", total) as advance:
-            for name, items in splits.items():
-                answers[name] = self.score(items)
-                advance(n=len(items))
+            answers = {name: self.score(items, lambda n: advance(n=n)) for name, items in splits.items()}
         if cached:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {name: [answer.as_dict() for answer in rows] for name, rows in answers.items()})
         return answers
 
-    def score(self, items: Sequence[Item]) -> list[Answer]:
-        return score(self.model, self.encoder, items, self.study.config.evaluation.batch_tokens)
+    def score(self, items: Sequence[Item], advance: Callable[[int], None] = lambda n: None) -> list[Answer]:
+        """Answers of the model in place; `advance` is told of finished texts."""
+        return score(self.model, self.encoder, items, self.study.config.evaluation.batch_tokens, advance)
 
 
 def _plain(node: Any) -> Any:

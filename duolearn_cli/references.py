@@ -19,7 +19,7 @@ from duolearn_cli.model import LanguageModel
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Of one text with n labels: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]."""
+    """Of one text with n labels, on the CPU: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]."""
 
     base_nll: Tensor
     target_nll: Tensor
@@ -39,5 +39,6 @@ def references(model: LanguageModel, texts: Sequence[Encoded], labels: str, batc
             base_nll, target_nll = (nll(model.head(hidden), batch.label) for hidden in (base_hidden, target_hidden))
             for place, index in enumerate(indices):
                 own = batch.row == place
-                found[index] = Reference(base_nll[own], target_nll[own], base_hidden[own], target_hidden[own])
+                # Off the device: of a large model on many items these are the largest tensors of the run.
+                found[index] = Reference(*(t[own].cpu() for t in (base_nll, target_nll, base_hidden, target_hidden)))
     return [reference for reference in found if reference is not None]

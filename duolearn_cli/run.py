@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from duolearn_cli import __version__
 from duolearn_cli.config import RunConfig
@@ -60,8 +62,19 @@ class Run:
         """Open a run folder that exists; return it with its configuration. Raises RunError where it is none."""
         if not (folder / "run.json").is_file() or not (folder / "config.yaml").is_file():
             raise RunError(f"{folder} is no run folder: it needs run.json and config.yaml.")
-        config = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(folder / "config.yaml"))
-        return cls(folder), config  # type: ignore[return-value]
+        run = cls(folder)
+        try:
+            if not isinstance(run.info, dict):
+                raise ValueError("no JSON object")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder / 'run.json'} cannot be read: {error}.") from error
+        try:
+            saved = OmegaConf.load(folder / "config.yaml")
+            config = OmegaConf.merge(OmegaConf.structured(RunConfig), saved)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+            detail = " ".join(str(error).split())
+            raise RunError(f"{folder / 'config.yaml'} is no saved configuration: {detail}.") from error
+        return run, config  # type: ignore[return-value]
 
     @property
     def info(self) -> dict[str, Any]:
@@ -88,22 +101,28 @@ class Run:
         """Log to the folder and write into run.json how the run ended: finished, interrupted or failed."""
         if self.info["status"] == "running" and _alive(self.info["pid"]):
             raise RunError(f"{self.folder} is being run by process {self.info['pid']}; wait for it or stop it first.")
+        self.update(status="running", started=_now(), pid=os.getpid())
+        with self.logged():
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.update(status="interrupted", ended=_now())
+                raise
+            except BaseException as error:
+                self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
+                log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
+                raise
+            self.update(status="finished", ended=_now(), error=None)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Append what is logged to log.txt."""
         handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-        self.update(status="running", started=_now(), pid=os.getpid())
         try:
             yield
-        except KeyboardInterrupt:
-            self.update(status="interrupted", ended=_now())
-            raise
-        except BaseException as error:
-            self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
-            log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
-            raise
-        else:
-            self.update(status="finished", ended=_now(), error=None)
         finally:
             log.removeHandler(handler)
             handler.close()
@@ -148,10 +167,15 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write by way of a temporary file, so that a reader never sees half of it."""
+    """Write by way of a temporary file, so that a reader never sees half of it. RunError where it cannot be."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

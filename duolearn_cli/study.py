@@ -62,7 +62,7 @@ def prepare(config: RunConfig) -> Study:
     _check_labels(items, target)
     splits = make_splits(
         items,
-        lambda item: target.covers(item.subject, item.topic),
+        lambda item: target.covers(item.subject, item.topic, item.concepts),
         seed=config.split.seed,
         unseen_fraction=config.split.unseen_fraction,
         max_forget=config.split.max_forget,
@@ -82,8 +82,12 @@ def _with_concepts(item: Item, matcher: Matcher) -> Item:
 
 
 def _check_labels(items: list[Item], target: Target) -> None:
-    if any(target.covers(item.subject, item.topic) for item in items):
+    if any(target.covers(item.subject, item.topic, item.concepts) for item in items):
         return
+    if not target.labels:
+        raise DataError(
+            f"forget={target.name}: no item is about its {len(target.forget)} concepts; choose other concepts."
+        )
     found = sorted({f"{item.subject}/{item.topic}" if item.topic else str(item.subject) for item in items})
     shown = ", ".join(found[:25]) + (" ..." if len(found) > 25 else "")
     raise DataError(

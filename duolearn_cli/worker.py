@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from accelerate import PartialState
@@ -20,12 +21,16 @@ from duolearn_cli.study import prepare
 def main(folder: str) -> int:
     run, config = Run.open(Path(folder))
     state = PartialState(cpu=config.runtime.device == "cpu")
-    display = Display() if state.is_main_process else Display(Console(file=io.StringIO()))
+    is_main = state.is_main_process
+    display = Display() if is_main else Display(Console(file=io.StringIO()))
     try:
-        unlearn_stage(Laboratory.open(prepare(config), display, run))  # type: ignore[arg-type]
+        with run.logged() if is_main else nullcontext():
+            unlearn_stage(Laboratory.open(prepare(config), display, run, is_main=is_main))  # type: ignore[arg-type]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     finally:
         state.destroy_process_group()
     return 0

@@ -141,6 +141,56 @@ def test_mhqa_anxiety(duolearn, tmp_path):
     assert "Psychiatry/Anxiety" in metrics["models"]["unlearned"]["subjects"]
 
 
+@pytest.fixture
+def own_groups(tmp_path_factory):
+    """A folder with a forget target of its own and with a name that Hydra's grammar would trip over."""
+    folder = tmp_path_factory.mktemp("own") / "my (own) groups"
+    (folder / "forget").mkdir(parents=True)
+    text = "# @package _global_\n# Hernias\nforget: {name: hernia, concepts: [surgery]}\n"
+    (folder / "forget" / "hernia.yaml").write_text(text)
+    return str(folder)
+
+
+def test_flags_stand_anywhere(duolearn, own_groups):
+    for arguments in (
+        ["unlearn", "+forget=hernia", "--config-dir", own_groups, "--dry-run"],
+        ["--config-dir", own_groups, "unlearn", "--dry-run", "forget=hernia"],
+        [f"--config-dir={own_groups}", "unlearn", "+forget=hernia", "--cfg", "job", "seed=3"],
+    ):
+        done = duolearn(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "hernia" in done.stdout
+    assert "hernia" in duolearn("--config-dir", own_groups, "unlearn", "--help").stdout
+    sweep = duolearn("unlearn", "+forget=surgery", "-m", "method=npo,graddiff", "--dry-run")
+    assert sweep.returncode == 0, sweep.stderr
+    assert sweep.stdout.count("unlearn steps") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["unlearn", "--config-dir", "no where", "+forget=surgery"], "--config-dir no where: there is no such folder"),
+        (["unlearn", "--config-dir=nowhere", "--help"], "--config-dir nowhere: there is no such folder"),
+        (["unlearn", "--config-dir"], "--config-dir needs a value"),
+        (["--config-dir", "."], "which command?"),
+        (["unlearn", "--cfg", "job", "+forget=surgry"], "did you mean 'surgery'"),
+        (["unlearn", "--cfg", "job", "-m", "+forget=surgery"], "-m cannot be joined with --cfg"),
+        (["unlearn", "+forget=[surgery,anxiety]"], "forget takes one option"),
+        (["unlearn", "+forget=surgery", "seed=${nope}"], "seed=${nope}"),
+        (["unlearn", "+forget=surgery", "-m", "seed=1,2", "hydra.sweep.dir=${nope}"], "'nope' not found"),
+        (["unlearn", "+forget=surgery", "forget.name=../../evil"], "forget.name=../../evil"),
+        (["export", "export_path=."], "this is a folder"),
+        (["export", f"export_path={'x' * 300}"], "File name too long"),
+        (["fetch", "model.name=../x", "model.wheel=none"], "model.name=../x"),
+    ],
+)
+def test_more_mistakes_get_one_line_and_leave_nothing(duolearn, tmp_path, arguments, said):
+    done = duolearn(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_sweep_shares_one_target(duolearn, tmp_path):
     cache = tmp_path / "own_cache"

@@ -67,6 +67,33 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["method._target_=duolearn_cli.methods.npo.NOP"], ["duolearn_cli.methods.npo.NOP", "cannot be imported"]),
         (["hierarchy.level_weights=[1,2]"], ["hierarchy.level_weights", "four"]),
         (["learn.learning_rate=nan"], ["learn.learning_rate=nan"]),
+        (["+forget=[surgery,anxiety]"], ["forget=[surgery,anxiety]", "-m +forget=", "forget=custom forget.concepts=["]),
+        (["model=[tiny,local]"], ["model=[tiny,local]", "one option", "-m model="]),
+        (["model={a: b}"], ["model={a: b}", "one option"]),
+        (["model=null"], ["model=null", "one option", "tiny"]),
+        (["~model"], ["model.name is not set"]),
+        (["+forget=anxiety"], ["given twice"]),
+        (["method=npo,duolearn"], ["method=npo,duolearn", "-m"]),
+        (["seed=${nope}"], ["seed=${nope}", "'nope' not found"]),
+        (["output_dir=${oc.env:DUOLEARN_NOPE}"], ["output_dir=${oc.env:DUOLEARN_NOPE}", "not found"]),
+        (["seed=${seed}"], ["seed=${seed}", "Recursive"]),
+        (["seed=${model.name}"], ["seed=${model.name}", "Integer"]),
+        (["method=npo", "method.beta=${nope}"], ["method.beta=${nope}", "not found"]),
+        (["hierarchy.level_weights=[1,${nope},1,1]"], ["hierarchy.level_weights.1=${nope}", "not found"]),
+        (["forget.concepts=null"], ["forget.concepts=null", "a list, such as [a,b]"]),
+        (["hierarchy.level_weights=null"], ["hierarchy.level_weights=null", "a list of numbers"]),
+        (["hierarchy.level_weights=[nan,1,1,1]"], ["hierarchy.level_weights=[nan", "four numbers of 0 or more"]),
+        (["hierarchy.level_weights=[inf,1,1,1]"], ["hierarchy.level_weights=[inf"]),
+        (["seed=null"], ["seed=null", "a whole number."]),
+        (["split.max_forget=x"], ["split.max_forget=x", "a whole number or null"]),
+        (["learn=3"], ["learn=3", "settings: seed, epochs"]),
+        (["split={max_forgt: 3}"], ["split.max_forgt", "did you mean 'max_forget'"]),
+        (["split={max_forget: x}"], ["split.max_forget: expected a whole number"]),
+        (["forget.name=../../evil"], ["forget.name=../../evil", "a name is part of a path"]),
+        (["forget.name=a..b"], ["forget.name=a..b", "single dots"]),
+        (["model.name=../x"], ["model.name=../x", "a name is part of a path"]),
+        (["model.name="], ["model.name=", "a name is part of a path"]),
+        (["hierarchy.name=.x"], ["hierarchy.name=.x", "a name is part of a path"]),
     ],
 )
 def test_mistakes_are_explained(overrides, parts):
@@ -94,7 +121,8 @@ def test_all_problems_are_reported_at_once():
 
 
 def test_user_groups_from_a_folder(tmp_path):
-    (tmp_path / "forget").mkdir()
+    tmp_path = tmp_path / "my (own) $groups, [all]"
+    (tmp_path / "forget").mkdir(parents=True)
     (tmp_path / "forget" / "hernia.yaml").write_text(
         "# @package _global_\n# Hernias\nforget: {name: hernia, concepts: [hernia_surgery], subjects: [Surgery]}\n"
     )

@@ -5,6 +5,7 @@ import torch
 
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
+from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation import score
 
 
@@ -30,6 +31,7 @@ def test_cloze_scores(fresh, study, batch_tokens):
         assert answer.prediction == max(range(4), key=naive.__getitem__)
         assert answer.nll == pytest.approx(-naive[item.answer], abs=1e-4)
         assert answer.valid == any(greedy)
+        assert answer.recalled == greedy[item.answer]
 
 
 def test_letter_scores(fresh, study):
@@ -41,6 +43,14 @@ def test_letter_scores(fresh, study):
         log_p = full_log_probabilities(fresh, text)[len(text.ids) - 2]
         assert answer.scores == pytest.approx([log_p[i].item() for i in letters], abs=1e-4)
         assert answer.valid == (int(log_p.argmax()) in letters)
+        assert answer.recalled == (int(log_p.argmax()) == letters[item.answer])
+
+
+def test_a_diverged_model_is_an_error_not_an_ignorant_one(fresh, study):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
+    fresh.adapter[-1].data.fill_(float("nan"))
+    with pytest.raises(RunError, match="diverged"):
+        score(fresh, encoder, study.splits.forget_train[:1], 512)
 
 
 def test_padding_never_changes_a_prediction_even_if_pad_is_end_of_text(fresh, study):

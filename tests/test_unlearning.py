@@ -9,6 +9,8 @@ from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config import PromptConfig, UnlearnConfig
 from duolearn_cli.data.encoding import Encoder, collate
+from duolearn_cli.data.streams import pairs
+from duolearn_cli.errors import RunError
 from duolearn_cli.folders import groups
 from duolearn_cli.losses import nll
 from duolearn_cli.model import flatten
@@ -159,20 +161,30 @@ def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path):
 
     def stop_at_two(step, values):
         if step == 2:
-            checkpoint.save_checkpoint(tmp_path, step, fresh, optimizer)
+            checkpoint.save_checkpoint(tmp_path, step, "signature", fresh, optimizer)
             raise Stop
 
     with pytest.raises(Stop):
         run(fresh, forget, retain, "duolearn", after=stop_at_two, optimizer=optimizer)
     restore()
     optimizer = torch.optim.AdamW(fresh.adapter, lr=1e-3, weight_decay=0.0)
-    first = checkpoint.load_checkpoint(checkpoint.latest_checkpoint(tmp_path), fresh, optimizer)
+    latest = checkpoint.latest_checkpoint(tmp_path)
+    with pytest.raises(RunError, match="other data"):
+        checkpoint.load_checkpoint(latest, "other", fresh, optimizer)
+    first = checkpoint.load_checkpoint(latest, "signature", fresh, optimizer)
     assert first == 2
     assert torch.equal(run(fresh, forget, retain, "duolearn", first=first, optimizer=optimizer), whole)
 
 
+def test_divergence_is_an_error(fresh, study):
+    forget, retain = make_examples(fresh, study, "answer")
+    fresh.adapter[0].data.fill_(float("inf"))
+    with pytest.raises(RunError, match="diverged at step 1"):
+        run(fresh, forget, retain, "npo")
+
+
 def test_streams_pair_every_forget_item_once_an_epoch_and_cycle_retain():
-    steps = list(unlearning.pairs(10, 3, UnlearnConfig(epochs=2, batch_size=4), seed=0))
+    steps = list(pairs(10, 3, batch_size=4, num_epochs=2, seed=0))
     assert len(steps) == 6
     for epoch in (steps[:3], steps[3:]):
         assert sorted(i for forgets, _ in epoch for i in forgets) == list(range(10))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig
 
+from duolearn_cli.composition import check
 from duolearn_cli.config import RunConfig
-from duolearn_cli.run import check_space
+from duolearn_cli.errors import RunError
+from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
 from duolearn_cli.weights import find_weights
+
+if TYPE_CHECKING:
+    from duolearn_cli.experiment import Answers
+    from duolearn_cli.protocol import Laboratory
 
 # Checkpoints, adapters and per-item results of a small model; large adapters are a small part of their model.
 NEEDED_BYTES = 500_000_000
@@ -34,9 +41,56 @@ def prepared(config: DictConfig) -> Study:
     return study
 
 
+def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) -> str:
+    """Load the model, go through `stages`, write metrics and report, show the table; return the run folder."""
+    from duolearn_cli import experiment
+    from duolearn_cli.protocol import Laboratory
+    from duolearn_cli.report.tables import measures_table
+    from duolearn_cli.report.terminal import Display
+
+    display, started = Display(), time.monotonic()
+    with opened.active():
+        lab = Laboratory.open(study, display, opened)
+        experiment.write_data_files(lab)
+        metrics = experiment.conclude(lab, stages(lab), started)
+    display.show(measures_table(metrics))
+    display.note(f"written to {opened.folder}: report.html, metrics.json")
+    return str(opened.folder)
+
+
 def dry_run(study: Study) -> None:
     """Print what the run would do."""
     from duolearn_cli.plan import plan
     from duolearn_cli.report.terminal import Display
 
     Display().show(plan(study))
+
+
+def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, DictConfig]:
+    """Open a run folder and check its saved configuration as strictly as a fresh one.
+
+    Whoever wrote the file must not run code here: `plugins` and ``model.trust_remote_code=true`` count only where
+    `overrides`, the command line, repeats them.
+
+    Raises:
+        RunError: the folder is none, or everything that its config.yaml is refused for.
+    """
+    opened, config = Run.open(folder)
+    granted = _given(overrides)
+    refused = [name for name in config.plugins if name not in (granted.get("plugins") or [])]
+    problems = []
+    if refused:
+        problems.append(f"it names modules of code to run; if you trust them, add plugins=[{','.join(refused)}]")
+    if config.model.trust_remote_code and granted.get("model.trust_remote_code") is not True:
+        problems.append("it lets the model's own code run; if you trust it, add model.trust_remote_code=true")
+    problems = problems or list(check(config))
+    if problems:
+        raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
+    return opened, config
+
+
+def _given(overrides: Sequence[str]) -> dict[str, Any]:
+    """Values by key of a command line that Hydra has accepted."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return {parsed.key_or_group: parsed.value() for parsed in OverridesParser.create().parse_overrides(list(overrides))}

@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.commands.common import Invocation, dry_run, prepared
+from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, reopen
 from duolearn_cli.errors import RunError
 from duolearn_cli.run import Run
 
+if TYPE_CHECKING:
+    from duolearn_cli.experiment import Answers
+    from duolearn_cli.protocol import Laboratory
+
+# What a run that is scored again takes from the command line; all else is the run's own.
+CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "cache_dir", "dry_run")
+
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Score `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone, in a new folder."""
-    scored = _scored_run(config) if config.run else None
+    """Score `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone, into a new folder."""
+    only_plan, scored = config.dry_run, bool(config.run)
+    adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
     if scored:
-        config = OmegaConf.merge(scored, {"command": "evaluate", "run": config.run, "evaluation": config.evaluation})  # type: ignore[assignment]
+        config = _configuration_of_run(config, invocation.overrides)
+    if adapter and not (adapter / "adapter_model.safetensors").is_file():
+        raise RunError(f"{adapter} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
     study = prepared(config)
-    if config.dry_run:
+    if only_plan:
         dry_run(study)
         return ""
-    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
-    started = time.monotonic()
 
-    from duolearn_cli import experiment
-    from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.tables import measures_table
-    from duolearn_cli.report.terminal import Display
+    def stages(lab: Laboratory) -> Answers:
+        from duolearn_cli import experiment
 
-    display = Display()
-    with opened.active():
-        lab = Laboratory.open(study, display, opened)
         answers = experiment.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
-        adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
         if adapter:
             lab.model.load_adapter(adapter)
             answers["unlearned"] = lab.answers("unlearned")
-        metrics = experiment.conclude(lab, answers, started)
-    display.show(measures_table(metrics))
-    display.note(f"written to {opened.folder}: report.html, metrics.json")
-    return str(opened.folder)
+        return answers
+
+    return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)
 
 
-def _scored_run(config: DictConfig) -> DictConfig:
-    run, saved = Run.open(Path(config.run))
-    if not (run.folder / "adapter").is_dir():
+def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    allowed = (*(f"{key}{end}" for key in CHANGEABLE for end in "=."), "plugins=", "model.trust_remote_code=")
+    changes = [text for text in overrides if not text.startswith(allowed)]
+    if changes:
         raise RunError(
-            f"run={config.run}: this run has no adapter (status: {run.info['status']}); "
-            f"finish it with resume={config.run}."
+            f"a run that is scored again keeps its own configuration; leave out: {' '.join(changes)}. "
+            f"What may change: {', '.join(CHANGEABLE)}."
         )
-    return saved
+    _, saved = reopen(Path(config.run), overrides)
+    return OmegaConf.merge(saved, {"command": "evaluate"}, {key: config[key] for key in CHANGEABLE})  # type: ignore[return-value]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -113,7 +114,11 @@ def read_hierarchy(path: Path) -> Hierarchy:
     """
     if not path.is_file():
         raise DataError(f"hierarchy file {path} does not exist. Give hierarchy.path=FILE or use hierarchy=medical4.")
-    with path.open(encoding="utf-8", newline="") as file:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = set(COLUMNS) - set(reader.fieldnames or ())
         if missing:
@@ -125,7 +130,8 @@ def read_hierarchy(path: Path) -> Hierarchy:
 
 
 def _concept(row: dict[str, str], where: str) -> Concept:
-    if None in row.values() or not row["level"].isdigit() or not row["id"] or not row["name"]:
+    complete = None not in row and None not in row.values()
+    if not complete or row["level"] not in map(str, LEVELS) or not row["id"].strip() or not row["name"].strip():
         raise DataError(
             f"{where}: a concept needs {len(COLUMNS)} tab-separated columns with id, a level 1-4 and a name; "
             f"found {row}."
@@ -159,24 +165,32 @@ class Target:
     """A forget target resolved against a hierarchy.
 
     `forget` are the concepts whose mentions are unlearning-targeted; `boundary` those reachable from outside the
-    target as well, which are preserved; `labels` the data labels of forget items.
+    target as well, which are preserved; `kept` the exceptions; `labels` the data labels of forget items.
     """
 
     name: str
     forget: frozenset[str]
     boundary: frozenset[str]
+    kept: frozenset[str]
     labels: frozenset[str]
 
-    def covers(self, subject: str | None, topic: str | None) -> bool:
-        """Tell whether an item with these labels is a forget item."""
-        return subject in self.labels or (topic is not None and f"{subject}/{topic}" in self.labels)
+    def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
+        """Tell whether an item with these labels, about these concepts, is a forget item.
+
+        By label where the target has labels, unless all that the item is about is kept; a target without labels of its
+        own (``forget.concepts=[hernia_surgery]``) covers the items about its concepts.
+        """
+        if not self.labels:
+            return not self.forget.isdisjoint(concepts)
+        labelled = subject in self.labels or (topic is not None and f"{subject}/{topic}" in self.labels)
+        return labelled and not (concepts and self.kept.issuperset(concepts))
 
 
 def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     """Close `spec` over the hierarchy and take the boundary out (method.md section 2).
 
     A concept is on the boundary if it lies below the target and also below a node that neither belongs to the target
-    nor is an ancestor of it. Raises ConfigError for unknown or missing nodes and when no data label results.
+    nor is an ancestor of it. Raises ConfigError for unknown or missing nodes.
     """
     for key in ("concepts", "add", "keep"):
         for node in getattr(spec, key):
@@ -191,11 +205,6 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(spec.concepts)
     boundary = (closure & hierarchy.descendants(outside)) - set(spec.concepts)
     forget = ((closure - boundary) | set(spec.add)) - kept
-    labels = frozenset(spec.subjects) or frozenset(
-        label for node in closure - kept for label in hierarchy[node].subjects
-    )
-    if not labels:
-        raise ConfigError(
-            f"forget.subjects: none of {spec.concepts} stands for a data label; give forget.subjects=[SUBJECT]."
-        )
-    return Target(spec.name, frozenset(forget), frozenset(boundary - set(spec.add)), labels)
+    mapped = frozenset(label for node in closure - kept for label in hierarchy[node].subjects)
+    labels = frozenset(spec.subjects) or mapped
+    return Target(spec.name, frozenset(forget), frozenset(boundary - set(spec.add)), frozenset(kept), labels)

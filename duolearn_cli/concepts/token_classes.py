@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 
 NEUTRAL, UNLEARN, PRESERVE = 0, 1, 2
-NAMES: Mapping[int, str] = {NEUTRAL: "neutral", UNLEARN: "target", PRESERVE: "general_medical"}
 
 
 def classify(

@@ -33,9 +33,13 @@ class Raw:
     subject: object = None
     topic: object = None
     explanation: object = None
-    concepts: tuple[str, ...] = ()
+    concepts: tuple[object, ...] = ()
     fact: object = None
-    heldout: bool = False
+    heldout: object = False
+
+
+_CONTAINERS = (list, dict, tuple, bytes)
+_FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
 
 
 class _CheckError(Exception):
@@ -74,7 +78,7 @@ def content_id(question: object, options: tuple[object, ...]) -> str:
 
 def build(raw: Raw) -> Item | Rejected:
     """Check `raw` in the order a reader would: question, options, answer. The first failure is the reason."""
-    name = clean(raw.id) or None
+    name = None if isinstance(raw.id, _CONTAINERS) else clean(raw.id) or None
     try:
         _check_types(raw)
         question = clean(raw.question)
@@ -82,6 +86,7 @@ def build(raw: Raw) -> Item | Rejected:
             raise _CheckError("empty_question", "the question is empty")
         options = _options(raw)
         answer = _answer(raw, options)
+        heldout = _flag(raw.heldout)
     except _CheckError as bad:
         return Rejected(raw.source, raw.row, name, bad.reason, bad.detail)
     return Item(
@@ -94,7 +99,7 @@ def build(raw: Raw) -> Item | Rejected:
         explanation=clean(raw.explanation) or None,
         concepts=tuple(dict.fromkeys(filter(None, map(clean, raw.concepts)))),
         fact=clean(raw.fact),
-        heldout=raw.heldout,
+        heldout=heldout,
         source=raw.source,
         row=raw.row,
     )
@@ -102,11 +107,19 @@ def build(raw: Raw) -> Item | Rejected:
 
 def _check_types(raw: Raw) -> None:
     """A list or object where text belongs would otherwise become its Python representation."""
+    concepts = {f"concept {number}": concept for number, concept in enumerate(raw.concepts, start=1)}
     fields = {"id": raw.id, "question": raw.question, "answer": raw.answer, "subject": raw.subject, "topic": raw.topic}
     options = {f"option {number}": option for number, option in enumerate(raw.options, start=1)}
-    for field, value in {**fields, "explanation": raw.explanation, "fact": raw.fact, **options}.items():
-        if isinstance(value, list | dict | tuple | bytes):
+    for field, value in {**fields, "explanation": raw.explanation, "fact": raw.fact, **options, **concepts}.items():
+        if isinstance(value, _CONTAINERS):
             raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}, text is needed")
+
+
+def _flag(value: object) -> bool:
+    flag = _FLAGS.get(fold(value))
+    if flag is None:
+        raise _CheckError("malformed_row", f"heldout is {value!r}, true or false is needed")
+    return flag
 
 
 def _options(raw: Raw) -> tuple[str, ...]:

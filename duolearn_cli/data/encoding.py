@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,3 @@ def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[
         group.append(index)
     if group:
         yield group
-
-
-def total_tokens(sequences: Iterable[Encoded]) -> int:
-    return sum(len(sequence.ids) for sequence in sequences)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from duolearn_cli.data.checks import ANSWER_KINDS, Raw, build
+from duolearn_cli.data.checks import ANSWER_KINDS, Raw, build, clean
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Item, Loaded, Rejected, collect
 from duolearn_cli.data.tabular import Entry, Row, require_columns, rows
-from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.errors import DataError
 
 NEEDED = ("question", "options", "answer", "answer_kind")
-OPTIONAL = ("id", "subject", "topic", "explanation", "concepts", "fact")
-_FIELDS_HELP = (
-    "column of each item field: question, options (a list of columns, or one column that holds a list), answer, "
-    "answer_kind (index0, index1, letter or text), and where there are such id, subject, topic, explanation, "
-    "concepts (separated by |), fact"
-)
+_NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of a list; not a column at all
+
+
+@dataclass
+class Fields:
+    """From item fields to the columns of the user's file; null where there is no such column."""
+
+    id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
+    question: str | None = field(default=None, metadata={"help": "column of the question"})
+    options: Any = field(default=None, metadata={"help": "a list of columns, or one column that holds a list"})
+    answer: str | None = field(default=None, metadata={"help": "column of the answer"})
+    answer_kind: str | None = field(
+        default=None,
+        metadata={"help": "how answers are given: a position, a letter or a text", "choices": ANSWER_KINDS},
+    )
+    subject: str | None = field(default=None, metadata={"help": "column of the subject"})
+    topic: str | None = field(default=None, metadata={"help": "column of the topic"})
+    explanation: str | None = field(default=None, metadata={"help": "column of the explanation"})
+    concepts: str | None = field(default=None, metadata={"help": "column of concept ids, a list or separated by |"})
+    fact: str | None = field(default=None, metadata={"help": "column that rows about the same fact agree in"})
+    heldout: str | None = field(
+        default=None, metadata={"help": "column of true or false: a fact in other words, never trained on"}
+    )
 
 
 @dataclass
@@ -26,7 +43,7 @@ class LocalData:
     """A table file of the user's own; `load` reads it. Rows without an id get a hash of their content."""
 
     path: str | None = field(default=None, metadata={"help": "CSV, TSV, JSON lines, JSON or Parquet file"})
-    fields: dict[str, Any] = field(default_factory=dict, metadata={"help": _FIELDS_HELP})
+    fields: Fields = field(default_factory=Fields, metadata={"help": "columns of the item fields"})
     on_bad_row: str = field(
         default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
     )
@@ -36,66 +53,53 @@ class LocalData:
         """Read and check.
 
         Raises:
-            DataError: no path, a mapping that is incomplete or misspelt, a mapped column that the file lacks,
-                or an unusable file.
+            DataError: no path, a mapping that is incomplete, a mapped column that the file lacks, or an unusable file.
         """
         if not self.path:
             raise DataError("a data set of your own needs dataset.path=FILE.")
         _check_mapping(self.fields)
+        columns = {f.name: getattr(self.fields, f.name) for f in fields(Fields) if f.name not in _NO_COLUMN}
+        options = _option_columns(self.fields.options)
         entries = list(rows(self.path, encoding=self.encoding))
-        require_columns(self.path, entries, _columns(self.fields))
-        return collect((_item(self.path, entry, self.fields) for entry in entries), self.on_bad_row)
+        named = [column for column in columns.values() if column]
+        require_columns(self.path, entries, [*named, *([options] if isinstance(options, str) else options)])
+        kind = str(self.fields.answer_kind)
+        return collect((_item(self.path, entry, columns, options, kind) for entry in entries), self.on_bad_row)
 
 
-def _check_mapping(fields: Mapping[str, Any]) -> None:
-    accepted = (*NEEDED, *OPTIONAL)
-    for key in fields:
-        if key not in accepted:
-            hint = nearest(key, accepted)
-            raise DataError(f"dataset.fields.{key}: no such item field{hint}. Accepted: {', '.join(accepted)}.")
+def _check_mapping(mapping: Fields) -> None:
     for key in NEEDED:
-        if not fields.get(key):
+        if not getattr(mapping, key):
             raise DataError(f"dataset.fields.{key} is not set. Needed: {', '.join(NEEDED)}.")
-    if fields["answer_kind"] not in ANSWER_KINDS:
-        raise DataError(
-            f"dataset.fields.answer_kind is {fields['answer_kind']!r}; accepted: {', '.join(ANSWER_KINDS)}."
-        )
+    if mapping.answer_kind not in ANSWER_KINDS:
+        raise DataError(f"dataset.fields.answer_kind is {mapping.answer_kind!r}; accepted: {', '.join(ANSWER_KINDS)}.")
+    if mapping.heldout and not mapping.fact:
+        raise DataError("dataset.fields.heldout needs dataset.fields.fact: which rows are about the same fact.")
 
 
-def _columns(fields: Mapping[str, Any]) -> list[str]:
-    """Every column the mapping names."""
-    named = [value for key, value in fields.items() if key not in ("answer_kind", "options") and value]
-    return [*named, *_option_columns(fields)]
+def _option_columns(options: object) -> str | list[str]:
+    """The columns of the options, or the one that holds a list. A column may be called 3."""
+    if isinstance(options, Sequence) and not isinstance(options, str):
+        if all(isinstance(column, str | int) for column in options):
+            return [str(column) for column in options]
+    elif isinstance(options, str | int):
+        return str(options)
+    raise DataError(f"dataset.fields.options={options}: a list of columns is needed, or one column that holds a list.")
 
 
-def _option_columns(fields: Mapping[str, Any]) -> list[str]:
-    options = fields["options"]
-    return [options] if isinstance(options, str) else list(options)
-
-
-def _item(path: str, entry: Entry, fields: Mapping[str, Any]) -> Item | Rejected:
+def _item(
+    path: str, entry: Entry, columns: Mapping[str, str | None], option_columns: str | list[str], answer_kind: str
+) -> Item | Rejected:
     if isinstance(entry, Rejected):
         return entry
-    options = _options(entry, fields["options"])
+    options = _options(entry, option_columns)
     if options is None:
-        detail = f"column {fields['options']!r} holds {entry.values.get(fields['options'])!r}, a list is needed"
+        detail = f"column {option_columns!r} holds {entry.values.get(str(option_columns))!r}, a list is needed"
         return Rejected(path, entry.number, None, "malformed_row", detail)
-    value = {key: entry.values.get(column) for key, column in fields.items() if key not in ("answer_kind", "options")}
+    value = {key: entry.values.get(column) if column else None for key, column in columns.items()}
+    concepts = _concepts(value.pop("concepts"))
     return build(
-        Raw(
-            source=path,
-            row=entry.number,
-            id=value.get("id"),
-            question=value["question"],
-            options=options,
-            answer=value["answer"],
-            answer_kind=fields["answer_kind"],
-            subject=value.get("subject"),
-            topic=value.get("topic"),
-            explanation=value.get("explanation"),
-            concepts=_concepts(value.get("concepts")),
-            fact=value.get("fact"),
-        )
+        Raw(source=path, row=entry.number, options=options, answer_kind=answer_kind, concepts=concepts, **value)
     )
 
 
@@ -112,6 +116,7 @@ def _options(row: Row, columns: str | Sequence[str]) -> tuple[object, ...] | Non
     return tuple(value) if isinstance(value, list) else None
 
 
-def _concepts(value: object) -> tuple[str, ...]:
-    parts: Iterable[object] = value if isinstance(value, list) else str(value or "").split("|")
-    return tuple(str(part) for part in parts)
+def _concepts(value: object) -> tuple[object, ...]:
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,) if isinstance(value, dict) else tuple(clean(value).split("|"))

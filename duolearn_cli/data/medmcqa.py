@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from duolearn_cli.errors import ConfigError, DataError
 
 OPTIONS = ("opa", "opb", "opc", "opd")
 BASES = ("auto", "0", "1")
+_TRUSTED = 0.01  # share of the rows below which an answer may be a slip
+_MANY = 10  # rows against an answer base that was asked for
 
 
 @dataclass
@@ -67,45 +70,69 @@ class MedMCQA:
 
 
 def _answer_base(source: str, entries: list[Entry], asked: str, default: int | None) -> int:
-    """0 or 1: what the first option is numbered as, checked against the rows.
+    """0 or 1: what the first option is numbered as.
 
-    Only a 0 or a 4 tells the two apart. `default` is what the source is known for, used when neither is seen.
+    Only a 0 or a 4 tells the two apart, and a few of either may be bad rows. `asked` is believed unless no row speaks
+    for it and many against; `default` is what the source is known for.
     """
-    first = _first_rows(entries)
-    if not any(number in first for number in range(5)):
+    first, counts = _answers(source, entries)
+    speaks = {0: counts[0], 1: counts[4]}
+    needed = _TRUSTED * counts.total()
+    if asked != "auto" or default is not None:
+        base = default if asked == "auto" else int(asked)
+        assert base is not None
+        least = needed if asked == "auto" else max(_MANY, 10 * needed)
+        if speaks[1 - base] >= least and not (asked != "auto" and speaks[base]):
+            raise _contradiction(source, base, first)
+        return base
+    proven = [base for base, count in speaks.items() if count and count >= needed]
+    if len(proven) == 1:
+        return proven[0]
+    if proven:
         raise DataError(
-            f"{source}: no row has an answer (`cop`) of 0 to 4. The labels of the test split are not public; "
-            "use the train or validation split."
+            f"{source}: row {first[0]} has the answer 0 and row {first[4]} the answer 4 ({counts[0]} and {counts[4]} "
+            f"of {counts.total()} rows); options are numbered 0-3 or 1-4, not both. Mend the file, or set "
+            "dataset.answer_base=0 or dataset.answer_base=1 to leave the other rows out."
         )
-    if 0 in first and 4 in first:
-        raise DataError(
-            f"{source}: row {first[0]} has the answer 0 and row {first[4]} the answer 4; "
-            "options are numbered 0-3 or 1-4, not both. Mend the file."
-        )
-    seen = 0 if 0 in first else 1 if 4 in first else None
-    known = int(asked) if asked != "auto" else default
-    if seen is None and known is not None:
-        return known
-    if seen is None:
-        raise DataError(
-            f"{source}: no answer is 0 or 4, so 0-3 and 1-4 cannot be told apart. "
-            "Set dataset.answer_base=0 (hub copy) or dataset.answer_base=1 (the authors' files)."
-        )
-    if known not in (None, seen):
-        raise DataError(
-            f"{source}: options should be numbered from {known}, but row {first[4 * seen]} has the answer {4 * seen}. "
-            f"Set dataset.answer_base={seen}, or mend the row."
-        )
-    return seen
+    raise DataError(
+        f"{source}: {counts[0] or 'no'} answer is 0 and {counts[4] or 'none'} is 4, so 0-3 and 1-4 cannot be told "
+        "apart. Set dataset.answer_base=0 (hub copy) or dataset.answer_base=1 (the authors' files)."
+    )
 
 
-def _first_rows(entries: list[Entry]) -> dict[int, int]:
-    """The first row of each answer number."""
+def _contradiction(source: str, base: int, first: dict[int, int]) -> DataError:
+    other = 4 * (1 - base)
+    return DataError(
+        f"{source}: options should be numbered from {base}, but row {first[other]} has the answer {other}. "
+        f"Set dataset.answer_base={1 - base}, or mend the row."
+    )
+
+
+def _answers(source: str, entries: list[Entry]) -> tuple[dict[int, int], Counter[int]]:
+    """The first row of each answer number, and how many rows have it.
+
+    Raises:
+        DataError: no row has a number that could be an answer.
+    """
     first: dict[int, int] = {}
-    for entry in entries:
-        if isinstance(entry, Row) and (number := whole_number(entry.values.get("cop"))) is not None:
-            first.setdefault(number, entry.number)
-    return first
+    counts: Counter[int] = Counter()
+    given = [(entry.number, entry.values.get("cop")) for entry in entries if isinstance(entry, Row)]
+    for row, value in given:
+        if (number := whole_number(value)) is not None:
+            first.setdefault(number, row)
+            counts[number] += 1
+    if any(number in counts for number in range(5)):
+        return first, counts
+    strange = next(((row, value) for row, value in given if clean(value) and whole_number(value) != -1), None)
+    if strange:
+        raise DataError(
+            f"{source}: no row has an answer (`cop`) of 0 to 4; row {strange[0]} has {strange[1]!r}. "
+            "Give the number of the right option."
+        )
+    raise DataError(
+        f"{source}: no row has an answer (`cop`) of 0 to 4. The labels of the test split are not public; "
+        "use the train or validation split."
+    )
 
 
 def _item(source: str, entry: Entry, base: int) -> Item | Rejected:
@@ -122,7 +149,7 @@ def _item(source: str, entry: Entry, base: int) -> Item | Rejected:
             options=tuple(values.get(column) for column in OPTIONS),
             answer=values.get("cop"),
             answer_kind=f"index{base}",
-            subject=None if fold(subject) == "unknown" else clean(subject),
+            subject=None if fold(subject) == "unknown" else subject,
             topic=values.get("topic_name"),
             explanation=values.get("exp"),
             fact=values.get("id"),

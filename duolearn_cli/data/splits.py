@@ -13,7 +13,7 @@ from duolearn_cli.data.duplicates import Duplicate
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError, DataError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("duolearn")
 
 # Of two duplicates the one in the later split goes. Facts that are trained on come first, for they make the other one
 # seen; forget comes before retain, for what is to be forgotten must not be trained as what is to be kept.
@@ -38,10 +38,6 @@ class Splits:
     def by_name(self) -> dict[str, tuple[Item, ...]]:
         """The six splits by field name, in the order above."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def nonmembers(self) -> tuple[Item, ...]:
-        """The unseen forget items phrased as training items are: what `forget_train` is compared with in an audit."""
-        return tuple(item for item in self.forget_unseen if not item.heldout)
 
 
 def make_splits(

@@ -50,7 +50,8 @@ def bootstrap(
         columns: per-cluster sums, resampled together if `paired`, else independently of each other.
         n: the number of items to report.
 
-    The interval is undefined (None) with fewer than two clusters or where the statistic is not finite.
+    The interval is undefined (None) with fewer than two clusters, where the statistic is not finite, or where all
+    resamples agree.
     """
     value = float(statistic(*columns, axis=-1))
     if not math.isfinite(value) or min(len(column) for column in columns) < 2:
@@ -70,7 +71,8 @@ def bootstrap(
             rng=np.random.default_rng(seed),
         )
     low, high = (float(bound) for bound in result.confidence_interval)
-    if not (math.isfinite(low) and math.isfinite(high)):
+    # Where every resample agrees the bootstrap knows nothing about the uncertainty: better no interval than +-0.
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
         return Estimate(value, None, None, n, higher_is_better)
     return Estimate(value, low, high, n, higher_is_better)
 

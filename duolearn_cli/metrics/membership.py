@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from duolearn_cli.metrics.intervals import Estimate, bootstrap
 
@@ -15,10 +16,10 @@ def auc(member_scores: np.ndarray, other_scores: np.ndarray, axis: int = -1) -> 
 
     Shapes: [..., m] and [..., n] -> [...], for the bootstrap's resamples.
     """
-    if axis != -1:
-        member_scores, other_scores = np.moveaxis(member_scores, axis, -1), np.moveaxis(other_scores, axis, -1)
-    difference = member_scores[..., :, None] - other_scores[..., None, :]
-    return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(-2, -1))
+    together = np.concatenate([np.moveaxis(member_scores, axis, -1), np.moveaxis(other_scores, axis, -1)], axis=-1)
+    num_members, num_others = member_scores.shape[axis], other_scores.shape[axis]
+    ranks = stats.rankdata(together, axis=-1)[..., :num_members].sum(-1)
+    return (ranks - num_members * (num_members + 1) / 2) / (num_members * num_others)
 
 
 def mia_score(area: np.ndarray | float) -> np.ndarray:

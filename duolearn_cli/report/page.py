@@ -141,9 +141,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "privacy": privacy(metrics, inputs.config),
         "cost": cost(metrics.get("cost") or {}),
         "environment": environment(run, metrics),
-        "command": shlex.join(["duolearn", str(run.get("command", "")), *run["overrides"]])
-        if "overrides" in run
-        else None,
+        "command": command_line(run),
     }
 
 
@@ -209,10 +207,9 @@ def privacy(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 
 def cost(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Time, tokens, parameters and memory, each with its unit."""
+    """Time, parameters and memory, each with its unit."""
     units = {
         "seconds": lambda value: f"{value:.1f} s",
-        "tokens": lambda value: f"{value:,.0f}",
         "trainable_parameters": lambda value: f"{value:,.0f}",
         "trainable_fraction": lambda value: f"{100 * value:.3g} % of the model",
         "peak_memory_bytes": lambda value: f"{value / 1e9:.2f} GB",

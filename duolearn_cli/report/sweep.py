@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ class SweepTable(Callback):
         from duolearn_cli.report.terminal import Display
 
         folder = Path(config.hydra.sweep.dir)
+        if config.get("dry_run"):
+            # Hydra makes the folder; a dry run leaves nothing.
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         jobs = read_jobs(folder)
         if jobs:
             table = sweep_table(jobs)

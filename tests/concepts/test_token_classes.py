@@ -7,7 +7,7 @@ from duolearn_cli.concepts.hierarchy import Concept, Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN, classify, level_weights
 
-TARGET = Target("surgery", frozenset({"hernia"}), frozenset({"pain"}), frozenset({"Surgery"}))
+TARGET = Target("surgery", frozenset({"hernia"}), frozenset({"pain"}), frozenset(), frozenset({"Surgery"}))
 OFFSETS = [(0, 3), (3, 10), (10, 15), (15, 18), (18, 18)]
 MENTIONS = [Mention(4, 10, "hernia"), Mention(11, 15, "pain")]
 ANSWER = [False, False, False, True, True]

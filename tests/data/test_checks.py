@@ -63,6 +63,8 @@ def test_good_row() -> None:
         ({"answer_text": "Spleen"}, "answer_text_mismatch", "is not option 2"),
         ({"question": {"text": "?"}}, "malformed_row", "question is a dict"),
         ({"options": ("a", ["b"])}, "malformed_row", "option 2 is a list"),
+        ({"concepts": ("a", ["b"])}, "malformed_row", "concept 2 is a list"),
+        ({"heldout": "perhaps"}, "malformed_row", "heldout is 'perhaps', true or false"),
     ],
 )
 def test_rejected(changes: dict[str, object], reason: str, detail: str) -> None:
@@ -87,6 +89,16 @@ def test_rejected(changes: dict[str, object], reason: str, detail: str) -> None:
 )
 def test_answer_kinds_agree(kind: str, answer: object) -> None:
     assert item(answer_kind=kind, answer=answer).answer == 1
+
+
+@pytest.mark.parametrize(("value", "flag"), [(True, True), ("TRUE", True), (1, True), (None, False), ("no", False)])
+def test_heldout_in_every_form(value: object, flag: bool) -> None:
+    assert item(heldout=value).heldout is flag
+
+
+def test_a_list_is_no_id() -> None:
+    bad = build(replace(GOOD, id=["q1"]))
+    assert isinstance(bad, Rejected) and (bad.id, bad.detail) == (None, "id is a list, text is needed")
 
 
 def test_answer_text_is_compared_folded() -> None:

@@ -40,6 +40,11 @@ def source(folder: Path, cops: Sequence[object], **settings: str) -> MedMCQA:
         ([1, 2, 3], "0", [1, 2, 3]),
         ([1, 2, 3], "1", [0, 1, 2]),
         ([1, 4], "1", [0, 3]),
+        ([1, 0, 4], "1", [0, 3]),
+        ([1, 0], "1", [0]),
+        ([4, 3], "0", [3]),
+        ([1, 2, 3, 4] * 50 + [0], "auto", [0, 1, 2, 3] * 50),
+        ([0, 1, 2, 3] * 50 + [4], "auto", [0, 1, 2, 3] * 50),
     ],
 )
 def test_answer_base(tmp_path: Path, cops: list[object], base: str, answers: list[int]) -> None:
@@ -50,10 +55,14 @@ def test_answer_base(tmp_path: Path, cops: list[object], base: str, answers: lis
     ("cops", "base", "message"),
     [
         ([1, 0, 4], "auto", "row 2 has the answer 0 and row 3 the answer 4"),
-        ([1, 0], "1", "row 2 has the answer 0. Set dataset.answer_base=0"),
-        ([4], "0", "row 1 has the answer 4. Set dataset.answer_base=1"),
+        ([1, 2, 3, 4] * 5 + [0], "auto", r"row 21 .* row 4 .*\(1 and 5 of 21 rows\).*dataset.answer_base=1"),
+        ([1, 0] * 10, "1", "row 2 has the answer 0. Set dataset.answer_base=0"),
+        ([4] * 10, "0", "row 1 has the answer 4. Set dataset.answer_base=1"),
+        ([1, 2, 3] * 50 + [0], "auto", "1 answer is 0 and none is 4"),
+        ([[1], [2]], "auto", r"row 1 has \[1\]"),
+        (["a", None], "auto", "row 1 has 'a'"),
         ([1, 2, 3], "auto", "Set dataset.answer_base=0"),
-        ([-1, -1], "auto", "labels of the test split are not public"),
+        ([-1, None], "auto", "labels of the test split are not public"),
     ],
 )
 def test_contradictions(tmp_path: Path, cops: list[object], base: str, message: str) -> None:
@@ -83,6 +92,13 @@ def test_unknown_subject(tmp_path: Path, subject: str | None) -> None:
     file = tmp_path / "t.jsonl"
     file.write_text(json.dumps(record(1, 4) | {"subject_name": subject}))
     assert MedMCQA(path=str(file)).load().items[0].subject is None
+
+
+def test_a_list_is_no_subject(tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(json.dumps(record(n, 4) | {"subject_name": s}) for n, s in ((1, ["Surgery"]), (2, "x"))))
+    (bad,) = MedMCQA(path=str(file)).load().rejected
+    assert (bad.row, bad.detail) == (1, "subject is a list, text is needed")
 
 
 def test_malformed_line_and_policy(tmp_path: Path) -> None:

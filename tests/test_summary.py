@@ -3,12 +3,14 @@
 import pytest
 
 from duolearn_cli.evaluation import Answer
-from duolearn_cli.metrics.summary import flags, summarise
+from duolearn_cli.summary import flags, summarise
 
 
 def answers(correct, split="t", nll=1.0, heldout=False, subject="Surgery", topic=None):
     return [
-        Answer(f"{split}{n}", f"{split}{n}", heldout, subject, topic, 0, 0 if hit else 1, (0.0,) * 4, nll, True)
+        Answer(
+            f"{split}{n}", f"{split}{n}", heldout, subject, topic, 0, 0 if hit else 1, (0.0,) * 4, nll, True, bool(hit)
+        )
         for n, hit in enumerate(correct)
     ]
 
@@ -52,6 +54,6 @@ def test_over_unlearning_is_flagged():
     models = summarise(
         {"target": model([1] * 40, [1] * 40, 0.1), "unlearned": model([0] * 40, [1] * 40, 9.0)}, {"Surgery"}
     )
-    said = " ".join(flags(models))
+    said = " ".join(flags(models, 0.25))
     assert "below chance" in said and "below 0.5" in said
-    assert flags(summarise({"target": model([1] * 40, [1] * 40)}, set())) == []
+    assert flags(summarise({"target": model([1] * 40, [1] * 40)}, set()), 0.25) == []

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from duolearn_cli.evaluation import Answer
 from duolearn_cli.metrics import knowledge, membership
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
 
-if TYPE_CHECKING:
-    from duolearn_cli.evaluation import Answer
-
-Answers = Mapping[str, Sequence["Answer"]]
+Answers = Mapping[str, Sequence[Answer]]
 FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
 
 
@@ -42,6 +40,7 @@ def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
         "accuracy": _accuracy(rows),
         "nll": bootstrap(losses, ratio, n=len(rows)),
         "invalid_rate": _invalid(rows),
+        "recall": proportion([float(row.recalled) for row in rows], facts),
     }
 
 
@@ -100,15 +99,21 @@ def _loss_by_fact(rows: Sequence[Answer]) -> list[float]:
     return [sum(values) / len(values) for values in losses.values()]
 
 
-def flags(metrics: Mapping[str, Any]) -> list[str]:
+def mean_chance(models: Mapping[str, Answers]) -> float:
+    """Mean over forget items of 1 / number of options."""
+    rows = _rows(next(iter(models.values())), FORGET)
+    return sum(row.chance for row in rows) / max(1, len(rows))
+
+
+def flags(metrics: Mapping[str, Any], chance: float) -> list[str]:
     """Sentences that a reader must see before the numbers: over-unlearning, blind spots, failed premises."""
     found: list[str] = []
     target, after = metrics.get("target", {}).get("scores", {}), metrics.get("unlearned", {}).get("scores", {})
-    forgotten = after.get("chance_corrected_forgetting")
-    if forgotten and forgotten["low"] is not None and forgotten["low"] > 1:
+    left = after.get("forget_accuracy")
+    if left and left["high"] is not None and left["high"] < chance:
         found.append("Forget accuracy is below chance: right answers are avoided, which is not the same as unknown.")
     area = after.get("mia_auc")
-    if area and area["high"] is not None and area["high"] < 0.5:
+    if area and area["value"] < 0.5 and (area["high"] is None or area["high"] < 0.5):
         found.append("The loss attack's AUC is below 0.5: forget items stand out by their high loss (over-unlearning).")
     invalid, invalid_before = after.get("invalid_rate"), target.get("invalid_rate")
     if invalid and invalid_before and invalid["value"] > invalid_before["value"] + 0.2:

@@ -1,0 +1,85 @@
+"""What a cached model is called after, and that the cache is used."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from omegaconf import OmegaConf
+
+from duolearn_cli.composition import compose
+from duolearn_cli.errors import ModelError
+from duolearn_cli.model import flatten
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run
+from duolearn_cli.study import prepare
+from tests.conftest import SMALL
+
+
+@pytest.fixture
+def lab(tmp_path):
+    config = compose(
+        "unlearn", ["+forget=surgery", *SMALL, f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache"]
+    )
+    study = prepare(config)
+    return Laboratory.open(study, Display(), Run.create(study.config, []))
+
+
+def changed(lab, **values):
+    config = OmegaConf.merge(lab.study.config, OmegaConf.from_dotlist([f"{k}={v}" for k, v in values.items()]))
+    return replace(lab, study=replace(lab.study, config=config))
+
+
+def test_models_are_learned_once_and_differ(lab):
+    lab.load("target")
+    first = flatten(lab.model.adapter)
+    target, gold = lab.folder("target"), lab.folder("gold")
+    assert (target / "adapter_model.safetensors").is_file() and target != gold
+    stamp = (target / "adapter_model.safetensors").stat().st_mtime_ns
+    lab.load("gold")
+    assert not flatten(lab.model.adapter).equal(first)
+    lab.load("target")
+    assert flatten(lab.model.adapter).equal(first)
+    assert (target / "adapter_model.safetensors").stat().st_mtime_ns == stamp
+    assert len(lab.history("target")) == 2
+    assert not list(target.parent.glob("*.part"))
+    assert lab.run.info["target_model"] == target.name
+
+
+def test_the_key_follows_what_determines_a_model_and_nothing_else(lab):
+    key = lab.key("target")
+    assert changed(lab, seed=5).key("target") == key
+    assert changed(lab, **{"unlearn.epochs": 9}).key("target") == key
+    assert changed(lab, **{"learn.seed": 5}).key("target") != key
+    assert changed(lab, **{"learn.epochs": 5}).key("target") != key
+    splits = replace(lab.study.splits, forget_train=lab.study.splits.forget_train[1:])
+    fewer = replace(lab, study=replace(lab.study, splits=splits))
+    assert fewer.key("target") != key and fewer.key("gold") == lab.key("gold")
+
+
+def test_the_signature_follows_the_unlearning_too(lab):
+    signature = lab.signature()
+    assert changed(lab, **{"output_dir": "elsewhere"}).signature() == signature
+    for name, value in (("seed", 5), ("unlearn.epochs", 9), ("method.beta", 3)):
+        assert changed(lab, **{name: value}).signature() != signature
+
+
+def test_answers_are_cached_for_the_items_as_labelled(lab):
+    lab.load("base")
+    first = lab.answers("base")
+    (path,) = lab.folder("base").glob("answers-*.json")
+    assert lab.answers("base") == first
+    assert set(json.loads(path.read_text())) == {name for name, items in lab.evaluation_splits().items() if items}
+    relabelled = tuple(replace(item, subject="Other") for item in lab.study.splits.retain_train)
+    other = replace(lab, study=replace(lab.study, splits=replace(lab.study.splits, retain_train=relabelled)))
+    assert {answer.subject for answer in other.answers("base")["retain_train"]} == {"Other"}
+
+
+def test_an_adapter_of_another_make_is_refused(lab, tmp_path):
+    lab.model.save_adapter(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    (tmp_path / "a" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 1}))
+    with pytest.raises(ModelError, match="lora_alpha=1"):
+        lab.model.load_adapter(tmp_path / "a")
+    with pytest.raises(ModelError, match="holds no adapter"):
+        lab.model.load_adapter(tmp_path)
