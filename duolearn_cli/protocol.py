@@ -6,12 +6,13 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from duolearn_cli.data.encoding import Encoder
@@ -83,12 +84,26 @@ class Laboratory:
             return
         folder = self.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with self._alone(folder):
             if not (folder / ADAPTER_FILE).is_file():
                 self._learn(which, folder)
         self.model.load_adapter(folder)
         if self.is_main:
             self.run.update(**{f"{which}_model": folder.name})
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Hold the model's lock: of runs that need the same model at once, one learns it and the others wait."""
+        lock = FileLock(folder.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            self.display.note(f"another run is learning {folder.name}: waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _learn(self, which: str, folder: Path) -> None:
         settings = self.study.config.learn

@@ -1,16 +1,18 @@
 """The loop: references, gradients, the executed step, resume, determinism, several processes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from accelerate import Accelerator
 
 from duolearn_cli import checkpoint, unlearning
 from duolearn_cli.composition import component, compose
-from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config import PromptConfig, UnlearnConfig
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.streams import pairs
 from duolearn_cli.errors import RunError
+from duolearn_cli.experiment import examples
 from duolearn_cli.folders import groups
 from duolearn_cli.losses import nll
 from duolearn_cli.model import flatten
@@ -26,23 +28,9 @@ def method(name, *overrides):
 
 
 def make_examples(model, study, labels, retain_items=None):
-    encoder = Encoder(model.tokenizer, PromptConfig(form="cloze"))
-    made = []
+    lab = SimpleNamespace(study=study, model=model, encoder=Encoder(model.tokenizer, PromptConfig(form="cloze")))
     retain_items = retain_items or study.splits.retain_train[:6]
-    for items, is_forget in ((study.splits.forget_train[:6], True), (retain_items, False)):
-        texts = [encoder.encode(item) for item in items]
-        found = []
-        for text, reference in zip(texts, references(model, texts, labels, 512), strict=True):
-            kinds, concepts = classify(
-                text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target
-            )
-            weights = level_weights(concepts, study.hierarchy, [1, 1, 1, 1])
-            places = text.labels(labels)
-            found.append(
-                unlearning.Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference)
-            )
-        made.append(found)
-    return made
+    return [examples(lab, study.splits.forget_train[:6], True, labels), examples(lab, retain_items, False, labels)]
 
 
 def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, optimizer=None):
