@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import math
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,9 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
         raise ConfigError(
             f"_target_={target!r}: only classes of duolearn_cli or of a module named in `plugins` are run."
         )
+    if plugins and (here := str(Path.cwd())) not in sys.path:
+        # At the end, so that a file of the user's never shadows a library.
+        sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # the user's module may fail in any way

@@ -87,8 +87,9 @@ class LanguageModel:
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter as PEFT safetensors and its configuration."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: t.detach().cpu().contiguous() for name, t in get_peft_model_state_dict(self.network).items()}
-        save_file(state, folder / ADAPTER_FILE)
+        # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
+        state = get_peft_model_state_dict(self.network, save_embedding_layers=False)
+        save_file({name: t.detach().cpu().contiguous() for name, t in state.items()}, folder / ADAPTER_FILE)
         self.network.peft_config["default"].save_pretrained(str(folder))
 
     def load_adapter(self, folder: Path) -> None:

@@ -119,6 +119,23 @@ def test_the_main_job_in_small(duolearn, tmp_path):
     assert refused.returncode == 2 and "seed=3" in refused.stderr
 
 
+def test_a_method_of_the_users_own(duolearn, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from duolearn_cli.methods.npo import NPO\n\n\n"
+        "@dataclass\nclass Mine(NPO):\n    pass\n"
+    )
+    (tmp_path / "groups" / "method").mkdir(parents=True)
+    (tmp_path / "groups" / "method" / "mine.yaml").write_text(
+        "# Mine\n_target_: mine.Mine\nbeta: 0.2\nretain_weight: 1\n"
+    )
+    asked = ["unlearn", "+forget=surgery", "method=mine", "--config-dir", "groups", "--dry-run"]
+    assert duolearn(*asked, "plugins=[mine]").returncode == 0
+    refused = duolearn(*asked)
+    assert refused.returncode == 2 and "plugins" in refused.stderr
+    assert "Mine" in duolearn("unlearn", "--help", "--config-dir", "groups").stdout
+
+
 def mhqa_file(path):
     """A made-up file in the format of MHQA's gold set."""
     header = "id,topic,type,question,option1,option2,option3,option4,correct_option,correct_option_number"

@@ -26,13 +26,16 @@ def classify(
         mentions: concept mentions in the same text, left to right, without overlap.
 
     A target concept's tokens are U and another concept's are P. The answer's tokens are U in a forget item and P in a
-    retain item, whatever they mention. The rest is N.
+    retain item, whatever they mention. The rest is N, as is the end-of-text token of a forget item.
     """
     concepts = _concept_of(offsets, mentions)
-    kinds = [
-        (UNLEARN if is_forget else PRESERVE) if answer else _kind(concept, target)
-        for answer, concept in zip(is_answer, concepts, strict=True)
-    ]
+    kinds: list[int] = []
+    for (start, end), answer, concept in zip(offsets, is_answer, concepts, strict=True):
+        if answer and is_forget:
+            # That an answer ends is no knowledge of the target: unlearning it would unlearn to stop everywhere.
+            kinds.append(UNLEARN if end > start else NEUTRAL)
+        else:
+            kinds.append(PRESERVE if answer else _kind(concept, target))
     return kinds, concepts
 
 
