@@ -144,7 +144,7 @@ def unlearn_in_workers(lab: Laboratory) -> None:
     """Run the loop in several processes; they read the frozen configuration and never import Hydra."""
     count = lab.study.config.runtime.num_processes
     lab.load("target")  # once, here, rather than by whichever worker comes first
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count), "--master_port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     workers = subprocess.Popen([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())])
     try:
         status = workers.wait()

@@ -34,7 +34,7 @@ def launch(command: str, args: Sequence[str]) -> int:
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job.")
     if not (parsed.info or parsed.hydra_help):
-        _check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
+        check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
     errors: list[Exception] = []
 
     def job(config: DictConfig) -> str | None:
@@ -81,7 +81,7 @@ def _run_job(command: str, config: DictConfig) -> str | None:
     return module.run(config, Invocation(list(hydra.overrides.task), folder))
 
 
-def _check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
+def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
     """Compose and check a job, or a sweep: each value once, and where all are sound, combinations.
 
     Raises:

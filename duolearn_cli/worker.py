@@ -12,6 +12,7 @@ from rich.console import Console
 
 from duolearn_cli.errors import UserError
 from duolearn_cli.experiment import unlearn_stage
+from duolearn_cli.model import choose_device
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
@@ -20,7 +21,8 @@ from duolearn_cli.study import prepare
 
 def main(folder: str) -> int:
     run, config = Run.open(Path(folder))
-    state = PartialState(cpu=config.runtime.device == "cpu")
+    # Accelerate takes a machine without an accelerator for a single process unless told that the CPU is meant.
+    state = PartialState(cpu=choose_device(config.runtime.device).type == "cpu")
     is_main = state.is_main_process
     display = Display() if is_main else Display(Console(file=io.StringIO()))
     try:

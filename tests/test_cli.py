@@ -224,7 +224,11 @@ def test_a_sweep_shares_one_target(duolearn, tmp_path):
 def test_several_processes(duolearn, tmp_path):
     done = duolearn("unlearn", "+forget=surgery", *SMALL, "runtime.num_processes=2")
     assert done.returncode == 0, done.stderr + done.stdout
-    assert json.loads((only_run(tmp_path) / "run.json").read_text())["status"] == "finished"
+    run = only_run(tmp_path)
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    # One line a step: of the two processes one writes.
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["stage"] == "unlearn" and "target" in line] == [1, 2, 3, 4]
 
 
 @pytest.mark.slow

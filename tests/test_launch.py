@@ -25,25 +25,25 @@ def composed(monkeypatch):
 
 
 def test_every_combination_of_a_small_sweep_is_checked_once(composed):
-    launch._check_jobs("unlearn", ["+forget=surgery", "method=a,b,a", "seed=1,2"], True, None)
+    launch.check_jobs("unlearn", ["+forget=surgery", "method=a,b,a", "seed=1,2"], True, None)
     assert sorted(composed) == sorted(["+forget=surgery", f"method={m}", f"seed={s}"] for m in "ab" for s in (1, 2))
 
 
 def test_values_are_checked_before_combinations(composed):
     with pytest.raises(ConfigError) as caught:
-        launch._check_jobs("unlearn", ["a=1,2,bad", "b=1,2,3,4", "c=1,2,bad"], True, None)
+        launch.check_jobs("unlearn", ["a=1,2,bad", "b=1,2,3,4", "c=1,2,bad"], True, None)
     assert str(caught.value).splitlines() == ["a=bad", "c=bad"]
     assert len(composed) == 1 + 2 + 3 + 2
 
 
 def test_a_fault_of_the_first_job_is_told_at_once(composed):
     with pytest.raises(ConfigError, match="bad"):
-        launch._check_jobs("unlearn", ["a=bad", "b=1,2,3,4"], True, None)
+        launch.check_jobs("unlearn", ["a=bad", "b=1,2,3,4"], True, None)
     assert len(composed) == 1
 
 
 def test_a_large_sweep_is_checked_in_part(composed):
-    launch._check_jobs("unlearn", ["seed=range(0,1000)", "b=1,2,3,4"], True, None)
+    launch.check_jobs("unlearn", ["seed=range(0,1000)", "b=1,2,3,4"], True, None)
     assert ["seed=999", "b=1"] in composed
     assert len(composed) <= 3 * launch.MAX_CHECKED_JOBS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from duolearn_cli.__main__ import COMMANDS, _normalised
-from duolearn_cli.launch import _check_jobs
+from duolearn_cli.launch import check_jobs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_command_composes(words):
     if "--help" in arguments or any("DATE" in argument for argument in arguments):
         return
     overrides = [_normalised(argument) for argument in arguments if argument != "-m"]
-    _check_jobs(command, overrides, "-m" in arguments, None)
+    check_jobs(command, overrides, "-m" in arguments, None)
 
 
 def test_there_are_commands_to_test():
