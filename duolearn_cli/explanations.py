@@ -55,6 +55,8 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
     key, _, value = override.lstrip("+~").partition("=")
     options = groups(extra)
     if "add --multirun" in text:
+        if key in options:
+            return f"{key}={value}: {key} takes one option; for a sweep over several add -m."
         return f"{override}: for a sweep add -m; for a list write {key}=[{value}]; for a text with commas quote it."
     if "Multiple values for" in text:
         return f"{override}: {key} is given twice; give it once, or sweep with -m {override},OTHER."

@@ -88,7 +88,9 @@ def _check_labels(items: list[Item], target: Target) -> None:
         raise DataError(
             f"forget={target.name}: no item is about its {len(target.forget)} concepts; choose other concepts."
         )
-    found = sorted({f"{item.subject}/{item.topic}" if item.topic else str(item.subject) for item in items})
+    # Topics are shown only of subjects that the target asks a topic of.
+    asked = {label.partition("/")[0] for label in target.labels if "/" in label}
+    found = sorted({f"{i.subject}/{i.topic}" if i.topic and i.subject in asked else str(i.subject) for i in items})
     shown = ", ".join(found[:25]) + (" ..." if len(found) > 25 else "")
     raise DataError(
         f"forget={target.name}: no item is labelled {' or '.join(sorted(target.labels))}; the data set has: {shown}. "

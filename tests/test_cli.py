@@ -47,6 +47,8 @@ def test_every_command_has_help_with_three_examples(duolearn, command):
         (["unlearn", "+forget=custom", "forget.concepts=[surgry]"], "did you mean 'surgery'"),
         (["unlearn", "+forget=custom"], "forget.concepts is empty"),
         (["unlearn", "+forget=surgery", "privacy=eps4"], "privacy=none"),
+        (["unlearn", "+forget=surgery,anxiety"], "takes one option"),
+        (["unlearn", "+forget=surgery", "cache_dir=/dev/null/x"], "cache_dir=/dev/null/x: cannot be written"),
         (["evaluate", "run=nowhere"], "no such folder"),
         (["unlearn", "foo"], "foo"),
     ],

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from duolearn_cli.composition import check
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import RunError
+from duolearn_cli.folders import cache_dir
 from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
 from duolearn_cli.weights import find_weights
@@ -38,7 +39,18 @@ def prepared(config: DictConfig) -> Study:
     study = prepare(cast(RunConfig, config))
     find_weights(study.config.model, study.config.cache_dir)
     check_space(Path(config.output_dir), NEEDED_BYTES)
+    if not config.dry_run:
+        _make_cache(config.cache_dir)
     return study
+
+
+def _make_cache(configured: str | None) -> None:
+    """The first write of a run: a cache that cannot be written is known before anything else is there."""
+    folder = cache_dir(configured) / "models"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cache_dir={folder.parent}: cannot be written ({error.strerror}); choose another.") from error
 
 
 def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) -> str:
