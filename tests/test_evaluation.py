@@ -1,11 +1,13 @@
 """Scores agree with a brute-force loop over full logits, one text at a time."""
 
+import copy
+
 import pytest
 import torch
 
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.evaluation import score
 
 
@@ -86,3 +88,25 @@ def test_batches_respect_the_token_limit_and_lose_nothing():
     assert sorted(i for group in groups for i in group) == list(range(6))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= 64
+
+
+def test_chat_templates_write_their_own_special_tokens(tiny, study):
+    tokenizer = copy.deepcopy(tiny.tokenizer)
+    with pytest.raises(ConfigError, match="no chat template"):
+        Encoder(tokenizer, PromptConfig(chat="always"))
+    assert not Encoder(tokenizer, PromptConfig(chat="auto")).uses_chat
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    item = study.splits.forget_train[0]
+    for form, answer in (("cloze", item.answer_text), ("letter", item.answer_letter)):
+        encoder = Encoder(tokenizer, PromptConfig(form=form, chat="auto"))
+        text = encoder.encode(item)
+        assert encoder.uses_chat and text.text.startswith("[user] Question: ")
+        assert text.text.endswith(f"[assistant] {answer}")
+        assert (
+            tokenizer.decode([text.ids[i] for i in text.labels("answer")], skip_special_tokens=True).strip() == answer
+        )
+        # The end of the user's turn is a real token in the middle: it is neither padding nor a label.
+        assert tokenizer.eos_token_id in text.ids[:-1]
