@@ -19,7 +19,14 @@ from duolearn_cli.folders import conf_dir, groups
 DEFAULTS = {"dataset": "minimed", "method": "duolearn"}
 COMPONENTS = tuple(DEFAULTS)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-_WRONG_TYPE = ("could not be converted", "Invalid type", "Cannot convert", "is not Optional", "is not a subclass")
+_WRONG_TYPE = (
+    "could not be converted",
+    "Invalid type",
+    "Cannot convert",
+    "is not Optional",
+    "is not a subclass",
+    "not a ListConfig",
+)
 
 
 def key_of(override: str) -> str:
@@ -67,6 +74,8 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
     place = inner[1] if inner and inner[1].startswith(f"{key}.") else key
     if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
         allowed = _allowed_beside(place, choices, extra)
+        if not allowed:
+            return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."
         return f"{place}: there is no such setting; allowed: {', '.join(allowed)}{nearest(wrong[1], allowed)}."
     if any(sign in text for sign in _WRONG_TYPE):
         where = "" if place == key else f"{place}: "

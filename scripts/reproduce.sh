@@ -10,5 +10,7 @@ if [[ -n "${MEDMCQA:-}" ]]; then
   "$duolearn" fetch model=smollm2_135m
   real=(+forget=surgery model=smollm2_135m dataset=medmcqa "dataset.path=$MEDMCQA")
   "$duolearn" unlearn "${real[@]}"
-  "$duolearn" unlearn "${real[@]}" prompt.form=letter
+  "$duolearn" unlearn "${real[@]}" method.retain_weight=5 method.kl_weight=5
+  "$duolearn" unlearn "${real[@]}" prompt.form=letter method.distill_weight=1 method.ascent_weight=1 \
+    unlearn.learning_rate=2e-4
 fi
