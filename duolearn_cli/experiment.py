@@ -161,14 +161,16 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
     """Write predictions, metrics and report; return the metrics."""
     config, run, study = lab.study.config, lab.run, lab.study
     lab.display.stage("Measure and report")
+    levels = summary.Levels(study.item_levels(), config.hierarchy.level_weights)
     rows = [
         {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
+        | {"level": levels.of_item.get(answer.id)}
         for model, splits in answers.items()
         for split, found in splits.items()
         for answer in found
     ]
     write_jsonl(run.folder / "predictions.jsonl", rows)
-    models = summary.summarise(answers, study.target.labels)
+    models = summary.summarise(answers, study.target.labels, levels)
     chance = summary.mean_chance(answers)
     metrics = {
         "schema": 1,

@@ -36,6 +36,11 @@ class Study:
         retain = self.splits.retain_train
         return (*self.splits.forget_train, *retain) if which == "target" else retain
 
+    def item_levels(self) -> dict[str, int]:
+        """The level of each item's most focused concept, by item id; items without a concept are left out."""
+        items = (item for split in self.splits.by_name().values() for item in split if item.concepts)
+        return {item.id: max(self.hierarchy[concept].level for concept in item.concepts) for item in items}
+
     def summary(self) -> dict[str, Any]:
         """Item counts by split, rejected rows by reason, duplicates found."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
@@ -56,7 +61,7 @@ def prepare(config: RunConfig) -> Study:
     target = resolve_target(config.forget, hierarchy)
     loaded = component(config.dataset, config.plugins).load()
     matcher = Matcher(hierarchy)
-    items = [_with_concepts(item, matcher) for item in loaded.items]
+    items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
     if config.prompt.form == "letter" and config.split.shuffled_copies:
         items = list(with_shuffled_copies(items, config.split.seed))
     _check_labels(items, target)
@@ -76,9 +81,10 @@ def prepare(config: RunConfig) -> Study:
     return Study(config, hierarchy, target, matcher, loaded, splits, duplicates)
 
 
-def _with_concepts(item: Item, matcher: Matcher) -> Item:
-    """An item that names no concepts gets those that its question and right answer mention."""
-    return item if item.concepts else replace(item, concepts=matcher.concepts([item.question, item.answer_text]))
+def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
+    """An item that names no concept of this hierarchy gets those that its question and right answer mention."""
+    known = tuple(concept for concept in item.concepts if concept in hierarchy.concepts)
+    return replace(item, concepts=known or matcher.concepts([item.question, item.answer_text]))
 
 
 def _check_labels(items: list[Item], target: Target) -> None:

@@ -4,33 +4,60 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.evaluation import Answer
-from duolearn_cli.metrics import knowledge, membership
+from duolearn_cli.metrics import hmta, knowledge, membership
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
 
 Answers = Mapping[str, Sequence[Answer]]
 FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
 
 
-def summarise(models: Mapping[str, Answers], labels: Collection[str]) -> dict[str, Any]:
-    """Return {model: {splits, subjects, scores}}.
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The hierarchy level of items by id (items without a concept have none), and the weights of levels 1 to 4."""
+
+    of_item: Mapping[str, int]
+    weights: Sequence[float]
+
+
+def summarise(models: Mapping[str, Answers], labels: Collection[str], levels: Levels) -> dict[str, Any]:
+    """Return {model: {splits, subjects, levels, scores}}.
 
     Args:
         models: answers by split of base, target, gold, unlearned, as far as they exist.
         labels: the forget target's data labels; a topic that is one of them is counted apart from its subject.
     """
-    target = models.get("target")
-    return {name: _plain(_of_model(name, answers, target, labels)) for name, answers in models.items()}
+    found: dict[str, Any] = {}
+    for name, answers in models.items():
+        compared = models.get("target") if name in ("gold", "unlearned") else None
+        scored = _by_item(compared, answers, levels) if compared else []
+        found[name] = _plain(
+            {
+                "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
+                "subjects": _subjects(answers, labels),
+                "levels": {str(level): measures for level, measures in hmta.by_level(scored).items()},
+                "scores": _scores(answers, compared) | _hmta(scored, levels),
+            }
+        )
+    return found
 
 
-def _of_model(name: str, answers: Answers, target: Answers | None, labels: Collection[str]) -> dict[str, Any]:
-    return {
-        "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
-        "subjects": _subjects(answers, labels),
-        "scores": _scores(name, answers, target),
-    }
+def _by_item(before: Answers, after: Answers, levels: Levels) -> list[hmta.Scored]:
+    """Items with a level, before and after; trained facts in all their phrasings, as for FR and KPR."""
+    return [
+        hmta.Scored(new.fact, levels.of_item[new.id], is_target, old.correct, new.correct, new.chance)
+        for is_target, splits in ((True, FORGET), (False, RETAIN))
+        for old, new in zip(_rows(before, splits), _rows(after, splits), strict=True)
+        if new.id in levels.of_item
+    ]
+
+
+def _hmta(scored: Sequence[hmta.Scored], levels: Levels) -> dict[str, Estimate]:
+    whole = hmta.hmta(scored, dict(enumerate(levels.weights, start=1)))
+    return {"hmta": whole} if whole else {}
 
 
 def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
@@ -65,7 +92,8 @@ def _rows(answers: Answers, splits: Sequence[str]) -> list[Answer]:
     return [row for split in splits for row in answers.get(split, ())]
 
 
-def _scores(name: str, answers: Answers, target: Answers | None) -> dict[str, Estimate]:
+def _scores(answers: Answers, target: Answers | None) -> dict[str, Estimate]:
+    """Scores of one model; those that compare with the `target` where it is given."""
     forget, retain = _rows(answers, FORGET), _rows(answers, RETAIN)
     facts = [row.fact for row in forget]
     scores = {
@@ -77,7 +105,7 @@ def _scores(name: str, answers: Answers, target: Answers | None) -> dict[str, Es
             _loss_by_fact(answers.get("forget_train", ())), _loss_by_fact(answers.get("forget_unseen", ()))
         ),
     }
-    if target is not None and name in ("gold", "unlearned"):
+    if target is not None:
         before, kept = _rows(target, FORGET), _rows(target, RETAIN)
         hits = [row.correct for row in before], [row.correct for row in forget]
         scores["relative_drop"] = knowledge.relative_drop(*hits, facts)

@@ -96,14 +96,44 @@ def _point(
 
 
 def _subject_legend(axes: Axes, with_gold: bool) -> None:
+    marks = [("before (target)", "o", BASE, "none"), ("after (unlearned)", "o", BASE, BASE), ("gold", "|", GOLD, GOLD)]
+    _legend(axes, marks if with_gold else marks[:2])
+
+
+def _legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
+    """A legend of (label, marker, colour, face) above the axes."""
     from matplotlib.lines import Line2D
 
-    marks = [("before (target)", "o", BASE, "none"), ("after (unlearned)", "o", BASE, BASE), ("gold", "|", GOLD, GOLD)]
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, label=label)
-        for label, marker, color, face in (marks if with_gold else marks[:2])
+        for label, marker, color, face in marks
     ]
     axes.figure.legend(handles=handles, loc="outside upper left", ncols=3)
+
+
+def level_scores(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Figure | None:
+    """Preservation and forgetting at each hierarchy level: of the unlearned model (dots) and of gold (bars)."""
+    found = {model: (metrics["models"].get(model) or {}).get("levels") or {} for model in ("unlearned", "gold")}
+    levels = sorted(found["unlearned"], key=int)
+    if not levels:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for row, level in enumerate(levels):
+            for measure, color, shift in (("preservation", RETAIN, -0.14), ("forgetting", FORGET, 0.14)):
+                _point(axes, found["gold"].get(level, {}).get(measure), row, GOLD, "|", shift)
+                _point(axes, found["unlearned"][level].get(measure), row, color, "o", shift)
+        axes.set_yticks(range(len(levels)), [f"{level} {names.get(int(level), '')}".strip() for level in levels])
+        axes.set_ylim(len(levels) - 0.5, -0.5)
+        axes.set_xlim(-2, 102)
+        axes.set_xlabel("share (%)")
+        axes.grid(axis="x")
+        _legend(
+            axes,
+            [("preservation", "o", RETAIN, RETAIN), ("forgetting", "o", FORGET, FORGET), ("gold", "|", GOLD, GOLD)],
+        )
+
+    return _figure(draw, 1.2 + 2 * ROW_HEIGHT * len(levels))
 
 
 def class_losses(history: History) -> Figure | None:

@@ -9,15 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.concepts.hierarchy import LEVELS
 from duolearn_cli.errors import RunError
 from duolearn_cli.report import figures
-from duolearn_cli.report.tables import DASH, MEASURES, markdown_text, measures_table, number, present, subject_table
+from duolearn_cli.report.tables import (
+    DASH,
+    MEASURES,
+    level_table,
+    markdown_text,
+    measures_table,
+    number,
+    present,
+    subject_table,
+)
 from duolearn_cli.run import write_text
 
 SCHEMA = 1
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = {
     "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
+    "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
     "token_losses": "Mean loss of each token class while unlearning.",
     "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
     "training_losses": "Loss while the target and the gold model were trained.",
@@ -119,6 +130,7 @@ def draw(inputs: Inputs) -> list[Picture]:
     """The figures that have something to show."""
     drawn = {
         "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
+        "levels": figures.level_scores(inputs.metrics, LEVELS),
         "token_losses": figures.class_losses(inputs.history),
         "quick_accuracy": figures.quick_accuracy(inputs.history),
         "training_losses": figures.training_losses(inputs.history),
@@ -136,6 +148,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "asked": asked(metrics, run),
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
+        "levels": level_table(metrics, LEVELS),
         "pictures": pictures,
         "measures": list(MEASURES.values()),
         "privacy": privacy(metrics, inputs.config),

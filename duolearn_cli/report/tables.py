@@ -104,6 +104,14 @@ MEASURES = {
         origin=NAMED,
         higher_is_better=True,
     ),
+    "hmta": Measure(
+        "HMTA",
+        ("scores", "hmta"),
+        "Per hierarchy level, the harmonic mean of chance-corrected forgetting of target items and preservation of the "
+        "others (each within 0 and 1); averaged over levels by their weights. Higher is better at both at once.",
+        origin=NAMED,
+        higher_is_better=True,
+    ),
     "mia_auc": Measure(
         "MIA AUC",
         ("scores", "mia_auc"),
@@ -246,3 +254,27 @@ def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tu
     cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
     remarks = ["forget"] * is_forget + [TOO_FEW] * (count < FEW_ITEMS)
     return (f"{subject} ({', '.join(remarks)})" if remarks else subject, str(count), *cells, change)
+
+
+def level_table(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Table:
+    """Forgetting and preservation by level of the concept hierarchy, for gold and the unlearned model.
+
+    `names` are the levels' names by number. A kind of item with too few items at a level has no value there.
+    """
+    models = [name for name in present(metrics) if metrics["models"][name].get("levels")]
+    measures = ("forgetting", "preservation", "score")
+    header = ("Level", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
+    found = {model: metrics["models"][model]["levels"] for model in models}
+    levels = sorted({level for by_level in found.values() for level in by_level}, key=int)
+    rows = tuple(
+        (
+            f"{level} {names.get(int(level), '')}".strip(),
+            *(
+                cell(found[model].get(level, {}).get(measure), scale=100, digits=1)
+                for model in models
+                for measure in measures
+            ),
+        )
+        for level in levels
+    )
+    return Table("By level of the concept hierarchy, with 95 % intervals", header, rows)

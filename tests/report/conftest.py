@@ -44,6 +44,17 @@ def model(forget, retain, **scores):
     }
 
 
+def levels(preservation, forgetting):
+    return {
+        "1": {"preservation": estimate(preservation, n=60), "score": estimate(preservation, n=60)},
+        "4": {
+            "preservation": estimate(preservation - 0.1, n=80),
+            "forgetting": estimate(forgetting, n=90),
+            "score": estimate(0.87, n=170),
+        },
+    }
+
+
 @pytest.fixture
 def metrics():
     return {
@@ -65,7 +76,9 @@ def metrics():
                 forgetting_rate=estimate(0.731, better=True),
                 chance_corrected_forgetting=estimate(math.nan, None, better=True),
                 knowledge_preservation=estimate(0.968, 0.02, better=True),
-            ),
+                hmta=estimate(0.87, better=True),
+            )
+            | {"levels": levels(0.95, 0.9)},
         },
         "flags": ["AUC is below 0.5 for gold."],
         "cost": {

@@ -11,6 +11,7 @@ from duolearn_cli.report import figures
 def draw_all(metrics, history):
     return [
         figures.subject_accuracy(metrics, {"Surgery"}),
+        figures.level_scores(metrics, {1: "foundation"}),
         figures.class_losses(history),
         figures.quick_accuracy(history),
         figures.training_losses(history),
@@ -81,3 +82,12 @@ def test_drawing_needs_no_pyplot():
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_levels_are_drawn_where_they_were_scored(metrics):
+    figure = figures.level_scores(metrics, {1: "foundation", 4: "focused"})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["1 foundation", "4 focused"]
+    # Two preservations and one forgetting, each a dot and an interval.
+    assert len(figure.axes[0].lines) == 6
+    del metrics["models"]["unlearned"]["levels"]
+    assert figures.level_scores(metrics, {}) is None

@@ -77,7 +77,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path, write_run):
 def test_files_are_listed_and_figures_stand_alone(tmp_path, write_run):
     written = write_report(write_run(tmp_path))
     names = [str(path.relative_to(tmp_path)) for path in written]
-    figures = [f"figures/{n}.svg" for n in ("subjects", "token_losses", "quick_accuracy", "training_losses")]
+    figures = [f"figures/{n}.svg" for n in ("subjects", "levels", "token_losses", "quick_accuracy", "training_losses")]
     assert names == ["report.md", "report.html", *figures]
     assert all(path.is_file() for path in written)
 

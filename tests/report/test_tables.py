@@ -9,6 +9,7 @@ from duolearn_cli.report.tables import (
     TOO_FEW,
     Table,
     cell,
+    level_table,
     markdown_text,
     measures_table,
     number,
@@ -115,3 +116,12 @@ def test_rich_takes_brackets_literally():
     with console.capture() as captured:
         console.print(Table("t", ("[bold]a", "b"), (("[red]x", "1"),)))
     assert "[red]x" in captured.get() and "[bold]a" in captured.get()
+
+
+def test_levels_by_number_with_a_dash_for_what_has_too_few_items(metrics):
+    table = level_table(metrics, {1: "foundation", 4: "focused"})
+    assert table.header == ("Level", "Forgetting, unlearned (%)", "Preservation, unlearned (%)", "Score, unlearned (%)")
+    assert [row[0] for row in table.rows] == ["1 foundation", "4 focused"]
+    assert table.rows[0][1] == DASH and table.rows[1][1] == "90.0 [85.0, 95.0]"
+    del metrics["models"]["unlearned"]["levels"]
+    assert level_table(metrics, {}).rows == ()
