@@ -113,6 +113,41 @@ class SplitConfig:
 
 
 @dataclass
+class ImperfectConfig:
+    """Faults put into what unlearning is given, for experiments. Target, gold and every metric see the true items."""
+
+    seed: int = setting(0, "seed of the faults", minimum=0)
+    missing_subjects: float = setting(0.0, "share of items that lose subject and topic", minimum=0, maximum=1)
+    wrong_subjects: float = setting(0.0, "share of items that get another item's subject", minimum=0, maximum=1)
+    wrong_answers: float = setting(0.0, "share of items with a wrong option marked as right", minimum=0, maximum=1)
+    imbalance: float = setting(1.0, "how many times fewer items the rarest subject keeps", minimum=1, maximum=1000)
+
+
+@dataclass
+class LabelsConfig:
+    """What is done about missing, doubtful and unevenly spread labels."""
+
+    fill: bool = setting(True, "give unlabelled items the subject that their concepts point to")
+    threshold: float = setting(
+        0.5, "confidence from which a subject is filled in; below, the item is left out", minimum=0, maximum=1
+    )
+    conflicts: str = setting(
+        "report",
+        "items whose concepts contradict their subject: ignore, report, or leave_out those that change sides",
+        choices=["ignore", "report", "leave_out"],
+    )
+    conflict_threshold: float = setting(0.8, "confidence from which a contradiction counts", minimum=0, maximum=1)
+    answers: str = setting(
+        "all",
+        "items to unlearn with: all, or only those whose answer the target model gives too",
+        choices=["all", "trusted"],
+    )
+    balance: float = setting(
+        0.0, "weight subjects by size ** -balance: 0 by item, 1 every subject alike", minimum=0, maximum=1
+    )
+
+
+@dataclass
 class LearnConfig:
     """Fine-tuning of the target (and of gold, on retain items only). Its own seed lets sweeps share one target."""
 
@@ -172,6 +207,8 @@ class RunConfig:
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
+    imperfect: ImperfectConfig = setting(ImperfectConfig)
+    labels: LabelsConfig = setting(LabelsConfig)
     learn: LearnConfig = setting(LearnConfig)
     unlearn: UnlearnConfig = setting(UnlearnConfig)
     evaluation: EvaluationConfig = setting(EvaluationConfig)

@@ -52,12 +52,37 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
     texts = [lab.encoder.encode(item) for item in items]
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
     found: list[Example] = []
-    for text, reference in zip(texts, cached, strict=True):
+    for item, text, reference in zip(items, texts, cached, strict=True):
         kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
         weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
         places = text.labels(labels)
-        found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
+        found.append(
+            Example(
+                text,
+                is_forget,
+                study.request.weights.get(item.id, 1.0),
+                [kinds[i] for i in places],
+                [weights[i] for i in places],
+                reference,
+            )
+        )
     return found
+
+
+def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:
+    """The items to unlearn with; ``labels.answers=trusted`` leaves out those whose answer the target does not give.
+
+    What a model that was trained on these facts contradicts is likely to be mislabelled. Items that were not scored are
+    trusted. Raises RunError where none is left.
+    """
+    if lab.study.config.labels.answers == "all":
+        return items
+    given = {answer.id: answer.prediction for answers in lab.answers("target").values() for answer in answers}
+    kept = [item for item in items if given.get(item.id, item.answer) == item.answer]
+    lab.display.note(f"{len(items) - len(kept)} of {len(items)} items left out: the target answers otherwise")
+    if not kept:
+        raise RunError("labels.answers=trusted leaves no item: the target gives none of the answers; use answers=all.")
+    return kept
 
 
 def unlearn_stage(lab: Laboratory) -> None:
@@ -66,8 +91,8 @@ def unlearn_stage(lab: Laboratory) -> None:
     lab.load("target")
     method = component(config.method, config.plugins)
     forget, retain = (
-        examples(lab, items, is_forget, method.labels)
-        for items, is_forget in ((lab.study.splits.forget_train, True), (lab.study.splits.retain_train, False))
+        examples(lab, trusted(lab, items), is_forget, method.labels)
+        for items, is_forget in ((lab.study.request.forget, True), (lab.study.request.retain, False))
     )
     optimizer = torch.optim.AdamW(lab.model.adapter, lr=config.unlearn.learning_rate, weight_decay=0.0)
     checkpoints = run.folder / "checkpoints"
@@ -209,9 +234,12 @@ def peak_memory() -> int:
 
 
 def write_data_files(lab: Laboratory) -> None:
-    """Rejected rows and duplicates, so that nothing disappears silently."""
+    """Rejected rows, doubtful labels and duplicates, so that nothing disappears silently; what the target covers."""
     study = lab.study
     if study.loaded.rejected:
         write_jsonl(lab.run.folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
+    if doubts := (*study.filled, *study.request.doubts):
+        write_jsonl(lab.run.folder / "doubts.jsonl", [asdict(doubt) for doubt in doubts])
+    write_json(lab.run.folder / "target.json", study.coverage().as_dict())
     if study.duplicates:
         write_jsonl(lab.run.folder / "duplicates.jsonl", [asdict(pair) for pair in study.duplicates])

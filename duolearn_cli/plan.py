@@ -117,13 +117,18 @@ def rows(study: Study) -> list[tuple[str, str]]:
     """The plan as (name, value) pairs."""
     config, splits = study.config, study.splits
     learn, unlearn = config.learn, config.unlearn
-    sizes = study.summary()
+    sizes, covered = study.summary(), study.coverage()
     found = [
         (
             "forget",
             f"{study.target.name}: {len(study.target.forget)} concepts, {len(study.target.boundary)} on the boundary",
         ),
         ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
+        (
+            "boundary",
+            ", ".join(f"{b.name} (also under {', '.join(b.also_under)})" for b in covered.boundary[:5]) or "none",
+        ),
+        ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         ("rejected rows", str(sizes["rejected"] or "none")),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),

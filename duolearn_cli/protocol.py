@@ -62,10 +62,11 @@ class Laboratory:
 
     def signature(self) -> str:
         """Content hash of what determines the unlearned model: target, method, settings, forget target, seed."""
-        config, target = self.study.config, self.study.target
-        nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy)]
-        forget = [[item.id for item in self.study.splits.forget_train], sorted(target.forget), sorted(target.boundary)]
-        return _hash([self.key("target"), nodes, forget, config.seed])
+        config, target, request = self.study.config, self.study.target, self.study.request
+        nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy), config.labels.answers]
+        given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
+        concepts = [sorted(target.forget), sorted(target.boundary)]
+        return _hash([self.key("target"), nodes, given, request.weights, concepts, config.seed])
 
     def key(self, which: str) -> str:
         """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from duolearn_cli.composition import component
+from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.items import Item, Loaded
+from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
 from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
@@ -29,6 +32,8 @@ class Study:
     matcher: Matcher
     loaded: Loaded
     splits: Splits
+    request: Request
+    filled: tuple[Doubt, ...]
     duplicates: tuple[Duplicate, ...]
 
     def training_items(self, which: str) -> tuple[Item, ...]:
@@ -41,10 +46,24 @@ class Study:
         items = (item for split in self.splits.by_name().values() for item in split if item.concepts)
         return {item.id: max(self.hierarchy[concept].level for concept in item.concepts) for item in items}
 
+    def coverage(self) -> Coverage:
+        """What the forget target covers and what lies on its boundary, in the texts that unlearning is given."""
+        texts = [
+            [self.matcher.concepts([item.question, *item.options]) for item in side]
+            for side in (self.request.forget, self.request.retain)
+        ]
+        return coverage(self.target, self.hierarchy, *texts)
+
     def summary(self) -> dict[str, Any]:
-        """Item counts by split, rejected rows by reason, duplicates found."""
+        """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
-        return sizes | {"rejected": self.loaded.reasons(), "duplicates": len(self.duplicates)}
+        return sizes | {
+            "rejected": self.loaded.reasons(),
+            "duplicates": len(self.duplicates),
+            "subjects": dict(Counter(doubt.outcome for doubt in self.filled)),
+            "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
+            | self.request.summary(),
+        }
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
@@ -62,6 +81,11 @@ def prepare(config: RunConfig) -> Study:
     loaded = component(config.dataset, config.plugins).load()
     matcher = Matcher(hierarchy)
     items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
+
+    def mentions(item: Item) -> tuple[str, ...]:
+        return matcher.concepts([item.question, *item.options])
+
+    items, filled = fill_subjects(items, target, hierarchy, mentions, config.labels)
     if config.prompt.form == "letter" and config.split.shuffled_copies:
         items = list(with_shuffled_copies(items, config.split.seed))
     _check_labels(items, target)
@@ -78,7 +102,10 @@ def prepare(config: RunConfig) -> Study:
         duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
     if config.split.near_duplicates == "remove":
         splits = drop_duplicates(splits, duplicates)
-    return Study(config, hierarchy, target, matcher, loaded, splits, duplicates)
+    request = make_request(
+        splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
+    )
+    return Study(config, hierarchy, target, matcher, loaded, splits, request, tuple(filled), duplicates)
 
 
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:

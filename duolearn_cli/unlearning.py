@@ -31,6 +31,7 @@ class Example:
 
     text: Encoded
     is_forget: bool
+    weight: float
     kind: Sequence[int]
     level_weight: Sequence[float]
     reference: Reference
@@ -105,6 +106,7 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
 
     answers = [[example.text.is_answer[i] for i in example.text.labels(labels)] for example in examples]
     forgets = torch.tensor([example.is_forget for example in examples], device=model.device)
+    weights = torch.tensor([example.weight for example in examples], dtype=torch.float32, device=model.device)
     return Tokens(
         logits=model.head(model.hidden(batch)),
         labels=batch.label,
@@ -114,6 +116,7 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
         target_logits=logits("target_hidden"),
         kind=per_token([example.kind for example in examples], torch.long),
         level_weight=per_token([example.level_weight for example in examples], torch.float32),
+        item_weight=weights[batch.row],
         is_forget=forgets[batch.row],
         is_answer=per_token(answers, torch.bool),
         sequence=batch.row,

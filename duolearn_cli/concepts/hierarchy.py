@@ -158,6 +158,13 @@ class ForgetTarget:
     subjects: list[str] = field(
         default_factory=list, metadata={"help": "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts"}
     )
+    boundary: str = field(
+        default="preserve",
+        metadata={
+            "help": "concepts that also lie outside the target: preserve them, or forget them too",
+            "choices": ["preserve", "forget"],
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,8 @@ class Target:
     """A forget target resolved against a hierarchy.
 
     `forget` are the concepts whose mentions are unlearning-targeted; `boundary` those reachable from outside the
-    target as well, which are preserved; `kept` the exceptions; `labels` the data labels of forget items.
+    target as well, which are preserved; `kept` the exceptions; `labels` the data labels of forget items; `roots` the
+    concepts that were named.
     """
 
     name: str
@@ -173,6 +181,7 @@ class Target:
     boundary: frozenset[str]
     kept: frozenset[str]
     labels: frozenset[str]
+    roots: frozenset[str] = frozenset()
 
     def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
         """Tell whether an item with these labels, about these concepts, is a forget item.
@@ -203,8 +212,11 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     kept = hierarchy.descendants(spec.keep)
     closure = hierarchy.descendants(spec.concepts)
     outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(spec.concepts)
-    boundary = (closure & hierarchy.descendants(outside)) - set(spec.concepts)
+    boundary = (closure & hierarchy.descendants(outside)) - set(spec.concepts) - set(spec.add)
+    if spec.boundary == "forget":
+        boundary = frozenset[str]()
     forget = ((closure - boundary) | set(spec.add)) - kept
     mapped = frozenset(label for node in closure - kept for label in hierarchy[node].subjects)
     labels = frozenset(spec.subjects) or mapped
-    return Target(spec.name, frozenset(forget), frozenset(boundary - set(spec.add)), frozenset(kept), labels)
+    roots = frozenset(spec.concepts)
+    return Target(spec.name, frozenset(forget), frozenset(boundary - kept), frozenset(kept), labels, roots)

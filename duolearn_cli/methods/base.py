@@ -23,6 +23,7 @@ class Tokens:
         base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
         kind: token class, one of `concepts.token_classes`.
         level_weight: weight of the token's concept level, 1 where it has none.
+        item_weight: weight of the token's item, mean one; differs where subjects are balanced.
         is_forget: the token belongs to a forget item.
         is_answer: the token belongs to the item's answer.
         sequence: position of the token's item in the step; `num_sequences` counts them.
@@ -36,6 +37,7 @@ class Tokens:
     target_logits: Callable[[Tensor], Tensor]
     kind: Tensor
     level_weight: Tensor
+    item_weight: Tensor
     is_forget: Tensor
     is_answer: Tensor
     sequence: Tensor

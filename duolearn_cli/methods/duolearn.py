@@ -52,7 +52,9 @@ class DuoLearn:
         unlearn = tokens.kind == UNLEARN
         nll, base_nll = nll[unlearn], tokens.base_nll[unlearn]
         score = nll.detach() - base_nll
-        weight = tokens.level_weight[unlearn] * torch.where(score < self.tau, self.memorised_weight, 1.0)
+        weight = (tokens.item_weight * tokens.level_weight)[unlearn] * torch.where(
+            score < self.tau, self.memorised_weight, 1.0
+        )
         distill = losses.kl(tokens.base_logits(unlearn), tokens.logits[unlearn])
         ascent = losses.bounded_forget(nll, base_nll, self.beta) * (score < self.ceiling)
         return losses.weighted_mean(self.distill_weight * distill + self.ascent_weight * ascent, weight)
@@ -64,5 +66,5 @@ class DuoLearn:
         kl = losses.kl(tokens.target_logits(preserved), tokens.logits[preserved])
         retain_answer = tokens.is_answer & ~tokens.is_forget
         return self.kl_weight * losses.weighted_mean(
-            kl, tokens.level_weight[preserved]
-        ) + self.retain_weight * losses.weighted_mean(nll, retain_answer.to(nll.dtype))
+            kl, (tokens.item_weight * tokens.level_weight)[preserved]
+        ) + self.retain_weight * losses.weighted_mean(nll, tokens.item_weight * retain_answer)

@@ -22,8 +22,8 @@ class GradDiff:
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        is_forget = tokens.is_forget.to(nll.dtype)
+        weight, is_forget = tokens.item_weight, tokens.is_forget.to(nll.dtype)
         return Objective(
-            forget=-losses.weighted_mean(nll, is_forget),
-            preserve=self.retain_weight * losses.weighted_mean(nll, 1 - is_forget),
+            forget=-losses.weighted_mean(nll, weight * is_forget),
+            preserve=self.retain_weight * losses.weighted_mean(nll, weight * (1 - is_forget)),
         )

@@ -19,5 +19,5 @@ class GradientAscent:
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        forget = -losses.weighted_mean(nll, tokens.is_forget.to(nll.dtype))
+        forget = -losses.weighted_mean(nll, tokens.item_weight * tokens.is_forget)
         return Objective(forget, preserve=nll.sum() * 0)

@@ -20,6 +20,8 @@ class NPO:
     constrain_step: ClassVar[bool] = False
 
     def objective(self, tokens: Tokens) -> Objective:
+        import torch
+
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
@@ -28,8 +30,10 @@ class NPO:
             losses.per_sequence(values * is_forget, tokens.sequence, tokens.num_sequences)
             for values in (nll, tokens.target_nll)
         ]
-        forgets = (losses.per_sequence(is_forget, tokens.sequence, tokens.num_sequences) > 0).to(nll.dtype)
+        # One weight a sequence: its item's where it is a forget item, else none.
+        weights = torch.zeros(tokens.num_sequences, dtype=nll.dtype, device=nll.device)
+        weights[tokens.sequence] = tokens.item_weight * is_forget
         return Objective(
-            forget=losses.weighted_mean(losses.bounded_forget(*by_sequence, beta=self.beta), forgets),
-            preserve=self.retain_weight * losses.weighted_mean(nll, 1 - is_forget),
+            forget=losses.weighted_mean(losses.bounded_forget(*by_sequence, beta=self.beta), weights),
+            preserve=self.retain_weight * losses.weighted_mean(nll, tokens.item_weight * (1 - is_forget)),
         )

@@ -1,0 +1,93 @@
+"""What a forget target covers and what lies on its boundary, known before anything is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from duolearn_cli.concepts.hierarchy import LEVELS, Hierarchy, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A boundary concept: preserved because it also lies under the concepts named in `also_under`.
+
+    `forget_items` and `retain_items` count the items whose text mentions it.
+    """
+
+    id: str
+    name: str
+    level: int
+    also_under: tuple[str, ...]
+    forget_items: int
+    retain_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of a forget target: number of concepts by level, the boundary, and how many items mention what.
+
+    `concepts` is {level: {"forget", "boundary", "kept"}}; `items` is {"forget", "retain"}, each with the number of
+    items that mention a target concept, a boundary concept, another concept, or none at all.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    concepts: dict[int, dict[str, int]]
+    boundary: tuple[Shared, ...]
+    items: dict[str, dict[str, int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema": 1} | asdict(self)
+
+
+def coverage(
+    target: Target, hierarchy: Hierarchy, forget: Sequence[Sequence[str]], retain: Sequence[Sequence[str]]
+) -> Coverage:
+    """Describe `target`; `forget` and `retain` are the concepts that each item's text mentions.
+
+    The boundary is sorted by how often forget items mention it, since that is where preserving costs forgetting.
+    """
+    kinds = {"forget": target.forget, "boundary": target.boundary, "kept": target.kept}
+    by_level = {
+        level: {kind: sum(hierarchy[c].level == level for c in members) for kind, members in kinds.items()}
+        for level in LEVELS
+    }
+    counts = [Counter(concept for mentioned in side for concept in set(mentioned)) for side in (forget, retain)]
+    shared = [
+        Shared(c, hierarchy[c].name, hierarchy[c].level, _also_under(c, target, hierarchy), *(n[c] for n in counts))
+        for c in target.boundary
+    ]
+    return Coverage(
+        target.name,
+        tuple(sorted(target.labels)),
+        by_level,
+        tuple(sorted(shared, key=lambda b: (-b.forget_items, -b.retain_items, b.id))),
+        {"forget": _items(forget, target), "retain": _items(retain, target)},
+    )
+
+
+def _also_under(concept: str, target: Target, hierarchy: Hierarchy) -> tuple[str, ...]:
+    """Names of the nearest concepts above `concept` that are not the target's own."""
+    inside = target.forget | target.boundary | target.kept
+    above = hierarchy.ancestors(target.roots)
+    found: dict[str, None] = {}
+    level, seen = {concept}, set()
+    while level:
+        seen |= level
+        parents = {parent for c in level for parent in hierarchy[c].parents}
+        found |= {hierarchy[parent].name: None for parent in sorted(parents - inside - above)}
+        level = (parents & inside) - set(target.roots) - seen
+    return tuple(found)
+
+
+def _items(texts: Sequence[Sequence[str]], target: Target) -> dict[str, int]:
+    counts = dict.fromkeys(("target", "boundary", "other", "none"), 0)
+    for mentioned in map(set, texts):
+        counts["target"] += not target.forget.isdisjoint(mentioned)
+        counts["boundary"] += not target.boundary.isdisjoint(mentioned)
+        counts["other"] += bool(mentioned - target.forget - target.boundary)
+        counts["none"] += not mentioned
+    return counts

@@ -1,0 +1,49 @@
+"""The report of a target, by hand, and on the embedded hierarchy."""
+
+from duolearn_cli.concepts.coverage import coverage
+from duolearn_cli.concepts.hierarchy import Concept, ForgetTarget, Hierarchy, resolve_target
+
+HIERARCHY = Hierarchy(
+    [
+        Concept("clinic", 2, "clinic"),
+        Concept("surgery", 3, "surgery", ("clinic",), subjects=("Surgery",)),
+        Concept("medicine", 3, "medicine", ("clinic",)),
+        Concept("hernia", 4, "hernia", ("surgery",)),
+        Concept("colitis", 4, "colitis", ("surgery", "medicine")),
+        Concept("toxic_colitis", 4, "toxic colitis", ("colitis",)),
+        Concept("wound", 4, "wound", ("surgery",)),
+        Concept("fever", 2, "fever"),
+    ]
+)
+
+
+def of(spec, forget=(), retain=()):
+    return coverage(resolve_target(spec, HIERARCHY), HIERARCHY, forget, retain)
+
+
+def test_by_hand():
+    spec = ForgetTarget("s", ["surgery"], keep=["wound"])
+    found = of(spec, [["hernia", "fever"], ["colitis"], []], [["toxic_colitis", "colitis"], ["fever"], ["wound"]])
+    assert found.concepts[3] == {"forget": 1, "boundary": 0, "kept": 0}
+    assert found.concepts[4] == {"forget": 1, "boundary": 2, "kept": 1}
+    assert [(b.id, b.also_under, b.forget_items, b.retain_items) for b in found.boundary] == [
+        ("colitis", ("medicine",), 1, 1),
+        ("toxic_colitis", ("medicine",), 0, 1),
+    ]
+    assert found.items["forget"] == {"target": 1, "boundary": 1, "other": 1, "none": 1}
+    assert found.items["retain"] == {"target": 0, "boundary": 1, "other": 2, "none": 0}
+
+
+def test_the_boundary_can_be_forgotten_too():
+    preserved, forgotten = (
+        resolve_target(ForgetTarget("s", ["surgery"], boundary=rule), HIERARCHY) for rule in ("preserve", "forget")
+    )
+    assert preserved.boundary == {"colitis", "toxic_colitis"}
+    assert forgotten.boundary == set() and forgotten.forget == preserved.forget | preserved.boundary
+
+
+def test_every_boundary_concept_says_where_else_it_lies(study):
+    found = study.coverage()
+    assert len(found.boundary) == len(study.target.boundary) > 0
+    assert all(shared.also_under for shared in found.boundary)
+    assert sum(row["forget"] for row in found.concepts.values()) == len(study.target.forget)

@@ -1,0 +1,97 @@
+"""What unlearning is given: faults, filled subjects, conflicts, balance; the true items when nothing is asked."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from duolearn_cli.composition import compose
+from duolearn_cli.config import ImperfectConfig, LabelsConfig
+from duolearn_cli.data.request import balance, make_request
+from duolearn_cli.errors import DataError
+from duolearn_cli.study import prepare
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return prepare(compose("unlearn", ["+forget=surgery", "labels.conflicts=ignore"]))
+
+
+def request_of(study, faults=None, **labels):
+    def mentions(item):
+        return study.matcher.concepts([item.question, *item.options])
+
+    return make_request(
+        study.splits.forget_train,
+        study.splits.retain_train,
+        study.target,
+        study.hierarchy,
+        mentions,
+        faults or ImperfectConfig(),
+        LabelsConfig(**{"conflicts": "ignore", **labels}),
+    )
+
+
+def leaked(study, request):
+    """True forget items that are to be kept."""
+    truth = {item.id for item in study.splits.forget_train}
+    return sum(item.id in truth for item in request.retain)
+
+
+def test_without_faults_the_request_is_the_splits(whole):
+    assert whole.request.forget == whole.splits.forget_train
+    assert whole.request.retain == whole.splits.retain_train
+    assert whole.request.weights == {} and whole.request.doubts == ()
+
+
+def test_filling_keeps_forget_items_from_being_kept(whole):
+    faults = ImperfectConfig(missing_subjects=0.4)
+    filled, unfilled = request_of(whole, faults), request_of(whole, faults, fill=False)
+    assert leaked(whole, unfilled) == pytest.approx(120, abs=40)
+    assert leaked(whole, filled) < 10
+    assert len(filled.forget) > len(unfilled.forget)
+    outcomes = filled.summary()
+    assert outcomes["filled"] + outcomes.get("undecided", 0) == 480
+
+
+def test_an_impossible_threshold_leaves_out_what_has_no_label(whole):
+    request = request_of(whole, ImperfectConfig(missing_subjects=0.4), threshold=1.0)
+    assert request.summary().get("undecided", 0) > 0
+    assert len(request.forget) + len(request.retain) == 1200 - request.summary()["undecided"]
+
+
+def test_conflicts_are_reported_or_left_out(whole):
+    faults = ImperfectConfig(wrong_subjects=0.2)
+    wrong = request_of(whole, faults)
+    reported = request_of(whole, faults, conflicts="report")
+    mended = request_of(whole, faults, conflicts="leave_out")
+    assert [i.id for i in reported.forget] == [i.id for i in wrong.forget] and reported.doubts
+    assert leaked(whole, mended) < leaked(whole, wrong) / 2
+    assert {doubt.outcome for doubt in mended.doubts} <= {"left_out", "conflicting"}
+    left_out = {doubt.id for doubt in mended.doubts if doubt.outcome == "left_out"}
+    assert left_out and left_out.isdisjoint(item.id for item in (*mended.forget, *mended.retain))
+
+
+def test_wrong_answers_reach_the_request_and_nothing_else(whole):
+    request = request_of(whole, ImperfectConfig(wrong_answers=0.5))
+    truth = {item.id: item for item in (*whole.splits.forget_train, *whole.splits.retain_train)}
+    given = (*request.forget, *request.retain)
+    assert sum(item.answer != truth[item.id].answer for item in given) == 600
+    assert all(item == replace(truth[item.id], answer=item.answer) for item in given)
+
+
+def test_everything_missing_and_nothing_filled_is_an_error(whole):
+    with pytest.raises(DataError, match="0 items are left to forget"):
+        request_of(whole, ImperfectConfig(missing_subjects=1.0), fill=False)
+
+
+def test_balance_gives_every_subject_the_same_weight(whole):
+    items = whole.splits.retain_train
+    weights = balance(items, whole.target, 1.0)
+    by_subject = Counter()
+    for item in items:
+        by_subject[item.subject] += weights[item.id]
+    assert max(by_subject.values()) == pytest.approx(min(by_subject.values()))
+    assert sum(weights.values()) / len(items) == pytest.approx(1)
+    half = balance(items, whole.target, 0.5)
+    assert max(half.values()) < max(weights.values()) and balance(items, whole.target, 0.0) == {}
