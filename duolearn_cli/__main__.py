@@ -10,7 +10,7 @@ from pathlib import Path
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
 
-COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "doctor", "fetch", "export")
+COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -82,7 +82,7 @@ def _normalised(arg: str) -> str:
     """``--dry-run`` is a setting; ``forget=surgery`` selects the group as ``+forget=surgery`` does."""
     if arg == "--dry-run":
         return "dry_run=true"
-    return f"+{arg}" if arg.startswith("forget=") else arg
+    return f"+{arg}" if arg.startswith(("forget=", "ablation=")) else arg
 
 
 def _config_dir(flags: Sequence[str]) -> str | None:

@@ -173,7 +173,7 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
-    needs_target = config.command in ("learn", "retrain", "unlearn") or (
+    needs_target = config.command in ("learn", "retrain", "unlearn", "inspect") or (
         config.command == "evaluate" and not config.run
     )
     if needs_target and OmegaConf.is_missing(config.forget, "name") and not config.resume:

@@ -198,6 +198,7 @@ class RunConfig:
     """Everything that determines a run."""
 
     command: str = setting(MISSING)
+    ablation: str | None = setting(None, "the part of the method that is left out, set by +ablation=", pattern=NAME)
     seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0)
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
@@ -220,4 +221,6 @@ class RunConfig:
     resume: str | None = setting(None, "a run folder to continue")
     run: str | None = setting(None, "evaluate: a finished run folder to score again")
     adapter: str | None = setting(None, "evaluate: an adapter folder to score")
+    item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
+    scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export: the file to write")

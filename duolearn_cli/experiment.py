@@ -16,7 +16,6 @@ import torch
 from duolearn_cli import __version__, summary
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
-from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import RunError
@@ -53,8 +52,7 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
     found: list[Example] = []
     for item, text, reference in zip(items, texts, cached, strict=True):
-        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
-        weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
+        kinds, _, weights = study.label(text, is_forget)
         places = text.labels(labels)
         found.append(
             Example(

@@ -18,6 +18,8 @@ from duolearn_cli.folders import conf_dir, groups
 
 DEFAULTS = {"dataset": "minimed", "method": "duolearn"}
 COMPONENTS = tuple(DEFAULTS)
+# Groups without a default: an option is added with a plus.
+ADDED_GROUPS = ("forget", "ablation")
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _WRONG_TYPE = (
     "could not be converted",
@@ -49,7 +51,7 @@ def group_problems(overrides: Sequence[str], extra: Path | None) -> Iterator[str
         if group not in known or parsed.is_delete() or parsed.is_sweep_override() or isinstance(parsed.value(), str):
             continue
         two = " for two targets: +forget=custom forget.concepts=[surgery,anxiety];" if group == "forget" else ""
-        sign = "+" if group == "forget" else ""
+        sign = "+" if group in ADDED_GROUPS else ""
         yield (
             f"{text.lstrip('+')}: {group} takes one option;{two} for a sweep: -m {sign}{group}=FIRST,SECOND; "
             f"allowed: {', '.join(known[group])}."

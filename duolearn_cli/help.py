@@ -29,6 +29,11 @@ EXAMPLES = {
         "duolearn evaluate +forget=surgery adapter=my_adapter",
         "duolearn evaluate +forget=surgery",
     ),
+    "inspect": (
+        "duolearn inspect +forget=surgery",
+        "duolearn inspect +forget=surgery scores=true",
+        "duolearn inspect +forget=surgery dataset=medmcqa dataset.path=dev.jsonl item=ID",
+    ),
     "doctor": (
         "duolearn doctor",
         "duolearn doctor model=smollm2_135m",
@@ -71,7 +76,7 @@ def command_help(command: str, config_dir: str | None) -> str:
     """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
     parts = [
         f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n"
-        "groups (GROUP=OPTION; forget as +forget=OPTION)\n"
+        "groups (GROUP=OPTION; forget and ablation with a plus: +forget=OPTION)\n"
     ]
     for group, options in groups(Path(config_dir) if config_dir else None).items():
         parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))

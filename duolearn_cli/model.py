@@ -123,6 +123,19 @@ class LanguageModel:
                 )
 
 
+def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
+    """Load the model's tokenizer alone. Raises ModelError where it cannot be read or is not a fast one."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"model {config.name} at {weights.location} has no readable tokenizer: {str(error).splitlines()[0]}"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
+    return tokenizer
+
+
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
     """Load the base model and give it a fresh adapter, initialised from `seed`.
 
@@ -132,11 +145,11 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)
+    tokenizer = load_tokenizer(weights, config)
     # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
     dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
     try:
         transformers_logging.disable_progress_bar()
-        tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
         base = AutoModelForCausalLM.from_pretrained(
             weights.location,
             dtype=dtype,
@@ -146,8 +159,6 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         raise ModelError(
             f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}"
         ) from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

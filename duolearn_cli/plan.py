@@ -119,10 +119,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
     learn, unlearn = config.learn, config.unlearn
     sizes, covered = study.summary(), study.coverage()
     found = [
-        (
-            "forget",
-            f"{study.target.name}: {len(study.target.forget)} concepts, {len(study.target.boundary)} on the boundary",
-        ),
+        ("forget", covered.sentence()),
         ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
         (
             "boundary",

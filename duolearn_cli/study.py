@@ -11,8 +11,10 @@ from duolearn_cli.composition import component
 from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
+from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
 from duolearn_cli.data.shuffling import with_shuffled_copies
@@ -45,6 +47,12 @@ class Study:
         """The level of each item's most focused concept, by item id; items without a concept are left out."""
         items = (item for split in self.splits.by_name().values() for item in split if item.concepts)
         return {item.id: max(self.hierarchy[concept].level for concept in item.concepts) for item in items}
+
+    def label(self, text: Encoded, is_forget: bool) -> tuple[list[int], list[str | None], list[float]]:
+        """Class, concept and level weight of every token of a text."""
+        mentions = self.matcher.find(text.text)
+        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, mentions, self.target)
+        return kinds, concepts, level_weights(concepts, self.hierarchy, self.config.hierarchy.level_weights)
 
     def coverage(self) -> Coverage:
         """What the forget target covers and what lies on its boundary, in the texts that unlearning is given."""

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.composition import component, component_class, compose
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.explanations import ADDED_GROUPS
 from duolearn_cli.folders import conf_dir, groups
 
 OPTIONS = [(group, name) for group, names in groups().items() for name in names]
@@ -17,7 +18,7 @@ NEEDED = {"model=local": ["model.path=x"]}
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes(group, name):
-    choice = f"{'+' if group == 'forget' else ''}{group}={name}"
+    choice = f"{'+' if group in ADDED_GROUPS else ''}{group}={name}"
     overrides = [choice, *NEEDED.get(choice, []), *([] if group == "forget" else ["+forget=surgery"])]
     if group == "privacy" and name != "none":
         with pytest.raises(ConfigError, match="no private training"):
@@ -27,7 +28,7 @@ def test_every_option_composes(group, name):
     assert OmegaConf.missing_keys(config) == set()
 
 
-@pytest.mark.parametrize("command", ["learn", "retrain", "unlearn", "evaluate", "doctor", "fetch", "export"])
+@pytest.mark.parametrize("command", ["learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export"])
 def test_every_command_has_a_configuration(command):
     assert compose(command, ["+forget=surgery"]).command == command
 
@@ -147,3 +148,13 @@ def test_groups_hold_what_is_promised():
     for group, names in promised.items():
         assert set(names.split()) <= found[group].keys()
     assert all(text for text in itertools.chain.from_iterable(names.values() for names in found.values()))
+
+
+@pytest.mark.parametrize("name", sorted(groups()["ablation"]))
+def test_an_ablation_changes_one_part_and_says_so(name):
+    usual, ablated = (
+        OmegaConf.to_container(compose("unlearn", ["+forget=surgery", *extra])) for extra in ([], [f"+ablation={name}"])
+    )
+    assert ablated.pop("ablation") == name and usual.pop("ablation") is None
+    changed = [key for key in usual if usual[key] != ablated[key]]
+    assert changed == [] if name == "full" else len(changed) <= 1

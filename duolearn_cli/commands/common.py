@@ -62,6 +62,7 @@ def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) 
 
     display, started = Display(), time.monotonic()
     with opened.active():
+        display.note(study.coverage().sentence())
         lab = Laboratory.open(study, display, opened)
         experiment.write_data_files(lab)
         metrics = experiment.conclude(lab, stages(lab), started)

@@ -42,6 +42,16 @@ class Coverage:
     def as_dict(self) -> dict[str, Any]:
         return {"schema": 1} | asdict(self)
 
+    def sentence(self) -> str:
+        """How much is to be forgotten, and what is spared because it is shared with other fields."""
+        sizes = {kind: sum(row[kind] for row in self.concepts.values()) for kind in ("forget", "boundary", "kept")}
+        names = [shared.name for shared in self.boundary[:3]] + ["..."] * (len(self.boundary) > 3)
+        examples = f" ({', '.join(names)})" if names else ""
+        return (
+            f"{self.name}: {sizes['forget']} concepts to forget; {sizes['boundary']} on the boundary{examples} "
+            f"and {sizes['kept']} exceptions are preserved"
+        )
+
 
 def coverage(
     target: Target, hierarchy: Hierarchy, forget: Sequence[Sequence[str]], retain: Sequence[Sequence[str]]

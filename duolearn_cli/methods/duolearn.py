@@ -34,6 +34,9 @@ class DuoLearn:
     memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0)
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
     retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0)
+    token_classes: bool = setting(
+        True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
+    )
     constrain_step: bool = setting(True, "take from the executed step what conflicts with the preserve gradient")
 
     labels: ClassVar[str] = "text"
@@ -49,7 +52,7 @@ class DuoLearn:
 
         from duolearn_cli import losses
 
-        unlearn = tokens.kind == UNLEARN
+        unlearn = self._of_kind(tokens, UNLEARN)
         nll, base_nll = nll[unlearn], tokens.base_nll[unlearn]
         score = nll.detach() - base_nll
         weight = (tokens.item_weight * tokens.level_weight)[unlearn] * torch.where(
@@ -62,9 +65,14 @@ class DuoLearn:
     def _preserve(self, tokens: Tokens, nll: Tensor) -> Tensor:
         from duolearn_cli import losses
 
-        preserved = tokens.kind == PRESERVE
+        preserved = self._of_kind(tokens, PRESERVE)
         kl = losses.kl(tokens.target_logits(preserved), tokens.logits[preserved])
         retain_answer = tokens.is_answer & ~tokens.is_forget
         return self.kl_weight * losses.weighted_mean(
             kl, (tokens.item_weight * tokens.level_weight)[preserved]
         ) + self.retain_weight * losses.weighted_mean(nll, tokens.item_weight * retain_answer)
+
+    def _of_kind(self, tokens: Tokens, kind: int) -> Tensor:
+        """Mask of the tokens of a class; without token classes, of those in answers alone."""
+        found = tokens.kind == kind
+        return found if self.token_classes else found & tokens.is_answer

@@ -22,6 +22,7 @@ from duolearn_cli.report.tables import (
     present,
     subject_table,
 )
+from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.run import write_text
 
 SCHEMA = 1
@@ -48,6 +49,7 @@ class Inputs:
     history: Sequence[Mapping[str, Any]]
     config: Mapping[str, Any]
     run: Mapping[str, Any]
+    target: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +81,21 @@ def write_report(folder: Path) -> list[Path]:
 
 
 def read_inputs(folder: Path) -> Inputs:
-    """Read a run folder; only history.jsonl may be missing, since not every command takes steps."""
+    """Read a run folder; history.jsonl and target.json may be missing, since not every command writes them."""
     import yaml
 
     metrics, run = (_json(folder / name, _read(folder / name)) for name in ("metrics.json", "run.json"))
     if metrics.get("schema") != SCHEMA or not isinstance(metrics.get("models"), dict):
         found = metrics.get("schema")
         raise RunError(f"{folder / 'metrics.json'}: schema {SCHEMA} with 'models' is needed, found schema {found}.")
-    history_path, config_path = folder / "history.jsonl", folder / "config.yaml"
+    history_path, config_path, target_path = (folder / n for n in ("history.jsonl", "config.yaml", "target.json"))
     lines = _read(history_path).splitlines() if history_path.is_file() else []
     try:
         config = yaml.safe_load(_read(config_path)) or {}
     except yaml.YAMLError as error:
         raise RunError(f"{config_path} is not YAML: {error}") from error
-    return Inputs(metrics, [_json(history_path, line) for line in lines if line.strip()], config, run)
+    target = _json(target_path, _read(target_path)) if target_path.is_file() else None
+    return Inputs(metrics, [_json(history_path, line) for line in lines if line.strip()], config, run, target)
 
 
 def _read(path: Path) -> str:
@@ -149,6 +152,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
+        "target": [make(inputs.target) for make in (level_counts, item_counts, boundary_table) if inputs.target],
         "pictures": pictures,
         "measures": list(MEASURES.values()),
         "privacy": privacy(metrics, inputs.config),
@@ -202,9 +206,15 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy")),
         *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in SPLITS),
         ("rejected rows", ", ".join(rejected) or "none"),
+        ("labels filled from concepts or left out", _counts(data.get("subjects"))),
+        ("items given to unlearning", _counts(data.get("request"))),
         ("near duplicates across splits", data.get("duplicates")),
     ]
     return [(label, str(value)) for label, value in rows if value is not None]
+
+
+def _counts(found: Mapping[str, int] | None) -> str | None:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found or {}).items()) or None
 
 
 def privacy(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:

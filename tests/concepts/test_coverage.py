@@ -31,6 +31,9 @@ def test_by_hand():
         ("toxic_colitis", ("medicine",), 0, 1),
     ]
     assert found.items["forget"] == {"target": 1, "boundary": 1, "other": 1, "none": 1}
+    assert found.sentence() == (
+        "s: 2 concepts to forget; 2 on the boundary (colitis, toxic colitis) and 1 exceptions are preserved"
+    )
     assert found.items["retain"] == {"target": 0, "boundary": 1, "other": 2, "none": 0}
 
 

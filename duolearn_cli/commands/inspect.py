@@ -1,0 +1,109 @@
+"""duolearn inspect: one item as unlearning sees it, its tokens coloured by class and weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from duolearn_cli.commands.common import Invocation, prepared
+from duolearn_cli.data.items import Item
+from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.study import Study
+
+if TYPE_CHECKING:
+    from duolearn_cli.data.encoding import Encoded, Encoder
+    from duolearn_cli.report.terminal import Display
+    from duolearn_cli.report.tokens import TokenView
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Print the item that `item` names, by default the first one to forget; writes nothing into a run folder."""
+    from duolearn_cli.report.terminal import Display
+
+    study = prepared(config)
+    item, is_forget = find_item(study, config.item)
+    display = Display()
+    if config.scores:
+        views = _scored(study, item, is_forget, display)
+    else:
+        encoder = _encoder(study)
+        views = token_views(study, encoder.encode(item), is_forget)
+    _show(display, study, item, is_forget, views)
+    return ""
+
+
+def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
+    """The item with that id and whether it is to be forgotten. Raises DataError with the nearest id for none."""
+    splits = study.splits.by_name().items()
+    found = {item.id: (item, split.startswith("forget")) for split, items in splits for item in items}
+    if name is None:
+        return study.splits.forget_train[0], True
+    if name in found:
+        return found[name]
+    # A limit on the items of a run must not hide the others.
+    for item in study.loaded.items:
+        if item.id == name:
+            return item, study.target.covers(item.subject, item.topic, item.concepts)
+    raise DataError(f"item={name}: there is no such item{nearest(name, found)}; `duolearn export` lists them all.")
+
+
+def token_views(
+    study: Study, text: Encoded, is_forget: bool, scores: dict[int, float] | None = None, weight: float = 1.0
+) -> list[TokenView]:
+    """Every token of a text; `scores` holds the dual-purpose score by position, `weight` is the item's."""
+    from duolearn_cli.report.tokens import TokenView
+
+    kinds, concepts, weights = study.label(text, is_forget)
+    views: list[TokenView] = []
+    written = 0
+    for place, (start, end) in enumerate(text.offsets):
+        concept = study.hierarchy[name] if (name := concepts[place]) else None
+        views.append(
+            TokenView(
+                # From where the last token ended: white space that no token claims stands before the next one.
+                text.text[min(start, written) : end] if end > written else "",
+                kinds[place],
+                weights[place] * weight,
+                concept and concept.name,
+                concept and concept.level,
+                (scores or {}).get(place),
+            )
+        )
+        written = max(written, end)
+    return views
+
+
+def _encoder(study: Study) -> Encoder:
+    from duolearn_cli.data.encoding import Encoder
+    from duolearn_cli.model import load_tokenizer
+    from duolearn_cli.weights import find_weights
+
+    config = study.config
+    return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
+
+
+def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
+    """With the scores of the target model, which is learned first where the cache has none."""
+    from duolearn_cli.protocol import Laboratory
+    from duolearn_cli.references import references
+    from duolearn_cli.run import Run
+
+    lab = Laboratory.open(study, display, Run(Path()), is_main=False)
+    lab.load("target")
+    text = lab.encoder.encode(item)
+    (reference,) = references(lab.model, [text], "text", study.config.evaluation.batch_tokens)
+    values = (reference.target_nll - reference.base_nll).tolist()
+    return token_views(study, text, is_forget, dict(zip(text.labels("text"), values, strict=True)))
+
+
+def _show(display: Display, study: Study, item: Item, is_forget: bool, views: list[TokenView]) -> None:
+    from duolearn_cli.report.tokens import coloured, legend, token_table
+
+    side = "to forget" if is_forget else "to keep"
+    display.stage(f"{item.id}: {item.subject or 'unlabelled'}{f' / {item.topic}' if item.topic else ''}, {side}")
+    if not display.plain:
+        display.show(coloured(views))
+        display.show(legend())
+    display.show(token_table(views))

@@ -1,0 +1,43 @@
+"""What `duolearn inspect` shows of an item."""
+
+import pytest
+
+from duolearn_cli.commands.inspect import find_item, token_views
+from duolearn_cli.concepts.token_classes import NEUTRAL, UNLEARN
+from duolearn_cli.config import PromptConfig
+from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.errors import DataError
+
+
+def test_the_views_hold_every_character_once(tiny, study):
+    encoder = Encoder(tiny.tokenizer, PromptConfig(form="cloze"))
+    for item in study.splits.forget_train[:20]:
+        text = encoder.encode(item)
+        views = token_views(study, text, is_forget=True)
+        assert "".join(view.text for view in views) == text.text
+        assert {view.kind for view, answer in zip(views[:-1], text.is_answer, strict=False) if answer} == {UNLEARN}
+        assert views[-1].kind == NEUTRAL
+
+
+def test_items_are_found_by_id_wherever_they_are(study):
+    assert find_item(study, None) == (study.splits.forget_train[0], True)
+    item = study.splits.retain_heldout[0]
+    assert find_item(study, item.id) == (item, False)
+    used = {item.id for items in study.splits.by_name().values() for item in items}
+    other = next(item for item in study.loaded.items if item.id not in used and item.subject == "Surgery")
+    assert find_item(study, other.id) == (other, True)
+    with pytest.raises(DataError, match="did you mean"):
+        find_item(study, item.id + "x")
+
+
+def test_the_command_prints_classes_and_scores(duolearn, study, tmp_path):
+    done = duolearn("inspect", "+forget=surgery")
+    assert done.returncode == 0, done.stderr
+    assert "| U |" in done.stdout and "to forget" in done.stdout and "Score" not in done.stdout
+    small = ["split.max_forget=8", "split.max_retain=12", "learn.epochs=2"]
+    scored = duolearn("inspect", "+forget=surgery", "scores=true", *small)
+    assert scored.returncode == 0, scored.stderr
+    assert "Score (nats)" in scored.stdout
+    missing = duolearn("inspect", "+forget=surgery", "item=nothing")
+    assert missing.returncode == 2 and "there is no such item" in missing.stderr
+    assert list(tmp_path.iterdir()) == []
