@@ -53,7 +53,8 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
     found: list[Example] = []
     for text, reference in zip(texts, cached, strict=True):
-        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
+        mentions = study.matcher.find(text.text)
+        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, study.target)
         weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
         places = text.labels(labels)
         found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
