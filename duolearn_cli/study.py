@@ -9,12 +9,14 @@ from typing import Any
 from duolearn_cli.composition import component
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
+from duolearn_cli.folders import cache_dir
 
 EMBEDDED = Path(__file__).parent / "concepts" / "medical4.tsv"
 
@@ -55,7 +57,8 @@ def prepare(config: RunConfig) -> Study:
     hierarchy = load_hierarchy(config)
     target = resolve_target(config.forget, hierarchy)
     loaded = component(config.dataset, config.plugins).load()
-    matcher = Matcher(hierarchy)
+    texts = [text for item in loaded.items if not item.concepts for text in _telling(item)]
+    matcher = CachedMatcher(hierarchy, texts, cache_dir(config.cache_dir) / "mentions")
     items = [_with_concepts(item, matcher) for item in loaded.items]
     if config.prompt.form == "letter" and config.split.shuffled_copies:
         items = list(with_shuffled_copies(items, config.split.seed))
@@ -78,7 +81,12 @@ def prepare(config: RunConfig) -> Study:
 
 def _with_concepts(item: Item, matcher: Matcher) -> Item:
     """An item that names no concepts gets those that its question and right answer mention."""
-    return item if item.concepts else replace(item, concepts=matcher.concepts([item.question, item.answer_text]))
+    return item if item.concepts else replace(item, concepts=matcher.concepts(_telling(item)))
+
+
+def _telling(item: Item) -> tuple[str, str]:
+    """The texts that tell what an item is about."""
+    return item.question, item.answer_text
 
 
 def _check_labels(items: list[Item], target: Target) -> None:

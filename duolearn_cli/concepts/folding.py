@@ -34,11 +34,11 @@ class Folded:
     origins: Sequence[int]
 
     def is_border(self, place: int) -> bool:
-        """Tell whether neither a word nor a single character of the source goes on across folded place `place`."""
+        """Tell whether no word of the source, let alone a ligature, goes on across the folded place `place`."""
         if place in (0, len(self.text)):
             return True
         before, after = self.origins[place - 1], self.origins[place]
-        return before != after and not (is_word(self.source[before]) and is_word(self.source[after]))
+        return not (is_word(self.source[before]) and is_word(self.source[after]))
 
 
 def is_word(char: str) -> bool:
