@@ -11,6 +11,7 @@ from duolearn_cli.composition import component
 from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
@@ -20,6 +21,7 @@ from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_reques
 from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
+from duolearn_cli.folders import cache_dir
 
 EMBEDDED = Path(__file__).parent / "concepts" / "medical4.tsv"
 
@@ -51,7 +53,7 @@ class Study:
     def label(self, text: Encoded, is_forget: bool) -> tuple[list[int], list[str | None], list[float]]:
         """Class, concept and level weight of every token of a text."""
         mentions = self.matcher.find(text.text)
-        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, mentions, self.target)
+        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, self.target)
         return kinds, concepts, level_weights(concepts, self.hierarchy, self.config.hierarchy.level_weights)
 
     def coverage(self) -> Coverage:
@@ -87,7 +89,8 @@ def prepare(config: RunConfig) -> Study:
     hierarchy = load_hierarchy(config)
     target = resolve_target(config.forget, hierarchy)
     loaded = component(config.dataset, config.plugins).load()
-    matcher = Matcher(hierarchy)
+    texts = [text for item in loaded.items for text in (item.question, *item.options)]
+    matcher = CachedMatcher(hierarchy, texts, cache_dir(config.cache_dir) / "mentions")
     items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
 
     def mentions(item: Item) -> tuple[str, ...]:

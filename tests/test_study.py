@@ -1,8 +1,12 @@
 """The cheap half of a run: splits, forget items, duplicates, the plan."""
 
+import json
+
 import pytest
 
 from duolearn_cli.composition import compose
+from duolearn_cli.concepts import mention_cache
+from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.data.splits import Splits
 from duolearn_cli.errors import DataError
 from duolearn_cli.plan import read_shape, rows
@@ -54,3 +58,15 @@ def test_real_medmcqa_makes_a_study():
     assert sizes["rejected"] == {"duplicate_options": 8}
     assert sizes["forget_train"] > 100 and sizes["forget_heldout"] == sizes["forget_train"]
     assert {item.subject for item in study.splits.forget_train} == {"Surgery"}
+
+
+def test_the_mentions_of_a_large_collection_are_kept(tmp_path, monkeypatch):
+    path = tmp_path / "items.jsonl"
+    path.write_text("".join(json.dumps(to_medmcqa(item)) + "\n" for item in Minimed().load().items[::10]))
+    command = ["+forget=surgery", "dataset=medmcqa", f"dataset.path={path}", f"cache_dir={tmp_path / 'cache'}"]
+    plain = prepare(compose("unlearn", command))
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(mention_cache, "MIN_TEXTS", 10)
+    written, read = (prepare(compose("unlearn", command)) for _ in range(2))
+    assert len(list((tmp_path / "cache" / "mentions").iterdir())) == 1
+    assert plain.splits == written.splits == read.splits

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
+from typing import Any
 
+from duolearn_cli.concepts.folding import fold, fold_mapped
 from duolearn_cli.concepts.hierarchy import Hierarchy
+from duolearn_cli.concepts.variants import variants
 
-_DASHES = dict.fromkeys(map(ord, "-\u2010\u2011\u2012\u2013\u2014_/"), " ")
-_QUOTES = dict.fromkeys(map(ord, "\u2019\u2018`\u00b4"), "'")
-# British forms and their American counterparts; applied to terms, so that both spellings of a term match.
-_SPELLINGS = (
-    *(("aem", "em"), ("oed", "ed"), ("oes", "es"), ("aes", "es"), ("paed", "ped"), ("aec", "ec"), ("our", "or")),
-    *(("isation", "ization"), ("aet", "et"), ("oet", "et"), ("oen", "en"), ("oea", "ea")),
-)
+# Counts up whenever a text may have other mentions than before, so that labels on disk are found anew.
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,63 +24,31 @@ class Mention:
     concept: str
 
 
-def fold(text: str) -> str:
-    """Fold case, dashes and quotes, one character to one character, so that offsets stay those of `text`."""
-    lowered = "".join(low if len(low := char.lower()) == 1 else char for char in text)
-    return lowered.translate(_DASHES).translate(_QUOTES)
-
-
-def variants(term: str) -> set[str]:
-    """Return the folded forms under which `term` is found: plural, possessive and spelling variants."""
-    forms = {fold(unicodedata.normalize("NFC", term))}
-    forms |= {form.replace(*pair) for pair in _SPELLINGS for form in forms.copy()}
-    forms |= {form.replace("'s ", " ") for form in forms}
-    return forms | {plural for form in forms for plural in _plurals(form)}
-
-
-def _plurals(form: str) -> Iterator[str]:
-    if form.endswith("y") and form[-2:-1] not in "aeiou":
-        yield form[:-1] + "ies"
-    elif form.endswith(("s", "x", "z", "ch", "sh")):
-        yield form + "es"
-    else:
-        yield form + "s"
-    if form.endswith("is"):
-        yield form[:-2] + "es"
-    if form.endswith(("us", "um")):
-        yield form[:-2] + ("i" if form.endswith("us") else "a")
-
-
 class Matcher:
-    """Finds the concepts of a hierarchy in text. Building one takes about 0.1 s for a thousand concepts."""
+    """Finds the concepts of a hierarchy in text. It learns its terms at the first text."""
 
     def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+
+    @cached_property
+    def _automaton(self) -> tuple[Any, list[str]]:
+        """The automaton over all forms, and the concept of each form."""
         from ahocorasick_rs import AhoCorasick  # compiled; kept off the path of --help
 
-        owner: dict[str, str] = {}
-        for concept in hierarchy.concepts.values():
-            for term in concept.terms:
-                owner.setdefault(fold(term), concept.id)
-        for concept in hierarchy.concepts.values():
-            for term in concept.terms:
-                for form in sorted(variants(term)):
-                    owner.setdefault(form, concept.id)
-        self._concepts = list(owner.values())
-        self._automaton = AhoCorasick(list(owner))
-        self.find = lru_cache(maxsize=65_536)(self._find)
+        owner = forms(self._hierarchy)
+        return AhoCorasick(list(owner)), list(owner.values())
 
-    def _find(self, text: str) -> tuple[Mention, ...]:
+    def find(self, text: str) -> tuple[Mention, ...]:
         """Return the mentions in `text`, left to right, without overlap, the longest first at each place."""
-        folded = fold(text)
-        found = [
-            (start, end, pattern)
-            for pattern, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True)
-            if _is_whole_word(folded, start, end)
-        ]
+        automaton, concepts = self._automaton
+        folded = fold_mapped(text)
+        found = automaton.find_matches_as_indexes(folded.text, overlapping=True)
         mentions: list[Mention] = []
-        for start, end, pattern in sorted(found, key=lambda match: (match[0], -match[1])):
-            if not mentions or start >= mentions[-1].end:
-                mentions.append(Mention(start, end, self._concepts[pattern]))
+        free = 0
+        for start, negative_end, pattern in sorted((start, -end, pattern) for pattern, start, end in found):
+            if start >= free and folded.is_border(start) and folded.is_border(-negative_end):
+                free = -negative_end
+                mentions.append(Mention(folded.origins[start], folded.origins[free], concepts[pattern]))
         return tuple(mentions)
 
     def concepts(self, texts: Iterable[str]) -> tuple[str, ...]:
@@ -92,10 +56,14 @@ class Matcher:
         return tuple(dict.fromkeys(mention.concept for text in texts for mention in self.find(text)))
 
 
-def _is_whole_word(text: str, start: int, end: int) -> bool:
-    # A combining mark continues the word it follows, which \w alone does not know.
-    before, after = text[start - 1 : start], text[end : end + 1]
-    return not (_WORD.match(before) or _WORD.match(after) or (after and unicodedata.combining(after)))
-
-
-_WORD = re.compile(r"\w")
+def forms(hierarchy: Hierarchy) -> dict[str, str]:
+    """Return the concept of every folded form. A concept's own terms come before the variants of another's."""
+    terms = [(concept.id, term) for concept in hierarchy.concepts.values() for term in concept.terms]
+    owner: dict[str, str] = {}
+    for concept, term in terms:
+        owner.setdefault(fold(term).strip(" -"), concept)
+    for concept, term in terms:
+        for form in sorted(variants(term)):
+            owner.setdefault(form, concept)
+    owner.pop("", None)
+    return owner

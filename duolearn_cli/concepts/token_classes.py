@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from duolearn_cli.concepts.folding import is_word
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 
@@ -11,6 +12,7 @@ NEUTRAL, UNLEARN, PRESERVE = 0, 1, 2
 
 
 def classify(
+    text: str,
     offsets: Sequence[tuple[int, int]],
     is_answer: Sequence[bool],
     is_forget: bool,
@@ -20,6 +22,7 @@ def classify(
     """Return the class of each token and the concept it belongs to, if any.
 
     Args:
+        text: the text that was tokenised.
         offsets: characters ``[start, end)`` of each token; empty for special tokens.
         is_answer: the token belongs to the item's answer.
         is_forget: the item is a forget item.
@@ -28,7 +31,7 @@ def classify(
     A target concept's tokens are U and another concept's are P. The answer's tokens are U in a forget item and P in a
     retain item, whatever they mention. The rest is N, as is the end-of-text token of a forget item.
     """
-    concepts = _concept_of(offsets, mentions)
+    concepts = _concept_of(text, offsets, mentions)
     kinds: list[int] = []
     for (start, end), answer, concept in zip(offsets, is_answer, concepts, strict=True):
         if answer and is_forget:
@@ -45,15 +48,43 @@ def _kind(concept: str | None, target: Target) -> int:
     return UNLEARN if concept in target.forget else PRESERVE
 
 
-def _concept_of(offsets: Sequence[tuple[int, int]], mentions: Sequence[Mention]) -> list[str | None]:
-    found: list[str | None] = []
+def _concept_of(text: str, offsets: Sequence[tuple[int, int]], mentions: Sequence[Mention]) -> list[str | None]:
+    """The concept whose mention holds all of a token's core (see `_core`); a token that straddles a border has none."""
+    found: list[str | None] = [None] * len(offsets)
+    if not mentions:
+        return found
     current = 0
-    for start, end in offsets:
-        while current < len(mentions) and mentions[current].end <= start:
+    for place, (start, end) in enumerate(offsets):
+        while mentions[current].end <= start:
             current += 1
-        inside = current < len(mentions) and end > start and mentions[current].start < end
-        found.append(mentions[current].concept if inside else None)
+            if current == len(mentions):
+                return found
+        if mentions[current].start < end and start < end:
+            found[place] = _holder(*_core(text, start, end), mentions, current)
     return found
+
+
+def _holder(start: int, end: int, mentions: Sequence[Mention], first: int) -> str | None:
+    while first < len(mentions) and mentions[first].end <= start:
+        first += 1
+    inside = first < len(mentions) and mentions[first].start <= start and end <= mentions[first].end
+    return mentions[first].concept if inside else None
+
+
+def _core(text: str, start: int, end: int) -> tuple[int, int]:
+    """Trim white space, then all that is no word, off ``text[start:end]``, each as long as something is left.
+
+    Tokenizers glue the space or one punctuation mark before a word to it: the core of " (fem" is "fem".
+    """
+    for is_trimmed in (str.isspace, lambda char: not is_word(char)):
+        low, high = start, end
+        while low < high and is_trimmed(text[low]):
+            low += 1
+        while low < high and is_trimmed(text[high - 1]):
+            high -= 1
+        if low < high:
+            start, end = low, high
+    return start, end
 
 
 def level_weights(concepts: Sequence[str | None], hierarchy: Hierarchy, weights: Sequence[float]) -> list[float]:

@@ -1,0 +1,95 @@
+"""Variants of a term: plural and singular, possessive, joined and split compounds, British and American spelling.
+
+A form that no one writes does no harm as long as it is no word of its own: "paedicle" is never found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise, product
+
+from duolearn_cli.concepts.folding import fold
+
+_BRITISH_AMERICAN = (
+    "haem hem|aemia emia|aemic emic|oedem edem|oesoph esoph|aesth esth|paed ped|gynaec gynec|foet fet|rrhoe rrhe|"
+    "pnoea pnea|pnoeic pneic|aetio etio|caec cec|faec fec|naev nev|caesar cesar|coeli celi|coelo celo|oestr estr|"
+    "praevia previa|taeni teni|amoeb ameb|homoeo homeo|palaeo paleo|phaeo pheo|caerul cerul|manoeuvre maneuver|"
+    "sulph sulf|leuc leuk|lachrym lacrim|aneurysm aneurism|artefact artifact|aluminium aluminum|grey gray|mould mold|"
+    "fibre fiber|centre center|goitre goiter|titre titer|litre liter|metre meter|calibre caliber|neurone neuron|"
+    "elling eling|elled eled|tumour tumor|colour color|behaviour behavior|labour labor|odour odor|humour humor|"
+    "vapour vapor|flavour flavor|disc disk|is iz|ys yz"
+)
+# Short ones count only where the ending shows them to be what they seem: "organise", "analysing", "disc".
+_GUARDS = {
+    **dict.fromkeys(("is", "iz"), r"(?=ation|e[drs]?s?\b|ing\b)"),
+    **dict.fromkeys(("ys", "yz"), r"(?=e[drs]?s?\b|ing\b)"),
+    **dict.fromkeys(("disc", "disk", "neurone", "neuron"), r"(?=s?\b)"),
+}
+_PAIRS = [pair.split() for pair in _BRITISH_AMERICAN.split("|")]
+_OTHER = {old: new for british, american in _PAIRS for old, new in ((british, american), (american, british))}
+_SITES = re.compile("({})".format("|".join(old + _GUARDS.get(old, "") for old in sorted(_OTHER, key=len)[::-1])))
+# A term of more than this many places has 2 ** 6 spellings; its further places stay as they are written.
+_MAX_SITES = 6
+_HYPHEN = re.compile(r"(?<=\w)[-\u2010\u2011](?=\w)")
+_PREFIX = re.compile(r"\b(anti|non|post|pre|sub|intra|inter|extra|retro|supra|infra|peri)(?=\w{4})")
+_PLURALS = (
+    *(("is", "es"), ("us", "i"), ("um", "a"), ("a", "ae"), ("ma", "mata"), ("itis", "itides"), ("nx", "nges")),
+    *(("ix", "ices"), ("ex", "ices"), ("ion", "ia"), ("men", "mina"), ("tooth", "teeth"), ("foot", "feet")),
+)
+_NO_PLURAL_ENDINGS = ("ss", "us", "is", "ics")
+_NO_PLURALS = {"influenzae", "pylori"}  # "H. pylori" is not several of a pylorus
+
+
+def variants(term: str) -> set[str]:
+    """Return the folded forms under which `term` is found, its own among them."""
+    bases = {term, *_possessives(term)}
+    bases |= {_HYPHEN.sub("", base) for base in bases}
+    forms = {fold(base).strip(" -") for base in bases} - {""}
+    forms |= {form.replace(*pair) for form in forms for pair in (("'s ", " "), ("'s ", "s "), ("s' ", "s "))}
+    forms |= {_PREFIX.sub(r"\1 ", form) for form in forms}
+    forms = {spelling for form in forms for spelling in _spellings(form)}
+    numbers = {number for form in forms for number in (*_plurals(form), *_singulars(form, term))}
+    return forms | (numbers - _NO_PLURALS)
+
+
+def _possessives(term: str) -> Iterator[str]:
+    """Names may own what follows them: "Crohn disease" is "Crohn's disease" too."""
+    words = term.split(" ")
+    for place, (word, following) in enumerate(pairwise(words)):
+        if word[:1].isupper() and following[:1].islower() and "'" not in word:
+            owner = f"{word}'" if word.endswith("s") else f"{word}'s"
+            yield " ".join([*words[:place], owner, *words[place + 1 :]])
+
+
+def _spellings(form: str) -> Iterator[str]:
+    parts = _SITES.split(form, maxsplit=_MAX_SITES)
+    return map("".join, product(*((part, _OTHER[part]) if place % 2 else (part,) for place, part in enumerate(parts))))
+
+
+def _plurals(form: str) -> Iterator[str]:
+    head, of, rest = form.partition(" of ")
+    if head.endswith("y") and head[-2:-1] not in "aeiou":
+        yield f"{head[:-1]}ies{of}{rest}"
+    elif head.endswith(("s", "x", "z", "ch", "sh")):
+        yield f"{head}es{of}{rest}"
+    else:
+        yield f"{head}s{of}{rest}"
+    for singular, plural in _PLURALS:
+        if head.endswith(singular):
+            yield head.removesuffix(singular) + plural + of + rest
+    if of:
+        yield f"{form}s"
+
+
+def _singulars(form: str, term: str) -> Iterator[str]:
+    """Of a term that is a plural. Names and short words are left alone: they end in s for other reasons."""
+    last = term.split()[-1] if term.split() else ""
+    if len(last) < 5 or not last.islower() or not last.endswith("s") or last.endswith(_NO_PLURAL_ENDINGS):
+        return
+    if form.endswith("ies"):
+        yield form[:-3] + "y"
+    elif form.endswith(("xes", "ches", "shes", "sses")):
+        yield form[:-2]
+    elif form.endswith("s"):
+        yield form[:-1]

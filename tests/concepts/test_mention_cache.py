@@ -1,0 +1,110 @@
+"""Mentions on disk: the same as found anew, shared, kept apart by content, and no worse than none when damaged."""
+
+import pytest
+
+from duolearn_cli.concepts import matcher, mention_cache
+from duolearn_cli.concepts.hierarchy import Concept, Hierarchy
+from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.mention_cache import CachedMatcher, fingerprint
+
+CONCEPTS = [Concept("hernia", 1, "hernia"), Concept("femoral", 2, "femoral hernia", synonyms=("crural hernia",))]
+TEXTS = [
+    "A femoral hernia and a h\u00e9rnia.",
+    "nothing",
+    "",
+    "\ud800 crural hernias",
+    "A femoral hernia and a h\u00e9rnia.",
+]
+
+
+@pytest.fixture(autouse=True)
+def small_collections_count(monkeypatch):
+    monkeypatch.setattr(mention_cache, "MIN_TEXTS", 2)
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """The texts that were searched rather than looked up."""
+    texts, find = [], Matcher.find
+    monkeypatch.setattr(Matcher, "find", lambda self, text: texts.append(text) or find(self, text))
+    return texts
+
+
+def cached(folder, concepts=CONCEPTS, texts=TEXTS):
+    return CachedMatcher(Hierarchy(concepts), texts, folder)
+
+
+def test_what_is_read_is_what_was_found(tmp_path, searched):
+    plain = Matcher(Hierarchy(CONCEPTS))
+    expected = [plain.find(text) for text in TEXTS]
+    assert expected[0] and expected[3]
+    cached(tmp_path / "new" / "folder")
+    searched.clear()
+    again = cached(tmp_path / "new" / "folder")
+    assert [again.find(text) for text in TEXTS] == expected
+    assert again.concepts(TEXTS) == ("femoral", "hernia")
+    assert searched == []
+    assert again.find("another hernia") == plain.find("another hernia")
+
+
+def test_a_small_collection_leaves_no_file(tmp_path):
+    assert cached(tmp_path, texts=["a hernia", "a hernia"]).find("a hernia")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"texts": [*TEXTS, "more"]},
+        {"texts": TEXTS[::-1]},
+        {"concepts": [CONCEPTS[0], Concept("femoral", 2, "femoral hernia")]},
+        {"concepts": [CONCEPTS[0], Concept("crural", 2, "femoral hernia", synonyms=("crural hernia",))]},
+        {"concepts": [CONCEPTS[0], Concept("femoral", 3, "femoral hernia", synonyms=("crural hernia",))]},
+    ],
+)
+def test_other_content_has_a_file_of_its_own(tmp_path, other):
+    cached(tmp_path)
+    cached(tmp_path, **other)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_new_version_of_the_matcher_finds_anew(tmp_path, monkeypatch):
+    cached(tmp_path)
+    monkeypatch.setattr(mention_cache, "VERSION", matcher.VERSION + 1)
+    cached(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data.replace(b"[2,16,", b"[2,17,"),
+        lambda data: data.replace(b"femoral", b"hernial"),
+        lambda data: b"\xff" + data,
+        lambda data: b"[" * 100_000,
+        lambda data: data.splitlines()[1],
+    ],
+)
+def test_a_damaged_file_is_written_anew(tmp_path, searched, damage):
+    cached(tmp_path)
+    (path,) = tmp_path.iterdir()
+    good = path.read_bytes()
+    path.write_bytes(damage(good))
+    assert path.read_bytes() != good
+    searched.clear()
+    assert cached(tmp_path).find(TEXTS[0]) == Matcher(Hierarchy(CONCEPTS)).find(TEXTS[0])
+    assert len(searched) > len(set(TEXTS))
+    assert path.read_bytes() == good and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert cached(tmp_path / "file").find("a hernia")
+
+
+def test_the_fingerprint_follows_the_terms_and_not_what_mentions_do_not_depend_on():
+    same = [Concept("hernia", 1, "hernia", subjects=("Surgery",)), CONCEPTS[1]]
+    assert fingerprint(Hierarchy(CONCEPTS)) == fingerprint(Hierarchy(same))
+    assert fingerprint(Hierarchy(CONCEPTS)) != fingerprint(Hierarchy(CONCEPTS[::-1]))
