@@ -50,11 +50,12 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
     """Encode, classify and look up the references of `items`; the target model must be in place."""
     study = lab.study
     texts = [lab.encoder.encode(item) for item in items]
+    weighting = component(study.config.hierarchy, study.config.plugins).level_weights
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
     found: list[Example] = []
     for text, reference in zip(texts, cached, strict=True):
         kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
-        weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
+        weights = level_weights(concepts, study.hierarchy, weighting)
         places = text.labels(labels)
         found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
     return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from duolearn_cli.composition import component
-from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
@@ -15,8 +14,6 @@ from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
-
-EMBEDDED = Path(__file__).parent / "concepts" / "medical4.tsv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,8 @@ class Study:
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
-    return read_hierarchy(Path(config.hierarchy.path).expanduser() if config.hierarchy.path else EMBEDDED)
+    """Build the configured source and let it load. Raises DataError, ConfigError: see the source."""
+    return component(config.hierarchy, config.plugins).load()
 
 
 def prepare(config: RunConfig) -> Study:

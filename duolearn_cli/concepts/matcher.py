@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from duolearn_cli.concepts.hierarchy import Hierarchy
+if TYPE_CHECKING:  # the hierarchy's validation folds terms as the matcher does
+    from duolearn_cli.concepts.hierarchy import Hierarchy
 
 _DASHES = dict.fromkeys(map(ord, "-\u2010\u2011\u2012\u2013\u2014_/"), " ")
 _QUOTES = dict.fromkeys(map(ord, "\u2019\u2018`\u00b4"), "'")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from duolearn_cli.concepts.hierarchy import Concept, ForgetTarget, Hierarchy, read_hierarchy, resolve_target
 from duolearn_cli.errors import ConfigError, DataError
-from duolearn_cli.study import EMBEDDED
+from duolearn_cli.hierarchies.embedded import FOLDER
 
 HEADER = "id\tlevel\tparents\tname\tsynonyms\tsubjects\n"
 MEDMCQA_SUBJECTS = (
@@ -18,7 +18,7 @@ MEDMCQA_SUBJECTS = (
 
 @pytest.fixture(scope="module")
 def embedded():
-    return read_hierarchy(EMBEDDED)
+    return read_hierarchy(FOLDER / "medical4.tsv")
 
 
 def small():
@@ -140,5 +140,5 @@ _once = []
 
 def read_hierarchy_once():
     if not _once:
-        _once.append(read_hierarchy(EMBEDDED))
+        _once.append(read_hierarchy(FOLDER / "medical4.tsv"))
     return _once[0]
