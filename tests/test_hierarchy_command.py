@@ -1,11 +1,15 @@
 """duolearn hierarchy, as a user calls it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from duolearn_cli.__main__ import main
 from duolearn_cli.commands import hierarchy as command
+from tests.conftest import SMALL
 
 OWN = (
     "id\tlevel\tparents\tname\tsynonyms\tsubjects\n"
@@ -91,7 +95,7 @@ def test_an_imported_id_or_a_name_is_a_forget_target(duolearn, tmp_path):
         (["find", " "], "which text?"),
         (["show", "surgry"], "did you mean 'surgery'"),
         (["show", "depth=0"], "depth=0: allowed: 1 or more"),
-        (["action=shwo"], "given twice"),
+        (["action=shwo"], "did you mean 'show'"),
         (["import", "export_path=."], "this is a folder"),
         (["import", "export_path=no/where.tsv"], "there is no folder no"),
         (["check", "hierarchy=mesh"], "hierarchy.path is not set"),
@@ -131,10 +135,6 @@ def test_group_and_command_share_a_name(duolearn):
 
 
 def test_a_reader_that_stops_reading_is_no_error(duolearn):
-    import os
-    import subprocess
-    import sys
-
     process = subprocess.Popen(
         [sys.executable, "-m", "duolearn_cli", "hierarchy", "show", "surgery", "depth=4"],
         stdout=subprocess.PIPE,
@@ -142,7 +142,8 @@ def test_a_reader_that_stops_reading_is_no_error(duolearn):
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait(60) == 0
+    with process.stderr:
+        assert process.stderr.read() == b"" and process.wait(60) == 0
 
 
 def test_doctor_counts_the_chosen_hierarchy(duolearn, tmp_path):
@@ -151,9 +152,8 @@ def test_doctor_counts_the_chosen_hierarchy(duolearn, tmp_path):
     assert "csv: 2 concepts; 1 names belong to an earlier concept too" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_run_takes_weights_and_notes_from_the_source(duolearn, tmp_path):
-    from tests.conftest import SMALL
-
     weights = "hierarchy.level_weights=[1,1,2,0.5]"
     done = duolearn("unlearn", "+forget=anxiety", "hierarchy=mental_health4", weights, *SMALL)
     assert done.returncode == 0, done.stderr

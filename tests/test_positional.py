@@ -1,54 +1,24 @@
 """Words that are no overrides: any text reaches the configuration as it was typed."""
 
 import pytest
-from hypothesis import example, given
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import UserError
 from duolearn_cli.positional import action_overrides, quoted, taken_text
 
 # What means something to a shell-free command line, Hydra's grammar or OmegaConf's interpolation.
-PIECES = st.sampled_from(
-    [
-        "=",
-        "'",
-        '"',
-        ",",
-        "{",
-        "}",
-        "[",
-        "]",
-        "(",
-        ")",
-        "$",
-        "${",
-        "${x}",
-        "\\",
-        "\\\\",
-        "#",
-        "+",
-        "~",
-        "-",
-        "@",
-        ":",
-        "/",
-        "%",
-        "\n",
-        "\t",
-        " ",
-        "a",
-        "é",
-        "null",
-        "1",
-    ]  # fmt: skip
-)
+PIECES = st.sampled_from([*"='\",{}[]()$\\#+~-@:/% \n\ta1", "${", "${x}", "\\\\", "é", "null"])
 TEXTS = st.one_of(
     st.lists(PIECES, max_size=12).map("".join),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
 )
 
 
+@settings(max_examples=25)
 @given(TEXTS.filter(str.strip))
 @example("\\")
 @example("\\'")
@@ -66,12 +36,10 @@ def test_any_text_survives(text):
     assert config.text == text and config.action == "find"
 
 
-@given(TEXTS)
-def test_a_quoted_value_is_read_back_by_the_grammar(text):
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
+@given(TEXTS.filter(lambda text: text != "???"))  # OmegaConf's own sign of a missing value cannot be escaped
+def test_a_quoted_value_is_read_back(text):
     parsed = OverridesParser.create().parse_override(quoted("node", text))
-    assert parsed.value() == text.replace("${", "\\${") or "\\" in text
+    assert OmegaConf.create({"node": parsed.value()}).node == text
 
 
 @pytest.mark.parametrize(
