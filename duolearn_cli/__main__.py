@@ -9,8 +9,9 @@ from pathlib import Path
 
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
+from duolearn_cli.positional import ACTIONS, action_overrides, item_overrides, taken_text
 
-COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export")
+COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export", "hierarchy")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -32,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(args: list[str]) -> int:
     if "--shell-completion" in args or any(arg == "-sc" for arg in args):
         return _complete(args)
+    args, text = taken_text(args)
     if "--version" in args:
         print(f"duolearn {__version__}")
         return 0
@@ -55,6 +60,10 @@ def _dispatch(args: list[str]) -> int:
         return 0
     from duolearn_cli.launch import launch
 
+    if command == "hierarchy":
+        words = [*action_overrides(words), *text]
+    elif command == "inspect":
+        words = item_overrides(words)
     return launch(command, [*flags, *map(_normalised, words)])
 
 
@@ -107,6 +116,12 @@ def _complete(args: list[str]) -> int:
         print("\n".join(name for name in COMMANDS if name.startswith(words[-1])))
         return 0
     command = words[1] if len(words) > 1 and words[1] in COMMANDS else "unlearn"
+    if command == "hierarchy" and len(words) == 3:
+        if found := [action for action in ACTIONS if action.startswith(words[2])]:
+            print("\n".join(found))
+            return 0
+    elif command == "hierarchy" and words[2:3] and words[2] in ACTIONS:
+        del words[2]
     if len(words) > 1 and words[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     return hydra_completion(command, args)

@@ -14,11 +14,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli.concepts.hierarchy import LEVELS
 from duolearn_cli.config import NAME, RunConfig
 from duolearn_cli.errors import ConfigError, nearest
-from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type
+from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type, wrong_type
 from duolearn_cli.folders import conf_dir, groups
+from duolearn_cli.hierarchies.base import HierarchySource
 
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
 
@@ -164,12 +164,29 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
         return
     try:
         owner = component_class(node, config.plugins)
-        strays = list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"}))
-        yield from strays or check_values(component(node, config.plugins), f"{name}.")
     except ConfigError as error:
         yield f"{name}: {error}"
+        return
+    if strays := list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"})):
+        yield from strays
+        return
+    try:
+        values = component(node, config.plugins)
     except OmegaConfBaseException as error:
-        yield f"{name}.{error.full_key}: {str(error).splitlines()[0]}"
+        key, said = str(error.full_key), str(error).splitlines()[0]
+        value = OmegaConf.select(node, key)
+        yield f"{name}.{key}={'null' if value is None else value}: {wrong_type(key, said, owner)}"
+        return
+    yield from check_values(values, f"{name}.")
+    if name == "hierarchy":
+        yield from _hierarchy_problems(values)
+
+
+def _hierarchy_problems(values: Any) -> Iterator[str]:
+    if isinstance(values, HierarchySource):
+        yield from (f"hierarchy.{problem}" for problem in values.problems())
+    else:
+        yield f"hierarchy: {type(values).__name__} is no duolearn_cli.hierarchies.base.HierarchySource."
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
@@ -240,13 +257,12 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         )
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
-    weights = config.hierarchy.level_weights
-    if len(weights) != len(LEVELS) or not all(_within(weight, 0, None) for weight in weights):
-        yield f"hierarchy.level_weights={list(weights)}: four numbers of 0 or more are needed, for levels 1 to 4."
     for name in ("resume", "run", "adapter"):
         value = config.get(name)
         if value and not Path(value).is_dir():
             yield f"{name}={value}: there is no such folder."
+    if config.command == "hierarchy" and config.action == "find" and not (config.text or "").strip():
+        yield 'which text? duolearn hierarchy find "TEXT"'
     if config.run and config.command != "evaluate":
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
     if config.resume and config.command != "unlearn":

@@ -1,4 +1,4 @@
-"""The typed schema of a run. Components (methods, data sets) bring their own: their dataclass is their schema."""
+"""The typed schema of a run. Components (methods, data sets, hierarchies) bring their own dataclass as schema."""
 
 from __future__ import annotations
 
@@ -59,18 +59,6 @@ class ModelConfig:
     allow_download: bool = setting(False, "may the hub be asked for the model")
     trust_remote_code: bool = setting(False, "may code that comes with the model run")
     adapter: AdapterConfig = setting(AdapterConfig)
-
-
-@dataclass
-class HierarchyConfig:
-    """The concept hierarchy."""
-
-    name: str = setting(MISSING, "short name", pattern=NAME)
-    path: str | None = setting(None, "tab-separated file; empty: the embedded one")
-    level_weights: list[float] = field(
-        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
-        metadata={"help": "weight of a token by its concept's level, 1 to 4"},
-    )
 
 
 @dataclass
@@ -203,7 +191,7 @@ class RunConfig:
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
     forget: ForgetTarget = field(default_factory=lambda: ForgetTarget(name=MISSING))
-    hierarchy: HierarchyConfig = setting(HierarchyConfig)
+    hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
     privacy: PrivacyConfig = setting(PrivacyConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
@@ -223,4 +211,10 @@ class RunConfig:
     adapter: str | None = setting(None, "evaluate: an adapter folder to score")
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
-    export_path: str = setting("items.jsonl", "export: the file to write")
+    export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")
+    action: str = setting(
+        "show", "hierarchy: what to do; the first word after it", choices=["show", "check", "find", "import"]
+    )
+    node: str | None = setting(None, "hierarchy show: only this concept and what is below it")
+    text: str | None = setting(None, "hierarchy find: the text to look for concepts in")
+    depth: int = setting(2, "hierarchy show: how many steps down, a root being the first", minimum=1)

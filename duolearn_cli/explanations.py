@@ -16,7 +16,7 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import nearest
 from duolearn_cli.folders import conf_dir, groups
 
-DEFAULTS = {"dataset": "minimed", "method": "duolearn"}
+DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
 # Groups without a default: an option is added with a plus.
 ADDED_GROUPS = ("forget", "ablation")
@@ -90,9 +90,9 @@ def schema_type(owner: Any, name: str) -> Any:
     return typing.get_type_hints(owner)[name]
 
 
-def _schema_at(path: Sequence[str]) -> Any:
-    """The dataclass field type at a dotted path of the schema, or None."""
-    node: Any = RunConfig
+def _schema_at(path: Sequence[str], owner: type = RunConfig) -> Any:
+    """The dataclass field type at a dotted path of a schema, or None."""
+    node: Any = owner
     for part in path:
         fields = {f.name: f for f in dataclasses.fields(node)} if dataclasses.is_dataclass(node) else {}
         if part not in fields:
@@ -114,7 +114,7 @@ def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> lis
 
 
 def _component_settings(parts: Sequence[str], choices: Sequence[str], extra: Path | None) -> list[str]:
-    """Settings of the chosen method or data set, from its YAML file, as deep as it knows the dotted key."""
+    """Settings of the chosen component, from its YAML file, as deep as it knows the dotted key."""
     name = parts[0]
     chosen = [choice.partition("=")[2] for choice in choices if key_of(choice) == name] or [DEFAULTS[name]]
     for root in filter(None, (extra, conf_dir())):
@@ -128,8 +128,13 @@ def _component_settings(parts: Sequence[str], choices: Sequence[str], extra: Pat
     return []
 
 
-def _expected(key: str, text: str) -> str:
-    wanted = _schema_at(key.split("."))
+def wrong_type(key: str, text: str, owner: type) -> str:
+    """Say what a component's setting accepts; `key` may end in a place of a list, ``weights[0]``."""
+    return _expected(re.sub(r"\[.*", "", key), text, owner)
+
+
+def _expected(key: str, text: str, owner: type = RunConfig) -> str:
+    wanted = _schema_at(key.split("."), owner)
     if wanted is None:
         return text
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
@@ -141,4 +146,6 @@ def _kind(wanted: Any) -> str:
         return f"settings: {', '.join(f.name for f in dataclasses.fields(wanted))}"
     if typing.get_origin(wanted) is list:
         return "a list, such as [a,b]" if typing.get_args(wanted) == (str,) else "a list of numbers, such as [1,2]"
+    if typing.get_origin(wanted) is dict:
+        return "pairs, such as {a: b}"
     return "null" if wanted is type(None) else _WORDS.get(wanted, str(wanted))

@@ -31,8 +31,8 @@ EXAMPLES = {
     ),
     "inspect": (
         "duolearn inspect +forget=surgery",
-        "duolearn inspect +forget=surgery scores=true",
-        "duolearn inspect +forget=surgery dataset=medmcqa dataset.path=dev.jsonl item=ID",
+        "duolearn inspect surgery_general_site/gastrinoma#0 +forget=surgery scores=true",
+        "duolearn inspect +forget=surgery dataset=medmcqa dataset.path=dev.jsonl",
     ),
     "doctor": (
         "duolearn doctor",
@@ -44,11 +44,25 @@ EXAMPLES = {
         "duolearn export export_path=minimed.jsonl",
         "duolearn export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
     ),
+    "hierarchy": (
+        "duolearn hierarchy show trauma +forget=trauma",
+        "duolearn hierarchy check hierarchy=mesh hierarchy.path=desc2026.xml",
+        'duolearn hierarchy find "sertraline for panic disorder" +forget=anxiety',
+        "duolearn hierarchy import hierarchy=mesh hierarchy.path=desc2026.xml export_path=mine.tsv",
+    ),
     "fetch": (
         "duolearn fetch model=smollm2_135m",
         "duolearn fetch model=smollm2_135m cache_dir=models",
         "duolearn fetch --cfg job",
     ),
+}
+USAGE = {
+    "hierarchy": """\
+  show [NODE]           the tree, or what is below one concept; depth=2 (the default)
+  check                 problems and warnings of a hierarchy, counts by level
+  find "TEXT"           the concepts in a text
+  import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
+"""
 }
 FLAGS = """\
   -m, --multirun        run every combination of comma-separated values
@@ -74,8 +88,9 @@ def overview(commands: Sequence[str]) -> str:
 
 def command_help(command: str, config_dir: str | None) -> str:
     """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
+    actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
     parts = [
-        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n"
+        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n{actions}"
         "groups (GROUP=OPTION; forget and ablation with a plus: +forget=OPTION)\n"
     ]
     for group, options in groups(Path(config_dir) if config_dir else None).items():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from duolearn_cli.composition import component
 from duolearn_cli.concepts.coverage import Coverage, coverage
-from duolearn_cli.concepts.hierarchy import Hierarchy, Target, read_hierarchy, resolve_target
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.concepts.token_classes import classify, level_weights
@@ -23,8 +22,6 @@ from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
 
-EMBEDDED = Path(__file__).parent / "concepts" / "medical4.tsv"
-
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -32,6 +29,7 @@ class Study:
 
     config: RunConfig
     hierarchy: Hierarchy
+    level_weights: tuple[float, ...]
     target: Target
     matcher: Matcher
     loaded: Loaded
@@ -54,7 +52,7 @@ class Study:
         """Class, concept and level weight of every token of a text."""
         mentions = self.matcher.find(text.text)
         kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, self.target)
-        return kinds, concepts, level_weights(concepts, self.hierarchy, self.config.hierarchy.level_weights)
+        return kinds, concepts, level_weights(concepts, self.hierarchy, self.level_weights)
 
     def coverage(self) -> Coverage:
         """What the forget target covers and what lies on its boundary, in the texts that unlearning is given."""
@@ -77,7 +75,8 @@ class Study:
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
-    return read_hierarchy(Path(config.hierarchy.path).expanduser() if config.hierarchy.path else EMBEDDED)
+    """Build the configured source and let it load. Raises DataError, ConfigError: see the source."""
+    return component(config.hierarchy, config.plugins).load()
 
 
 def prepare(config: RunConfig) -> Study:
@@ -86,7 +85,8 @@ def prepare(config: RunConfig) -> Study:
     Raises:
         DataError, ConfigError: the data, the hierarchy or the forget target are not usable, with the mend.
     """
-    hierarchy = load_hierarchy(config)
+    source = component(config.hierarchy, config.plugins)
+    hierarchy = source.load()
     target = resolve_target(config.forget, hierarchy)
     loaded = component(config.dataset, config.plugins).load()
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
@@ -116,7 +116,8 @@ def prepare(config: RunConfig) -> Study:
     request = make_request(
         splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
     )
-    return Study(config, hierarchy, target, matcher, loaded, splits, request, tuple(filled), duplicates)
+    weights = tuple(source.level_weights)
+    return Study(config, hierarchy, weights, target, matcher, loaded, splits, request, tuple(filled), duplicates)
 
 
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:

@@ -23,7 +23,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.medmcqa import MedMCQA
 from duolearn_cli.data.minimed import Minimed
 from duolearn_cli.folders import ASSETS
-from duolearn_cli.study import EMBEDDED
+from duolearn_cli.hierarchies.embedded import FOLDER
 
 CHUNK = 1_000  # items; a run of any size needs the memory of one chunk
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000, help="questions to label (default 100,000)")
     arguments = parser.parse_args()
     watch = Stopwatch()
-    hierarchy = read_hierarchy(EMBEDDED)
+    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
     target = resolve_target(ForgetTarget("surgery", concepts=["surgery"]), hierarchy)
     watch.lap("read the hierarchy")
     matcher = Matcher(hierarchy)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from duolearn_cli.__main__ import COMMANDS
 from tests.conftest import SMALL
 
 
@@ -25,11 +26,11 @@ def test_overview_and_help_need_neither_hydra_nor_torch():
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("command", ["learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_three_examples(duolearn, command):
     done = duolearn(command, "--help")
     assert done.returncode == 0
-    assert done.stdout.partition("examples\n")[2].count(f"duolearn {command}") == 3
+    assert done.stdout.partition("examples\n")[2].count(f"duolearn {command}") >= 3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.composition import check
 from duolearn_cli.config import RunConfig
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
@@ -62,6 +62,8 @@ def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) 
 
     display, started = Display(), time.monotonic()
     with opened.active():
+        for note in study.hierarchy.notes:
+            display.note(f"hierarchy: {note}")
         display.note(study.coverage().sentence())
         lab = Laboratory.open(study, display, opened)
         experiment.write_data_files(lab)
@@ -77,6 +79,20 @@ def dry_run(study: Study) -> None:
     from duolearn_cli.report.terminal import Display
 
     Display().show(plan(study))
+
+
+def export_file(configured: str) -> Path:
+    """The file to write for a user. Raises DataError where it cannot be one."""
+    path = Path(configured).expanduser()
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"export_path={path}: {error.strerror}.") from error
+    if is_folder:
+        raise DataError(f"export_path={path}: this is a folder; give the path of a file.")
+    if not path.parent.is_dir():
+        raise DataError(f"export_path={path}: there is no folder {path.parent}.")
+    return path
 
 
 def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, DictConfig]:

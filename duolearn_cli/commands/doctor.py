@@ -49,7 +49,7 @@ def checks(config: RunConfig) -> Iterator[Check]:
     yield "device", _device
     yield "cache", lambda: _writable(cache_dir(config.cache_dir))
     yield "output", lambda: _writable(Path(config.output_dir))
-    yield "hierarchy", lambda: f"{config.hierarchy.name}: {len(load_hierarchy(config))} concepts"
+    yield "hierarchy", lambda: _hierarchy(config)
     yield "model", lambda: f"{config.model.name} at {find_weights(config.model, config.cache_dir).location}"
     yield "data", lambda: _data(config)
     if not OmegaConf.is_missing(config.forget, "name"):
@@ -69,6 +69,11 @@ def _writable(folder: Path) -> str:
     if not os.access(existing, os.W_OK):
         raise UserError(f"{folder} cannot be written; choose another folder.")
     return f"{folder} ({shutil.disk_usage(existing).free / 1e9:.0f} GB free)"
+
+
+def _hierarchy(config: RunConfig) -> str:
+    hierarchy = load_hierarchy(config)
+    return "; ".join([f"{config.hierarchy.name}: {len(hierarchy)} concepts", *hierarchy.notes])
 
 
 def _data(config: RunConfig) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from duolearn_cli.concepts.hierarchy import LEVELS, Hierarchy, Target
+from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _also_under(concept: str, target: Target, hierarchy: Hierarchy) -> tuple[str
 
 
 def _items(texts: Sequence[Sequence[str]], target: Target) -> dict[str, int]:
-    counts = dict.fromkeys(("target", "boundary", "other", "none"), 0)
+    counts = {"target": 0, "boundary": 0, "other": 0, "none": 0}
     for mentioned in map(set, texts):
         counts["target"] += not target.forget.isdisjoint(mentioned)
         counts["boundary"] += not target.boundary.isdisjoint(mentioned)

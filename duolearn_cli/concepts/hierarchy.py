@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.rows import read_concepts
+from duolearn_cli.concepts.validation import find_problems, listed
 from duolearn_cli.errors import ConfigError, DataError, nearest
-
-LEVELS = {1: "foundation", 2: "clinical core", 3: "specialty", 4: "focused"}
-COLUMNS = ("id", "level", "parents", "name", "synonyms", "subjects")
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """One node. `subjects` are data set labels that it stands for: ``Surgery`` or ``Psychiatry/Anxiety``."""
-
-    id: str
-    level: int
-    name: str
-    parents: tuple[str, ...] = ()
-    synonyms: tuple[str, ...] = ()
-    subjects: tuple[str, ...] = ()
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        return (self.name, *self.synonyms)
 
 
 class Hierarchy:
-    """Concepts by id, checked on construction.
+    """Concepts by id, checked on construction; `notes` tell what their source left out or changed.
 
     Raises:
         DataError: every problem found: unknown parents, cycles, a level above its parent's, terms of two concepts.
     """
 
-    def __init__(self, concepts: Iterable[Concept], source: str = "hierarchy") -> None:
-        self.concepts: dict[str, Concept] = {}
-        problems: list[str] = []
-        for concept in concepts:
-            if concept.id in self.concepts:
-                problems.append(f"id {concept.id!r} is used twice")
-            self.concepts[concept.id] = concept
-        problems += _problems(self.concepts)
-        if problems:
-            shown = "\n  ".join(problems[:20])
-            raise DataError(f"{source}: {len(problems)} problems:\n  {shown}")
+    def __init__(self, concepts: Iterable[Concept], source: str = "hierarchy", notes: Sequence[str] = ()) -> None:
+        given = list(concepts)
+        if problems := find_problems(given):
+            raise DataError(f"{source}: {len(problems)} problems:{listed(problems)}")
+        self.concepts: dict[str, Concept] = {concept.id: concept for concept in given}
+        self.notes = tuple(notes)
 
     def __len__(self) -> int:
         return len(self.concepts)
@@ -65,6 +41,22 @@ class Hierarchy:
             for parent in concept.parents:
                 children.setdefault(parent, []).append(concept.id)
         return children
+
+    @cached_property
+    def _by_term(self) -> dict[str, str]:
+        return {term.casefold(): concept.id for concept in self.concepts.values() for term in concept.terms}
+
+    def lookup(self, word: str) -> str | None:
+        """Return the id that `word` is, or else the concept that it names in whatever case."""
+        return word if word in self.concepts else self._by_term.get(word.casefold())
+
+    def suggestion(self, word: str) -> str:
+        """Return a hint at the id or term nearest to `word`, or an empty string."""
+        return nearest(word, [*self.concepts, *self._by_term])
+
+    def children(self, node: str) -> tuple[str, ...]:
+        """Return the concepts right below `node`."""
+        return tuple(self._children.get(node, ()))
 
     def descendants(self, nodes: Iterable[str]) -> frozenset[str]:
         """Return `nodes` with everything below them."""
@@ -86,63 +78,12 @@ def _closure(nodes: Iterable[str], step: Any) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _problems(concepts: dict[str, Concept]) -> Iterator[str]:
-    owner: dict[str, str] = {}
-    for concept in concepts.values():
-        if concept.level not in LEVELS:
-            yield f"{concept.id}: level {concept.level} is none of {list(LEVELS)}"
-        for parent in concept.parents:
-            if parent not in concepts:
-                yield f"{concept.id}: unknown parent {parent!r}{nearest(parent, concepts)}"
-            elif concepts[parent].level > concept.level:
-                above = concepts[parent].level
-                yield f"{concept.id}: level {concept.level} is above its parent {parent} (level {above})"
-        for term in concept.terms:
-            first = owner.setdefault(term.casefold(), concept.id)
-            if first != concept.id:
-                yield f"{concept.id}: the term {term!r} already belongs to {first}"
-    try:
-        TopologicalSorter({c.id: c.parents for c in concepts.values()}).prepare()
-    except CycleError as error:
-        yield "cycle: " + " > ".join(error.args[1])
-
-
 def read_hierarchy(path: Path) -> Hierarchy:
     """Read a tab-separated file with the columns id, level, parents, name, synonyms, subjects.
 
-    Lists are separated by ``|``. Raises DataError for a missing file, missing columns or an unusable row.
+    Lists are separated by ``|``. Raises DataError for a missing file, missing columns or unusable rows.
     """
-    if not path.is_file():
-        raise DataError(f"hierarchy file {path} does not exist. Give hierarchy.path=FILE or use hierarchy=medical4.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from error
-    with io.StringIO(text, newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = set(COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(
-                f"{path}: missing columns {sorted(missing)}; the header must be {', '.join(COLUMNS)} (tab-separated)."
-            )
-        concepts = [_concept(row, f"{path.name}, line {number}") for number, row in enumerate(reader, start=2)]
-    return Hierarchy(concepts, path.name)
-
-
-def _concept(row: dict[str, str], where: str) -> Concept:
-    complete = None not in row and None not in row.values()
-    if not complete or row["level"] not in map(str, LEVELS) or not row["id"].strip() or not row["name"].strip():
-        raise DataError(
-            f"{where}: a concept needs {len(COLUMNS)} tab-separated columns with id, a level 1-4 and a name; "
-            f"found {row}."
-        )
-
-    def split(column: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in row[column].split("|") if part.strip())
-
-    return Concept(
-        row["id"], int(row["level"]), row["name"].strip(), split("parents"), split("synonyms"), split("subjects")
-    )
+    return Hierarchy(read_concepts(path), path.name)
 
 
 @dataclass
@@ -150,7 +91,9 @@ class ForgetTarget:
     """What to forget, as configured: hierarchy nodes with their descendants, additions and exceptions."""
 
     name: str = field(default="custom", metadata={"help": "short name, used in folder names and tables"})
-    concepts: list[str] = field(default_factory=list, metadata={"help": "hierarchy nodes, each with its descendants"})
+    concepts: list[str] = field(
+        default_factory=list, metadata={"help": "ids or names of nodes, each with its descendants"}
+    )
     add: list[str] = field(
         default_factory=list, metadata={"help": "single nodes to forget too, boundary concepts for one"}
     )
@@ -199,24 +142,39 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     """Close `spec` over the hierarchy and take the boundary out (method.md section 2).
 
     A concept is on the boundary if it lies below the target and also below a node that neither belongs to the target
-    nor is an ancestor of it. Raises ConfigError for unknown or missing nodes.
+    nor is an ancestor of it. A node is given as an id, a name or a synonym. Raises ConfigError for unknown or missing
+    nodes.
     """
-    for key in ("concepts", "add", "keep"):
-        for node in getattr(spec, key):
-            if node not in hierarchy.concepts:
-                raise ConfigError(
-                    f"forget.{key}: the hierarchy has no concept {node!r}{nearest(node, hierarchy.concepts)}."
-                )
-    if not spec.concepts and not spec.add:
+    concepts, add, keep = _nodes(spec, hierarchy)
+    if not concepts and not add:
         raise ConfigError("forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery].")
-    kept = hierarchy.descendants(spec.keep)
-    closure = hierarchy.descendants(spec.concepts)
-    outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(spec.concepts)
-    boundary = (closure & hierarchy.descendants(outside)) - set(spec.concepts) - set(spec.add)
+    kept = hierarchy.descendants(keep)
+    closure = hierarchy.descendants(concepts)
+    outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(concepts)
+    boundary = (closure & hierarchy.descendants(outside)) - set(concepts) - set(add)
     if spec.boundary == "forget":
         boundary = frozenset[str]()
-    forget = ((closure - boundary) | set(spec.add)) - kept
+    forget = ((closure - boundary) | set(add)) - kept
     mapped = frozenset(label for node in closure - kept for label in hierarchy[node].subjects)
     labels = frozenset(spec.subjects) or mapped
-    roots = frozenset(spec.concepts)
-    return Target(spec.name, frozenset(forget), frozenset(boundary - kept), frozenset(kept), labels, roots)
+    return Target(
+        spec.name, frozenset(forget), frozenset(boundary - kept), frozenset(kept), labels, frozenset(concepts)
+    )
+
+
+def _nodes(spec: ForgetTarget, hierarchy: Hierarchy) -> list[list[str]]:
+    """The ids of `spec`'s concepts, additions and exceptions, each given as an id or as a term. All faults at once."""
+    found: list[list[str]] = []
+    problems: list[str] = []
+    for key in ("concepts", "add", "keep"):
+        words = list(getattr(spec, key))
+        ids = [hierarchy.lookup(word) for word in words]
+        found.append([node for node in ids if node is not None])
+        problems += [
+            f"forget.{key}: the hierarchy has no concept {word!r}{hierarchy.suggestion(word)}."
+            for word, node in zip(words, ids, strict=True)
+            if node is None
+        ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found

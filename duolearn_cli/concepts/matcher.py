@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.concepts.folding import fold, fold_mapped
-from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.variants import variants
+
+if TYPE_CHECKING:  # the hierarchy's validation folds terms as the matcher does
+    from duolearn_cli.concepts.hierarchy import Hierarchy
 
 # Counts up whenever a text may have other mentions than before, so that labels on disk are found anew.
 VERSION = 1

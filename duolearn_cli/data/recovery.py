@@ -7,7 +7,7 @@ over concepts, their ancestors and these votes learns from them how to read the 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +40,7 @@ def votes(concepts: Sequence[str], hierarchy: Hierarchy, labels: Collection[str]
     Each concept has one vote, split evenly over the labels of its nearest labelled ancestors, itself first. A topic
     that is none of `labels` counts for its subject.
     """
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for concept in concepts:
         reached = _nearest_labels(concept, hierarchy, labels)
         for label in reached:
@@ -130,7 +130,9 @@ def cross_guess(
     num_folds = min(FOLDS, len(set(facts)))
     if num_folds < 2:
         return Recovery(hierarchy, [], [], labels).guess(concepts)
-    for train, test in GroupKFold(num_folds, shuffle=True, random_state=0).split(concepts, given, facts):
+    splitter: Any = GroupKFold(num_folds, shuffle=True, random_state=0)
+    for folds in splitter.split(given, groups=facts):
+        train, test = (list(map(int, fold)) for fold in folds)
         recovery = Recovery(hierarchy, [concepts[i] for i in train], [given[i] for i in train], labels)
         for i, guess in zip(test, recovery.guess([concepts[i] for i in test]), strict=True):
             found[i] = guess

@@ -93,7 +93,9 @@ def _rows(items: Sequence[Item], hierarchy: Hierarchy, find: Find, threshold: fl
 def _survey(rows: Sequence[_Row], labelled: Sequence[_Row]) -> Survey:
     filled = [row for row in labelled if row.filled]
     return Survey(
-        *(_share(rows, lambda row, part=part: row.found[part]) for part in range(3)),
+        _share(rows, lambda row: row.found[0]),
+        _share(rows, lambda row: row.found[1]),
+        _share(rows, lambda row: row.found[2]),
         _share(labelled, lambda row: row.voted),
         _share(labelled, lambda row: row.learned),
         _share(labelled, lambda row: row.filled),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.concepts.hierarchy import LEVELS
+from duolearn_cli.concepts.concept import LEVELS
 from duolearn_cli.errors import RunError
 from duolearn_cli.report import figures
 from duolearn_cli.report.tables import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from duolearn_cli.concepts.hierarchy import LEVELS
+from duolearn_cli.concepts.concept import LEVELS
 from duolearn_cli.report.tables import DASH, Table
 
 SHOWN = 15

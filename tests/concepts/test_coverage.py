@@ -1,7 +1,8 @@
 """The report of a target, by hand, and on the embedded hierarchy."""
 
+from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.coverage import coverage
-from duolearn_cli.concepts.hierarchy import Concept, ForgetTarget, Hierarchy, resolve_target
+from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, resolve_target
 
 HIERARCHY = Hierarchy(
     [

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.concepts.hierarchy import Concept, ForgetTarget, Hierarchy, read_hierarchy, resolve_target
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, read_hierarchy, resolve_target
 from duolearn_cli.errors import ConfigError, DataError
-from duolearn_cli.study import EMBEDDED
+from duolearn_cli.hierarchies.embedded import FOLDER
 
 HEADER = "id\tlevel\tparents\tname\tsynonyms\tsubjects\n"
 MEDMCQA_SUBJECTS = (
@@ -18,7 +19,7 @@ MEDMCQA_SUBJECTS = (
 
 @pytest.fixture(scope="module")
 def embedded():
-    return read_hierarchy(EMBEDDED)
+    return read_hierarchy(FOLDER / "medical4.tsv")
 
 
 def small():
@@ -61,6 +62,30 @@ def test_additions_and_exceptions():
     target = resolve_target(spec, small())
     assert target.forget == {"surgery", "gut", "appendicitis"}
     assert not target.boundary
+
+
+def test_nodes_are_named_by_id_name_or_synonym():
+    hierarchy = Hierarchy(
+        [*small().concepts.values(), Concept("D1", 4, "General Surgery", synonyms=("GUT operation",))]
+    )
+    for word in ("D1", "general surgery", "Gut Operation"):
+        target = resolve_target(ForgetTarget("s", concepts=[word], add=["APPENDICITIS"]), hierarchy)
+        assert target.forget == {"D1", "appendicitis"} and not target.boundary
+    kept = resolve_target(ForgetTarget("s", concepts=["surgery"], keep=["whipple PROCEDURE"]), hierarchy)
+    assert kept.kept == {"whipple"} and "whipple" not in kept.forget
+
+
+def test_an_id_wins_over_another_concepts_name():
+    hierarchy = Hierarchy([Concept("gut", 3, "gut surgery"), Concept("b", 3, "gut")])
+    assert hierarchy.lookup("gut") == "gut" and hierarchy.lookup("GUT") == "b" and hierarchy.lookup("x") is None
+
+
+def test_all_unknown_nodes_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        resolve_target(ForgetTarget("s", concepts=["surgry"], add=["gut surgrey"], keep=["wipple"]), small())
+    said = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in said] == ["forget.concepts", "forget.add", "forget.keep"]
+    assert "did you mean 'gut surgery'" in said[1]
 
 
 @pytest.mark.parametrize(
@@ -140,5 +165,5 @@ _once = []
 
 def read_hierarchy_once():
     if not _once:
-        _once.append(read_hierarchy(EMBEDDED))
+        _once.append(read_hierarchy(FOLDER / "medical4.tsv"))
     return _once[0]

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.folding import fold, is_word
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy, read_hierarchy
+from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
 from duolearn_cli.concepts.matcher import Matcher, Mention, forms
-from duolearn_cli.study import EMBEDDED
+from duolearn_cli.hierarchies.embedded import FOLDER
 
 TERMS = {
     "hernia": ("hernia",),
@@ -117,7 +118,7 @@ def test_the_same_on_words(parts):
 
 
 def test_every_embedded_term_is_found_as_a_whole():
-    hierarchy = read_hierarchy(EMBEDDED)
+    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
     matcher = Matcher(hierarchy)
     for concept in hierarchy.concepts.values():
         for term in concept.terms:

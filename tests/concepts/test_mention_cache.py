@@ -3,7 +3,8 @@
 import pytest
 
 from duolearn_cli.concepts import matcher, mention_cache
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.mention_cache import CachedMatcher, fingerprint
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy, Target
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Matcher, Mention
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN, classify, level_weights
 

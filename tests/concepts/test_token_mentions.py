@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.folding import fold, is_word
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy, Target
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.token_classes import NEUTRAL, UNLEARN, classify
 from tests.concepts.small_tokenizers import FAMILIES, tokenizer_of

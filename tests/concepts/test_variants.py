@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.folding import fold
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import forms
 from duolearn_cli.concepts.variants import variants
 

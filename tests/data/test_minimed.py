@@ -9,8 +9,8 @@ from duolearn_cli.concepts.hierarchy import read_hierarchy
 from duolearn_cli.data.checks import fold
 from duolearn_cli.data.medmcqa import MedMCQA
 from duolearn_cli.data.minimed import Minimed, facts, to_medmcqa
+from duolearn_cli.hierarchies.embedded import FOLDER
 from duolearn_cli.run import write_jsonl
-from duolearn_cli.study import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_sizes():
 
 
 def test_every_fact_has_a_known_concept_and_a_level():
-    hierarchy = read_hierarchy(EMBEDDED)
+    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
     assert {fact.concept for fact in facts()} <= hierarchy.concepts.keys()
     assert {hierarchy[fact.concept].level for fact in facts()} == {1, 2, 3, 4}
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.recovery import Guess, Recovery, cross_guess, label_of, votes
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from duolearn_cli.concepts.hierarchy import Concept, Hierarchy
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.survey import survey

@@ -1,0 +1,159 @@
+"""Concepts as rows of a text table: the project's own tab-separated format, and a user's columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from duolearn_cli.concepts.concept import LEVELS, Concept
+from duolearn_cli.concepts.validation import listed
+from duolearn_cli.errors import DataError, nearest
+
+COLUMNS = ("id", "level", "parents", "name", "synonyms", "subjects")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a file is laid out; the defaults are the project's own format. A field without a column is empty."""
+
+    columns: Mapping[str, str | None] = field(default_factory=lambda: {name: name for name in COLUMNS})
+    delimiter: str = "\t"
+    separator: str = "|"
+    encoding: str = "utf-8"
+    quoting: bool = False
+
+
+def existing(path: Path) -> Path:
+    """Return `path` if it is a file. Raises DataError otherwise."""
+    if path.is_dir():
+        raise DataError(f"hierarchy.path={path}: this is a folder; give the path of one file in it.")
+    if not path.is_file():
+        raise DataError(f"hierarchy file {path} does not exist. Give hierarchy.path=FILE or use hierarchy=medical4.")
+    return path
+
+
+def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
+    """Read one concept a row, its level 0 where the layout has no column for it.
+
+    Raises:
+        DataError: the file is missing, cannot be decoded or lacks a column, or every unusable row with its line.
+    """
+    layout = layout or Layout()
+    concepts: list[Concept] = []
+    problems: list[str] = []
+    try:
+        for number, row in _rows(existing(path), layout):
+            fault = _fault(row, layout)
+            if fault:
+                problems.append(f"line {number}: {fault}")
+            else:
+                concepts.append(_concept(row, number, layout))
+    except csv.Error as error:
+        problems.append(f"not a table from there on: {error}; look for a quote that is not closed or not doubled")
+    if problems:
+        raise DataError(f"{path}: {len(problems)} rows cannot be read:{listed(problems)}")
+    if not concepts:
+        raise DataError(f"{path}: the file holds no concept; give a file with at least one row below the header.")
+    return concepts
+
+
+def _text(path: Path, encoding: str) -> str:
+    data = path.read_bytes()
+    try:
+        codec = codecs.lookup(encoding).name
+        return data.decode("utf-8-sig" if codec == "utf-8" else codec)
+    except LookupError as error:
+        raise DataError(f"hierarchy.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16.") from error
+    except UnicodeError as error:
+        start = getattr(error, "start", "unknown")
+        name = "UTF-8" if encoding == "utf-8" else encoding
+        raise DataError(f"{path}: not {name} at byte {start}; save the file as UTF-8.") from error
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str | None, str | None]]]:
+    with io.StringIO(_text(path, layout.encoding), newline="") as file:
+        quoting = csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE
+        reader = csv.DictReader(file, delimiter=layout.delimiter, quoting=quoting, strict=layout.quoting)
+        _check_header(path, list(reader.fieldnames or ()), layout)
+        for row in reader:
+            yield reader.line_num, row
+
+
+def _check_header(path: Path, header: Sequence[str], layout: Layout) -> None:
+    needed = [column for column in layout.columns.values() if column is not None]
+    missing = [column for column in needed if column not in header]
+    if missing:
+        hints = "".join(nearest(column, header) for column in missing[:1])
+        raise DataError(
+            f"{path}: missing columns {missing}{hints}; the header must have {', '.join(needed)}, separated by "
+            f"{layout.delimiter!r}; found: {', '.join(header) or 'nothing'}."
+        )
+    repeated = [column for column in needed if header.count(column) > 1]
+    if repeated:
+        raise DataError(f"{path}: the header names {repeated[0]!r} more than once; rename one of the columns.")
+
+
+def _fault(row: Mapping[str | None, str | None], layout: Layout) -> str:
+    """Say why a row makes no concept, or nothing."""
+    if None in row or None in row.values():
+        return f"{len(row)} columns are needed, found {'more' if None in row else 'fewer'}: {_shown(row)}"
+    for name in ("id", "name"):
+        if not _cell(row, layout, name).strip():
+            return f"a concept needs an id and a name, found {_shown(row)}"
+    level = _cell(row, layout, "level")
+    if layout.columns.get("level") and level.strip() not in map(str, LEVELS):
+        return f"a level is 1, 2, 3 or 4, found {level!r}"
+    return ""
+
+
+def _shown(row: Mapping[str | None, str | None]) -> str:
+    return str([value for value in row.values() if value is not None])[:120]
+
+
+def _cell(row: Mapping[str | None, str | None], layout: Layout, name: str) -> str:
+    column = layout.columns.get(name)
+    return (row.get(column) if column else None) or ""
+
+
+def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) -> Concept:
+    def split(name: str) -> tuple[str, ...]:
+        parts = _cell(row, layout, name).split(layout.separator)
+        return tuple(part.strip() for part in parts if part.strip())
+
+    return Concept(
+        _cell(row, layout, "id").strip(),
+        int(_cell(row, layout, "level").strip() or 0),
+        _cell(row, layout, "name").strip(),
+        split("parents"),
+        split("synonyms"),
+        split("subjects"),
+        number,
+    )
+
+
+def as_tsv(concepts: Iterable[Concept]) -> str:
+    """The concepts in the project's own format, which `read_concepts` reads back.
+
+    White space in a term becomes one space and ``|``, the separator, becomes a slash.
+    Raises DataError for an id or subject that the format cannot hold.
+    """
+    lines = ["\t".join(COLUMNS)]
+    problems: list[str] = []
+    for concept in concepts:
+        for value in (concept.id, *concept.subjects):
+            if value != value.strip() or any(char in value for char in "\t\r\n|"):
+                problems.append(f"{concept.id!r}: {value!r} cannot stand in a tab-separated file with | between values")
+        lists = (concept.parents, map(_plain, concept.synonyms), concept.subjects)
+        parents, synonyms, subjects = ("|".join(values) for values in lists)
+        lines.append("\t".join([concept.id, str(concept.level), parents, _plain(concept.name), synonyms, subjects]))
+    if problems:
+        raise DataError(f"{len(problems)} concepts cannot be written:{listed(problems)}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(term: str) -> str:
+    return " ".join(term.replace("|", "/").split())

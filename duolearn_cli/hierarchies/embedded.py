@@ -1,0 +1,92 @@
+"""The hierarchies that ship with the package, whole or in part, and files in the same format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
+from duolearn_cli.config import NAME, setting
+from duolearn_cli.errors import ConfigError, nearest
+from duolearn_cli.folders import PACKAGE
+from duolearn_cli.hierarchies.base import HierarchySource, given_file
+
+FOLDER = PACKAGE / "concepts"
+
+
+@dataclass
+class Embedded(HierarchySource):
+    """A tab-separated hierarchy: one of the package's own, or the user's `path`."""
+
+    name: str = setting("medical4", "short name", pattern=NAME)
+    file: str = setting("medical4.tsv", "embedded file", pattern=NAME)
+    path: str | None = setting(None, "your own tab-separated file; empty: the embedded one")
+    roots: list[str] = field(
+        default_factory=list,
+        metadata={"help": "only these nodes, what is below them, and what is above all those; empty: everything"},
+    )
+    terms: dict[str, str] = field(
+        default_factory=dict,
+        metadata={"help": "everyday terms that mean one concept here: {term: concept}"},
+    )
+
+    def load(self) -> Hierarchy:
+        """Read the file, keep what `roots` ask for, add `terms`. Raises DataError, ConfigError."""
+        whole = read_hierarchy(given_file(self.path) if self.path else self._embedded())
+        return with_terms(part(whole, self.roots), self.terms)
+
+    def _embedded(self) -> Path:
+        known = sorted(path.name for path in FOLDER.glob("*.tsv"))
+        if self.file not in known:
+            raise ConfigError(
+                f"hierarchy.file={self.file}: there is no such embedded hierarchy; allowed: {', '.join(known)}"
+                f"{nearest(self.file, known)}. Your own file goes into hierarchy.path."
+            )
+        return FOLDER / self.file
+
+
+def part(hierarchy: Hierarchy, roots: Iterable[str]) -> Hierarchy:
+    """Keep `roots`, everything below them and everything above those. Raises ConfigError for unknown nodes."""
+    nodes = {word: hierarchy.lookup(word) for word in roots}
+    unknown = [word for word, node in nodes.items() if node is None]
+    if unknown:
+        raise ConfigError(
+            "\n".join(
+                f"hierarchy.roots: the hierarchy has no concept {word!r}{hierarchy.suggestion(word)}."
+                for word in unknown
+            )
+        )
+    if not nodes:
+        return hierarchy
+    kept = hierarchy.ancestors(hierarchy.descendants(node for node in nodes.values() if node is not None))
+    return Hierarchy(concept for concept in hierarchy.concepts.values() if concept.id in kept)
+
+
+def with_terms(hierarchy: Hierarchy, terms: Mapping[str, str]) -> Hierarchy:
+    """Let each term mean one concept, whichever had it as a synonym.
+
+    Raises:
+        ConfigError: a concept is unknown, or a term is another concept's name.
+    """
+    added: dict[str, list[str]] = {}
+    problems: list[str] = []
+    for term, word in terms.items():
+        node, owner = hierarchy.lookup(word), hierarchy.lookup(term)
+        if node is None:
+            problems.append(f"hierarchy.terms: {term!r}: no concept {word!r}{hierarchy.suggestion(word)}.")
+        elif owner not in (None, node) and hierarchy[str(owner)].name.casefold() == term.casefold():
+            problems.append(f"hierarchy.terms: {term!r} is the name of {owner}, so it cannot mean {node}.")
+        else:
+            added.setdefault(node, []).append(term)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    moved = {term.casefold() for term in terms}
+    return Hierarchy([_with(c, added.get(c.id, []), moved) for c in hierarchy.concepts.values()])
+
+
+def _with(concept: Concept, added: Iterable[str], moved: set[str]) -> Concept:
+    kept = [synonym for synonym in concept.synonyms if synonym.casefold() not in moved]
+    new = [term for term in added if term.casefold() != concept.name.casefold()]
+    return replace(concept, synonyms=(*kept, *new))
