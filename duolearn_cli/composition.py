@@ -261,7 +261,8 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         value = config.get(name)
         if value and not Path(value).is_dir():
             yield f"{name}={value}: there is no such folder."
-    if config.command == "hierarchy" and config.action == "find" and not (config.text or "").strip():
+    finds = config.command == "hierarchy" and config.get("action") == "find"
+    if finds and not (config.get("text") or "").strip():
         yield 'which text? duolearn hierarchy find "TEXT"'
     if config.run and config.command != "evaluate":
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
