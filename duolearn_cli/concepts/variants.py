@@ -38,7 +38,7 @@ _PLURALS = (
     *(("ix", "ices"), ("ex", "ices"), ("ion", "ia"), ("men", "mina"), ("tooth", "teeth"), ("foot", "feet")),
 )
 _NO_PLURAL_ENDINGS = ("ss", "us", "is", "ics")
-_NO_PLURALS = {"influenzae", "pylori"}  # "H. pylori" is not several of a pylorus
+_NO_PLURALS = {"influenzae", "pylori", "ani"}  # genitives: "H. pylori" is not several of a pylorus
 
 
 def variants(term: str) -> set[str]:
@@ -69,14 +69,18 @@ def _spellings(form: str) -> Iterator[str]:
 
 def _plurals(form: str) -> Iterator[str]:
     head, of, rest = form.partition(" of ")
-    if head.endswith("y") and head[-2:-1] not in "aeiou":
+    word = head.rpartition(" ")[2]
+    if len(word) < 3:  # "its" and "mis-" are words, not several of an abbreviation
+        return
+    if word.endswith("y") and word[-2] not in "aeiou":
         yield f"{head[:-1]}ies{of}{rest}"
-    elif head.endswith(("s", "x", "z", "ch", "sh")):
+    elif word.endswith(("s", "x", "z", "ch", "sh")):
         yield f"{head}es{of}{rest}"
     else:
         yield f"{head}s{of}{rest}"
     for singular, plural in _PLURALS:
-        if head.endswith(singular):
+        # Of an abbreviation such as CIS or of "pus" too little would be left.
+        if word.endswith(singular) and (len(word) > len(singular) + 1 or len(singular) > 3):
             yield head.removesuffix(singular) + plural + of + rest
     if of:
         yield f"{form}s"
