@@ -21,6 +21,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation import Answer
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, attention_of
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.report.page import write_report
@@ -46,17 +47,23 @@ def evaluate(lab: Laboratory, names: Sequence[str]) -> Answers:
     return answers
 
 
-def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str) -> list[Example]:
+def examples(
+    lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str, attention: Attention = NO_ATTENTION
+) -> list[Example]:
     """Encode, classify and look up the references of `items`; the target model must be in place."""
     study = lab.study
     texts = [lab.encoder.encode(item) for item in items]
-    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
+    classes = [
+        classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target) for text in texts
+    ]
+    all_kinds = [kinds for kinds, _ in classes]
+    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
     found: list[Example] = []
-    for text, reference in zip(texts, cached, strict=True):
-        kinds, concepts = classify(text.offsets, text.is_answer, is_forget, study.matcher.find(text.text), study.target)
+    for text, (kinds, concepts), reference in zip(texts, classes, cached, strict=True):
         weights = level_weights(concepts, study.hierarchy, study.config.hierarchy.level_weights)
         places = text.labels(labels)
-        found.append(Example(text, is_forget, [kinds[i] for i in places], [weights[i] for i in places], reference))
+        labelled = [kinds[i] for i in places], [weights[i] for i in places]
+        found.append(Example(text, is_forget, *labelled, reference, kinds))
     return found
 
 
@@ -66,7 +73,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     lab.load("target")
     method = component(config.method, config.plugins)
     forget, retain = (
-        examples(lab, items, is_forget, method.labels)
+        examples(lab, items, is_forget, method.labels, attention_of(method))
         for items, is_forget in ((lab.study.splits.forget_train, True), (lab.study.splits.retain_train, False))
     )
     optimizer = torch.optim.AdamW(lab.model.adapter, lr=config.unlearn.learning_rate, weight_decay=0.0)
@@ -97,7 +104,8 @@ def unlearn_stage(lab: Laboratory) -> None:
             if stopping:
                 raise KeyboardInterrupt
 
-        unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step)
+        pack_to = config.prompt.max_tokens if config.unlearn.packing else None
+        unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step, pack_to)
     if lab.is_main:
         save_checkpoint(checkpoints, steps, signature, lab.model, optimizer)
         lab.model.save_adapter(run.folder / "adapter")
