@@ -61,6 +61,15 @@ def check_masks(decoder: Any, name: str) -> int | None:
     return min((window for window in windows if window), default=None)
 
 
+def check_length(longest: int, window: int | None, name: str) -> None:
+    """Raises ModelError where a text of `longest` tokens reaches beyond the model's own window."""
+    if window is not None and longest > window:
+        raise ModelError(
+            f"{name} attends within a window of {window} tokens, and a text has {longest}: an additive mask would undo "
+            f"the window. Mend: prompt.max_tokens={window}, or {MEND}."
+        )
+
+
 @torch.no_grad()
 def _probe(decoder: Any) -> float:
     """Relative distance of the last hidden states of a text in a row with another one from those of the text alone."""
@@ -79,18 +88,18 @@ def evenly_spaced(num_layers: int, count: int) -> list[int]:
 
 
 @contextmanager
-def recorded(decoder: Any, count: int, name: str) -> Iterator[list[Tensor]]:
-    """Collect what the self-attention of `count` evenly spaced layers writes in the next forward, by layer.
+def recorded(decoder: Any, count: int, name: str) -> Iterator[dict[nn.Module, Tensor]]:
+    """Collect what the self-attention of `count` evenly spaced layers writes in the last forward, by module.
 
     Shapes: each [rows, length, width], with a gradient where the forward has one. `count` 0 records nothing.
 
     Raises:
         ModelError: the layers have no `self_attn`.
     """
-    outputs: list[Tensor] = []
+    outputs: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs.append(output[0] if isinstance(output, tuple) else output)
+        outputs[module] = output[0] if isinstance(output, tuple) else output
 
     modules = _attention_modules(decoder, count, name) if count else []
     hooks = [module.register_forward_hook(keep) for module in modules]

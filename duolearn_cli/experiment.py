@@ -67,6 +67,17 @@ def examples(
     return found
 
 
+def check_attention(lab: Laboratory) -> None:
+    """Refuse what the method or packing asks of attention and the model does not offer, before anything is learned.
+
+    Raises:
+        ModelError: with the model and the mend.
+    """
+    config = lab.study.config
+    wanted = attention_of(component(config.method, config.plugins))
+    lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
+
+
 def unlearn_stage(lab: Laboratory) -> None:
     """Unlearn from the target model, or from the run's last checkpoint; write the adapter into the run folder."""
     config, run = lab.study.config, lab.run

@@ -70,29 +70,29 @@ class LanguageModel:
         """
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if batch.packed or key_bias is not None:
-            self._check_length(batch.longest)
+            attention.check_length(batch.longest, self._window, self.architecture)
             mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype)
             inputs |= {"attention_mask": mask, "position_ids": batch.place}
         with self.autocast():
             states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
 
-    def attention_outputs(self, count: int) -> AbstractContextManager[list[Tensor]]:
-        """What the attention of `count` evenly spaced layers writes in the next forward: see `attention.recorded`."""
+    def attention_outputs(self, count: int) -> AbstractContextManager[dict[nn.Module, Tensor]]:
+        """What the attention of `count` evenly spaced layers writes in the last forward: see `attention.recorded`."""
         return attention.recorded(self._decoder, count, self.architecture)
 
+    def check_attention(self, *, masks: bool, kept_layers: int) -> None:
+        """Refuse early, with a ModelError, 4-D masks or kept layers that this model does not offer."""
+        if masks:
+            _ = self._window
+        with self.attention_outputs(kept_layers):
+            pass
+
     @cached_property
-    def _longest_masked(self) -> int | None:
+    def _window(self) -> int | None:
+        """Length of the longest text for which 4-D masks hold, None for any."""
         with self.autocast():
             return attention.check_masks(self._decoder, self.architecture)
-
-    def _check_length(self, longest: int) -> None:
-        limit = self._longest_masked
-        if limit is not None and longest > limit:
-            raise ModelError(
-                f"{self.architecture} attends within a window of {limit} tokens, and a text has {longest}: additive "
-                f"masks would undo the window. Mend: prompt.max_tokens={limit}, or {attention.MEND}."
-            )
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, in float32. Shape: [n, width] -> [n, vocabulary]."""

@@ -84,14 +84,14 @@ def attend(
     with model.attention_outputs(attention.kept_layers) as outputs:
         hidden = model.hidden(batch, _key_bias(batch, attention, flat))
     places = batch.token[[i for i, kind in enumerate(flat) if kind == PRESERVE]]
-    kept = [output.flatten(0, 1)[places] for output in outputs]
+    kept = [output.flatten(0, 1)[places] for output in outputs.values()]
     return hidden, torch.stack(kept) if kept else None
 
 
 def _key_bias(batch: Batch, attention: Attention, kinds: Sequence[int]) -> Tensor | None:
     """The bias of every token of the batch, [rows, length]; None where the method has none."""
-    by_kind = {UNLEARN: attention.unlearn_key_bias, PRESERVE: attention.preserve_key_bias}
-    if not any(by_kind.values()):
+    if not attention.is_biased:
         return None
+    by_kind = {UNLEARN: attention.unlearn_key_bias, PRESERVE: attention.preserve_key_bias}
     values = torch.tensor([by_kind.get(kind, 0.0) for kind in kinds], device=batch.ids.device)
     return values.new_zeros(batch.ids.numel()).index_copy(0, batch.token, values).view_as(batch.ids)

@@ -25,6 +25,10 @@ class Attention:
     preserve_key_bias: float = 0.0
     kept_layers: int = 0
 
+    @property
+    def is_biased(self) -> bool:
+        return bool(self.unlearn_key_bias or self.preserve_key_bias)
+
 
 NO_ATTENTION = Attention()
 
