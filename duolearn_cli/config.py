@@ -158,6 +158,7 @@ class UnlearnConfig:
     max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
     evaluate_every: int = setting(0, "steps between quick evaluations; 0: five times a run", minimum=0)
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
+    packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
 
 
 @dataclass

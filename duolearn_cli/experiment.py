@@ -20,6 +20,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation import Answer
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, attention_of
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.report.page import write_report
@@ -45,14 +46,17 @@ def evaluate(lab: Laboratory, names: Sequence[str]) -> Answers:
     return answers
 
 
-def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str) -> list[Example]:
+def examples(
+    lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str, attention: Attention = NO_ATTENTION
+) -> list[Example]:
     """Encode, classify and look up the references of `items`; the target model must be in place."""
     study = lab.study
     texts = [lab.encoder.encode(item) for item in items]
-    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens)
+    labelled = [study.label(text, is_forget) for text in texts]
+    all_kinds = [kinds for kinds, _, _ in labelled]
+    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
     found: list[Example] = []
-    for item, text, reference in zip(items, texts, cached, strict=True):
-        kinds, _, weights = study.label(text, is_forget)
+    for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
         places = text.labels(labels)
         found.append(
             Example(
@@ -62,6 +66,7 @@ def examples(lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: st
                 [kinds[i] for i in places],
                 [weights[i] for i in places],
                 reference,
+                kinds,
             )
         )
     return found
@@ -83,13 +88,24 @@ def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:
     return kept
 
 
+def check_attention(lab: Laboratory) -> None:
+    """Refuse what the method or packing asks of attention and the model does not offer, before anything is learned.
+
+    Raises:
+        ModelError: with the model and the mend.
+    """
+    config = lab.study.config
+    wanted = attention_of(component(config.method, config.plugins))
+    lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
+
+
 def unlearn_stage(lab: Laboratory) -> None:
     """Unlearn from the target model, or from the run's last checkpoint; write the adapter into the run folder."""
     config, run = lab.study.config, lab.run
     lab.load("target")
     method = component(config.method, config.plugins)
     forget, retain = (
-        examples(lab, trusted(lab, items), is_forget, method.labels)
+        examples(lab, trusted(lab, items), is_forget, method.labels, attention_of(method))
         for items, is_forget in ((lab.study.request.forget, True), (lab.study.request.retain, False))
     )
     optimizer = torch.optim.AdamW(lab.model.adapter, lr=config.unlearn.learning_rate, weight_decay=0.0)
@@ -120,7 +136,8 @@ def unlearn_stage(lab: Laboratory) -> None:
             if stopping:
                 raise KeyboardInterrupt
 
-        unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step)
+        pack_to = config.prompt.max_tokens if config.unlearn.packing else None
+        unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, optimizer, first, after_step, pack_to)
     if lab.is_main:
         save_checkpoint(checkpoints, steps, signature, lab.model, optimizer)
         lab.model.save_adapter(run.folder / "adapter")

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from duolearn_cli import attention
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig, target_names
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError, nearest
@@ -38,8 +40,8 @@ class LanguageModel:
     def __init__(self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
-        self.dtype = str(base.dtype)
-        self._decoder: nn.Module = base.get_decoder()
+        self.dtype, self.architecture = str(base.dtype), type(base).__name__
+        self._decoder: Any = base.get_decoder()
         self._head: nn.Module = base.get_output_embeddings()
         self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
         self._check_head(base)
@@ -58,11 +60,39 @@ class LanguageModel:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Last hidden states at the labelled positions. Shape: [n, width]."""
+    def hidden(self, batch: Batch, key_bias: Tensor | None = None) -> Tensor:
+        """Last hidden states at the labelled positions. Shape: [n, width].
+
+        `key_bias` [rows, length] is added to the attention scores of each token as a key, in every head and layer.
+
+        Raises:
+            ModelError: a packed batch or a bias, and the model takes no 4-D mask or none for texts of that length.
+        """
+        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        if batch.packed or key_bias is not None:
+            attention.check_length(batch.longest, self._window, self.architecture)
+            mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype)
+            inputs |= {"attention_mask": mask, "position_ids": batch.place}
         with self.autocast():
-            states = self._decoder(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+            states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
+
+    def attention_outputs(self, count: int) -> AbstractContextManager[dict[nn.Module, Tensor]]:
+        """What the attention of `count` evenly spaced layers writes in the last forward: see `attention.recorded`."""
+        return attention.recorded(self._decoder, count, self.architecture)
+
+    def check_attention(self, *, masks: bool, kept_layers: int) -> None:
+        """Refuse early, with a ModelError, 4-D masks or kept layers that this model does not offer."""
+        if masks:
+            _ = self._window
+        with self.attention_outputs(kept_layers):
+            pass
+
+    @cached_property
+    def _window(self) -> int | None:
+        """Length of the longest text for which 4-D masks hold, None for any."""
+        with self.autocast():
+            return attention.check_masks(self._decoder, self.architecture)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, in float32. Shape: [n, width] -> [n, vocabulary]."""
@@ -80,9 +110,7 @@ class LanguageModel:
             short = self._head(self._decoder(input_ids=ids).last_hidden_state)
             full = base(input_ids=ids).logits
         if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
-            raise ModelError(
-                f"{type(base).__name__} changes its logits after the output layer, which is not supported."
-            )
+            raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter as PEFT safetensors and its configuration."""

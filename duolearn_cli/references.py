@@ -12,33 +12,86 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from duolearn_cli.data.encoding import Encoded, batches_by_length, collate
+from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
+from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collate
 from duolearn_cli.losses import nll
+from duolearn_cli.methods.base import NO_ATTENTION, Attention
 from duolearn_cli.model import LanguageModel
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Of one text with n labels, on the CPU: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]."""
+    """Of one text with n labels and p preservation-critical tokens, on the CPU.
+
+    Shapes: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]; target_attention [layers, p, width], None
+    where the method asks for no layer.
+    """
 
     base_nll: Tensor
     target_nll: Tensor
     base_hidden: Tensor
     target_hidden: Tensor
+    target_attention: Tensor | None = None
 
 
-def references(model: LanguageModel, texts: Sequence[Encoded], labels: str, batch_tokens: int) -> list[Reference]:
-    """Run the base (adapter off) and the target (adapter as it is now) over `texts`."""
+def references(
+    model: LanguageModel,
+    texts: Sequence[Encoded],
+    labels: str,
+    batch_tokens: int,
+    attention: Attention = NO_ATTENTION,
+    kinds: Sequence[Sequence[int]] = (),
+) -> list[Reference]:
+    """Run the base (adapter off) and the target (adapter as it is now) over `texts`.
+
+    Both see the key biases of `attention`, as the model will while unlearning; `kinds` then holds the class of every
+    token of each text.
+    """
     found: list[Reference | None] = [None] * len(texts)
     with torch.no_grad():
         for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
             batch = collate([texts[i] for i in indices], labels).to(model.device)
-            target_hidden = model.hidden(batch)
+            own_kinds = [kinds[i] for i in indices] if kinds else []
+            target_hidden, outputs = attend(model, batch, attention, own_kinds)
             with model.without_adapter():
-                base_hidden = model.hidden(batch)
+                base_hidden, _ = attend(model, batch, attention, own_kinds)
             base_nll, target_nll = (nll(model.head(hidden), batch.label) for hidden in (base_hidden, target_hidden))
+            kept = [None] * len(indices) if outputs is None else _by_text(outputs, own_kinds)
             for place, index in enumerate(indices):
-                own = batch.row == place
+                own = batch.sequence == place
                 # Off the device: of a large model on many items these are the largest tensors of the run.
-                found[index] = Reference(*(t[own].cpu() for t in (base_nll, target_nll, base_hidden, target_hidden)))
+                values = [t[own].cpu() for t in (base_nll, target_nll, base_hidden, target_hidden)]
+                found[index] = Reference(*values, target_attention=kept[place])
     return [reference for reference in found if reference is not None]
+
+
+def _by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Split [layers, p, width] by text. bfloat16: half the memory, and float32's range, which outputs may need."""
+    counts = [sum(kind == PRESERVE for kind in row) for row in kinds]
+    return [part.clone() for part in outputs.to("cpu", torch.bfloat16).split(counts, dim=1)]
+
+
+def attend(
+    model: LanguageModel, batch: Batch, attention: Attention, kinds: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor | None]:
+    """Hidden states at the labels, under the key biases, and what the kept layers write for P tokens.
+
+    Shapes: [n, width] and [layers, p, width], None for no layer; both follow the order of the sequences.
+    """
+    if attention == NO_ATTENTION:
+        return model.hidden(batch), None
+    flat = [kind for row in kinds for kind in row]
+    with model.attention_outputs(attention.kept_layers) as outputs:
+        hidden = model.hidden(batch, _key_bias(batch, attention, flat))
+    places = batch.token[[i for i, kind in enumerate(flat) if kind == PRESERVE]]
+    kept = [output.flatten(0, 1)[places] for output in outputs.values()]
+    return hidden, torch.stack(kept) if kept else None
+
+
+def _key_bias(batch: Batch, attention: Attention, kinds: Sequence[int]) -> Tensor | None:
+    """The bias of every token of the batch, [rows, length]; None where the method has none."""
+    if not attention.is_biased:
+        return None
+    by_kind = {UNLEARN: attention.unlearn_key_bias, PRESERVE: attention.preserve_key_bias}
+    values = torch.tensor([by_kind.get(kind, 0.0) for kind in kinds], device=batch.ids.device)
+    return values.new_zeros(batch.ids.numel()).index_copy(0, batch.token, values).view_as(batch.ids)

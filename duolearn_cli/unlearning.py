@@ -11,15 +11,16 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli import geometry
+from duolearn_cli.attention import retention
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.data.encoding import Encoded, collate
 from duolearn_cli.data.streams import num_steps, pairs
 from duolearn_cli.errors import RunError
 from duolearn_cli.losses import nll
-from duolearn_cli.methods.base import Method, Objective, Tokens
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, Objective, Tokens, attention_of
 from duolearn_cli.model import LanguageModel, assign, flatten
-from duolearn_cli.references import Reference
+from duolearn_cli.references import Reference, attend
 
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
@@ -27,7 +28,10 @@ MEMORISED = -1.0
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One training text with what the loop needs of it; lists and tensors hold one entry a labelled token."""
+    """One training text with what the loop needs of it.
+
+    Lists and tensors hold one entry a labelled token; `token_kind` is the class of every token.
+    """
 
     text: Encoded
     is_forget: bool
@@ -35,6 +39,7 @@ class Example:
     kind: Sequence[int]
     level_weight: Sequence[float]
     reference: Reference
+    token_kind: Sequence[int] = ()
 
 
 def unlearn(
@@ -47,14 +52,17 @@ def unlearn(
     optimizer: torch.optim.Optimizer,
     first_step: int,
     after_step: Callable[[int, Mapping[str, float]], None],
+    pack_to: int | None = None,
 ) -> None:
     """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values.
 
     Two gradients are taken through one forward over forget and retain items. The optimiser moves along their sum; what
-    in its executed step would raise the preserve loss is taken back, if the method asks for that.
+    in its executed step would raise the preserve loss is taken back, if the method asks for that. With `pack_to`, texts
+    share rows of so many tokens.
 
     Raises:
         RunError: a step is not finite.
+        ModelError: the method's key biases, or packing, need masks that the model does not take.
     """
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     batch_size, epochs = settings.batch_size, settings.epochs
@@ -63,7 +71,7 @@ def unlearn(
         if step <= first_step:
             continue
         examples = [forget[i] for i in share(accelerator, forgets)] + [retain[i] for i in share(accelerator, retains)]
-        tokens = predict(model, examples, method.labels)
+        tokens = predict(model, examples, method.labels, attention_of(method), pack_to)
         g_forget, g_preserve = gradients(method.objective(tokens), model.adapter, accelerator)
 
         before = flatten(model.adapter)
@@ -91,12 +99,19 @@ def share(accelerator: Accelerator, indices: Sequence[int]) -> Sequence[int]:
     return mine or [indices[accelerator.process_index % len(indices)]]
 
 
-def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> Tokens:
+def predict(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    labels: str,
+    attention: Attention = NO_ATTENTION,
+    pack_to: int | None = None,
+) -> Tokens:
     """One forward over all examples; predictions at their labelled tokens only, beside the cached references."""
-    batch = collate([example.text for example in examples], labels).to(model.device)
+    batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
+    hidden, outputs = attend(model, batch, attention, [example.token_kind for example in examples])
 
-    def stored(name: str) -> Tensor:
-        return torch.cat([getattr(example.reference, name) for example in examples]).to(model.device)
+    def stored(name: str, dim: int = 0) -> Tensor:
+        return torch.cat([getattr(example.reference, name) for example in examples], dim).to(model.device)
 
     def logits(name: str) -> Callable[[Tensor], Tensor]:
         return lambda mask: model.head(stored(name)[mask])
@@ -108,7 +123,7 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
     forgets = torch.tensor([example.is_forget for example in examples], device=model.device)
     weights = torch.tensor([example.weight for example in examples], dtype=torch.float32, device=model.device)
     return Tokens(
-        logits=model.head(model.hidden(batch)),
+        logits=model.head(hidden),
         labels=batch.label,
         base_nll=stored("base_nll"),
         target_nll=stored("target_nll"),
@@ -116,11 +131,13 @@ def predict(model: LanguageModel, examples: Sequence[Example], labels: str) -> T
         target_logits=logits("target_hidden"),
         kind=per_token([example.kind for example in examples], torch.long),
         level_weight=per_token([example.level_weight for example in examples], torch.float32),
-        item_weight=weights[batch.row],
-        is_forget=forgets[batch.row],
+        item_weight=weights[batch.sequence],
+        is_forget=forgets[batch.sequence],
         is_answer=per_token(answers, torch.bool),
-        sequence=batch.row,
+        sequence=batch.sequence,
         num_sequences=len(examples),
+        attention=outputs,
+        target_attention=None if outputs is None else stored("target_attention", 1),
     )
 
 
@@ -167,7 +184,10 @@ def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
 def measure(
     tokens: Tokens, g_forget: Tensor, g_preserve: Tensor, executed: Tensor, allowed: Tensor
 ) -> dict[str, float]:
-    """Mean nll of each token class in the step, and how the two gradients met; NaN for a class without tokens."""
+    """Mean nll of each token class in the step, and how the two gradients met; NaN for a class without tokens.
+
+    `attention`, where a method keeps any, is how far the attention of P tokens has moved from the target's.
+    """
     with torch.no_grad():
         values = nll(tokens.logits, tokens.labels)
         unlearned = tokens.kind == UNLEARN
@@ -183,5 +203,8 @@ def measure(
             (executed - allowed).norm() / executed.norm().clamp(min=1e-12),
         ]
         figures += [allowed.norm()]
+        names = [*classes, "cosine", "removed", "step_norm"]
+        if tokens.attention is not None and tokens.target_attention is not None:
+            figures, names = [*figures, retention(tokens.attention, tokens.target_attention)], [*names, "attention"]
     # One transfer for all: each would make the host wait for the device.
-    return dict(zip([*classes, "cosine", "removed", "step_norm"], torch.stack(figures).tolist(), strict=True))
+    return dict(zip(names, torch.stack(figures).tolist(), strict=True))

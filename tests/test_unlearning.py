@@ -1,13 +1,16 @@
 """The loop: references, gradients, the executed step, resume, determinism, several processes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
-from duolearn_cli import checkpoint, unlearning
+from duolearn_cli import checkpoint, losses, unlearning
+from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
+from duolearn_cli.concepts.token_classes import PRESERVE
 from duolearn_cli.config import PromptConfig, UnlearnConfig
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.streams import pairs
@@ -15,6 +18,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.experiment import examples
 from duolearn_cli.folders import groups
 from duolearn_cli.losses import nll
+from duolearn_cli.methods.base import NO_ATTENTION, attention_of
 from duolearn_cli.model import flatten
 from duolearn_cli.references import references
 
@@ -27,10 +31,13 @@ def method(name, *overrides):
     return component(config.method)
 
 
-def make_examples(model, study, labels, retain_items=None):
+def make_examples(model, study, labels, retain_items=None, attention=NO_ATTENTION):
     lab = SimpleNamespace(study=study, model=model, encoder=Encoder(model.tokenizer, PromptConfig(form="cloze")))
     retain_items = retain_items or study.splits.retain_train[:6]
-    return [examples(lab, study.splits.forget_train[:6], True, labels), examples(lab, retain_items, False, labels)]
+    return [
+        examples(lab, items, is_forget, labels, attention)
+        for items, is_forget in ((study.splits.forget_train[:6], True), (retain_items, False))
+    ]
 
 
 def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, optimizer=None):
@@ -74,6 +81,77 @@ def test_contract_of_every_method(fresh, study, name):
         mask = after_tokens.is_forget & after_tokens.is_answer
         after = nll(after_tokens.logits, after_tokens.labels)[mask].mean().item()
     assert after > before
+
+
+BIASED = ("method.unlearn_key_bias=-0.7", "method.preserve_key_bias=0.4")
+KEPT = ("method.attention_weight=0.5", "method.attention_layers=2")
+
+
+def test_without_attention_settings_the_forward_is_the_plain_one(fresh, study, monkeypatch):
+    chosen = method("duolearn")
+    assert attention_of(chosen) == NO_ATTENTION == attention_of(method("npo"))
+    forget, retain = make_examples(fresh, study, "text")
+    calls, decoder = [], fresh.network.get_base_model().get_decoder()
+    original = decoder.forward
+    monkeypatch.setattr(decoder, "forward", lambda **inputs: calls.append(inputs) or original(**inputs))
+    tokens = unlearning.predict(fresh, forget + retain, "text", attention_of(chosen))
+    assert [(sorted(inputs), inputs["attention_mask"].dim()) for inputs in calls] == [
+        (["attention_mask", "input_ids", "use_cache"], 2)
+    ]
+    assert tokens.attention is None and all(example.reference.target_attention is None for example in forget)
+
+
+def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study):
+    """Every KL, score and distance is zero where unlearning begins, packed or not; without the bias it is not."""
+    chosen = method("duolearn", *BIASED, *KEPT)
+    asked = attention_of(chosen)
+    forget, retain = make_examples(fresh, study, "text", attention=asked)
+    for pack_to in (None, 128):
+        tokens = unlearning.predict(fresh, forget + retain, "text", asked, pack_to)
+        everything = torch.ones_like(tokens.is_forget)
+        assert losses.kl(tokens.target_logits(everything), tokens.logits).abs().max() < 1e-5
+        torch.testing.assert_close(nll(tokens.logits, tokens.labels), tokens.target_nll, atol=1e-4, rtol=1e-4)
+        num_preserved = sum(example.token_kind.count(PRESERVE) for example in forget + retain)
+        assert tokens.attention.shape[:2] == tokens.target_attention.shape[:2] == (2, num_preserved)
+        # What is stored is rounded to half precision.
+        assert retention(tokens.attention, tokens.target_attention) < 1e-5
+        with fresh.without_adapter():
+            base = unlearning.predict(fresh, forget + retain, "text", asked, pack_to)
+        assert losses.kl(base.base_logits(everything), base.logits).abs().max() < 1e-5
+        assert retention(base.attention, base.target_attention) > 1e-4
+    unbiased = unlearning.predict(fresh, forget + retain, "text")
+    assert losses.kl(unbiased.target_logits(everything), unbiased.logits).max() > 1e-3
+
+
+def test_kept_attention_is_part_of_the_preserve_loss_and_of_the_history(fresh, study):
+    plain, chosen = method("duolearn"), method("duolearn", *KEPT)
+    forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
+    with fresh.without_adapter():
+        tokens = unlearning.predict(fresh, forget + retain, "text", attention_of(chosen))
+        one, other = plain.objective(replace(tokens, attention=None)), chosen.objective(tokens)
+    term = retention(tokens.attention, tokens.target_attention)
+    torch.testing.assert_close(other.preserve - one.preserve, 0.5 * term)
+    assert torch.equal(one.forget, other.forget)
+    steps = []
+    run(fresh, forget, retain, chosen, after=lambda step, values: steps.append(values["attention"]))
+    assert steps[0] < 1e-5 < steps[-1]
+
+
+def test_packing_changes_no_gradient(fresh, study):
+    chosen = method("duolearn")
+    forget, retain = make_examples(fresh, study, "text")
+    examples = [retain[0], *forget, *retain[1:]]
+    padded, packed = (unlearning.predict(fresh, examples, "text", NO_ATTENTION, width) for width in (None, 100))
+    for name in ("labels", "kind", "is_forget", "is_answer", "sequence"):
+        assert torch.equal(getattr(padded, name), getattr(packed, name)), name
+    torch.testing.assert_close(packed.logits, padded.logits, atol=1e-4, rtol=1e-4)
+    accelerator = Accelerator(cpu=True)
+    for one, other in zip(
+        unlearning.gradients(chosen.objective(padded), fresh.adapter, accelerator),
+        unlearning.gradients(chosen.objective(packed), fresh.adapter, accelerator),
+        strict=True,
+    ):
+        assert (one - other).norm() < 1e-4 * one.norm()
 
 
 def test_two_gradients_through_one_forward_equal_two_backwards(fresh, study):

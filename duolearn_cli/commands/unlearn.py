@@ -38,6 +38,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 def _stages(lab: Laboratory) -> Answers:
     from duolearn_cli import experiment
 
+    experiment.check_attention(lab)
     answers = experiment.evaluate(lab, ("base", "target", "gold"))
     if lab.study.config.runtime.num_processes > 1:
         experiment.unlearn_in_workers(lab)

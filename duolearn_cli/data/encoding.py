@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.config import PromptConfig
@@ -79,37 +79,75 @@ class Encoder:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Padded sequences and their labels.
+    """Sequences in rows, padded on the right, and their labels.
 
-    Shapes: ids and mask [sequences, length]; row, position, label [n], ordered by row. The hidden state at
-    ``(row, position)`` predicts `label`. The mask comes from lengths, so a pad token equal to the end-of-text token
-    never hides real tokens.
+    Shapes: ids, segment, place [rows, length]; row, position, label, sequence [n]; token [tokens]. `segment` numbers
+    the sequences of a row from 1, 0 is padding; `place` is a token's position in its own sequence. The hidden state at
+    ``(row, position)`` predicts `label`, and `sequence` says whose label it is. `token` says where each token of each
+    sequence went in the flattened rows. Both lists follow the order of the sequences, whatever row they are in.
+    `longest` is the length of the longest sequence.
     """
 
     ids: Tensor
-    mask: Tensor
+    segment: Tensor
+    place: Tensor
     row: Tensor
     position: Tensor
     label: Tensor
+    sequence: Tensor
+    token: Tensor
+    packed: bool
+    longest: int
+
+    @property
+    def mask(self) -> Tensor:
+        """1 for tokens, 0 for padding. It comes from lengths: a pad token equal to the end-of-text token hides none."""
+        return (self.segment > 0).long()
 
     def to(self, device: Any) -> Batch:
-        return Batch(*(getattr(self, name).to(device) for name in ("ids", "mask", "row", "position", "label")))
+        tensors = {name: value for name, value in vars(self).items() if hasattr(value, "device")}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
-def collate(sequences: Sequence[Encoded], labels: str) -> Batch:
-    """Pad on the right and list the labels ("answer" or "text") of all sequences."""
+def collate(sequences: Sequence[Encoded], labels: str, *, pack_to: int | None = None) -> Batch:
+    """Lay out all sequences and list their labels ("answer" or "text").
+
+    One sequence a row, or with `pack_to` as many as fit into so many tokens.
+    """
     import torch
 
-    width = max(len(sequence.ids) for sequence in sequences)
-    ids = torch.zeros(len(sequences), width, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    places: list[tuple[int, int, int]] = []
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        mask[row, : len(sequence.ids)] = 1
-        places += [(row, i - 1, sequence.ids[i]) for i in sequence.labels(labels)]
-    row, position, label = torch.tensor(places, dtype=torch.long).reshape(-1, 3).unbind(1)
-    return Batch(ids, mask, row, position, label)
+    lengths = [len(sequence.ids) for sequence in sequences]
+    starts = pack(lengths, pack_to) if pack_to is not None else [(row, 0) for row in range(len(lengths))]
+    num_rows = 1 + max(row for row, _ in starts)
+    width = max(start + length for (_, start), length in zip(starts, lengths, strict=True))
+    ids, segment, place = torch.zeros(3, num_rows, width, dtype=torch.long)
+    count = [0] * num_rows
+    tokens: list[Tensor] = []
+    targets: list[tuple[int, int, int, int]] = []
+    for index, (sequence, (at, start)) in enumerate(zip(sequences, starts, strict=True)):
+        count[at] += 1
+        own = slice(start, start + len(sequence.ids))
+        ids[at, own] = torch.tensor(sequence.ids)
+        segment[at, own] = count[at]
+        place[at, own] = torch.arange(len(sequence.ids))
+        tokens.append(torch.arange(own.start, own.stop) + at * width)
+        targets += [(at, start + i - 1, sequence.ids[i], index) for i in sequence.labels(labels)]
+    row, position, label, owner = torch.tensor(targets, dtype=torch.long).reshape(-1, 4).unbind(1)
+    packed = pack_to is not None
+    return Batch(ids, segment, place, row, position, label, owner, torch.cat(tokens), packed, max(lengths))
+
+
+def pack(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Give each sequence a row and a start in it, by first-fit decreasing; a longer one than `width` is alone."""
+    used: list[int] = []
+    starts = [(0, 0)] * len(lengths)
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        row = next((row for row, taken in enumerate(used) if taken + lengths[index] <= width), len(used))
+        if row == len(used):
+            used.append(0)
+        starts[index] = (row, used[row])
+        used[row] += lengths[index]
+    return starts
 
 
 def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:

@@ -11,6 +11,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What a method does to attention while unlearning; evaluation never sees it.
+
+    Attributes:
+        unlearn_key_bias: added before the softmax to the scores of unlearning-targeted tokens as keys.
+        preserve_key_bias: the same for preservation-critical tokens.
+        kept_layers: in how many evenly spaced layers `Tokens.attention` is wanted; 0: it is not.
+    """
+
+    unlearn_key_bias: float = 0.0
+    preserve_key_bias: float = 0.0
+    kept_layers: int = 0
+
+    @property
+    def is_biased(self) -> bool:
+        return bool(self.unlearn_key_bias or self.preserve_key_bias)
+
+
+NO_ATTENTION = Attention()
+
+
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """The labelled tokens of one step, forget and retain together; every tensor has shape [n] unless said otherwise.
@@ -27,6 +49,9 @@ class Tokens:
         is_forget: the token belongs to a forget item.
         is_answer: the token belongs to the item's answer.
         sequence: position of the token's item in the step; `num_sequences` counts them.
+        attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
+            labelled or not; it has a gradient too. None unless the method's `attention` asks for it.
+        target_attention: the same in the target model.
     """
 
     logits: Tensor
@@ -42,6 +67,8 @@ class Tokens:
     is_answer: Tensor
     sequence: Tensor
     num_sequences: int
+    attention: Tensor | None = None
+    target_attention: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +83,16 @@ class Method(Protocol):
     """A method as configured: ``method._target_`` names a dataclass of this form.
 
     `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). `constrain_step` asks the
-    loop to take from each executed optimiser step what conflicts with the preserve gradient.
+    loop to take from each executed optimiser step what conflicts with the preserve gradient. A method that changes or
+    watches attention also has an `attention` of type `Attention`.
     """
 
     labels: str
     constrain_step: bool
 
     def objective(self, tokens: Tokens) -> Objective: ...
+
+
+def attention_of(method: Method) -> Attention:
+    """What `method` asks of attention; most ask nothing and need not say so."""
+    return getattr(method, "attention", NO_ATTENTION)

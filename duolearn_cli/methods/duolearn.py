@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.config import setting
-from duolearn_cli.methods.base import Objective, Tokens
+from duolearn_cli.methods.base import Attention, Objective, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class DuoLearn:
     Forget loss, over U tokens: ``KL(base, model)``, whose minimum is the base's prediction, neither knowing nor
     avoiding the answer; and NPO's bounded ascent against the base on tokens whose score ``nll - base_nll`` is under
     `ceiling`, so that no answer is left likelier than the base finds it. Tokens with a score under `tau` are memorised.
-    Preserve loss: KL to the target on P tokens, plus the nll of retain answers.
+    Preserve loss: KL to the target on P tokens, plus the nll of retain answers, plus `attention.retention` where asked.
     """
 
     distill_weight: float = setting(2.0, "weight of the KL to the base on U tokens", minimum=0)
@@ -38,14 +38,27 @@ class DuoLearn:
         True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
     )
     constrain_step: bool = setting(True, "take from the executed step what conflicts with the preserve gradient")
+    unlearn_key_bias: float = setting(0.0, "added to attention scores of U tokens as keys, while unlearning only")
+    preserve_key_bias: float = setting(0.0, "added to attention scores of P tokens as keys, while unlearning only")
+    attention_weight: float = setting(0.0, "weight of keeping what attention writes for P tokens", minimum=0)
+    attention_layers: int = setting(4, "evenly spaced layers whose attention is kept", minimum=1)
 
     labels: ClassVar[str] = "text"
 
+    @property
+    def attention(self) -> Attention:
+        kept_layers = self.attention_layers if self.attention_weight else 0
+        return Attention(self.unlearn_key_bias, self.preserve_key_bias, kept_layers)
+
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli import losses
+        from duolearn_cli.attention import retention
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        return Objective(self._forget(tokens, nll), self._preserve(tokens, nll))
+        preserve = self._preserve(tokens, nll)
+        if tokens.attention is not None and tokens.target_attention is not None:
+            preserve = preserve + self.attention_weight * retention(tokens.attention, tokens.target_attention)
+        return Objective(self._forget(tokens, nll), preserve)
 
     def _forget(self, tokens: Tokens, nll: Tensor) -> Tensor:
         import torch
