@@ -190,8 +190,10 @@ def _hierarchy_problems(values: Any) -> Iterator[str]:
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
-    needs_target = config.command in ("learn", "retrain", "unlearn", "inspect") or (
-        config.command == "evaluate" and not config.run
+    needs_target = (
+        config.command in ("learn", "retrain", "unlearn", "inspect")
+        or (config.command == "evaluate" and not config.run)
+        or (config.command == "hierarchy" and config.action == "target")
     )
     if needs_target and OmegaConf.is_missing(config.forget, "name") and not config.resume:
         options = ", ".join(groups(extra).get("forget", {}))

@@ -214,7 +214,9 @@ class RunConfig:
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")
     action: str = setting(
-        "show", "hierarchy: what to do; the first word after it", choices=["show", "check", "find", "import"]
+        "show",
+        "hierarchy: what to do; the first word after it",
+        choices=["show", "check", "find", "target", "coverage", "import"],
     )
     node: str | None = setting(None, "hierarchy show: only this concept and what is below it")
     text: str | None = setting(None, "hierarchy find: the text to look for concepts in")

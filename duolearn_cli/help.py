@@ -61,6 +61,8 @@ USAGE = {
   show [NODE]           the tree, or what is below one concept; depth=2 (the default)
   check                 problems and warnings of a hierarchy, counts by level
   find "TEXT"           the concepts in a text
+  target +forget=NAME   what a forget target covers and what lies on its boundary
+  coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects
   import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
 """
 }

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from duolearn_cli.errors import UserError, nearest
 
-ACTIONS = ("show", "check", "find", "import")
+ACTIONS = ("show", "check", "find", "target", "coverage", "import")
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_$][\w./@:$-]*=|~[A-Za-z_]")
 # The word after `find` is the text, whatever it holds, unless it is one of the command line's own flags.
 _FLAG = re.compile(r"-{1,2}[a-z][a-z-]*(=.*)?", re.DOTALL)

@@ -84,7 +84,7 @@ def test_completion(duolearn):
 
 def test_doctor(duolearn):
     done = duolearn("doctor", "+forget=surgery")
-    assert done.returncode == 0 and "4112 concepts" in done.stdout
+    assert done.returncode == 0 and "10469 concepts" in done.stdout
     broken = duolearn("doctor", "model=local", "model.path=nowhere")
     assert broken.returncode == 2 and "nowhere" in broken.stdout and "Traceback" not in broken.stderr
 

@@ -21,7 +21,7 @@ OWN = (
 
 def test_show(duolearn):
     plain = duolearn("hierarchy")
-    assert plain.returncode == 0 and plain.stdout.startswith("4,112 concepts")
+    assert plain.returncode == 0 and plain.stdout.startswith("10,469 concepts")
     assert "vascular surgery" in plain.stdout and "sclerotherapy" not in plain.stdout
     roots = duolearn("hierarchy", "show", "depth=1").stdout
     assert "surgery" in roots and "vascular" not in roots
@@ -49,7 +49,7 @@ def test_find(duolearn):
 def test_check(duolearn, tmp_path):
     embedded = duolearn("hierarchy", "check")
     assert embedded.returncode == 0
-    for said in ("medical4: 4,112 concepts, no problems", "clinical core", "22 roots", "25 subjects mapped"):
+    for said in ("medical4: 10,469 concepts, no problems", "clinical core", "22 roots", "25 subjects mapped"):
         assert said in embedded.stdout
     (tmp_path / "own.tsv").write_text(OWN)
     own = duolearn("hierarchy", "check", "hierarchy.path=own.tsv")
@@ -125,7 +125,7 @@ def test_completion(duolearn):
         return duolearn("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line))).stdout
 
     assert complete("duolearn hi").split() == ["hierarchy"]
-    assert complete("duolearn hierarchy ").split() == ["show", "check", "find", "import"]
+    assert complete("duolearn hierarchy ").split() == ["show", "check", "find", "target", "coverage", "import"]
     assert complete("duolearn hierarchy ch").split() == ["check"]
     assert "hierarchy=mesh" in complete("duolearn hierarchy check hierarchy=")
     assert "hierarchy=obo" in complete("duolearn hierarchy hierarchy=")
@@ -164,3 +164,20 @@ def test_a_run_takes_weights_and_notes_from_the_source(duolearn, tmp_path):
     saved = (run / "config.yaml").read_text()
     assert "_target_: duolearn_cli.hierarchies.embedded.Embedded" in saved
     assert duolearn("evaluate", f"run={run}").returncode == 0
+
+
+def test_target_says_what_is_forgotten_and_what_is_shared(duolearn):
+    done = duolearn("hierarchy", "target", "+forget=surgery")
+    assert done.returncode == 0, done.stderr
+    assert "4 focused" in done.stdout and "Also under" in done.stdout and "gastroenterology" in done.stdout
+    refused = duolearn("hierarchy", "target")
+    assert refused.returncode == 2 and "+forget=surgery" in refused.stderr
+
+
+def test_coverage_tells_how_a_hierarchy_fits_a_data_set(duolearn, tmp_path):
+    done = duolearn("hierarchy", "coverage")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert rows[0].startswith("| Subject | n | Concept in question") and rows[2].startswith("| all | ")
+    assert any(row.startswith("| Surgery | ") for row in rows)
+    assert list(tmp_path.iterdir()) == []

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.commands.common import Invocation, export_file
+from duolearn_cli.composition import component
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
+from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.rows import as_tsv
 from duolearn_cli.concepts.validation import find_warnings
 from duolearn_cli.config import RunConfig
+from duolearn_cli.data.survey import survey
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.report import concepts as view
+from duolearn_cli.report.survey import survey_table
+from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import write_text
-from duolearn_cli.study import load_hierarchy
+from duolearn_cli.study import load_hierarchy, prepare
 
 # Of each kind; a large vocabulary has thousands.
 SHOWN_WARNINGS = 20
@@ -26,7 +31,16 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     settings = cast(RunConfig, config)
     if settings.action == "import":
         return _import(settings)
-    display, hierarchy = Display(), load_hierarchy(settings)
+    display = Display()
+    if settings.action == "target":
+        _target(display, prepare(settings).coverage().as_dict())
+        return ""
+    hierarchy = load_hierarchy(settings)
+    if settings.action == "coverage":
+        items = component(settings.dataset, settings.plugins).load().items
+        found = survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)
+        display.show(survey_table(found))
+        return ""
     if settings.action == "check":
         _check(display, hierarchy, settings.hierarchy.name)
         return ""
@@ -38,6 +52,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     else:
         _show(display, hierarchy, target, settings.node, settings.depth)
     return ""
+
+
+def _target(display: Display, covered: dict[str, Any]) -> None:
+    for make in (level_counts, item_counts, boundary_table):
+        display.show(make(covered))
 
 
 def _show(display: Display, hierarchy: Hierarchy, target: Target | None, word: str | None, depth: int) -> None:
@@ -71,8 +90,6 @@ def _check(display: Display, hierarchy: Hierarchy, name: str) -> None:
 
 
 def _find(display: Display, hierarchy: Hierarchy, target: Target | None, text: str) -> None:
-    from duolearn_cli.concepts.matcher import Matcher
-
     mentions = Matcher(hierarchy).find(text)
     display.show(view.marked(text, mentions, target))
     if mentions:

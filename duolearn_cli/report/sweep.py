@@ -12,10 +12,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from duolearn_cli.report.tables import DASH, MEASURES, Table, markdown_text
+from duolearn_cli.report.tables import DASH, MEASURES, Table, markdown_text, number
 from duolearn_cli.run import write_json, write_text
 
-SCORES = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation", "mia_score")
+SCORES = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation", "hmta", "mia_score")
 # What a group's option is called in its own settings; the first that varies stands for all that follows from it.
 OPTION_NAMES = ("name", "_target_")
 
@@ -46,6 +46,8 @@ class SweepTable(Callback):
             write_sweep(folder, jobs, table)
             display = Display()
             display.table(table)
+            if seeds := over_seeds(jobs):
+                display.table(seeds)
             display.note(f"{folder / 'sweep.md'}")
 
 
@@ -95,17 +97,23 @@ def varying(jobs: Sequence[Job]) -> list[str]:
 
 def _follows(key: str, differing: Sequence[str], jobs: Sequence[Job]) -> bool:
     """Tell whether the option of a group that `key` lies in already decides its value."""
+    if key != "ablation" and "ablation" in differing and _decides("ablation", key, jobs):
+        return True
     parents = key.split(".")[:-1]
     for depth in range(len(parents)):
         prefix = ".".join(parents[: depth + 1])
         option = next((f"{prefix}.{name}" for name in OPTION_NAMES if f"{prefix}.{name}" in differing), None)
         if option == key:
             return False
-        if option and len({(_value(job, option), _value(job, key)) for job in jobs}) == len(
-            {_value(job, option) for job in jobs}
-        ):
+        if option and _decides(option, key, jobs):
             return True
     return False
+
+
+def _decides(option: str, key: str, jobs: Sequence[Job]) -> bool:
+    """Tell whether jobs with the same value of `option` have the same value of `key`."""
+    pairs = {(_value(job, option), _value(job, key)) for job in jobs}
+    return len(pairs) == len({value for value, _ in pairs})
 
 
 def _value(job: Job, key: str) -> str:
@@ -133,6 +141,48 @@ def sweep_table(jobs: Sequence[Job]) -> Table:
     return Table("Sweep, with 95 % intervals", header, tuple(rows), num_text=len(settings))
 
 
+def over_seeds(jobs: Sequence[Job]) -> Table | None:
+    """Mean of each score over jobs that differ in their seeds only; None where no two jobs do.
+
+    Intervals are 95 % t-intervals over seeds: what another seed would give, items being as they are.
+    """
+    settings = [key for key in varying(jobs) if not _is_seed(key)]
+    groups: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        if job.scores is not None:
+            groups.setdefault(tuple(_shown(job, key) for key in settings), []).append(job)
+    if not any(len(group) > 1 for group in groups.values()):
+        return None
+    measures = {key: MEASURES[key] for key in SCORES}
+    rows = [
+        (*values, *(measure.cell(_over(group, key)) for key, measure in measures.items()), str(len(group)))
+        for values, group in groups.items()
+    ]
+    labels = [measure.label + measure.arrow([]) for measure in measures.values()]
+    header = (*map(_heading, settings), *labels, "seeds")
+    return Table("Means over seeds, with 95 % intervals over seeds", header, tuple(rows), num_text=len(settings))
+
+
+def _is_seed(key: str) -> bool:
+    return key.rpartition(".")[2] == "seed"
+
+
+def _over(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
+    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score."""
+    found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
+    values = [value for value in found if value is not None]
+    if not values:
+        return None
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return {"value": mean}
+    from scipy import stats
+
+    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
 def _heading(key: str) -> str:
     """A setting as one would sweep over it: ``method`` for ``method._target_``."""
     group, _, last = key.rpartition(".")
@@ -157,5 +207,6 @@ def write_sweep(folder: Path, jobs: Sequence[Job], table: Table) -> None:
         }
         for job in jobs
     ]
-    write_text(folder / "sweep.md", f"# Sweep {markdown_text(folder.name)}\n\n{table.markdown()}\n")
+    tables = [shown.markdown() for shown in (table, over_seeds(jobs)) if shown]
+    write_text(folder / "sweep.md", "\n\n".join([f"# Sweep {markdown_text(folder.name)}", *tables]) + "\n")
     write_json(folder / "sweep.json", {"schema": 1, "jobs": entries})

@@ -5,7 +5,7 @@ import sys
 
 from omegaconf import OmegaConf
 
-from duolearn_cli.report.sweep import Job, SweepTable, flatten, read_jobs, sweep_table, varying
+from duolearn_cli.report.sweep import Job, SweepTable, flatten, over_seeds, read_jobs, sweep_table, varying
 from duolearn_cli.report.tables import DASH
 
 SCORES = {
@@ -21,11 +21,11 @@ def job(name, scores=SCORES, **settings):
 
 def test_only_what_varies_is_shown_before_the_scores():
     table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
-    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", "MIA score ↑")
+    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", "HMTA (%) ↑", "MIA score ↑")
     assert table.header == ("seed", *labels, "job")
     assert table.rows == (
-        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, "0"),
-        ("1", DASH, DASH, DASH, DASH, "1, failed"),
+        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, "0"),
+        ("1", DASH, DASH, DASH, DASH, DASH, "1, failed"),
     )
 
 
@@ -42,6 +42,28 @@ def test_settings_that_follow_from_the_chosen_option_are_left_out():
     assert [row[0] for row in sweep_table(jobs).rows] == ["DuoLearn", "NPO"]
     jobs.append(Job("2", npo | {"method.beta": 0.2}, SCORES))
     assert varying(jobs) == ["method._target_", "method.beta"]
+
+
+def test_an_ablation_stands_for_the_settings_it_changes():
+    jobs = [job("0", ablation="full", method__tau=-1.0, seed=0), job("1", ablation="none", method__tau=0.0, seed=0)]
+    assert varying(jobs) == ["ablation"]
+    jobs += [job("2", ablation="full", method__tau=-1.0, seed=1)]
+    assert varying(jobs) == ["ablation", "seed"]
+
+
+def test_means_over_seeds_have_t_intervals():
+    def scored(value):
+        return {"knowledge_preservation": {"value": value, "low": None, "high": None, "n": 9, "higher_is_better": True}}
+
+    jobs = [job(str(n), scored(v), seed=n, split__seed=n, method__x="a") for n, v in enumerate((0.90, 0.94, 0.98))]
+    jobs += [job("3", scored(0.5), seed=0, split__seed=0, method__x="b"), job("4", None, seed=1, method__x="b")]
+    table = over_seeds(jobs)
+    assert table.header[0] == "method.x" and table.header[-1] == "seeds"
+    # t with two degrees of freedom: 4.303 * 0.04 / sqrt(3)
+    assert [row[0] for row in table.rows] == ["a", "b"]
+    assert table.rows[0][3] == "94.0 [84.1, 103.9]" and table.rows[0][-1] == "3"
+    assert table.rows[1][3] == "50.0" and table.rows[1][-1] == "1"
+    assert over_seeds(jobs[:1]) is None and over_seeds([jobs[0], jobs[3]]) is None
 
 
 def test_a_failed_job_without_configuration_adds_no_column():
