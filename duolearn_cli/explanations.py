@@ -25,6 +25,7 @@ _WRONG_TYPE = (
     "could not be converted",
     "Invalid type",
     "Cannot convert",
+    "is not a valid bool",
     "is not Optional",
     "is not a subclass",
     "not a ListConfig",

@@ -150,7 +150,9 @@ class Laboratory:
         """Answers of the model in place to every split. Those of base, target and gold are kept in the cache."""
         splits = self.evaluation_splits()
         cached = which != "unlearned"
-        keys = {name: [asdict(item) | {"source": "", "row": 0} for item in items] for name, items in splits.items()}
+        # Where an item comes from and which concepts it mentions change no answer.
+        ignored = {"source": "", "row": 0, "concepts": ()}
+        keys = {name: [asdict(item) | ignored for item in items] for name, items in splits.items()}
         path = self.folder(which) / f"answers-{_hash(keys)}.json" if cached else Path()
         if cached and path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
