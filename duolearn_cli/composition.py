@@ -259,6 +259,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         )
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
+    weights = config.evaluation.hmta_weights
+    if len(weights) != 4 or not all(_within(weight, 0, None) for weight in weights) or not any(weights):
+        yield f"evaluation.hmta_weights={list(weights)}: four numbers of 0 or more are needed, not all 0."
     for name in ("resume", "run", "adapter"):
         value = config.get(name)
         if value and not Path(value).is_dir():

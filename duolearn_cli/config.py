@@ -105,8 +105,8 @@ class ImperfectConfig:
     """Faults put into what unlearning is given, for experiments. Target, gold and every metric see the true items."""
 
     seed: int = setting(0, "seed of the faults", minimum=0)
-    missing_subjects: float = setting(0.0, "share of items that lose subject and topic", minimum=0, maximum=1)
-    wrong_subjects: float = setting(0.0, "share of items that get another item's subject", minimum=0, maximum=1)
+    missing_subjects: float = setting(0.0, "share of facts that lose subject and topic", minimum=0, maximum=1)
+    wrong_subjects: float = setting(0.0, "share of facts that get another subject of the data", minimum=0, maximum=1)
     wrong_answers: float = setting(0.0, "share of items with a wrong option marked as right", minimum=0, maximum=1)
     imbalance: float = setting(1.0, "how many times fewer items the rarest subject keeps", minimum=1, maximum=1000)
 
@@ -167,6 +167,10 @@ class EvaluationConfig:
 
     batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64)
     max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
+    hmta_weights: list[float] = field(
+        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
+        metadata={"help": "weights of the levels 1 to 4 in HMTA; not those of the losses, which a method may vary"},
+    )
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
 
 

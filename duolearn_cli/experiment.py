@@ -201,7 +201,7 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
     """Write predictions, metrics and report; return the metrics."""
     config, run, study = lab.study.config, lab.run, lab.study
     lab.display.stage("Measure and report")
-    levels = summary.Levels(study.item_levels(), study.level_weights)
+    levels = summary.Levels(study.item_levels(), config.evaluation.hmta_weights)
     rows = [
         {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
         | {"level": levels.of_item.get(answer.id)}

@@ -17,14 +17,18 @@ def without_subjects(items: Sequence[Item], share: float, seed: int) -> list[Ite
 
 
 def with_wrong_subjects(items: Sequence[Item], share: float, seed: int) -> list[Item]:
-    """Give `share` of the facts the subject and topic of a random item that is labelled otherwise."""
+    """Give `share` of the facts another subject of the data, with the topic of a random item of that subject.
+
+    Where the data has one subject only, its topics take the subjects' place.
+    """
     chosen = _chosen([item.fact_id for item in items], share, f"{seed}:wrong_subjects")
     draw = random.Random(f"{seed}:other_subjects")
     labels = [(item.subject, item.topic) for item in items]
+    part = 0 if len({subject for subject, _ in labels}) > 1 else 1
     given: dict[str, tuple[str | None, str | None]] = {}
     for item, label in zip(items, labels, strict=True):
         if item.fact_id in chosen and item.fact_id not in given:
-            others = [other for other in labels if other != label]
+            others = [other for other in labels if other[part] != label[part]]
             given[item.fact_id] = draw.choice(others) if others else label
     return [
         replace(item, subject=given[item.fact_id][0], topic=given[item.fact_id][1]) if item.fact_id in given else item

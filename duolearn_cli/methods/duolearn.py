@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.config import setting
-from duolearn_cli.methods.base import Attention, Objective, Tokens
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Objective, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +47,8 @@ class DuoLearn:
 
     @property
     def attention(self) -> Attention:
+        if not self.token_classes:  # attention goes by them
+            return NO_ATTENTION
         kept_layers = self.attention_layers if self.attention_weight else 0
         return Attention(self.unlearn_key_bias, self.preserve_key_bias, kept_layers)
 

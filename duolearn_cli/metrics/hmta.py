@@ -7,7 +7,8 @@ The paper (arXiv 2511.19498) names HMTA and gives no definition that we could re
     preservation  P = clip(accuracy after / accuracy before, 0, 1), over all other items
     score         S = H(F, P); F or P alone where the level has items of one kind only
 
-and HMTA is the mean of S over levels, weighted by the levels' weights.
+and HMTA is the mean of S over levels, weighted by the levels' weights. A level whose target items were answered no
+better than by chance before has nothing to forget: its F and S are undefined, and it is left out of the mean.
 """
 
 from __future__ import annotations
@@ -41,50 +42,47 @@ def by_level(items: Sequence[Scored]) -> dict[int, dict[str, Estimate]]:
     Intervals are 95 % over facts, before and after resampled together.
     """
     found: dict[int, dict[str, Estimate]] = {}
-    for level, kinds in sorted(_counts(items).items()):
+    for level, kinds in _counted(items).items():
         chosen = [item for item in items if item.level == level]
-        measures = {"forgetting": _level_forgetting, "preservation": _level_preservation, "score": _level_score}
-        numbers = {"forgetting": kinds[True], "preservation": kinds[False], "score": len(chosen)}
-        wanted = [
-            name for name in measures if numbers[name] >= MIN_ITEMS or (name == "score" and max(kinds) >= MIN_ITEMS)
-        ]
         columns = _columns(chosen, level, kinds)
+        measures = {"forgetting": (_forgetting, kinds[True]), "preservation": (_preservation, kinds[False])}
+        measures = {name: measure for name, measure in measures.items() if measure[1]}
+        measures["score"] = (_score_of(kinds), sum(kinds))
         found[level] = {
-            name: bootstrap(columns, measures[name], n=numbers[name], higher_is_better=True) for name in wanted
+            name: bootstrap(columns, statistic, n=n, higher_is_better=True) for name, (statistic, n) in measures.items()
         }
-    return {level: measures for level, measures in found.items() if measures}
+    return found
 
 
 def hmta(items: Sequence[Scored], weights: Mapping[int, float]) -> Estimate | None:
-    """The weighted mean of the levels' scores; None where no level with a weight has enough items."""
-    counts = {
+    """The weighted mean of the levels' scores; None where no level with a weight has one."""
+    used = {
         level: kinds
-        for level, kinds in sorted(_counts(items).items())
-        if max(kinds) >= MIN_ITEMS and weights.get(level, 0) > 0
+        for level, kinds in _counted(items).items()
+        if weights.get(level, 0) > 0 and not np.isnan(_score_of(kinds)(*_columns(items, level, kinds)))
     }
-    if not counts:
+    if not used:
         return None
-    columns = [column for level, kinds in counts.items() for column in _columns(items, level, kinds)]
-    n = sum(kind for kinds in counts.values() for kind in kinds if kind >= MIN_ITEMS)
-    return bootstrap(columns, _mean_of_levels([weights[level] for level in counts]), n=n, higher_is_better=True)
+    columns = [column for level, kinds in used.items() for column in _columns(items, level, kinds)]
+    statistic = _mean_of([_score_of(kinds) for kinds in used.values()], [weights[level] for level in used])
+    return bootstrap(columns, statistic, n=sum(map(sum, used.values())), higher_is_better=True)
 
 
-def _counts(items: Sequence[Scored]) -> dict[int, list[int]]:
-    """Number of [other, target] items by level."""
+def _counted(items: Sequence[Scored]) -> dict[int, list[int]]:
+    """Number of [other, target] items by level; 0 for a kind with too few, levels with enough of neither left out."""
     counts: dict[int, list[int]] = {}
     for item in items:
         counts.setdefault(item.level, [0, 0])[item.is_target] += 1
-    return counts
+    enough = {level: [n if n >= MIN_ITEMS else 0 for n in kinds] for level, kinds in sorted(counts.items())}
+    return {level: kinds for level, kinds in enough.items() if any(kinds)}
 
 
 def _columns(items: Sequence[Scored], level: int, kinds: Sequence[int]) -> list[np.ndarray]:
-    """Sums by fact of: target drop, target room, other after, other before; zero for kinds with too few items."""
+    """Sums by fact of: target drop, target room, other after, other before; zero for a kind with too few items."""
 
     def column(is_target: bool, value: Callable[[Scored], float]) -> np.ndarray:
-        enough = kinds[is_target] >= MIN_ITEMS
-        values = [
-            value(item) if enough and item.level == level and item.is_target == is_target else 0.0 for item in items
-        ]
+        counts = [kinds[is_target] > 0 and item.level == level and item.is_target == is_target for item in items]
+        values = [value(item) if count else 0.0 for item, count in zip(items, counts, strict=True)]
         return by_cluster(values, [item.fact for item in items])
 
     return [
@@ -95,27 +93,35 @@ def _columns(items: Sequence[Scored], level: int, kinds: Sequence[int]) -> list[
     ]
 
 
-def _level_forgetting(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
+Statistic = Callable[..., np.ndarray]
+
+
+def _forgetting(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
     return _clipped_ratio(columns[0], columns[1], axis)
 
 
-def _level_preservation(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
+def _preservation(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
     return _clipped_ratio(columns[2], columns[3], axis)
 
 
-def _level_score(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    forgetting, preservation = _level_forgetting(*columns, axis=axis), _level_preservation(*columns, axis=axis)
+def _score_of(kinds: Sequence[int]) -> Statistic:
+    """The level's score: of both kinds, or of the one that has enough items."""
+    if not kinds[True] or not kinds[False]:
+        return _forgetting if kinds[True] else _preservation
+    return _harmonic_mean
+
+
+def _harmonic_mean(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
+    forgetting, preservation = _forgetting(*columns, axis=axis), _preservation(*columns, axis=axis)
     total = forgetting + preservation
-    both = np.divide(2 * forgetting * preservation, total, out=np.zeros_like(total), where=total > 0)
-    # A kind without items has no ratio at all: the other one stands alone.
-    both = np.where(np.isnan(preservation), forgetting, both)
-    return np.where(np.isnan(forgetting), preservation, both)
+    # Both zero: nothing forgotten and nothing kept. Undefined stays undefined.
+    return np.where(total == 0, 0.0, 2 * forgetting * preservation / np.where(total == 0, 1.0, total))
 
 
-def _mean_of_levels(weights: Sequence[float]) -> Callable[..., np.ndarray]:
+def _mean_of(scores: Sequence[Statistic], weights: Sequence[float]) -> Statistic:
     def statistic(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-        scores = [_level_score(*columns[4 * i : 4 * i + 4], axis=axis) for i in range(len(weights))]
-        return np.average(np.stack(scores), axis=0, weights=np.asarray(weights))
+        values = [score(*columns[4 * i : 4 * i + 4], axis=axis) for i, score in enumerate(scores)]
+        return np.average(np.stack(values), axis=0, weights=np.asarray(weights))
 
     return statistic
 

@@ -43,6 +43,15 @@ def test_wrong_subjects_are_other_subjects_of_the_data(share, seed):
     assert all(len({item.subject for item in found if item.fact == fact}) == 1 for fact in wrong)
 
 
+def test_a_wrong_subject_is_never_the_same_subject_with_another_topic():
+    items = [replace(item, subject=SUBJECTS[n % 2], topic=f"t{n % 5}", fact="") for n, item in enumerate(ITEMS)]
+    found = imperfect.with_wrong_subjects(items, 0.5, 0)
+    assert sum(old.subject != new.subject for old, new in zip(items, found, strict=True)) == 30
+    one = [replace(item, subject="Psychiatry") for item in items]
+    found = imperfect.with_wrong_subjects(one, 0.5, 0)
+    assert sum(old.topic != new.topic for old, new in zip(one, found, strict=True)) == 30
+
+
 def test_a_larger_share_holds_the_smaller_and_another_seed_chooses_others():
     def missing(share, seed):
         return {item.id for item in imperfect.without_subjects(ITEMS, share, seed) if item.subject is None}

@@ -69,6 +69,17 @@ def test_levels_with_few_items_or_no_weight_do_not_count():
     assert hmta(many, WEIGHTS | {2: 0.0}) is None
 
 
+def test_a_level_whose_target_was_never_known_is_left_out():
+    unknown = items(4, True, [1] * 10 + [0] * 30, [1] * 10 + [0] * 30)  # at chance before and after
+    kept = items(4, False, [1] * 40, [1] * 40)
+    known = [*items(3, True, [1] * 40, [1] * 40), *items(3, False, [1] * 40, [1] * 40)]
+    found = by_level([*unknown, *kept, *known])
+    assert np.isnan(found[4]["forgetting"].value) and np.isnan(found[4]["score"].value)
+    assert found[4]["preservation"].value == 1
+    assert hmta([*unknown, *kept, *known], WEIGHTS).value == 0
+    assert hmta([*unknown, *kept], WEIGHTS) is None
+
+
 @given(st.data())
 def test_equals_the_definition(data):
     scored = []
