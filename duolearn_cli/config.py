@@ -121,7 +121,8 @@ class LabelsConfig:
     )
     conflicts: str = setting(
         "report",
-        "items whose concepts contradict their subject: ignore, report, or leave_out those that change sides",
+        "items whose concepts contradict their subject: ignore (quickest on large data), report, or "
+        "leave_out those that change sides",
         choices=["ignore", "report", "leave_out"],
     )
     conflict_threshold: float = setting(0.8, "confidence from which a contradiction counts", minimum=0, maximum=1)

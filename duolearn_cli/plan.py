@@ -130,7 +130,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
         ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
-        ("unlearn steps", str(num_steps(len(splits.forget_train), unlearn.batch_size, unlearn.epochs))),
+        ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     found += (
@@ -143,7 +143,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
     trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
-    trained += config.unlearn.epochs * 2 * _tokens(splits.forget_train)
+    trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
     options = 4 if config.prompt.form == "cloze" else 1
     scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in splits.by_name().values())
     flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from duolearn_cli.errors import UserError, nearest
 
@@ -16,12 +15,13 @@ _FLAG = re.compile(r"-{1,2}[a-z][a-z-]*(=.*)?", re.DOTALL)
 
 def taken_text(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take the text of ``hierarchy find TEXT`` out of the arguments, before anything else reads them."""
-    for place, pair in enumerate(pairwise(args)):
-        if pair == ("hierarchy", "find"):
-            rest = list(args[place + 2 :])
-            if rest and not _FLAG.fullmatch(rest[0]):
-                return [*args[: place + 2], *rest[1:]], [quoted("text", rest[0])]
-            break
+    command = args.index("hierarchy") if "hierarchy" in args else len(args)
+    for place in range(command + 1, len(args) - 1):
+        if _OVERRIDE.match(args[place]) or _FLAG.fullmatch(args[place]):
+            continue
+        if args[place] == "find" and not _FLAG.fullmatch(args[place + 1]):
+            return [*args[: place + 1], *args[place + 2 :]], [quoted("text", args[place + 1])]
+        break
     return list(args), []
 
 

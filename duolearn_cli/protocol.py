@@ -15,6 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from duolearn_cli.concepts.matcher import VERSION
+from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
@@ -65,7 +67,7 @@ class Laboratory:
         config, target, request = self.study.config, self.study.target, self.study.request
         nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy), config.labels.answers]
         given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
-        concepts = [sorted(target.forget), sorted(target.boundary)]
+        concepts = [fingerprint(self.study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
         return _hash([self.key("target"), nodes, given, request.weights, concepts, config.seed])
 
     def key(self, which: str) -> str:

@@ -25,7 +25,7 @@ from duolearn_cli.folders import cache_dir
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The cheap half of a run, all of it checked."""
+    """The cheap half of a run, all of it checked. `items` are all usable ones, with concepts and filled subjects."""
 
     config: RunConfig
     hierarchy: Hierarchy
@@ -33,6 +33,7 @@ class Study:
     target: Target
     matcher: Matcher
     loaded: Loaded
+    items: tuple[Item, ...]
     splits: Splits
     request: Request
     filled: tuple[Doubt, ...]
@@ -90,7 +91,8 @@ def prepare(config: RunConfig) -> Study:
     target = resolve_target(config.forget, hierarchy)
     loaded = component(config.dataset, config.plugins).load()
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
-    matcher = CachedMatcher(hierarchy, texts, cache_dir(config.cache_dir) / "mentions")
+    mention_folder = cache_dir(config.cache_dir) / "mentions"
+    matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
     items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
 
     def mentions(item: Item) -> tuple[str, ...]:
@@ -117,7 +119,19 @@ def prepare(config: RunConfig) -> Study:
         splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
     )
     weights = tuple(source.level_weights)
-    return Study(config, hierarchy, weights, target, matcher, loaded, splits, request, tuple(filled), duplicates)
+    return Study(
+        config,
+        hierarchy,
+        weights,
+        target,
+        matcher,
+        loaded,
+        tuple(items),
+        splits,
+        request,
+        tuple(filled),
+        duplicates,
+    )
 
 
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:

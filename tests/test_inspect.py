@@ -13,19 +13,19 @@ def test_the_views_hold_every_character_once(tiny, study):
     encoder = Encoder(tiny.tokenizer, PromptConfig(form="cloze"))
     for item in study.splits.forget_train[:20]:
         text = encoder.encode(item)
-        views = token_views(study, text, is_forget=True)
+        views = token_views(study, text, True, 1.0)
         assert "".join(view.text for view in views) == text.text
         assert {view.kind for view, answer in zip(views[:-1], text.is_answer, strict=False) if answer} == {UNLEARN}
         assert views[-1].kind == NEUTRAL
 
 
 def test_items_are_found_by_id_wherever_they_are(study):
-    assert find_item(study, None) == (study.splits.forget_train[0], True)
+    assert find_item(study, None) == (study.request.forget[0], True)
     item = study.splits.retain_heldout[0]
     assert find_item(study, item.id) == (item, False)
     used = {item.id for items in study.splits.by_name().values() for item in items}
     other = next(item for item in study.loaded.items if item.id not in used and item.subject == "Surgery")
-    assert find_item(study, other.id) == (other, True)
+    assert find_item(study, other.id) == (next(item for item in study.items if item.id == other.id), True)
     with pytest.raises(DataError, match="did you mean"):
         find_item(study, item.id + "x")
 

@@ -73,6 +73,9 @@ def test_words_too_many(words, said):
 
 def test_only_the_word_after_find_is_the_text():
     assert taken_text(["unlearn", "find", "x"]) == (["unlearn", "find", "x"], [])
+    mixed = ["hierarchy", "hierarchy=mental_health4", "find", "panic attack", "+forget=anxiety"]
+    assert taken_text(mixed) == ([*mixed[:3], mixed[4]], ["text='panic attack'"])
+    assert taken_text(["hierarchy", "show", "find", "x"]) == (["hierarchy", "show", "find", "x"], [])
     assert taken_text(["-cd", "g", "hierarchy", "find", "a=b", "c=d"]) == (
         ["-cd", "g", "hierarchy", "find", "c=d"],
         ["text='a=b'"],

@@ -81,13 +81,17 @@ def dry_run(study: Study) -> None:
     Display().show(plan(study))
 
 
-def export_file(configured: str) -> Path:
-    """The file to write for a user. Raises DataError where it cannot be one."""
-    path = Path(configured).expanduser()
+def export_file(configured: str, source: str | None = None) -> Path:
+    """The file to write for a user. Raises DataError where it cannot be one, or is the `source` that is read."""
+    path = Path(configured)
     try:
+        path = path.expanduser()
         is_folder = path.is_dir()
-    except OSError as error:
-        raise DataError(f"export_path={path}: {error.strerror}.") from error
+        is_source = source is not None and path.resolve() == Path(source).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"export_path={path}: {getattr(error, 'strerror', None) or error}.") from error
+    if is_source:
+        raise DataError(f"export_path={path}: this is the file that is read; give another one to write.")
     if is_folder:
         raise DataError(f"export_path={path}: this is a folder; give the path of a file.")
     if not path.parent.is_dir():

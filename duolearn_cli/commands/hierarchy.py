@@ -99,7 +99,7 @@ def _find(display: Display, hierarchy: Hierarchy, target: Target | None, text: s
 
 
 def _import(config: RunConfig) -> str:
-    path = export_file(config.export_path)
+    path = export_file(config.export_path, config.hierarchy.get("path"))
     hierarchy = load_hierarchy(config)
     write_text(path, as_tsv(hierarchy.concepts.values()))
     for note in hierarchy.notes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import Invocation, prepared
+from duolearn_cli.composition import component
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import DataError, nearest
 from duolearn_cli.study import Study
@@ -28,31 +29,34 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if config.scores:
         views = _scored(study, item, is_forget, display)
     else:
-        encoder = _encoder(study)
-        views = token_views(study, encoder.encode(item), is_forget)
+        views = token_views(study, _encoder(study).encode(item), is_forget, study.request.weights.get(item.id, 1.0))
     _show(display, study, item, is_forget, views)
     return ""
 
 
 def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
-    """The item with that id and whether it is to be forgotten. Raises DataError with the nearest id for none."""
-    splits = study.splits.by_name().items()
-    found = {item.id: (item, split.startswith("forget")) for split, items in splits for item in items}
+    """The item with that id and whether it is to be forgotten: as unlearning is given it, else as it is.
+
+    Raises:
+        DataError: there is no such item; the message has the nearest id.
+    """
+    target = study.target
+    found = {item.id: (item, target.covers(item.subject, item.topic, item.concepts)) for item in study.items}
+    for split, items in study.splits.by_name().items():
+        found |= {item.id: (item, split.startswith("forget")) for item in items}
+    for items, is_forget in ((study.request.forget, True), (study.request.retain, False)):
+        found |= {item.id: (item, is_forget) for item in items}
     if name is None:
-        return study.splits.forget_train[0], True
+        return study.request.forget[0], True
     if name in found:
         return found[name]
-    # A limit on the items of a run must not hide the others.
-    for item in study.loaded.items:
-        if item.id == name:
-            return item, study.target.covers(item.subject, item.topic, item.concepts)
     raise DataError(f"item={name}: there is no such item{nearest(name, found)}; `duolearn export` lists them all.")
 
 
 def token_views(
-    study: Study, text: Encoded, is_forget: bool, scores: dict[int, float] | None = None, weight: float = 1.0
+    study: Study, text: Encoded, is_forget: bool, weight: float, scores: dict[int, float] | None = None
 ) -> list[TokenView]:
-    """Every token of a text; `scores` holds the dual-purpose score by position, `weight` is the item's."""
+    """Every token of a text; `weight` is the item's, `scores` holds the dual-purpose score by position."""
     from duolearn_cli.report.tokens import TokenView
 
     kinds, concepts, weights = study.label(text, is_forget)
@@ -86,16 +90,18 @@ def _encoder(study: Study) -> Encoder:
 
 def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
     """With the scores of the target model, which is learned first where the cache has none."""
+    from duolearn_cli.experiment import examples
+    from duolearn_cli.methods.base import attention_of
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.references import references
     from duolearn_cli.run import Run
 
     lab = Laboratory.open(study, display, Run(Path()), is_main=False)
     lab.load("target")
-    text = lab.encoder.encode(item)
-    (reference,) = references(lab.model, [text], "text", study.config.evaluation.batch_tokens)
-    values = (reference.target_nll - reference.base_nll).tolist()
-    return token_views(study, text, is_forget, dict(zip(text.labels("text"), values, strict=True)))
+    method = component(study.config.method, study.config.plugins)
+    (example,) = examples(lab, [item], is_forget, "text", attention_of(method))
+    values = (example.reference.target_nll - example.reference.base_nll).tolist()
+    scores = dict(zip(example.text.labels("text"), values, strict=True))
+    return token_views(study, example.text, is_forget, example.weight, scores)
 
 
 def _show(display: Display, study: Study, item: Item, is_forget: bool, views: list[TokenView]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the hierarchy's validation folds terms as the matcher does
     from duolearn_cli.concepts.hierarchy import Hierarchy
 
 # Counts up whenever a text may have other mentions than before, so that labels on disk are found anew.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

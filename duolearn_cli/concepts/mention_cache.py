@@ -22,10 +22,10 @@ class CachedMatcher(Matcher):
     """A Matcher that takes the mentions of `texts` from a file in `folder`, which it writes where there is none.
 
     The file goes by the hash of all that its content follows from; one that is damaged is written anew. Texts that are
-    not among `texts` are searched.
+    not among `texts` are searched. With `may_write` false nothing is written.
     """
 
-    def __init__(self, hierarchy: Hierarchy, texts: Iterable[str], folder: Path) -> None:
+    def __init__(self, hierarchy: Hierarchy, texts: Iterable[str], folder: Path, *, may_write: bool = True) -> None:
         super().__init__(hierarchy)
         self._known: dict[str, tuple[Mention, ...]] = {}
         distinct = list(dict.fromkeys(texts))
@@ -34,7 +34,8 @@ class CachedMatcher(Matcher):
             mentions = _read(path)
             if mentions is None:
                 mentions = list(map(super().find, distinct))
-                _write(path, mentions)
+                if may_write:
+                    _write(path, mentions)
             self._known = dict(zip(distinct, mentions, strict=True))
 
     def find(self, text: str) -> tuple[Mention, ...]:

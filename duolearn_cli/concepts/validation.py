@@ -93,23 +93,28 @@ def is_matchable(term: str) -> bool:
     return any(char.isalnum() for char in term)
 
 
+def _folded(term: str) -> str:
+    """A term as the matcher looks for it."""
+    return fold(term).strip(" -")
+
+
 def _folded_owners(concepts: Mapping[str, Concept]) -> dict[str, str]:
     """The concept of each folded term, the first that has it: what the matcher goes by."""
     owner: dict[str, str] = {}
     for concept in concepts.values():
         for term in concept.terms:
-            owner.setdefault(fold(term), concept.id)
+            owner.setdefault(_folded(term), concept.id)
     return owner
 
 
 def _orphaned_synonyms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     owner = _folded_owners(concepts)
     for concept in concepts.values():
-        seen = {fold(concept.name)}
-        if (first := owner[fold(concept.name)]) != concept.id:
+        seen = {_folded(concept.name)}
+        if (first := owner[_folded(concept.name)]) != concept.id:
             yield f"{place(concept)}: texts that say {concept.name!r} mean {first}, whose term folds to the same"
         for synonym in concept.synonyms:
-            folded = fold(synonym)
+            folded = _folded(synonym)
             if not is_matchable(synonym):
                 yield f"{place(concept)}: the synonym {synonym!r} has no letter or digit"
             elif owner[folded] != concept.id:
@@ -125,7 +130,7 @@ def _ambiguous_forms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     terms = set(owner)
     for concept in concepts.values():
         for term in concept.terms:
-            for form in sorted(variants(term) - {fold(term)}):
+            for form in sorted(variants(term) - {_folded(term)}):
                 first = owner.setdefault(form, concept.id)
                 if first != concept.id:
                     why = "is a term of" if form in terms else "is also a form of"

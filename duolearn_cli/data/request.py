@@ -109,16 +109,18 @@ def fill_subjects(
     given = [label_of(item, topics) or "" for item in labelled]
     known = {*given, *target.labels, *(label for c in hierarchy.concepts.values() for label in c.subjects)}
     recovery = Recovery(hierarchy, [mentions(item) for item in labelled], given, _askable(known, topics))
-    guesses = dict(
-        zip([item.id for item in unlabelled], recovery.guess([mentions(i) for i in unlabelled]), strict=True)
-    )
+    # By fact: all that its phrasings mention, and one label for all of them.
+    by_fact: dict[str, dict[str, None]] = {}
+    for item in unlabelled:
+        by_fact.setdefault(item.fact_id, {}).update(dict.fromkeys(mentions(item)))
+    guesses = dict(zip(by_fact, recovery.guess([list(concepts) for concepts in by_fact.values()]), strict=True))
     found, doubts = [], []
     for item in items:
-        guess = guesses.get(item.id)
-        sure = guess is not None and guess.label is not None and guess.confidence >= labels.threshold
-        if guess is None:
+        if item.subject is not None:
             found.append(item)
             continue
+        guess = guesses[item.fact_id]
+        sure = guess.label is not None and guess.confidence >= labels.threshold
         if sure and guess.label is not None:
             subject, _, topic = guess.label.partition("/")
             found.append(replace(item, subject=subject, topic=topic or None))

@@ -62,7 +62,10 @@ def given_file(path: str | None) -> Path:
     """Return the file that `path` names. Raises DataError where there is none."""
     if not path:
         raise DataError("hierarchy.path is not set: name the vocabulary's file, hierarchy.path=FILE.")
-    return existing(Path(path).expanduser())
+    try:
+        return existing(Path(path).expanduser())
+    except (OSError, RuntimeError) as error:  # a name too long, a user that does not exist
+        raise DataError(f"hierarchy.path={path}: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def opened(path: Path) -> BinaryIO:

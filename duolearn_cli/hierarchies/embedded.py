@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
 from duolearn_cli.config import NAME, setting
 from duolearn_cli.errors import ConfigError, nearest
@@ -70,23 +71,24 @@ def with_terms(hierarchy: Hierarchy, terms: Mapping[str, str]) -> Hierarchy:
     Raises:
         ConfigError: a concept is unknown, or a term is another concept's name.
     """
+    names = {fold(concept.name): concept.id for concept in hierarchy.concepts.values()}
     added: dict[str, list[str]] = {}
     problems: list[str] = []
     for term, word in terms.items():
-        node, owner = hierarchy.lookup(word), hierarchy.lookup(term)
+        node, named = hierarchy.lookup(word), names.get(fold(term))
         if node is None:
             problems.append(f"hierarchy.terms: {term!r}: no concept {word!r}{hierarchy.suggestion(word)}.")
-        elif owner not in (None, node) and hierarchy[str(owner)].name.casefold() == term.casefold():
-            problems.append(f"hierarchy.terms: {term!r} is the name of {owner}, so it cannot mean {node}.")
+        elif named not in (None, node):
+            problems.append(f"hierarchy.terms: {term!r} is the name of {named}, so it cannot mean {node}.")
         else:
             added.setdefault(node, []).append(term)
     if problems:
         raise ConfigError("\n".join(problems))
-    moved = {term.casefold() for term in terms}
+    moved = {fold(term) for term in terms}
     return Hierarchy([_with(c, added.get(c.id, []), moved) for c in hierarchy.concepts.values()])
 
 
 def _with(concept: Concept, added: Iterable[str], moved: set[str]) -> Concept:
-    kept = [synonym for synonym in concept.synonyms if synonym.casefold() not in moved]
-    new = [term for term in added if term.casefold() != concept.name.casefold()]
+    kept = [synonym for synonym in concept.synonyms if fold(synonym) not in moved]
+    new = [term for term in added if fold(term) != fold(concept.name)]
     return replace(concept, synonyms=(*kept, *new))

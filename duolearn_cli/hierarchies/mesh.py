@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def descriptors(path: Path) -> Iterator[Descriptor]:
                     root.clear()  # or the whole file would gather below it
     except DefusedXmlException as error:
         raise DataError(f"{path}: it declares XML entities, which are not read; NLM's files have none.") from error
-    except (ParseError, EOFError, OSError) as error:
+    except (ParseError, EOFError, OSError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: not a whole XML file: {error}; download it again.") from error
     if not found:
         raise DataError(f"{path}: no {RECORD} in it; give NLM's descriptor file, descYYYY.xml.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,5 +105,5 @@ def _refuse_entities(path: Path) -> None:
                 f"{path}: it declares XML entities, which are not read; save the ontology as OBO, or as OWL without "
                 "entities."
             ) from error
-        except (SyntaxError, StopIteration, EOFError, OSError) as error:
+        except (SyntaxError, StopIteration, EOFError, OSError, ValueError, zlib.error) as error:
             raise DataError(f"{path}: not a whole OWL file: {error}.") from error

@@ -150,13 +150,17 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
         if job.scores is not None:
-            groups.setdefault(tuple(_shown(job, key) for key in settings), []).append(job)
-    if not any(len(group) > 1 for group in groups.values()):
+            groups.setdefault(tuple(_value(job, key) for key in settings), []).append(job)
+    if not any(len(_seeds(group)) > 1 for group in groups.values()):
         return None
     measures = {key: MEASURES[key] for key in SCORES}
     rows = [
-        (*values, *(measure.cell(_over(group, key)) for key, measure in measures.items()), str(len(group)))
-        for values, group in groups.items()
+        (
+            *(_shown(group[0], key) for key in settings),
+            *(measure.cell(_over(group, key)) for key, measure in measures.items()),
+            str(len(_seeds(group))),
+        )
+        for group in groups.values()
     ]
     labels = [measure.label + measure.arrow([]) for measure in measures.values()]
     header = (*map(_heading, settings), *labels, "seeds")
@@ -167,14 +171,22 @@ def _is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed"
 
 
+def _seeds(jobs: Sequence[Job]) -> set[tuple[str, ...]]:
+    """The distinct combinations of seeds among jobs."""
+    return {tuple(_value(job, key) for key in job.settings if _is_seed(key)) for job in jobs}
+
+
 def _over(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
-    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score."""
+    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score.
+
+    No interval for fewer than three seeds, or where all agree: either would claim what so few values cannot tell.
+    """
     found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
     values = [value for value in found if value is not None]
     if not values:
         return None
     mean = sum(values) / len(values)
-    if len(values) == 1:
+    if len(values) < 3 or len(_seeds(jobs)) < len(jobs) or len(set(values)) == 1:
         return {"value": mean}
     from scipy import stats
 

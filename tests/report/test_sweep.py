@@ -63,6 +63,9 @@ def test_means_over_seeds_have_t_intervals():
     assert [row[0] for row in table.rows] == ["a", "b"]
     assert table.rows[0][3] == "94.0 [84.1, 103.9]" and table.rows[0][-1] == "3"
     assert table.rows[1][3] == "50.0" and table.rows[1][-1] == "1"
+    two = over_seeds(jobs[:2])
+    assert two.rows[0][2] == "92.0" and two.rows[0][-1] == "2"
+    assert over_seeds([jobs[0], jobs[0]]) is None
     assert over_seeds(jobs[:1]) is None and over_seeds([jobs[0], jobs[3]]) is None
 
 
