@@ -120,8 +120,11 @@ def _harmonic_mean(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def _mean_of(scores: Sequence[Statistic], weights: Sequence[float]) -> Statistic:
     def statistic(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-        values = [score(*columns[4 * i : 4 * i + 4], axis=axis) for i, score in enumerate(scores)]
-        return np.average(np.stack(values), axis=0, weights=np.asarray(weights))
+        values = np.stack([score(*columns[4 * i : 4 * i + 4], axis=axis) for i, score in enumerate(scores)])
+        # A resample may miss all facts of a small level: the others speak for it then.
+        known = ~np.isnan(values)
+        shares = known * np.asarray(weights).reshape(-1, *[1] * (values.ndim - 1))
+        return (np.where(known, values, 0.0) * shares).sum(0) / shares.sum(0)
 
     return statistic
 

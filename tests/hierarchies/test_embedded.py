@@ -65,7 +65,9 @@ def test_mental_health4_is_a_part_with_everyday_words():
     config = compose("unlearn", ["+forget=trauma", "hierarchy=mental_health4"])
     hierarchy = load_hierarchy(config)
     assert set(hierarchy.concepts) < set(whole.concepts)
-    assert "hernia_surgery" not in hierarchy.concepts and {concept.level for concept in hierarchy.concepts.values()} == {
+    assert "hernia_surgery" not in hierarchy.concepts and {
+        concept.level for concept in hierarchy.concepts.values()
+    } == {
         1,
         2,
         3,

@@ -80,6 +80,19 @@ def test_a_level_whose_target_was_never_known_is_left_out():
     assert hmta([*unknown, *kept], WEIGHTS) is None
 
 
+def test_a_level_of_few_facts_does_not_take_the_interval_away():
+    # All forget items of level 1 are one fact: most resamples miss it.
+    one = [Scored("one", 1, True, 1, i % 2, 0.25) for i in range(MIN_ITEMS)]
+    scored = [
+        *one,
+        *items(1, False, [1] * 200, [1] * 180 + [0] * 20),
+        *items(4, True, [1] * 200, [1] * 80 + [0] * 120),
+        *items(4, False, [1] * 200, [1] * 150 + [0] * 50),
+    ]
+    whole = hmta(scored, WEIGHTS)
+    assert whole.low < whole.value < whole.high
+
+
 @given(st.data())
 def test_equals_the_definition(data):
     scored = []
