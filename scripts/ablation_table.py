@@ -19,7 +19,7 @@ from duolearn_cli.report.tables import Table, cell
 
 FULL = "full"
 SIDES = ("forget", "retain")
-SCORES = {"CCF (%)": "chance_corrected_forgetting", "KPR (%)": "knowledge_preservation", "HMTA (%)": "hmta"}
+SCORES = {"CCF (%)": "chance_corrected_forgetting", "KPR (%)": "knowledge_preservation"}
 
 
 def read(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
