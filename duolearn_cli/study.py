@@ -102,19 +102,7 @@ def prepare(config: RunConfig) -> Study:
     if config.prompt.form == "letter" and config.split.shuffled_copies:
         items = list(with_shuffled_copies(items, config.split.seed))
     _check_labels(items, target)
-    splits = make_splits(
-        items,
-        lambda item: target.covers(item.subject, item.topic, item.concepts),
-        seed=config.split.seed,
-        unseen_fraction=config.split.unseen_fraction,
-        max_forget=config.split.max_forget,
-        max_retain=config.split.max_retain,
-    )
-    duplicates: tuple[Duplicate, ...] = ()
-    if config.split.near_duplicates != "ignore":
-        duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
-    if config.split.near_duplicates == "remove":
-        splits = drop_duplicates(splits, duplicates)
+    splits, duplicates = _splits(items, target, config)
     request = make_request(
         splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
     )
@@ -132,6 +120,24 @@ def prepare(config: RunConfig) -> Study:
         tuple(filled),
         duplicates,
     )
+
+
+def _splits(items: list[Item], target: Target, config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
+    """Cut the items, and deal with near duplicates across the cuts as configured."""
+    splits = make_splits(
+        items,
+        lambda item: target.covers(item.subject, item.topic, item.concepts),
+        seed=config.split.seed,
+        unseen_fraction=config.split.unseen_fraction,
+        max_forget=config.split.max_forget,
+        max_retain=config.split.max_retain,
+    )
+    duplicates: tuple[Duplicate, ...] = ()
+    if config.split.near_duplicates != "ignore":
+        duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
+    if config.split.near_duplicates == "remove":
+        splits = drop_duplicates(splits, duplicates)
+    return splits, duplicates
 
 
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
