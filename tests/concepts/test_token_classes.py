@@ -1,5 +1,6 @@
 """Token classes on a text whose tokens are known."""
 
+import math
 from itertools import accumulate, pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN, clas
 
 TARGET = Target("surgery", frozenset({"hernia"}), frozenset({"pain"}), frozenset(), frozenset({"Surgery"}))
 TEXT = "An  hernia,pain  is"
+HIERARCHY = Hierarchy([Concept(f"c{level}", level, f"c{level}") for level in (1, 2, 3, 4)])
 OFFSETS = [(0, 3), (3, 10), (10, 15), (15, 18), (18, 18)]
 MENTIONS = [Mention(4, 10, "hernia"), Mention(11, 15, "pain")]
 ANSWER = [False, False, False, True, True]
@@ -68,3 +70,13 @@ def test_tokens_belong_by_their_core(tokens, marked):
     offsets = list(pairwise([0, *ends]))
     _, concepts = classify(text, offsets, [False] * len(offsets), True, mentions, TARGET)
     assert [concept is not None for concept in concepts] == marked
+
+
+@given(
+    st.lists(st.sampled_from([None, *sorted(HIERARCHY.concepts)]), max_size=12),
+    st.lists(st.floats(0, 1e6), min_size=4, max_size=4),
+)
+def test_weights_are_finite_and_not_negative(concepts, weights):
+    found = level_weights(concepts, HIERARCHY, weights)
+    assert len(found) == len(concepts)
+    assert all(math.isfinite(weight) and weight >= 0 for weight in found)

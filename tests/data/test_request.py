@@ -1,12 +1,17 @@
 """What unlearning is given: faults, filled subjects, conflicts, balance; the true items when nothing is asked."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from duolearn_cli.composition import compose
+from duolearn_cli.concepts.hierarchy import Target
 from duolearn_cli.config import ImperfectConfig, LabelsConfig
+from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import balance, make_request
 from duolearn_cli.errors import DataError
 from duolearn_cli.study import prepare
@@ -95,3 +100,12 @@ def test_balance_gives_every_subject_the_same_weight(whole):
     assert sum(weights.values()) / len(items) == pytest.approx(1)
     half = balance(items, whole.target, 0.5)
     assert max(half.values()) < max(weights.values()) and balance(items, whole.target, 0.0) == {}
+
+
+@given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=40), st.floats(0, 1))
+def test_balanced_weights_are_finite_positive_and_mean_one(subjects, exponent):
+    items = [Item(f"i{n}", "?", ("a", "b"), 0, subject) for n, subject in enumerate(subjects)]
+    target = Target("t", frozenset(), frozenset(), frozenset(), frozenset({"a"}))
+    weights = balance(items, target, exponent)
+    assert all(math.isfinite(weight) and weight > 0 for weight in weights.values())
+    assert not weights or sum(weights.values()) / len(items) == pytest.approx(1)
