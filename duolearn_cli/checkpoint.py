@@ -1,68 +1,84 @@
-"""Checkpoints of the unlearning loop: adapter, optimiser state and step, as safetensors and JSON (no pickle)."""
+"""Checkpoints of the unlearning loop: adapter, the update's state and the step, as safetensors and JSON (no pickle)."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.model import LanguageModel
+from duolearn_cli.parallel import Processes
 from duolearn_cli.run import write_json
+from duolearn_cli.update import Update
 
 
 def save_checkpoint(
-    folder: Path, step: int, signature: str, model: LanguageModel, optimizer: torch.optim.Optimizer
+    folder: Path, step: int, signature: str, model: LanguageModel, update: Update, processes: Processes
 ) -> None:
-    """Write checkpoints/step-N by way of a temporary folder, then drop the older ones."""
+    """Write checkpoints/step-N by way of a temporary folder, then drop the older ones.
+
+    The main process writes, and where the model is cut each writes its part of the update's state.
+    """
     final, part = folder / f"step-{step:06d}", folder / ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    model.save_adapter(part)
-    tensors = {
-        f"{index}.{name}": value.detach().cpu().contiguous()
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-        if isinstance(value, torch.Tensor)
-    }
-    save_file(tensors, part / "optimizer.safetensors")
-    write_json(part / "state.json", {"schema": 1, "step": step, "signature": signature})
-    shutil.rmtree(final, ignore_errors=True)
-    part.rename(final)
-    for older in folder.glob("step-*"):
-        if older != final:
-            shutil.rmtree(older)
+    if processes.rank == 0:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    if processes.sharded:
+        processes.wait()
+    model.save_adapter(part, is_main=processes.rank == 0)
+    if processes.rank == 0 or processes.sharded:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in update.state().items()}
+        save_file(tensors, part / _state_file(processes))
+    if processes.sharded:
+        processes.wait()
+    if processes.rank == 0:
+        write_json(part / "state.json", {"schema": 2, "step": step, "signature": signature, "parts": _parts(processes)})
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        for older in folder.glob("step-*"):
+            if older != final:
+                shutil.rmtree(older)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     return max(folder.glob("step-*"), default=None)
 
 
-def load_checkpoint(checkpoint: Path, signature: str, model: LanguageModel, optimizer: torch.optim.Optimizer) -> int:
-    """Restore adapter and optimiser; return the step.
+def load_checkpoint(
+    checkpoint: Path, signature: str, model: LanguageModel, processes: Processes
+) -> tuple[int, Mapping[str, Tensor]]:
+    """Restore the adapter; return the step and the state for `Update.restore`.
 
     Raises:
-        RunError: a file is missing, or data, target or settings are not those of the checkpoint any more.
+        RunError: a file is missing, or data, target, settings or number of processes are not those of the checkpoint.
     """
     try:
         saved = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-        step, made_for = int(saved["step"]), saved["signature"]
-        tensors = load_file(checkpoint / "optimizer.safetensors")
+        step, made_for = int(saved["step"]), (saved["signature"], saved["parts"])
+        if made_for != (signature, _parts(processes)):
+            raise RunError(
+                f"checkpoint {checkpoint} was made with other data, another target model, other settings or, the model "
+                "being cut, another number of processes; put them back, or remove the checkpoint to start the "
+                "unlearning again."
+            )
+        tensors = load_file(checkpoint / _state_file(processes))
     except (OSError, KeyError, ValueError) as error:
         raise RunError(
             f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
         ) from error
-    if made_for != signature:
-        raise RunError(
-            f"checkpoint {checkpoint} was made with other data, another target model or other settings; put them back, "
-            "or remove the checkpoint to start the unlearning again."
-        )
     model.load_adapter(checkpoint)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return step
+    return step, tensors
+
+
+def _parts(processes: Processes) -> int:
+    """Into how many files the update's state is cut."""
+    return processes.count if processes.sharded else 1
+
+
+def _state_file(processes: Processes) -> str:
+    return f"update-{processes.rank}.safetensors" if processes.sharded else "update.safetensors"

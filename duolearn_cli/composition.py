@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli.config import NAME, RunConfig
+from duolearn_cli.config import NAME, WITH_MOMENTUM, RunConfig
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type, wrong_type
 from duolearn_cli.folders import conf_dir, groups
@@ -178,15 +178,12 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
         yield f"{name}.{key}={'null' if value is None else value}: {wrong_type(key, said, owner)}"
         return
     yield from check_values(values, f"{name}.")
-    if name == "hierarchy":
-        yield from _hierarchy_problems(values)
-
-
-def _hierarchy_problems(values: Any) -> Iterator[str]:
-    if isinstance(values, HierarchySource):
-        yield from (f"hierarchy.{problem}" for problem in values.problems())
-    else:
+    if name == "hierarchy" and not isinstance(values, HierarchySource):
         yield f"hierarchy: {type(values).__name__} is no duolearn_cli.hierarchies.base.HierarchySource."
+    # A component, or a part of it, may know of settings that are fine alone and impossible together.
+    for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
+        if hasattr(part, "problems"):
+            yield from (f"{name}.{problem}" for problem in part.problems())
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
@@ -273,5 +270,14 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
     if config.resume and config.command != "unlearn":
         yield f"resume={config.resume}: only `duolearn unlearn` can be resumed."
+    if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
+        yield (
+            f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "
+            "give runtime.num_processes=2 or more."
+        )
+    settings = config.unlearn
+    if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
+        allowed = ", ".join(WITH_MOMENTUM)
+        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed with: {allowed}."
     if config.runtime.num_processes > 1 and config.command != "unlearn":
         yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,18 @@ from omegaconf import MISSING
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 
+UNITS = ("coordinate", "rank", "module", "layer")
+# Optimisers that treat every coordinate by itself, with the state in which each keeps its second moments ("": none).
+OPTIMIZERS = {
+    "AdamW": "exp_avg_sq",
+    "Adam": "exp_avg_sq",
+    "NAdam": "exp_avg_sq",
+    "RAdam": "exp_avg_sq",
+    "RMSprop": "square_avg",
+    "Adagrad": "sum",
+    "SGD": "",
+}
+WITH_MOMENTUM = ("SGD", "RMSprop")
 # What becomes part of a folder's name must not lead out of the folder above it.
 NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*"
 
@@ -157,6 +170,14 @@ class UnlearnConfig:
     learning_rate: float = setting(5e-4, "peak learning rate (AdamW)", minimum=0)
     warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
+    optimizer: str = setting(
+        "AdamW", "a class of torch.optim that treats every coordinate by itself", choices=list(OPTIMIZERS)
+    )
+    weight_decay: float = setting(0.0, "the optimiser's weight decay", minimum=0)
+    momentum: float = setting(0.0, "momentum of SGD and RMSprop", minimum=0, maximum=1)
+    micro_batch: int | None = setting(
+        None, "items a forward, forget and retain together; empty: the whole batch at once", minimum=1
+    )
     evaluate_every: int = setting(0, "steps between quick evaluations; 0: five times a run", minimum=0)
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
@@ -184,7 +205,55 @@ class RuntimeConfig:
         "auto", "auto: bf16 where fast and the model is not small", choices=["auto", "fp32", "bf16"]
     )
     num_processes: int = setting(1, "processes (one a GPU); more than one starts workers", minimum=1)
+    sharding: str = setting(
+        "none",
+        "fsdp2: each of several unlearning processes keeps only its part of every layer",
+        choices=["none", "fsdp2"],
+    )
     threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
+
+
+@dataclass
+class GeometryConfig:
+    """The constraint on updates: to first order, no step may raise the preserve loss. See docs/geometry.md."""
+
+    space: str = setting(
+        "step",
+        "what is constrained: the optimiser's executed step, the gradient that it is given, or nothing",
+        choices=["step", "gradient", "none"],
+    )
+    sides: str = setting(
+        "one", "one: the preserve losses may fall but not rise; two: they stay as they are", choices=["one", "two"]
+    )
+    metric: str = setting(
+        "euclidean",
+        "in which the nearest allowed step is taken; optimizer: that of the optimiser's second moments",
+        choices=["euclidean", "fisher", "optimizer"],
+    )
+    scope: str = setting(
+        "global",
+        "the constraint holds for the whole step, or in each layer or module",
+        choices=["global", "layer", "module"],
+    )
+    basis_size: int = setting(0, "earlier preserve gradients that constrain beside the current one", minimum=0)
+    basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
+    fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
+    damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)
+
+    def problems(self) -> Iterator[str]:
+        if self.space == "gradient" and self.metric == "optimizer":
+            yield "geometry.metric=optimizer: gradients have none; allowed with space=gradient: euclidean, fisher."
+
+
+@dataclass
+class SparsityConfig:
+    """Which adapter coordinates unlearning may change: those that matter more for forgetting than for retaining."""
+
+    unit: str = setting(
+        "none", "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen", choices=["none", *UNITS]
+    )
+    fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
+    examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
 
 
 @dataclass

@@ -1,25 +1,126 @@
-"""Geometric constraints on update steps: pure functions over flat vectors (method.md section 5, our definition)."""
+"""Geometric constraints on update steps: pure functions over flat vectors (method.md section 5, our definition).
+
+A *step* is a displacement of the parameters, a *gradient* the derivative of a loss, so that to first order a step
+changes the loss by their plain inner product, its *slope*. A *metric* says which of the allowed steps is nearest: the
+weights m > 0 of ``|d|^2 = sum m d^2``, None for the Euclidean one. In terms of the metric's own gradient g / m that
+slope is the inner product <d, g / m>_m, so the constraint is the same in every metric; only the projection differs.
+
+Vectors may be cut over several processes: `reduce` then sums small tensors over them, and nothing else is exchanged.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
+Reduce = Callable[[Tensor], Tensor]
+# Slopes this small beside |step| |gradient|, in units of the precision, count as rounding.
+ROUNDING = 8
 
-def remove_conflict(step: Tensor, gradient: Tensor) -> Tensor:
-    """Return the vector nearest to `step` along which the loss of `gradient` does not rise to first order.
 
-    Solves ``min_d |d - step|^2  subject to  <d, gradient> <= 0``: the step itself where it does not conflict, else its
-    projection on the hyperplane orthogonal to `gradient`. Shapes: both [n]. A zero gradient constrains nothing.
-    No host synchronisation: the branch is taken on the device.
-    """
-    conflict = torch.dot(step, gradient).clamp(min=0)
-    squared_norm = torch.dot(gradient, gradient)
-    scale = torch.where(squared_norm > 0, conflict / squared_norm, torch.zeros_like(conflict))
-    return step - scale * gradient
+def whole(values: Tensor) -> Tensor:
+    """The `reduce` of vectors that are not cut."""
+    return values
+
+
+def inner(a: Tensor, b: Tensor, metric: Tensor | None = None) -> Tensor:
+    """<a, b> in a diagonal metric. Shapes: all [n] -> scalar."""
+    return torch.dot(a, b) if metric is None else torch.dot(a * metric, b)
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of the angle between two flat vectors [n] -> scalar; zero if either is zero."""
-    norms = a.norm() * b.norm()
-    return torch.where(norms > 0, torch.dot(a, b) / norms, torch.zeros_like(norms))
+    return ratio(torch.dot(a, b), a.norm() * b.norm())
+
+
+def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Element by element, zero where the denominator is zero."""
+    return torch.where(denominator > 0, numerator / denominator, torch.zeros_like(numerator))
+
+
+def block_sums(values: Tensor, blocks: Sequence[int]) -> Tensor:
+    """Sum a flat vector by blocks of consecutive coordinates. Shapes: [n] -> [len(blocks)]; an empty block has 0."""
+    return torch.stack([part.sum() for part in values.split(list(blocks))])
+
+
+def constrain(
+    step: Tensor,
+    gradients: Tensor,
+    *,
+    metric: Tensor | None = None,
+    two_sided: bool = False,
+    blocks: Sequence[int] | None = None,
+    reduce: Reduce = whole,
+) -> tuple[Tensor, Tensor]:
+    """Return the step nearest to `step` along which no loss rises to first order, and the slopes that it had before.
+
+    Solves ``min_d |d - step|_m^2`` subject to ``<d, g> <= 0`` for every row g of `gradients` (two-sided: ``= 0``), in
+    each block by itself. The answer is ``step - sum_i lambda_i g_i / m`` with multipliers from a small dual problem. A
+    step that conflicts with nothing comes back unchanged; a zero gradient constrains nothing; gradients that depend on
+    one another are no harm.
+
+    Shapes: step, metric [n]; gradients [k, n]; blocks sum to n -> [n] and [blocks, k]. With one gradient the form is
+    closed and nothing waits for the device; with several, k x k numbers a block go through the host.
+    """
+    sizes = list(blocks) if blocks is not None else [step.numel()]
+    lifted = gradients if metric is None else gradients / metric
+    parts = list(zip(step.split(sizes), gradients.split(sizes, 1), lifted.split(sizes, 1), strict=True))
+    products = reduce(torch.stack([torch.cat([g @ up.T, (g @ d)[:, None]], 1) for d, g, up in parts]))
+    grams, slopes = products[..., :-1], products[..., -1]
+    if len(gradients) == 1:
+        conflict = slopes if two_sided else slopes.clamp(min=0)
+        weights = ratio(conflict, grams[..., 0])
+    else:
+        solved = [multipliers(gram, slope, two_sided) for gram, slope in zip(grams, slopes, strict=True)]
+        weights = torch.stack(solved)
+    moved = [d - weight @ up for (d, _, up), weight in zip(parts, weights, strict=True)]
+    if len(gradients) > 1:
+        moved = _polish(moved, parts, grams, two_sided, reduce)
+    return torch.cat(moved), slopes
+
+
+def multipliers(gram: Tensor, slopes: Tensor, two_sided: bool = False) -> Tensor:
+    """The dual solution: minimise ``l' K l / 2 - l' s`` over l >= 0 (two-sided: over all l).
+
+    K [k, k] holds the gradients' inner products in the metric's inverse, s [k] their slopes -> l [k]. Gradients are
+    scaled to length one first, and directions of K that are mere rounding are left out, so that K may be singular.
+    """
+    matrix, slope = gram.double().cpu().numpy(), slopes.double().cpu().numpy()
+    diagonal = np.diag(matrix)
+    scale = np.zeros_like(diagonal)
+    np.divide(1, np.sqrt(diagonal, where=diagonal > 0, out=np.zeros_like(diagonal)), out=scale, where=diagonal > 0)
+    values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale)
+    kept = values > max(values[-1], 0) * len(values) * torch.finfo(gram.dtype).eps
+    root = np.sqrt(values[kept])
+    # With K = A'A and s = A'b the dual is the least-squares problem |A l - b|.
+    a, b = root[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ (slope * scale)) / root
+    if not kept.any():
+        return torch.zeros_like(slopes)
+    solution = np.linalg.lstsq(a, b, rcond=None)[0] if two_sided else nnls(a, b, maxiter=100 * len(scale))[0]
+    return torch.as_tensor(solution * scale, dtype=slopes.dtype, device=slopes.device)
+
+
+def _polish(
+    moved: list[Tensor],
+    parts: Sequence[tuple[Tensor, Tensor, Tensor]],
+    grams: Tensor,
+    two_sided: bool,
+    reduce: Reduce,
+) -> list[Tensor]:
+    """Take back what rounding has left of the worst slope, block by block: nearly parallel gradients lose digits."""
+    squared = reduce(torch.stack([torch.cat([d.square().sum()[None], g.square().sum(1)]) for d, g, _ in parts]))
+    allowed = ROUNDING * torch.finfo(squared.dtype).eps * (squared[:, :1] * squared[:, 1:]).sqrt()
+    for _ in range(grams.shape[-1]):
+        slopes = reduce(torch.stack([g @ d for d, (_, g, _) in zip(moved, parts, strict=True)]))
+        excess = (slopes.abs() if two_sided else slopes) - allowed
+        if not (excess > 0).any():
+            break
+        worst = excess.argmax(1, keepdim=True)
+        length = grams.diagonal(dim1=1, dim2=2).gather(1, worst)
+        weight = torch.where(excess.gather(1, worst) > 0, ratio(slopes.gather(1, worst), length), 0)
+        moved = [d - w * up[i] for d, (_, _, up), w, i in zip(moved, parts, weight[:, 0], worst[:, 0], strict=True)]
+    return moved

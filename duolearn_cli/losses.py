@@ -32,9 +32,8 @@ def kl(ref_logits: Tensor, logits: Tensor) -> Tensor:
     return (ref_log_p.exp() * (ref_log_p - F.log_softmax(logits, dim=-1))).sum(-1)
 
 
-def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """``sum(w v) / sum(w)`` over all elements; zero, still differentiable, where all weights are zero."""
-    total = weights.sum()
+def share_of_mean(values: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+    """``sum(w v) / total``, these elements' share of a mean whose weights sum to `total`; zero where that is zero."""
     return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 

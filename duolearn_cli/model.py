@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from duolearn_cli import attention
+from duolearn_cli import attention, parallel
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig, target_names
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError, nearest
@@ -50,6 +49,15 @@ class LanguageModel:
     def adapter(self) -> list[nn.Parameter]:
         """The trainable parameters, in a fixed order."""
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    @property
+    def named_adapter(self) -> list[tuple[str, nn.Parameter]]:
+        """The same with their names."""
+        return [pair for pair in self.network.named_parameters() if pair[1].requires_grad]
+
+    def shard(self) -> None:
+        """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
+        parallel.shard(self._decoder, self.adapter, self.architecture)
 
     @property
     def num_adapter_parameters(self) -> int:
@@ -112,12 +120,15 @@ class LanguageModel:
         if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
             raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
-    def save_adapter(self, folder: Path) -> None:
-        """Write the adapter as PEFT safetensors and its configuration."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
+        """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call."""
         # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
         state = get_peft_model_state_dict(self.network, save_embedding_layers=False)
-        save_file({name: t.detach().cpu().contiguous() for name, t in state.items()}, folder / ADAPTER_FILE)
+        tensors = {name: parallel.full(tensor.detach()).cpu().contiguous() for name, tensor in state.items()}
+        if not is_main:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / ADAPTER_FILE)
         self.network.peft_config["default"].save_pretrained(str(folder))
 
     def load_adapter(self, folder: Path) -> None:
@@ -127,7 +138,10 @@ class LanguageModel:
             raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
         self._check_adapter_config(folder)
         try:
-            result = set_peft_model_state_dict(self.network, load_file(path))
+            tensors = load_file(path)
+            own = get_peft_model_state_dict(self.network, save_embedding_layers=False)
+            cut = {name: parallel.cut_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
+            result = set_peft_model_state_dict(self.network, tensors | cut)
         except (RuntimeError, ValueError, SafetensorError) as error:
             raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
         strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
@@ -250,16 +264,3 @@ def choose_precision(wanted: str, base: nn.Module, device: torch.device) -> str:
 def _cpu_has_bf16() -> bool:
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenate the values of tensors into one flat float32 vector."""
-    return torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
-
-
-def assign(parameters: list[nn.Parameter], flat: Tensor) -> None:
-    """Write a flat vector back into parameters, in order."""
-    offset = 0
-    for parameter in parameters:
-        parameter.data.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()

@@ -11,11 +11,11 @@ from accelerate import PartialState
 from rich.console import Console
 
 from duolearn_cli.errors import UserError
-from duolearn_cli.experiment import unlearn_stage
 from duolearn_cli.model import choose_device
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
+from duolearn_cli.stage import unlearn_stage
 from duolearn_cli.study import prepare
 
 

@@ -1,54 +1,169 @@
-"""The projection is the solution of its quadratic programme, checked in float64."""
+"""The geometry against explicit quadratic programs, in float64."""
 
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from threading import Barrier
+
+import hypothesis.extra.numpy as npst
+import hypothesis.strategies as st
 import numpy as np
+import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from scipy.optimize import minimize
+from hypothesis import given
 
-from duolearn_cli.geometry import cosine, remove_conflict
+from duolearn_cli.geometry import block_sums, constrain, cosine, inner, multipliers
 
-numbers = st.floats(-10, 10, allow_nan=False, width=64)
-vectors = arrays(np.float64, 6, elements=numbers)
+METRICS = ["euclidean", "diagonal"]
 
 
-@given(vectors, vectors)
-def test_constraint_holds_and_nothing_else_changes(step, gradient):
+def instance(seed, n, k, metric="euclidean"):
+    """A random step, gradients that mostly conflict with it, and a metric over four orders of magnitude."""
+    draw = np.random.default_rng(seed)
+    step, gradients = draw.standard_normal(n), draw.standard_normal((k, n))
+    gradients += draw.uniform(-0.5, 1.5) * step
+    weights = np.exp(draw.uniform(-5, 5, n)) if metric == "diagonal" else np.ones(n)
+    return torch.tensor(step), torch.tensor(gradients), torch.tensor(weights)
+
+
+def quadratic_program(step, gradients, metric, two_sided):
+    """The primal problem by brute force: try every set of active constraints, keep the best feasible point."""
+    d0, g, m = (tensor.numpy() for tensor in (step, gradients, metric))
+    k = len(g)
+    best, distance = None, np.inf
+    sizes = [k] if two_sided else range(k + 1)
+    for size in sizes:
+        for active in map(list, combinations(range(k), size)):
+            # Stationarity m (d - d0) + g_A' l = 0 and g_A d = 0, solved as one dense system.
+            a = g[active]
+            system = np.block([[np.diag(m), a.T], [a, np.zeros((size, size))]])
+            d = np.linalg.lstsq(system, np.concatenate([m * d0, np.zeros(size)]), rcond=None)[0][: len(d0)]
+            violated = np.abs(g @ d).max() if two_sided else (g @ d).max(initial=0)
+            found = float((m * (d - d0) ** 2).sum())
+            if violated < 1e-8 and found < distance:
+                best, distance = d, found
+    return best, distance
+
+
+def worst(step, gradients, two_sided=False):
+    slopes = gradients @ step
+    relative = slopes / (gradients.norm(dim=1) * step.norm()).clamp(min=1e-300)
+    return float((relative.abs() if two_sided else relative).max())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("two_sided", [False, True])
+@given(seed=st.integers(0, 10**6), n=st.integers(6, 12), k=st.integers(1, 5))
+def test_equals_an_explicit_quadratic_program(metric, two_sided, seed, n, k):
+    step, gradients, weights = instance(seed, n, k, metric)
+    given_metric = weights if metric == "diagonal" else None
+    allowed, slopes = constrain(step, gradients, metric=given_metric, two_sided=two_sided)
+    assert worst(allowed, gradients, two_sided) <= 1e-9
+    torch.testing.assert_close(slopes[0], gradients @ step)
+    expected, distance = quadratic_program(step, gradients, weights, two_sided)
+    found = float(inner(allowed - step, allowed - step, weights))
+    assert found == pytest.approx(distance, rel=1e-6, abs=1e-9)
+    np.testing.assert_allclose(allowed.numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 32))
+def test_many_gradients_satisfy_the_optimality_conditions(metric, seed, k):
+    """Primal and dual feasible, complementary: with convexity that is optimality."""
+    step, gradients, weights = instance(seed, 200, k, metric)
+    allowed, slopes = constrain(step, gradients, metric=weights)
+    assert worst(allowed, gradients) <= 1e-9
+    dual = multipliers(gradients / weights @ gradients.T, slopes[0])
+    assert (dual >= 0).all()
+    torch.testing.assert_close(allowed, step - dual @ (gradients / weights), rtol=1e-6, atol=1e-9)
+    assert float((dual * (gradients @ allowed)).abs().max()) <= 1e-6 * float(dual.max() + 1)
+
+
+vectors = npst.arrays(np.float64, 5, elements=st.floats(-10, 10, width=32))
+
+
+@given(step=vectors, gradient=vectors)
+def test_one_gradient_closed_form(step, gradient):
     d, g = torch.tensor(step), torch.tensor(gradient)
-    allowed = remove_conflict(d, g)
-    scale = float(d.norm() * g.norm()) + 1e-300
-    assert float(allowed @ g) <= 1e-12 * scale + 1e-200
-    if float(d @ g) <= 0:
+    allowed = constrain(d, g[None])[0]
+    if step @ gradient <= 0:
         assert torch.equal(allowed, d)
-    # What is removed is parallel to the gradient.
-    removed = d - allowed
-    assert abs(float(removed @ g) - float(removed.norm() * g.norm())) <= 1e-9 * scale + 1e-200
+    else:
+        np.testing.assert_allclose(allowed, step - (step @ gradient) / (gradient @ gradient) * gradient, atol=1e-9)
+    np.testing.assert_allclose(constrain(allowed, g[None])[0], allowed, atol=1e-9)
+    # A projection never lengthens, and no constraint makes the step point away from where it went.
+    assert allowed.norm() <= d.norm() + 1e-9
+    assert float(d @ allowed) >= -1e-9 * float(d @ d)
 
 
-@settings(max_examples=25, deadline=None)
-@given(vectors, arrays(np.float64, 6, elements=st.floats(0.5, 5)))
-def test_equals_explicit_quadratic_programme(step, gradient):
-    solution = minimize(
-        lambda d: ((d - step) ** 2).sum(),
-        np.zeros(6),
-        jac=lambda d: 2 * (d - step),
-        constraints={"type": "ineq", "fun": lambda d: -d @ gradient, "jac": lambda d: -gradient},
-        options={"ftol": 1e-14, "maxiter": 500},
-    )
-    ours = remove_conflict(torch.tensor(step), torch.tensor(gradient)).numpy()
-    np.testing.assert_allclose(ours, solution.x, atol=1e-5)
+@given(seed=st.integers(0, 10**6), k=st.integers(2, 6))
+def test_degenerate_gradients_are_no_harm(seed, k):
+    """Copies, multiples, zeros, opposites and nearly parallel gradients: the constraint still holds."""
+    step, gradients, _ = instance(seed, 20, k)
+    opposite, parallel = -gradients[1:2], gradients[1:2] + 1e-8 * gradients[:1].roll(1)
+    again = [gradients, gradients[:1], 7.5 * gradients[:1], torch.zeros(1, 20).double()]
+    allowed, _ = constrain(step, torch.cat([*again, parallel]))
+    assert worst(allowed, torch.cat([*again, parallel])) <= 1e-9
+    allowed, _ = constrain(step, torch.cat([*again, opposite]))
+    assert worst(allowed, torch.cat([*again, opposite])) <= 1e-9
+    assert abs(float(gradients[1] @ allowed)) <= 1e-9 * float(gradients[1].norm() * step.norm())
+    torch.testing.assert_close(allowed, constrain(step, torch.cat([gradients, opposite]))[0], rtol=1e-6, atol=1e-6)
 
 
-def test_idempotent_and_zero_gradient_constrains_nothing():
-    step, gradient = torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 0.5]).double()
-    once = remove_conflict(step, gradient)
-    torch.testing.assert_close(remove_conflict(once, gradient), once)
-    assert torch.equal(remove_conflict(step, torch.zeros(2).double()), step)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 5))
+def test_the_identity_where_nothing_conflicts(seed, k):
+    step, gradients, weights = instance(seed, 20, k, "diagonal")
+    gradients = -gradients * (gradients @ step).sign()[:, None]
+    assert torch.equal(constrain(step, gradients, metric=weights)[0], step)
+    assert torch.equal(constrain(step, torch.zeros_like(gradients), metric=weights)[0], step)
+    assert torch.equal(constrain(step, torch.zeros_like(gradients), two_sided=True)[0], step)
 
 
-def test_cosine():
-    a = torch.tensor([3.0, 4.0])
-    assert cosine(a, a).item() == 1
-    assert cosine(a, -2 * a).item() == -1
-    assert cosine(a, torch.zeros(2)).item() == 0
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 4), two_sided=st.booleans())
+def test_blocks_are_constrained_each_by_itself(seed, k, two_sided):
+    step, gradients, weights = instance(seed, 21, k, "diagonal")
+    blocks = [8, 0, 6, 7]
+    allowed, slopes = constrain(step, gradients, metric=weights, two_sided=two_sided, blocks=blocks)
+    parts = zip(step.split(blocks), gradients.split(blocks, 1), weights.split(blocks), strict=True)
+    alone = [constrain(d, g, metric=m, two_sided=two_sided)[0] for d, g, m in parts if len(d)]
+    torch.testing.assert_close(allowed, torch.cat(alone))
+    torch.testing.assert_close(slopes.sum(0), gradients @ step)
+    # What holds in every block holds for their sum.
+    assert worst(allowed, gradients, two_sided) <= 1e-9
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_vectors_cut_over_processes_exchange_sums_of_small_tensors_only(k):
+    """Two threads stand for two processes: each holds a part, and `reduce` adds what both have."""
+    step, gradients, weights = instance(0, 20, k, "diagonal")
+    cuts, sent, barrier = (slice(0, 12), slice(12, 20)), [None, None], Barrier(2)
+
+    def process(rank):
+        def reduce(tensor):
+            assert tensor.numel() <= (k + 1) ** 2
+            sent[rank] = tensor
+            barrier.wait()
+            total = sent[0] + sent[1]
+            barrier.wait()
+            return total
+
+        cut = cuts[rank]
+        return constrain(step[cut], gradients[:, cut], metric=weights[cut], reduce=reduce)[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = torch.cat(list(pool.map(process, range(2))))
+    torch.testing.assert_close(found, constrain(step, gradients, metric=weights)[0])
+
+
+def test_float32_holds_to_its_precision():
+    step, gradients, weights = instance(0, 5000, 8, "diagonal")
+    allowed, _ = constrain(step.float(), gradients.float(), metric=weights.float())
+    assert worst(allowed.double(), gradients.float().double()) <= 1e-5
+
+
+def test_inner_cosine_and_block_sums():
+    a, b, m = (torch.tensor(values).double() for values in ([1.0, 2.0], [3.0, -1.0], [2.0, 5.0]))
+    assert inner(a, b).item() == 1 and inner(a, b, m).item() == -4
+    assert cosine(a, a).item() == pytest.approx(1) and cosine(a, torch.zeros(2).double()).item() == 0
+    assert block_sums(torch.arange(5.0), [2, 0, 3]).tolist() == [1, 0, 9]

@@ -59,10 +59,12 @@ def test_nll_against_log_softmax():
     torch.testing.assert_close(losses.nll(logits, labels), naive)
 
 
-def test_weighted_mean_edges():
-    values = torch.tensor([1.0, 3.0], requires_grad=True)
-    assert losses.weighted_mean(values, torch.tensor([1.0, 3.0])).item() == 2.5
-    empty = losses.weighted_mean(values, torch.zeros(2))
+def test_shares_of_a_weighted_mean():
+    values, weights = torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor([1.0, 3.0])
+    assert losses.share_of_mean(values, weights, weights.sum()).item() == 2.5
+    shares = [losses.share_of_mean(values[i : i + 1], weights[i : i + 1], weights.sum()) for i in range(2)]
+    assert sum(shares).item() == 2.5
+    empty = losses.share_of_mean(values, torch.zeros(2), torch.zeros(()))
     empty.backward()
     assert empty.item() == 0 and values.grad.tolist() == [0, 0]
 

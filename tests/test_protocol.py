@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from duolearn_cli.composition import compose
+from duolearn_cli.coordinates import flatten
 from duolearn_cli.errors import ModelError
-from duolearn_cli.model import flatten
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run

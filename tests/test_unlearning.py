@@ -12,15 +12,18 @@ from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import PRESERVE
 from duolearn_cli.config import PromptConfig, UnlearnConfig
+from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.streams import pairs
 from duolearn_cli.errors import RunError
-from duolearn_cli.experiment import examples
 from duolearn_cli.folders import groups
+from duolearn_cli.forward import gradients, predict
 from duolearn_cli.losses import nll
-from duolearn_cli.methods.base import NO_ATTENTION, attention_of
-from duolearn_cli.model import flatten
+from duolearn_cli.methods.base import NO_ATTENTION, attention_of, geometry_of
+from duolearn_cli.parallel import Processes
 from duolearn_cli.references import references
+from duolearn_cli.stage import examples
+from duolearn_cli.update import Update
 
 METHODS = sorted(groups()["method"])
 SETTINGS = UnlearnConfig(epochs=2, batch_size=4, learning_rate=1e-3)
@@ -40,11 +43,22 @@ def make_examples(model, study, labels, retain_items=None, attention=NO_ATTENTIO
     ]
 
 
-def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, optimizer=None):
-    optimizer = optimizer or torch.optim.AdamW(model.adapter, lr=1e-3, weight_decay=0.0)
+def make_update(model, chosen, index=None):
+    processes = Processes(Accelerator(cpu=True))
+    return Update(Coordinates(model.named_adapter, index), SETTINGS, geometry_of(chosen), processes)
+
+
+def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, moved_by=None):
     chosen = method(chosen) if isinstance(chosen, str) else chosen
-    unlearning.unlearn(model, forget, retain, chosen, SETTINGS, seed, optimizer, first, after)
+    moved_by = moved_by or make_update(model, chosen)
+    unlearning.unlearn(model, forget, retain, chosen, SETTINGS, seed, moved_by, first, after)
     return flatten(model.adapter).clone()
+
+
+def both_gradients(model, examples, chosen, **settings):
+    return gradients(
+        model, examples, chosen, Coordinates(model.named_adapter), Processes(Accelerator(cpu=True)), **settings
+    )
 
 
 def test_references_equal_single_forwards(fresh, study):
@@ -67,17 +81,19 @@ def test_contract_of_every_method(fresh, study, name):
     chosen = method(name)
     assert chosen.labels in ("answer", "text")
     forget, retain = make_examples(fresh, study, chosen.labels)
-    tokens = unlearning.predict(fresh, forget[:3] + retain[:3], chosen.labels)
+    tokens = predict(fresh, forget[:3] + retain[:3], chosen.labels)[0]
     objective = chosen.objective(tokens)
     assert objective.forget.shape == objective.preserve.shape == ()
-    g_forget, g_preserve = unlearning.gradients(objective, fresh.adapter, Accelerator(cpu=True))
-    assert torch.isfinite(g_forget).all() and torch.isfinite(g_preserve).all()
-    assert g_forget.norm() > 0
+    found = both_gradients(fresh, forget[:3] + retain[:3], chosen)
+    assert torch.isfinite(found.forget).all() and torch.isfinite(found.preserve).all()
+    assert found.forget.norm() > 0
+    torch.testing.assert_close(found.losses["forget_loss"], objective.forget.detach())
+    torch.testing.assert_close(found.losses["preserve_loss"], objective.preserve.detach())
     # Following the forget gradient makes forget answers less likely.
     before = nll(tokens.logits, tokens.labels)[tokens.is_forget & tokens.is_answer].mean().item()
     run(fresh, forget, retain, name)
     with torch.no_grad():
-        after_tokens = unlearning.predict(fresh, forget[:3] + retain[:3], chosen.labels)
+        after_tokens = predict(fresh, forget[:3] + retain[:3], chosen.labels)[0]
         mask = after_tokens.is_forget & after_tokens.is_answer
         after = nll(after_tokens.logits, after_tokens.labels)[mask].mean().item()
     assert after > before
@@ -94,7 +110,7 @@ def test_without_attention_settings_the_forward_is_the_plain_one(fresh, study, m
     calls, decoder = [], fresh.network.get_base_model().get_decoder()
     original = decoder.forward
     monkeypatch.setattr(decoder, "forward", lambda **inputs: calls.append(inputs) or original(**inputs))
-    tokens = unlearning.predict(fresh, forget + retain, "text", attention_of(chosen))
+    tokens = predict(fresh, forget + retain, "text", attention_of(chosen))[0]
     assert [(sorted(inputs), inputs["attention_mask"].dim()) for inputs in calls] == [
         (["attention_mask", "input_ids", "use_cache"], 2)
     ]
@@ -107,19 +123,19 @@ def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study
     asked = attention_of(chosen)
     forget, retain = make_examples(fresh, study, "text", attention=asked)
     for pack_to in (None, 128):
-        tokens = unlearning.predict(fresh, forget + retain, "text", asked, pack_to)
+        tokens = predict(fresh, forget + retain, "text", asked, pack_to)[0]
         everything = torch.ones_like(tokens.is_forget)
         assert losses.kl(tokens.target_logits(everything), tokens.logits).abs().max() < 1e-5
         torch.testing.assert_close(nll(tokens.logits, tokens.labels), tokens.target_nll, atol=1e-4, rtol=1e-4)
         num_preserved = sum(example.token_kind.count(PRESERVE) for example in forget + retain)
         assert tokens.attention.shape[:2] == tokens.target_attention.shape[:2] == (2, num_preserved)
         # What is stored is rounded to half precision.
-        assert retention(tokens.attention, tokens.target_attention) < 1e-5
+        assert retention(tokens.attention, tokens.target_attention, tokens.num_preserved) < 1e-5
         with fresh.without_adapter():
-            base = unlearning.predict(fresh, forget + retain, "text", asked, pack_to)
+            base = predict(fresh, forget + retain, "text", asked, pack_to)[0]
         assert losses.kl(base.base_logits(everything), base.logits).abs().max() < 1e-5
-        assert retention(base.attention, base.target_attention) > 1e-4
-    unbiased = unlearning.predict(fresh, forget + retain, "text")
+        assert retention(base.attention, base.target_attention, base.num_preserved) > 1e-4
+    unbiased = predict(fresh, forget + retain, "text")[0]
     assert losses.kl(unbiased.target_logits(everything), unbiased.logits).max() > 1e-3
 
 
@@ -127,9 +143,9 @@ def test_kept_attention_is_part_of_the_preserve_loss_and_of_the_history(fresh, s
     plain, chosen = method("duolearn"), method("duolearn", *KEPT)
     forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
     with fresh.without_adapter():
-        tokens = unlearning.predict(fresh, forget + retain, "text", attention_of(chosen))
+        tokens = predict(fresh, forget + retain, "text", attention_of(chosen))[0]
         one, other = plain.objective(replace(tokens, attention=None)), chosen.objective(tokens)
-    term = retention(tokens.attention, tokens.target_attention)
+    term = retention(tokens.attention, tokens.target_attention, tokens.num_preserved)
     torch.testing.assert_close(other.preserve - one.preserve, 0.5 * term)
     assert torch.equal(one.forget, other.forget)
     steps = []
@@ -141,33 +157,40 @@ def test_packing_changes_no_gradient(fresh, study):
     chosen = method("duolearn")
     forget, retain = make_examples(fresh, study, "text")
     examples = [retain[0], *forget, *retain[1:]]
-    padded, packed = (unlearning.predict(fresh, examples, "text", NO_ATTENTION, width) for width in (None, 100))
+    padded, packed = (predict(fresh, examples, "text", NO_ATTENTION, width)[0] for width in (None, 100))
     for name in ("labels", "kind", "is_forget", "is_answer", "sequence"):
         assert torch.equal(getattr(padded, name), getattr(packed, name)), name
     torch.testing.assert_close(packed.logits, padded.logits, atol=1e-4, rtol=1e-4)
-    accelerator = Accelerator(cpu=True)
-    for one, other in zip(
-        unlearning.gradients(chosen.objective(padded), fresh.adapter, accelerator),
-        unlearning.gradients(chosen.objective(packed), fresh.adapter, accelerator),
-        strict=True,
-    ):
+    found = [both_gradients(fresh, examples, chosen, pack_to=width) for width in (None, 100)]
+    for side in ("forget", "preserve"):
+        one, other = (getattr(each, side) for each in found)
         assert (one - other).norm() < 1e-4 * one.norm()
+
+
+@pytest.mark.parametrize("name", [*METHODS, "kept attention"])
+def test_micro_batches_change_no_gradient_and_no_figure(fresh, study, name):
+    chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    examples = [*forget[:5], *retain[:4]]
+    whole = both_gradients(fresh, examples, chosen)
+    for size in (1, 2, 4):
+        parts = both_gradients(fresh, examples, chosen, micro_batch=size)
+        for side in ("forget", "preserve"):
+            one, other = getattr(whole, side), getattr(parts, side)
+            assert (one - other).norm() <= 2e-5 * one.norm(), (side, size)
+        for figure, value in whole.losses.items():
+            torch.testing.assert_close(parts.losses[figure], value, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def test_two_gradients_through_one_forward_equal_two_backwards(fresh, study):
     chosen = method("graddiff")
     forget, retain = make_examples(fresh, study, "answer")
-    found = unlearning.gradients(
-        chosen.objective(unlearning.predict(fresh, forget + retain, "answer")), fresh.adapter, Accelerator(cpu=True)
-    )
-    for index, name in enumerate(("forget", "preserve")):
-        objective = chosen.objective(unlearning.predict(fresh, forget + retain, "answer"))
-        for parameter in fresh.adapter:
-            parameter.grad = None
-        getattr(objective, name).backward()
-        naive = flatten([p.grad for p in fresh.adapter])
-        torch.testing.assert_close(found[index], naive, atol=1e-6, rtol=1e-4)
-        fresh.network.zero_grad()
+    found = both_gradients(fresh, forget + retain, chosen)
+    for name in ("forget", "preserve"):
+        objective = chosen.objective(predict(fresh, forget + retain, "answer")[0])
+        naive = flatten(torch.autograd.grad(getattr(objective, name), fresh.adapter))
+        torch.testing.assert_close(getattr(found, name), naive, atol=1e-6, rtol=1e-4)
+    assert all(parameter.grad is None for parameter in fresh.adapter)
 
 
 def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, study, monkeypatch):
@@ -177,9 +200,9 @@ def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, s
     original = unlearning.gradients
 
     def spy(*arguments):
-        both = original(*arguments)
-        preserve.append(both[1].double())
-        return both
+        found = original(*arguments)
+        preserve.append(found.preserve.double())
+        return found
 
     monkeypatch.setattr(unlearning, "gradients", spy)
     removed = []
@@ -210,36 +233,48 @@ def test_same_seed_same_result_other_seed_other_result(tiny, study):
     assert not torch.equal(results[0], results[2])
 
 
-def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path):
+EVERYTHING = ("method.geometry.basis_size=3", "method.geometry.metric=fisher", "method.geometry.scope=layer")
+
+
+@pytest.mark.parametrize("overrides", [(), EVERYTHING])
+@pytest.mark.parametrize("chosen_few", [False, True])
+def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path, overrides, chosen_few):
+    chosen = method("duolearn", *overrides)
     forget, retain = make_examples(fresh, study, "text")
     start = [p.detach().clone() for p in fresh.adapter]
+    index = torch.arange(5, 3000, 3) if chosen_few else None
+    processes = Processes(Accelerator(cpu=True))
 
     def restore():
         for parameter, value in zip(fresh.adapter, start, strict=True):
             parameter.data.copy_(value)
 
-    whole = run(fresh, forget, retain, "duolearn")
+    whole = run(fresh, forget, retain, chosen, moved_by=make_update(fresh, chosen, index))
+    assert (whole != flatten(start)).sum() <= (1000 if chosen_few else len(whole))
     restore()
-    optimizer = torch.optim.AdamW(fresh.adapter, lr=1e-3, weight_decay=0.0)
+    moved_by = make_update(fresh, chosen, index)
 
     class Stop(Exception):
         pass
 
     def stop_at_two(step, values):
         if step == 2:
-            checkpoint.save_checkpoint(tmp_path, step, "signature", fresh, optimizer)
+            checkpoint.save_checkpoint(tmp_path, step, "signature", fresh, moved_by, processes)
             raise Stop
 
     with pytest.raises(Stop):
-        run(fresh, forget, retain, "duolearn", after=stop_at_two, optimizer=optimizer)
+        run(fresh, forget, retain, chosen, after=stop_at_two, moved_by=moved_by)
     restore()
-    optimizer = torch.optim.AdamW(fresh.adapter, lr=1e-3, weight_decay=0.0)
     latest = checkpoint.latest_checkpoint(tmp_path)
     with pytest.raises(RunError, match="other data"):
-        checkpoint.load_checkpoint(latest, "other", fresh, optimizer)
-    first = checkpoint.load_checkpoint(latest, "signature", fresh, optimizer)
+        checkpoint.load_checkpoint(latest, "other", fresh, processes)
+    first, state = checkpoint.load_checkpoint(latest, "signature", fresh, processes)
     assert first == 2
-    assert torch.equal(run(fresh, forget, retain, "duolearn", first=first, optimizer=optimizer), whole)
+    assert ("index" in state) == chosen_few
+    assert state.get("constraint.basis", torch.zeros(0)).shape[0] == (2 if overrides else 0)
+    moved_by = make_update(fresh, chosen, state.get("index"))
+    moved_by.restore(state)
+    assert torch.equal(run(fresh, forget, retain, chosen, first=first, moved_by=moved_by), whole)
 
 
 def test_divergence_is_an_error(fresh, study):

@@ -90,10 +90,10 @@ def _encoder(study: Study) -> Encoder:
 
 def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
     """With the scores of the target model, which is learned first where the cache has none."""
-    from duolearn_cli.experiment import examples
     from duolearn_cli.methods.base import attention_of
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.run import Run
+    from duolearn_cli.stage import examples
 
     lab = Laboratory.open(study, display, Run(Path()), is_main=False)
     lab.load("target")

@@ -36,14 +36,14 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def _stages(lab: Laboratory) -> Answers:
-    from duolearn_cli import experiment
+    from duolearn_cli import experiment, stage
 
-    experiment.check_attention(lab)
+    stage.check_method(lab)
     answers = experiment.evaluate(lab, ("base", "target", "gold"))
     if lab.study.config.runtime.num_processes > 1:
-        experiment.unlearn_in_workers(lab)
+        stage.unlearn_in_workers(lab)
     else:
-        experiment.unlearn_stage(lab)
+        stage.unlearn_stage(lab)
     answers["unlearned"] = lab.answers("unlearned")
     return answers
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from duolearn_cli.config import GeometryConfig, SparsityConfig
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,32 +36,25 @@ NO_ATTENTION = Attention()
 
 
 @dataclass(frozen=True, eq=False)
-class Tokens:
-    """The labelled tokens of one step, forget and retain together; every tensor has shape [n] unless said otherwise.
+class Labels:
+    """What is known of labelled tokens before any forward; every tensor has shape [n].
 
     Attributes:
-        logits: [n, vocabulary], the model's prediction for each label; the only field with a gradient.
         labels: token ids.
         base_nll: the label's negative log-likelihood under the base model (adapter off), in nats.
         target_nll: the same under the target model, where unlearning began.
-        base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
         kind: token class, one of `concepts.token_classes`.
         level_weight: weight of the token's concept level, 1 where it has none.
         item_weight: weight of the token's item, mean one; differs where subjects are balanced.
         is_forget: the token belongs to a forget item.
         is_answer: the token belongs to the item's answer.
-        sequence: position of the token's item in the step; `num_sequences` counts them.
-        attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
-            labelled or not; it has a gradient too. None unless the method's `attention` asks for it.
-        target_attention: the same in the target model.
+        sequence: position of the token's item among the items at hand; `num_sequences` counts them.
+        num_preserved: preservation-critical tokens of these items, labelled or not.
     """
 
-    logits: Tensor
     labels: Tensor
     base_nll: Tensor
     target_nll: Tensor
-    base_logits: Callable[[Tensor], Tensor]
-    target_logits: Callable[[Tensor], Tensor]
     kind: Tensor
     level_weight: Tensor
     item_weight: Tensor
@@ -67,13 +62,45 @@ class Tokens:
     is_answer: Tensor
     sequence: Tensor
     num_sequences: int
+    num_preserved: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens(Labels):
+    """The labelled tokens of one forward, forget and retain together, with the model's predictions.
+
+    A step may be cut into several forwards, over processes or micro-batches. Losses are shares of the whole step's, so
+    that they and their gradients add up to the same whatever the cut.
+
+    Attributes:
+        logits: [n, vocabulary], the model's prediction for each label; the only field with a gradient.
+        base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
+        step: the labels of the whole step.
+        attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
+            labelled or not; it has a gradient too. None unless the method's `attention` asks for it.
+        target_attention: the same in the target model.
+    """
+
+    logits: Tensor
+    base_logits: Callable[[Tensor], Tensor]
+    target_logits: Callable[[Tensor], Tensor]
+    step: Labels
     attention: Tensor | None = None
     target_attention: Tensor | None = None
+
+    def mean(self, values: Tensor, weights: Callable[[Labels], Tensor]) -> Tensor:
+        """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``.
+
+        `weights` gives those of any labels, in the order of `values`; it must not depend on the model.
+        """
+        from duolearn_cli.losses import share_of_mean
+
+        return share_of_mean(values, weights(self), weights(self.step).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Two losses to minimise, both scalars: what drives forgetting, and what keeps the rest."""
+    """Two losses to minimise, both scalars, a forward's share each: what drives forgetting, what keeps the rest."""
 
     forget: Tensor
     preserve: Tensor
@@ -82,13 +109,12 @@ class Objective:
 class Method(Protocol):
     """A method as configured: ``method._target_`` names a dataclass of this form.
 
-    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). `constrain_step` asks the
-    loop to take from each executed optimiser step what conflicts with the preserve gradient. A method that changes or
-    watches attention also has an `attention` of type `Attention`.
+    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). Three more attributes are
+    optional: `attention` of type `Attention`, where attention is changed or watched; `geometry` and `sparsity` of
+    `config`, which the loop obeys: what constrains each update, and which coordinates it may touch.
     """
 
     labels: str
-    constrain_step: bool
 
     def objective(self, tokens: Tokens) -> Objective: ...
 
@@ -96,3 +122,13 @@ class Method(Protocol):
 def attention_of(method: Method) -> Attention:
     """What `method` asks of attention; most ask nothing and need not say so."""
     return getattr(method, "attention", NO_ATTENTION)
+
+
+def geometry_of(method: Method) -> GeometryConfig:
+    """What constrains the updates of `method`: nothing, unless it says so."""
+    return getattr(method, "geometry", GeometryConfig(space="none"))
+
+
+def sparsity_of(method: Method) -> SparsityConfig:
+    """Which coordinates `method` may change: all, unless it says otherwise."""
+    return getattr(method, "sparsity", SparsityConfig())

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
-from duolearn_cli.config import setting
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Objective, Tokens
+from duolearn_cli.config import GeometryConfig, SparsityConfig, setting
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,17 +31,18 @@ class DuoLearn:
     beta: float = setting(1.0, "inverse temperature of the bounded ascent", minimum=1e-6)
     ceiling: float = setting(0.0, "tokens with a score at or above this (nats) are forgotten: no ascent")
     tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
-    memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0)
+    memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0.01)
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
     retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0)
     token_classes: bool = setting(
         True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
     )
-    constrain_step: bool = setting(True, "take from the executed step what conflicts with the preserve gradient")
     unlearn_key_bias: float = setting(0.0, "added to attention scores of U tokens as keys, while unlearning only")
     preserve_key_bias: float = setting(0.0, "added to attention scores of P tokens as keys, while unlearning only")
     attention_weight: float = setting(0.0, "weight of keeping what attention writes for P tokens", minimum=0)
     attention_layers: int = setting(4, "evenly spaced layers whose attention is kept", minimum=1)
+    geometry: GeometryConfig = setting(GeometryConfig)
+    sparsity: SparsityConfig = setting(SparsityConfig)
 
     labels: ClassVar[str] = "text"
 
@@ -59,7 +60,9 @@ class DuoLearn:
         nll = losses.nll(tokens.logits, tokens.labels)
         preserve = self._preserve(tokens, nll)
         if tokens.attention is not None and tokens.target_attention is not None:
-            preserve = preserve + self.attention_weight * retention(tokens.attention, tokens.target_attention)
+            preserve = preserve + self.attention_weight * retention(
+                tokens.attention, tokens.target_attention, tokens.step.num_preserved
+            )
         return Objective(self._forget(tokens, nll), preserve)
 
     def _forget(self, tokens: Tokens, nll: Tensor) -> Tensor:
@@ -70,24 +73,27 @@ class DuoLearn:
         unlearn = self._of_kind(tokens, UNLEARN)
         nll, base_nll = nll[unlearn], tokens.base_nll[unlearn]
         score = nll.detach() - base_nll
-        weight = (tokens.item_weight * tokens.level_weight)[unlearn] * torch.where(
-            score < self.tau, self.memorised_weight, 1.0
-        )
         distill = losses.kl(tokens.base_logits(unlearn), tokens.logits[unlearn])
         ascent = losses.bounded_forget(nll, base_nll, self.beta) * (score < self.ceiling)
-        return losses.weighted_mean(self.distill_weight * distill + self.ascent_weight * ascent, weight)
+        # Memorised tokens weigh one and the others less: the weights of a mean must not depend on the model.
+        memorised = torch.where(score < self.tau, 1.0, 1 / self.memorised_weight)
+        pushed = memorised * (self.distill_weight * distill + self.ascent_weight * ascent)
+        return tokens.mean(pushed, lambda t: self._weights(t, UNLEARN))
 
     def _preserve(self, tokens: Tokens, nll: Tensor) -> Tensor:
         from duolearn_cli import losses
 
         preserved = self._of_kind(tokens, PRESERVE)
         kl = losses.kl(tokens.target_logits(preserved), tokens.logits[preserved])
-        retain_answer = tokens.is_answer & ~tokens.is_forget
-        return self.kl_weight * losses.weighted_mean(
-            kl, (tokens.item_weight * tokens.level_weight)[preserved]
-        ) + self.retain_weight * losses.weighted_mean(nll, tokens.item_weight * retain_answer)
+        return self.kl_weight * tokens.mean(
+            kl, lambda t: self._weights(t, PRESERVE)
+        ) + self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * (t.is_answer & ~t.is_forget))
 
-    def _of_kind(self, tokens: Tokens, kind: int) -> Tensor:
+    def _of_kind(self, labels: Labels, kind: int) -> Tensor:
         """Mask of the tokens of a class; without token classes, of those in answers alone."""
-        found = tokens.kind == kind
-        return found if self.token_classes else found & tokens.is_answer
+        found = labels.kind == kind
+        return found if self.token_classes else found & labels.is_answer
+
+    def _weights(self, labels: Labels, kind: int) -> Tensor:
+        """Weights of the tokens of a class, those alone."""
+        return (labels.item_weight * labels.level_weight)[self._of_kind(labels, kind)]

@@ -16,14 +16,12 @@ class GradDiff:
     retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)
 
     labels: ClassVar[str] = "answer"
-    constrain_step: ClassVar[bool] = False
 
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        weight, is_forget = tokens.item_weight, tokens.is_forget.to(nll.dtype)
         return Objective(
-            forget=-losses.weighted_mean(nll, weight * is_forget),
-            preserve=self.retain_weight * losses.weighted_mean(nll, weight * (1 - is_forget)),
+            forget=-tokens.mean(nll, lambda t: t.item_weight * t.is_forget),
+            preserve=self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * ~t.is_forget),
         )

@@ -13,11 +13,10 @@ class GradientAscent:
     """Minimise ``-nll`` of the forget answers: unbounded, and nothing protects the rest."""
 
     labels: ClassVar[str] = "answer"
-    constrain_step: ClassVar[bool] = False
 
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        forget = -losses.weighted_mean(nll, tokens.item_weight * tokens.is_forget)
+        forget = -tokens.mean(nll, lambda t: t.item_weight * t.is_forget)
         return Objective(forget, preserve=nll.sum() * 0)

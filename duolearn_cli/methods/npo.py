@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config import setting
-from duolearn_cli.methods.base import Objective, Tokens
+from duolearn_cli.methods.base import Labels, Objective, Tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -17,23 +20,24 @@ class NPO:
     retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)
 
     labels: ClassVar[str] = "answer"
-    constrain_step: ClassVar[bool] = False
 
     def objective(self, tokens: Tokens) -> Objective:
-        import torch
-
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
-        is_forget = tokens.is_forget.to(nll.dtype)
         by_sequence = [
-            losses.per_sequence(values * is_forget, tokens.sequence, tokens.num_sequences)
+            losses.per_sequence(values * tokens.is_forget, tokens.sequence, tokens.num_sequences)
             for values in (nll, tokens.target_nll)
         ]
-        # One weight a sequence: its item's where it is a forget item, else none.
-        weights = torch.zeros(tokens.num_sequences, dtype=nll.dtype, device=nll.device)
-        weights[tokens.sequence] = tokens.item_weight * is_forget
+        ascent = losses.bounded_forget(*by_sequence, beta=self.beta)
         return Objective(
-            forget=losses.weighted_mean(losses.bounded_forget(*by_sequence, beta=self.beta), weights),
-            preserve=self.retain_weight * losses.weighted_mean(nll, tokens.item_weight * (1 - is_forget)),
+            forget=tokens.mean(ascent, _forget_items),
+            preserve=self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * ~t.is_forget),
         )
+
+
+def _forget_items(labels: Labels) -> Tensor:
+    """One weight a sequence: its item's where it is a forget item, else none."""
+    weights = labels.item_weight.new_zeros(labels.num_sequences)
+    weights[labels.sequence] = labels.item_weight * labels.is_forget
+    return weights

@@ -1,0 +1,107 @@
+"""What constrains updates, and what it remembers between steps: the retain data's Fisher, a basis of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from duolearn_cli import geometry
+from duolearn_cli.config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
+from duolearn_cli.parallel import Processes
+
+
+class Constraint:
+    """Takes from a step what would raise the preserve loss, now or on recent batches.
+
+    The Fisher is a mean over the steps so far until that forgets faster than `fisher_decay`, then a running mean. The
+    basis holds the last `basis_size` preserve gradients that were kept, scaled to length one: as they are and not
+    orthogonalised, since one-sided constraints need their directions.
+    """
+
+    def __init__(self, settings: GeometryConfig, blocks: Sequence[int], processes: Processes) -> None:
+        self.settings, self._blocks, self._processes = settings, list(blocks), processes
+        self._fisher: Tensor | None = None
+        self._basis: list[Tensor] = []
+        self._num_seen = 0
+
+    @property
+    def needs_squares(self) -> bool:
+        return self.settings.space != "none" and self.settings.metric == "fisher"
+
+    def allow(self, step: Tensor, preserve: Tensor, curvature: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The nearest allowed step [n], and the slopes that `step` had [blocks, constraints].
+
+        `preserve` is the gradient of the preserve loss, `curvature` the optimiser's own metric where it has one.
+        """
+        metric = {"euclidean": None, "fisher": self._damped_fisher(), "optimizer": curvature}[self.settings.metric]
+        return geometry.constrain(
+            step,
+            torch.stack([preserve, *self._basis]),
+            metric=metric,
+            two_sided=self.settings.sides == "two",
+            blocks=self._blocks,
+            reduce=self._processes.sum_parts,
+        )
+
+    def observe(self, squares: Tensor) -> None:
+        """Let the mean over examples of squared preserve gradients [n] enter the Fisher."""
+        self._num_seen += 1
+        if self._fisher is None:
+            self._fisher = squares
+        else:
+            share = max(1 / self._num_seen, 1 - self.settings.fisher_decay)
+            self._fisher = torch.lerp(self._fisher, squares, share)
+
+    def remember(self, step: int, preserve: Tensor) -> None:
+        """Let the preserve gradient of a step enter the basis, if it is that step's turn."""
+        if self.settings.basis_size and self.settings.space != "none" and step % self.settings.basis_every == 0:
+            length = self._processes.sum_parts(preserve.square().sum()).sqrt()
+            self._basis = [*self._basis, preserve / length.clamp(min=1e-30)][-self.settings.basis_size :]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is remembered, for a checkpoint."""
+        found = {"num_seen": torch.tensor(self._num_seen)}
+        if self._fisher is not None:
+            found["fisher"] = self._fisher
+        if self._basis:
+            found["basis"] = torch.stack(self._basis)
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._num_seen = int(state["num_seen"])
+        self._fisher = state.get("fisher")
+        self._basis = list(state["basis"]) if "basis" in state else []
+
+    def _damped_fisher(self) -> Tensor | None:
+        """The Fisher plus a share of its mean; None, which is Euclidean, while nothing is known."""
+        if self._fisher is None:
+            return None
+        size = torch.tensor(float(len(self._fisher)), device=self._fisher.device)
+        total, count = self._processes.sum_parts(torch.stack([self._fisher.sum(), size]))
+        mean = total / count
+        damped = self._fisher + self.settings.damping * mean
+        return torch.where(mean > 0, damped, torch.ones_like(damped))
+
+
+def curvature(optimizer: torch.optim.Optimizer, values: Tensor) -> Tensor | None:
+    """The diagonal H of an adaptive optimiser whose step is -rate x (mean gradient) / H, after that step. Shape: [n].
+
+    None for one without second moments, whose own metric is the Euclidean. A constant factor is left out.
+    """
+    group, state = optimizer.param_groups[0], optimizer.state[values]
+    moments = state.get(OPTIMIZERS[type(optimizer).__name__])
+    if moments is None:
+        return None
+    # Adam divides by the bias-corrected moments, which matters beside eps.
+    correction = 1 - group["betas"][1] ** float(state["step"]) if "betas" in group else 1.0
+    return (moments / correction).sqrt() + group["eps"]
+
+
+def make_optimizer(values: torch.nn.Parameter, settings: UnlearnConfig) -> torch.optim.Optimizer:
+    """The configured optimiser over one flat parameter."""
+    kind: Any = getattr(torch.optim, settings.optimizer)
+    momentum = {"momentum": settings.momentum} if settings.optimizer in WITH_MOMENTUM else {}
+    return kind([values], lr=settings.learning_rate, weight_decay=settings.weight_decay, **momentum)

@@ -1,0 +1,255 @@
+"""The unlearning stage of a run: label tokens, choose coordinates, run the loop with checkpoints."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from duolearn_cli import sparsity
+from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from duolearn_cli.composition import component
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.errors import ConfigError, RunError
+from duolearn_cli.fisher import SquaredGradients
+from duolearn_cli.forward import Example, gradients
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.parallel import Processes
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.references import references
+from duolearn_cli.unlearning import unlearn
+from duolearn_cli.update import Update
+
+# Seconds that interrupted workers get to finish a step.
+WORKER_PATIENCE = 120
+
+
+def examples(
+    lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str, attention: Attention = NO_ATTENTION
+) -> list[Example]:
+    """Encode, classify and look up the references of `items`; the target model must be in place."""
+    study = lab.study
+    texts = [lab.encoder.encode(item) for item in items]
+    labelled = [study.label(text, is_forget) for text in texts]
+    all_kinds = [kinds for kinds, _, _ in labelled]
+    cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
+    found: list[Example] = []
+    for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
+        places = text.labels(labels)
+        found.append(
+            Example(
+                text,
+                is_forget,
+                study.request.weights.get(item.id, 1.0),
+                [kinds[i] for i in places],
+                [weights[i] for i in places],
+                reference,
+                kinds,
+            )
+        )
+    return found
+
+
+def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:
+    """The items to unlearn with; ``labels.answers=trusted`` leaves out those whose answer the target does not give.
+
+    What a model that was trained on these facts contradicts is likely to be mislabelled. Items that were not scored are
+    trusted. Raises RunError where none is left.
+    """
+    if lab.study.config.labels.answers == "all":
+        return items
+    given = {answer.id: answer.prediction for answers in lab.answers("target").values() for answer in answers}
+    kept = [item for item in items if given.get(item.id, item.answer) == item.answer]
+    lab.display.note(f"{len(items) - len(kept)} of {len(items)} items left out: the target answers otherwise")
+    if not kept:
+        raise RunError("labels.answers=trusted leaves no item: the target gives none of the answers; use answers=all.")
+    return kept
+
+
+def check_method(lab: Laboratory) -> None:
+    """Refuse what the method asks and the model does not offer, before anything is learned.
+
+    Raises:
+        ModelError, ConfigError: with the model and the mend.
+    """
+    config = lab.study.config
+    method = component(config.method, config.plugins)
+    wanted, chosen = attention_of(method), sparsity_of(method)
+    lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
+    if chosen.unit != "none" or geometry_of(method).metric == "fisher":
+        SquaredGradients(lab.model.network)
+    if chosen.unit == "none":
+        return
+    budget, needed = budget_of(lab, chosen.fraction), 1
+    if chosen.unit != "coordinate":
+        needed = int(torch.bincount(Coordinates(lab.model.named_adapter).units(chosen.unit)).min())
+    if budget < needed:
+        share = needed / lab.model.num_base_parameters
+        raise ConfigError(
+            f"method.sparsity.fraction={chosen.fraction}: that is {budget} of the model's parameters, and the smallest "
+            f"{chosen.unit} has {needed}; allowed: {share:.2g} or more, or a finer method.sparsity.unit."
+        )
+
+
+def budget_of(lab: Laboratory, fraction: float) -> int:
+    """How many coordinates may change."""
+    return int(fraction * lab.model.num_base_parameters)
+
+
+def unlearn_stage(lab: Laboratory) -> None:
+    """Unlearn from the target model, or from the run's last checkpoint; write the adapter into the run folder."""
+    config, run, model = lab.study.config, lab.run, lab.model
+    settings = config.unlearn
+    processes = Processes(Accelerator(cpu=model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
+    lab.load("target")
+    if processes.sharded:
+        model.shard()
+    method = component(config.method, config.plugins)
+    forget, retain = (
+        examples(lab, trusted(lab, items), is_forget, method.labels, attention_of(method))
+        for items, is_forget in ((lab.study.request.forget, True), (lab.study.request.retain, False))
+    )
+    pack_to = config.prompt.max_tokens if settings.packing else None
+    checkpoints, signature = run.folder / "checkpoints", lab.signature()
+    checkpoint = latest_checkpoint(checkpoints)
+    first, state = load_checkpoint(checkpoint, signature, model, processes) if checkpoint else (0, {})
+    index = state.get("index") if checkpoint else choose(lab, forget, retain, method, processes, pack_to)
+    coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
+    update = Update(coordinates, settings, geometry_of(method), processes)
+    if checkpoint:
+        update.restore(state)
+    steps = num_steps(len(forget), settings.batch_size, settings.epochs)
+    every = settings.evaluate_every or max(1, steps // 5)
+    if lab.is_main:
+        run.forget_history_after("unlearn", first)
+    lab.display.stage(
+        f"Unlearn {lab.study.target.name}: {len(forget)} forget items, {steps} steps" + f" from {first}" * bool(first)
+    )
+
+    with lab.display.progress("unlearn", steps) as advance, deferred_interrupt() as interrupted:
+        advance(n=first)
+
+        def after_step(step: int, values: Mapping[str, Any]) -> None:
+            stopping = agreed(interrupted(), processes, model.device)
+            if lab.is_main:
+                run.record({"stage": "unlearn", "step": step, **values})
+                advance({name: values[name] for name in ("target", "memorised", "general_medical", "neutral")})
+            # Of a cut model every process has a part in each forward and each checkpoint.
+            if lab.is_main or processes.sharded:
+                if step % every == 0:
+                    quick_evaluation(lab, step)
+                if stopping or step % settings.checkpoint_every == 0:
+                    save_checkpoint(checkpoints, step, signature, model, update, processes)
+            if stopping:
+                raise KeyboardInterrupt
+
+        unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to)
+    if lab.is_main or processes.sharded:
+        save_checkpoint(checkpoints, steps, signature, model, update, processes)
+        model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
+
+
+def agreed(stopping: bool, processes: Processes, device: torch.device) -> bool:
+    """Whether any process was told to stop: all must stop at the same step, or some would wait for ever."""
+    return (
+        stopping
+        if processes.count == 1
+        else bool(processes.sum_items(torch.tensor(float(stopping), device=device)) > 0)
+    )
+
+
+def choose(
+    lab: Laboratory,
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    method: Method,
+    processes: Processes,
+    pack_to: int | None,
+) -> Tensor | None:
+    """Indices of the adapter coordinates that may change, chosen at the target model; None: all of them."""
+    settings, unlearn_settings, model = sparsity_of(method), lab.study.config.unlearn, lab.model
+    if settings.unit == "none":
+        return None
+    everything, size = Coordinates(model.named_adapter), unlearn_settings.batch_size
+    forget, retain = (sample(side, settings.examples, lab.study.config.seed) for side in (forget, retain))
+    sums = {side: torch.zeros_like(everything.values.data) for side in ("forget", "preserve")}
+    with lab.display.progress("choose coordinates", max(len(forget), len(retain))) as advance:
+        for start in range(0, max(len(forget), len(retain)), size):
+            batch = [*forget[start : start + size], *retain[start : start + size]]
+            found = gradients(
+                model, batch, method, everything, processes, unlearn_settings.micro_batch, pack_to, tuple(sums)
+            )
+            for side, squares in found.squares.items():
+                sums[side] += squares
+            advance(n=size)
+    units = None if settings.unit == "coordinate" else everything.units(settings.unit)
+    budget = budget_of(lab, settings.fraction)
+    index = sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes)
+    count = int(processes.sum_parts(torch.tensor(float(len(index)), device=index.device)))
+    lab.display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
+    return index
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Any]:
+    """Let the step under way finish on the first Ctrl-C; a second one ends the process at once."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    try:
+        previous = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread, as in some sweep launchers: nothing to defer
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def quick_evaluation(lab: Laboratory, step: int) -> None:
+    """Accuracy and mean loss on a few forget and retain items, held-out phrasings where there are any."""
+    splits, count = lab.study.splits, lab.study.config.evaluation.quick_items
+    values = {}
+    for name, items in (
+        ("forget", splits.forget_heldout or splits.forget_train),
+        ("retain", splits.retain_heldout or splits.retain_train),
+    ):
+        answers = lab.score(sample(items, count, lab.study.config.split.seed))
+        values[f"{name}_accuracy"] = sum(answer.correct for answer in answers) / len(answers)
+        values[f"{name}_nll"] = sum(answer.nll for answer in answers) / len(answers)
+    if lab.is_main:
+        lab.run.record({"stage": "unlearn", "step": step, **values})
+    lab.display.note(
+        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items())
+    )
+
+
+def unlearn_in_workers(lab: Laboratory) -> None:
+    """Run the loop in several processes; they read the frozen configuration and never import Hydra."""
+    count = lab.study.config.runtime.num_processes
+    lab.load("target")  # once, here, rather than by whichever worker comes first
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    workers = subprocess.Popen([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())])
+    try:
+        status = workers.wait()
+    except KeyboardInterrupt:
+        # The terminal has interrupted them too: they finish their step and write a checkpoint.
+        workers.wait(timeout=WORKER_PATIENCE)
+        raise
+    if status:
+        raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
+    lab.model.load_adapter(lab.run.folder / "adapter")
