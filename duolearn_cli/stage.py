@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from duolearn_cli import sparsity
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
+from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
@@ -23,6 +24,7 @@ from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.fisher import SquaredGradients
 from duolearn_cli.forward import Example, gradients
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
@@ -89,7 +91,7 @@ def check_method(lab: Laboratory) -> None:
         SquaredGradients(lab.model.network)
     if chosen.unit == "none":
         return
-    budget, needed = budget_of(lab, chosen.fraction), 1
+    budget, needed = int(chosen.fraction * lab.model.num_base_parameters), 1
     if chosen.unit != "coordinate":
         needed = int(torch.bincount(Coordinates(lab.model.named_adapter).units(chosen.unit)).min())
     if budget < needed:
@@ -98,11 +100,6 @@ def check_method(lab: Laboratory) -> None:
             f"method.sparsity.fraction={chosen.fraction}: that is {budget} of the model's parameters, and the smallest "
             f"{chosen.unit} has {needed}; allowed: {share:.2g} or more, or a finer method.sparsity.unit."
         )
-
-
-def budget_of(lab: Laboratory, fraction: float) -> int:
-    """How many coordinates may change."""
-    return int(fraction * lab.model.num_base_parameters)
 
 
 def unlearn_stage(lab: Laboratory) -> None:
@@ -122,7 +119,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     checkpoints, signature = run.folder / "checkpoints", lab.signature()
     checkpoint = latest_checkpoint(checkpoints)
     first, state = load_checkpoint(checkpoint, signature, model, processes) if checkpoint else (0, {})
-    index = state.get("index") if checkpoint else choose(lab, forget, retain, method, processes, pack_to)
+    index = state.get("index") if checkpoint else choose(lab, forget, retain, method, processes)
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
     update = Update(coordinates, settings, geometry_of(method), processes)
     if checkpoint:
@@ -168,35 +165,52 @@ def agreed(stopping: bool, processes: Processes, device: torch.device) -> bool:
 
 
 def choose(
-    lab: Laboratory,
-    forget: Sequence[Example],
-    retain: Sequence[Example],
-    method: Method,
-    processes: Processes,
-    pack_to: int | None,
+    lab: Laboratory, forget: Sequence[Example], retain: Sequence[Example], method: Method, processes: Processes
 ) -> Tensor | None:
-    """Indices of the adapter coordinates that may change, chosen at the target model; None: all of them."""
-    settings, unlearn_settings, model = sparsity_of(method), lab.study.config.unlearn, lab.model
-    if settings.unit == "none":
+    """Choose the coordinates that may change, and say how many they are; None: all of them."""
+    sparse, config, model = sparsity_of(method), lab.study.config, lab.model
+    if sparse.unit == "none":
         return None
-    everything, size = Coordinates(model.named_adapter), unlearn_settings.batch_size
-    forget, retain = (sample(side, settings.examples, lab.study.config.seed) for side in (forget, retain))
-    sums = {side: torch.zeros_like(everything.values.data) for side in ("forget", "preserve")}
-    with lab.display.progress("choose coordinates", max(len(forget), len(retain))) as advance:
-        for start in range(0, max(len(forget), len(retain)), size):
-            batch = [*forget[start : start + size], *retain[start : start + size]]
-            found = gradients(
-                model, batch, method, everything, processes, unlearn_settings.micro_batch, pack_to, tuple(sums)
-            )
-            for side, squares in found.squares.items():
-                sums[side] += squares
-            advance(n=size)
-    units = None if settings.unit == "coordinate" else everything.units(settings.unit)
-    budget = budget_of(lab, settings.fraction)
-    index = sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes)
+    with lab.display.progress("choose coordinates", 2 * sparse.examples) as advance:
+
+        def done(count: int) -> None:
+            advance(n=count)
+
+        index = choose_index(model, forget, retain, method, config.unlearn, config.seed, processes, done)
     count = int(processes.sum_parts(torch.tensor(float(len(index)), device=index.device)))
     lab.display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
     return index
+
+
+def choose_index(
+    model: LanguageModel,
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    method: Method,
+    settings: UnlearnConfig,
+    seed: int,
+    processes: Processes,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Tensor:
+    """Indices of the adapter coordinates that `method` may change, by squared gradients of single items at the target.
+
+    Items are drawn by `seed`; `advance` is told how many are done.
+    """
+    sparse, size = sparsity_of(method), settings.batch_size
+    everything = Coordinates(model.named_adapter)
+    sides = [sample(side, sparse.examples, seed) for side in (forget, retain)]
+    sums = {side: torch.zeros_like(everything.values.data) for side in ("forget", "preserve")}
+    for start in range(0, max(map(len, sides)), size):
+        batch = [example for side in sides for example in side[start : start + size]]
+        found = gradients(
+            model, batch, method, everything, processes, settings.micro_batch, squares=("forget", "preserve")
+        )
+        for side, squares in found.squares.items():
+            sums[side] += squares
+        advance(len(batch))
+    units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
+    budget = int(sparse.fraction * model.num_base_parameters)
+    return sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes)
 
 
 @contextmanager

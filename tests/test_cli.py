@@ -6,9 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from duolearn_cli.__main__ import COMMANDS
 from tests.conftest import SMALL
+
+CUT = ["runtime.num_processes=2", "runtime.sharding=fsdp2", "unlearn.checkpoint_every=2"]
 
 
 def only_run(folder):
@@ -224,14 +228,20 @@ def test_a_sweep_shares_one_target(duolearn, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_processes(duolearn, tmp_path):
-    done = duolearn("unlearn", "+forget=surgery", *SMALL, "runtime.num_processes=2")
-    assert done.returncode == 0, done.stderr + done.stdout
-    run = only_run(tmp_path)
-    assert json.loads((run / "run.json").read_text())["status"] == "finished"
-    # One line a step: of the two processes one writes.
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if line["stage"] == "unlearn" and "target" in line] == [1, 2, 3, 4]
+def test_several_processes_end_where_one_does(duolearn, tmp_path):
+    adapters = []
+    for name, extra in {"one": [], "copies": ["runtime.num_processes=2"], "cut": CUT}.items():
+        done = duolearn("unlearn", "+forget=surgery", *SMALL, *extra, f"output_dir={name}")
+        assert done.returncode == 0, done.stderr + done.stdout
+        (run,) = (tmp_path / name).glob("*/*")
+        assert json.loads((run / "run.json").read_text())["status"] == "finished"
+        # One line a step: of the two processes one writes.
+        lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines if line["stage"] == "unlearn" and "target" in line] == [1, 2, 3, 4]
+        adapter = load_file(run / "adapter" / "adapter_model.safetensors")
+        adapters.append(torch.cat([adapter[key].flatten() for key in sorted(adapter)]))
+    for other in adapters[1:]:
+        assert (other - adapters[0]).norm() <= 1e-4 * adapters[0].norm()
 
 
 @pytest.mark.slow

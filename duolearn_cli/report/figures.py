@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ STYLE: dict[Any, Any] = {
 WIDTH, HEIGHT, ROW_HEIGHT = 6.4, 3.4, 0.3
 
 History = Iterable[Mapping[str, Any]]
+Points = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class Line:
     color: str
     dash: str = "-"
     marker: str = ""
+
+
+Curve = tuple[Line, Points]
 
 
 def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Figure | None:
@@ -74,7 +79,7 @@ def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -
         axes.grid(axis="x")
         _subject_legend(axes, any(_value(models, "gold", subject) for subject in subjects))
 
-    return _figure(draw, 1.2 + ROW_HEIGHT * len(subjects))
+    return panels([draw], 1.2 + ROW_HEIGHT * len(subjects))
 
 
 def _value(models: Mapping[str, Any], model: str, subject: str) -> Mapping[str, Any] | None:
@@ -133,7 +138,7 @@ def level_scores(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Figure
             [("preservation", "o", RETAIN, RETAIN), ("forgetting", "o", FORGET, FORGET), ("gold", "|", GOLD, GOLD)],
         )
 
-    return _figure(draw, 1.2 + 2 * ROW_HEIGHT * len(levels))
+    return panels([draw], 1.2 + 2 * ROW_HEIGHT * len(levels))
 
 
 def class_losses(history: History) -> Figure | None:
@@ -166,38 +171,55 @@ def training_losses(history: History) -> Figure | None:
 
 
 def _curves(history: History, lines: Sequence[Line], ylabel: str) -> Figure | None:
-    from matplotlib.ticker import MaxNLocator
-
     entries = list(history)
-    drawn = [(line, points) for line in lines if (points := _points(entries, line))]
-    if not drawn:
+    return curve_panels([(ylabel, [(line, points(entries, line)) for line in lines])])
+
+
+def curve_panels(groups: Sequence[tuple[str, Sequence[Curve]]]) -> Figure | None:
+    """One panel a group of curves, each group with the label of its axis; what has no points is left out."""
+    shown = [(ylabel, drawn) for ylabel, curves in groups if (drawn := [curve for curve in curves if curve[1]])]
+    if not shown:
         return None
 
-    def draw(axes: Axes) -> None:
-        for line, points in drawn:
-            steps, values = zip(*points, strict=True)
-            axes.plot(steps, values, line.dash, color=line.color, marker=line.marker, label=line.label, linewidth=1.6)
+    def finish(axes: Axes) -> None:
         axes.set_xlabel("step")
-        axes.set_ylabel(ylabel)
-        axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.figure.legend(loc="outside upper left", ncols=4)
 
-    return _figure(draw, HEIGHT)
+    return panels([partial(_plot, ylabel, drawn) for ylabel, drawn in shown], HEIGHT * (1 + len(shown)) / 2, finish)
 
 
-def _points(history: History, line: Line) -> list[tuple[int, float]]:
+def _plot(ylabel: str, curves: Sequence[Curve], axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for line, found in curves:
+        steps, values = zip(*found, strict=True)
+        axes.plot(steps, values, line.dash, color=line.color, marker=line.marker, label=line.label, linewidth=1.6)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def points(history: History, line: Line) -> list[tuple[int, float]]:
     """The finite values of a curve by step; a step computed again after a resume counts once, with its last value."""
     found = {e["step"]: number(e[line.key]) for e in history if e.get("stage") == line.stage and line.key in e}
     return [(step, value) for step, value in sorted(found.items()) if value is not None]
 
 
-def _figure(draw: Callable[[Axes], None], height: float) -> Figure:
+def panels(
+    draws: Sequence[Callable[[Axes], None]], height: float, finish: Callable[[Axes], None] = lambda axes: None
+) -> Figure:
+    """A figure, `height` inches high, of panels above one another with a common horizontal axis.
+
+    `finish` is called last, with the lowest panel.
+    """
     from matplotlib.figure import Figure
 
     with _style():
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure.add_subplot())
+        grid = figure.subplots(len(draws), sharex=True, squeeze=False)[:, 0]
+        for draw, axes in zip(draws, grid, strict=True):
+            draw(axes)
+        finish(grid[-1])
     return figure
 
 

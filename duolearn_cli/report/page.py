@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.errors import RunError
-from duolearn_cli.report import figures
+from duolearn_cli.report.change import NOTE, change_table
+from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
+from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.tables import (
     DASH,
     MEASURES,
@@ -25,40 +24,12 @@ from duolearn_cli.report.tables import (
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.run import write_text
 
-SCHEMA = 1
 TEMPLATES = Path(__file__).parent / "templates"
-CAPTIONS = {
-    "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
-    "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
-    "token_losses": "Mean loss of each token class while unlearning.",
-    "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
-    "training_losses": "Loss while the target and the gold model were trained.",
-}
 NO_PRIVACY = (
     "No privacy guarantee is made: the run was not differentially private. "
     "The MIA rows measure what one attack finds; they bound nothing."
 )
 SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a run folder holds for its report."""
-
-    metrics: Mapping[str, Any]
-    history: Sequence[Mapping[str, Any]]
-    config: Mapping[str, Any]
-    run: Mapping[str, Any]
-    target: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A drawn figure; `name` is its file's."""
-
-    name: str
-    caption: str
-    svg: str
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -80,67 +51,6 @@ def write_report(folder: Path) -> list[Path]:
     return written
 
 
-def read_inputs(folder: Path) -> Inputs:
-    """Read a run folder; history.jsonl and target.json may be missing, since not every command writes them."""
-    import yaml
-
-    metrics, run = (_json(folder / name, _read(folder / name)) for name in ("metrics.json", "run.json"))
-    if metrics.get("schema") != SCHEMA or not isinstance(metrics.get("models"), dict):
-        found = metrics.get("schema")
-        raise RunError(f"{folder / 'metrics.json'}: schema {SCHEMA} with 'models' is needed, found schema {found}.")
-    history_path, config_path, target_path = (folder / n for n in ("history.jsonl", "config.yaml", "target.json"))
-    lines = _read(history_path).splitlines() if history_path.is_file() else []
-    try:
-        config = yaml.safe_load(_read(config_path)) or {}
-    except yaml.YAMLError as error:
-        raise RunError(f"{config_path} is not YAML: {error}") from error
-    target = _json(target_path, _read(target_path)) if target_path.is_file() else None
-    return Inputs(metrics, [_json(history_path, line) for line in lines if line.strip()], config, run, target)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: the run did not finish, or this is no run folder.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-
-
-def _json(path: Path, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: a JSON object is needed, found {text[:40]!r}.")
-    return value
-
-
-def forget_subjects(inputs: Inputs) -> set[str]:
-    """The subjects that were to be forgotten: as metrics.json says, else those that the forget target names."""
-    stated = inputs.metrics.get("forget_subjects")
-    if stated is not None:
-        return set(stated)
-    target = inputs.config.get("forget") or {}
-    named = target.get("subjects") or [*target.get("concepts", ()), inputs.metrics["forget"]]
-    words = {str(name).replace("_", " ").casefold() for name in named}
-    subjects = {s for name in present(inputs.metrics) for s in inputs.metrics["models"][name].get("subjects") or {}}
-    return {subject for subject in subjects if subject.casefold() in words}
-
-
-def draw(inputs: Inputs) -> list[Picture]:
-    """The figures that have something to show."""
-    drawn = {
-        "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
-        "levels": figures.level_scores(inputs.metrics, LEVELS),
-        "token_losses": figures.class_losses(inputs.history),
-        "quick_accuracy": figures.quick_accuracy(inputs.history),
-        "training_losses": figures.training_losses(inputs.history),
-    }
-    return [Picture(name, CAPTIONS[name], figures.to_svg(figure)) for name, figure in drawn.items() if figure]
-
-
 def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]:
     """Everything the templates show, as plain values."""
     metrics, run = inputs.metrics, inputs.run
@@ -153,6 +63,8 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
         "target": [make(inputs.target) for make in (level_counts, item_counts, boundary_table) if inputs.target],
+        "changed": change_table(metrics),
+        "changed_note": NOTE,
         "pictures": pictures,
         "measures": list(MEASURES.values()),
         "privacy": privacy(metrics, inputs.config),

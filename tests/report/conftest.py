@@ -55,6 +55,19 @@ def levels(preservation, forgetting):
     }
 
 
+def change():
+    modules = {"q_proj": {"norm": 3.0, "parameters": 1000}, "up_proj": {"norm": 4.0, "parameters": 24}}
+    layers = [
+        {"layer": 0, "norm": 5.0, "parameters": 1024, "modules": modules},
+        {"layer": 1, "norm": 1.5, "parameters": 7, "modules": {"q_proj": {"norm": 1.5, "parameters": 7}}},
+    ]
+    return {"parameters": 1031, "fraction": 0.0078125, "norm": 5.22015325, "layers": layers}
+
+
+def means(conflict):
+    return {"conflict": conflict, "cosine": -0.1234, "opposed": 0.1666, "removed": 0.0321}
+
+
 @pytest.fixture
 def metrics():
     return {
@@ -88,6 +101,12 @@ def metrics():
             "trainable_fraction": 0.031,
             "peak_memory_bytes": None,
         },
+        "change": change(),
+        "geometry": {
+            "steps": 40,
+            **means(0.375),
+            "layers": [{"layer": layer, **means(0.25 + layer / 4)} for layer in (0, 1)],
+        },
         "data": {
             "forget_train": 104,
             "retain_train": 316,
@@ -112,7 +131,11 @@ def history():
             "general_medical": 0.6 + math.sin(s) / 50,
             "neutral": 1.1 + math.cos(s) / 50,
             "cosine": -0.1,
+            "cosine_by_layer": [-0.1 + s / 100, -0.3],
+            "opposed": 0.1,
+            "conflict": float(s % 2),
             "removed": 0.2,
+            "removed_by_layer": [0.1, None if s < 3 else 0.2],
             "learning_rate": 5e-4,
         }
         for s in range(1, 41)

@@ -59,6 +59,8 @@ def test_both_reports_hold_the_numbers(tmp_path, write_run):
             "No privacy guarantee is made",
             "arXiv 2511.19498",
             "3.1 % of the model",
+            "1,031 (0.781 % of the model)",
+            "share of the update's norm that the constraint took away",
             "c0ffee",
             "duolearn unlearn +forget=surgery seed=0",
         ):
@@ -77,8 +79,9 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path, write_run):
 def test_files_are_listed_and_figures_stand_alone(tmp_path, write_run):
     written = write_report(write_run(tmp_path))
     names = [str(path.relative_to(tmp_path)) for path in written]
-    figures = [f"figures/{n}.svg" for n in ("subjects", "levels", "token_losses", "quick_accuracy", "training_losses")]
-    assert names == ["report.md", "report.html", *figures]
+    drawn = ("subjects", "levels", "token_losses", "quick_accuracy", "training_losses")
+    drawn += ("gradients", "gradients_by_layer", "change")
+    assert names == ["report.md", "report.html", *(f"figures/{name}.svg" for name in drawn)]
     assert all(path.is_file() for path in written)
 
 
@@ -111,6 +114,16 @@ def test_a_run_without_unlearned_still_has_a_report(tmp_path, write_run, metrics
     assert ("No model was scored" in html) == (not kept)
     assert (tmp_path / "figures" / "training_losses.svg").is_file()
     assert not (tmp_path / "figures" / "token_losses.svg").exists()
+
+
+def test_a_run_that_measured_no_change_still_has_a_report(tmp_path, write_run, metrics, history):
+    del metrics["change"], metrics["geometry"]
+    keys = ("stage", "step", "loss", "target", "cosine", "removed")
+    older = [{key: line[key] for key in keys if key in line} for line in history]
+    markdown, html = report(write_run(tmp_path, metrics, older))
+    assert "What was changed" not in markdown and "What was changed" not in html
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} >= {"gradients", "token_losses"}
+    assert not any((tmp_path / "figures" / f"{name}.svg").exists() for name in ("gradients_by_layer", "change"))
 
 
 def test_without_history_and_overrides(tmp_path, write_run):

@@ -1,0 +1,48 @@
+"""The figures of a report with their captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.report import figures, geometry_figures
+from duolearn_cli.report.inputs import Inputs, forget_subjects
+
+CAPTIONS = {
+    "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
+    "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
+    "token_losses": "Mean loss of each token class while unlearning.",
+    "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
+    "training_losses": "Loss while the target and the gold model were trained.",
+    "gradients": "How forgetting met keeping at each step. Cosine of the two gradients: below zero, forgetting pulls "
+    "against keeping. Opposed share: the part of the forget gradient that does so. Removed share: the part of the "
+    "update that the constraint took away. Conflict rate: how often, up to that step, the update would have harmed "
+    "what is to be kept.",
+    "gradients_by_layer": "The same by layer, a few neighbouring steps averaged where there are many. Cosine: orange "
+    "where the gradients pull against each other, blue where they agree. Removed share: the darker, the more.",
+    "change": "How far each module's weight matrix moved from the target's while unlearning (Frobenius norm).",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn figure; `name` is its file's."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+def draw(inputs: Inputs) -> list[Picture]:
+    """The figures that have something to show."""
+    drawn = {
+        "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
+        "levels": figures.level_scores(inputs.metrics, LEVELS),
+        "token_losses": figures.class_losses(inputs.history),
+        "quick_accuracy": figures.quick_accuracy(inputs.history),
+        "training_losses": figures.training_losses(inputs.history),
+        "gradients": geometry_figures.gradient_curves(inputs.history),
+        "gradients_by_layer": geometry_figures.gradient_maps(inputs.history),
+        "change": geometry_figures.change_map(inputs.metrics),
+    }
+    return [Picture(name, CAPTIONS[name], figures.to_svg(figure)) for name, figure in drawn.items() if figure]

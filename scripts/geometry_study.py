@@ -1,0 +1,216 @@
+"""Damage to what is kept, at equal forgetting, of ways to constrain the update.
+
+    geometry_study.py run FOLDER PART/PARTS [OVERRIDE...]   unlearn once a variant and seed, following every item's loss
+    geometry_study.py table FOLDER                          the table, as Markdown
+
+Every seed sets the split, learning and unlearning alike. Runs that FOLDER holds already are left out, so that a study
+can be interrupted, and several processes can share it: PART 0/2 and 1/2.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from duolearn_cli.commands.common import prepared
+from duolearn_cli.composition import component, compose
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.data.encoding import batches_by_length, collate
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import num_steps
+from duolearn_cli.losses import nll
+from duolearn_cli.methods.base import geometry_of
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
+from duolearn_cli.parallel import Processes
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.tables import Table, cell
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run, write_json
+from duolearn_cli.stage import choose, examples
+from duolearn_cli.unlearning import unlearn
+from duolearn_cli.update import Update
+
+GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
+VARIANTS: dict[str, list[str]] = {
+    "none": [f"{GEOMETRY}space=none"],
+    "gradient": [f"{GEOMETRY}space=gradient"],
+    "step": [],
+    "step, Fisher": [f"{GEOMETRY}metric=fisher"],
+    "step, basis 1": [f"{GEOMETRY}basis_size=1"],
+    "step, basis 8": [f"{GEOMETRY}basis_size=8"],
+    "step, basis 32": [f"{GEOMETRY}basis_size=32"],
+    "step, 0.1 % coordinates": [f"{SPARSITY}unit=coordinate"],
+    "none, 0.1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate"],
+    "step, 0.1 % ranks": [f"{SPARSITY}unit=rank"],
+    "step, 1 % coordinates": [f"{SPARSITY}unit=coordinate", f"{SPARSITY}fraction=0.01"],
+    "step, two-sided": [f"{GEOMETRY}sides=two"],
+    "step, by layer": [f"{GEOMETRY}scope=layer"],
+    "step, by module": [f"{GEOMETRY}scope=module"],
+    "step, optimiser's metric": [f"{GEOMETRY}metric=optimizer"],
+    "step, two-sided, basis 8": [f"{GEOMETRY}sides=two", f"{GEOMETRY}basis_size=8"],
+}
+SEEDS = (1, 2, 3)
+# Where between the target's and the base's mean loss on forget answers runs are compared.
+LEVELS = (0.5, 0.75, 0.9)
+EVALUATIONS = 8
+SIDES = ("forget", "retain")
+
+
+def run_all(folder: Path, part: int, parts: int, overrides: Sequence[str]) -> None:
+    """Every variant and seed that is this part's and not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(name, seed) for name in VARIANTS for seed in SEEDS]
+    for name, seed in jobs[part::parts]:
+        path = folder / f"{list(VARIANTS).index(name):02d}-{seed}.json"
+        if not path.is_file():
+            seeds = [f"seed={seed}", f"split.seed={seed}", f"learn.seed={seed}"]
+            write_json(path, {"variant": name, "seed": seed, **follow([*overrides, *seeds, *VARIANTS[name]])})
+            print(f"{name}, seed {seed}", flush=True)
+
+
+def follow(overrides: Sequence[str]) -> dict[str, Any]:
+    """Unlearn once; the loss of every trained item's answer at the start, at even distances, and of the base."""
+    study = prepared(compose("unlearn", overrides))
+    config = study.config
+    lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run.create(config, overrides))
+    lab.load("base")
+    items = {"forget": study.splits.forget_train, "retain": study.splits.retain_train}
+    base = {side: losses(lab, items[side]) for side in SIDES}
+    lab.load("target")
+    method = component(config.method)
+    forget, retain = (
+        examples(lab, side, is_forget, method.labels)
+        for side, is_forget in ((study.request.forget, True), (study.request.retain, False))
+    )
+    processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
+    index = choose(lab, forget, retain, method, processes)
+    update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, geometry_of(method), processes)
+    steps = num_steps(len(forget), config.unlearn.batch_size, config.unlearn.epochs)
+    every = max(1, steps // EVALUATIONS)
+    points = [{"step": 0, **{side: losses(lab, items[side]) for side in SIDES}}]
+    history: list[Mapping[str, Any]] = []
+    watched = 0.0
+
+    def after_step(step: int, values: Mapping[str, Any]) -> None:
+        nonlocal watched
+        began = time.monotonic()
+        history.append({name: value for name, value in values.items() if not name.endswith("_by_layer")})
+        if step % every == 0 or step == steps:
+            points.append({"step": step, **{side: losses(lab, items[side]) for side in SIDES}})
+        watched += time.monotonic() - began
+
+    began = time.monotonic()
+    unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, update, 0, after_step)
+    seconds = time.monotonic() - began - watched
+    accuracy = {side: [answer.correct for answer in lab.score(items[side])] for side in SIDES}
+    facts = {side: [item.fact for item in items[side]] for side in SIDES}
+    return {
+        "base": base,
+        "points": points,
+        "accuracy": accuracy,
+        "facts": facts,
+        "history": history,
+        "seconds": seconds,
+        "changed": len(update.coordinates.values) / lab.model.num_base_parameters,
+    }
+
+
+@torch.no_grad()
+def losses(lab: Laboratory, items: Sequence[Item]) -> list[float]:
+    """Mean loss (nats a token) of each item's right answer."""
+    texts = [lab.encoder.encode(item) for item in items]
+    found = [0.0] * len(texts)
+    lengths = [len(text.ids) for text in texts]
+    for indices in batches_by_length(lengths, lab.study.config.evaluation.batch_tokens):
+        batch = collate([texts[i] for i in indices], "answer").to(lab.model.device)
+        values = nll(lab.model.head(lab.model.hidden(batch)), batch.label)
+        for place, index in enumerate(indices):
+            found[index] = float(values[batch.sequence == place].mean())
+    return found
+
+
+def at_level(job: Mapping[str, Any], level: float) -> np.ndarray | None:
+    """Each retain item's loss when the mean forget loss first passes `level`, interpolated; None if it never does."""
+    target, base = (np.mean(values) for values in (job["points"][0]["forget"], job["base"]["forget"]))
+    wanted = target + level * (base - target)
+    for before, after in zip(job["points"], job["points"][1:], strict=False):
+        low, high = np.mean(before["forget"]), np.mean(after["forget"])
+        if low < wanted <= high:
+            share = (wanted - low) / (high - low)
+            return (1 - share) * np.array(before["retain"]) + share * np.array(after["retain"])
+    return None
+
+
+def damage(jobs: Sequence[Mapping[str, Any]], level: float, against: Sequence[Mapping[str, Any]] | None) -> str:
+    """Rise of the mean retain loss (millinats) since the target, or beyond that of `against`, with its interval."""
+    values, clusters = [], []
+    for i, job in enumerate(jobs):
+        found = at_level(job, level)
+        start = np.array(job["points"][0]["retain"]) if against is None else at_level(against[i], level)
+        if found is None or start is None:
+            return "not reached"
+        values += list(1000 * (found - start))
+        clusters += [f"{job['seed']}:{fact}" for fact in job["facts"]["retain"]]
+    return cell(over_facts(values, clusters).as_dict(), 1, 0)
+
+
+def over_facts(values: Sequence[float], clusters: Sequence[str]) -> Estimate:
+    """The mean with a 95 % bootstrap interval over facts, each seed's being its own."""
+    ones = [1.0] * len(values)
+    return bootstrap([by_cluster(values, clusters), by_cluster(ones, clusters)], ratio, n=len(values))
+
+
+def accuracy(jobs: Sequence[Mapping[str, Any]], side: str) -> str:
+    values = [float(right) for job in jobs for right in job["accuracy"][side]]
+    clusters = [f"{job['seed']}:{fact}" for job in jobs for fact in job["facts"][side]]
+    return cell(over_facts(values, clusters).as_dict(), 100, 1)
+
+
+def table(folder: Path) -> Table:
+    """One row a variant, over the seeds that are there for it and for `none`."""
+    jobs: dict[str, dict[int, Any]] = {}
+    for path in sorted(folder.glob("*.json")):
+        job = json.loads(path.read_text(encoding="utf-8"))
+        jobs.setdefault(job["variant"], {})[job["seed"]] = job
+    rows = []
+    for name, by_seed in jobs.items():
+        seeds = sorted(by_seed.keys() & jobs["none"].keys())
+        own, plain = [by_seed[seed] for seed in seeds], [jobs["none"][seed] for seed in seeds]
+        steps = [line for job in own for line in job["history"]]
+        rows.append(
+            (
+                name,
+                *(damage(own, level, None) for level in LEVELS),
+                "—" if name == "none" else damage(own, LEVELS[1], plain),
+                accuracy(own, "forget"),
+                accuracy(own, "retain"),
+                f"{100 * np.mean([line['conflict'] for line in steps]):.0f}",
+                f"{100 * np.mean([line['removed'] for line in steps]):.1f}",
+                f"{np.mean([job['seconds'] for job in own]):.0f}",
+                str(len(seeds)),
+            )
+        )
+    header = ("variant", *(f"damage at {level:.0%}" for level in LEVELS), f"against none at {LEVELS[1]:.0%}")
+    header += ("forget accuracy (%)", "retain accuracy (%)", "conflict (%)", "removed (%)", "seconds", "seeds")
+    return Table("Damage at equal forgetting", header, tuple(rows))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["run", where, part, *given]:
+            mine, _, all_parts = part.partition("/")
+            run_all(Path(where), int(mine), int(all_parts), given)
+        case ["table", where]:
+            print(table(Path(where)).markdown())
+        case _:
+            sys.exit((__doc__ or "").strip())

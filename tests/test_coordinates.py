@@ -1,0 +1,75 @@
+"""Flat coordinates of an adapter: which they are, where they lie, and that nothing else changes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from duolearn_cli.coordinates import Coordinates, Place, flatten
+
+NAMES = [
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_B.default.weight",
+    "base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight",
+    "base_model.model.model.layers.0.mlp.up_proj.lora_B.default.weight",
+    "base_model.model.model.layers.12.self_attn.q_proj.lora_A.default.weight",
+    "base_model.model.model.layers.12.self_attn.q_proj.lora_B.default.weight",
+]
+SHAPES = [(2, 3), (4, 2), (2, 3), (5, 2), (2, 3), (4, 2)]
+TOTAL = sum(a * b for a, b in SHAPES)
+
+
+def named():
+    values = torch.arange(float(TOTAL)).split([a * b for a, b in SHAPES])
+    parts = zip(NAMES, values, SHAPES, strict=True)
+    return [(name, nn.Parameter(part.clone().view(shape))) for name, part, shape in parts]
+
+
+def test_places():
+    places = [Place.of(name) for name in NAMES]
+    assert places[0] == Place(0, "q_proj", "lora_A") and places[-1] == Place(12, "q_proj", "lora_B")
+    assert Place.of("score.lora_A.default.weight") == Place(-1, "score", "lora_A")
+
+
+@given(st.sets(st.integers(0, TOTAL - 1), min_size=1))
+def test_only_what_was_chosen_is_written(chosen):
+    pairs = named()
+    index = torch.tensor(sorted(chosen))
+    coordinates = Coordinates(pairs, index)
+    assert torch.equal(coordinates.values, index.float())
+    with torch.no_grad():
+        coordinates.values.add_(1000)
+    coordinates.write()
+    after = flatten([parameter for _, parameter in pairs])
+    assert torch.equal((after >= 1000).nonzero().squeeze(1), index)
+    assert sum(coordinates.sizes()) == len(index) == sum(coordinates.blocks("module").values())
+    assert torch.equal(coordinates.take(torch.arange(TOTAL)), index)
+
+
+def test_gradients_are_taken_away_and_missing_ones_are_zero():
+    pairs = named()
+    coordinates = Coordinates(pairs)
+    (pairs[0][1].sum() * 2).backward()
+    found = coordinates.gradient()
+    assert found[:6].tolist() == [2] * 6 and found[6:].abs().max() == 0
+    assert all(parameter.grad is None for _, parameter in pairs)
+    assert coordinates.gradient().abs().max() == 0
+
+
+def test_blocks():
+    coordinates = Coordinates(named())
+    assert coordinates.blocks("global") == {"all": TOTAL}
+    assert coordinates.blocks("layer") == {0: 6 + 8 + 6 + 10, 12: 14}
+    assert coordinates.blocks("module") == {(0, "q_proj"): 14, (0, "up_proj"): 16, (12, "q_proj"): 14}
+
+
+@pytest.mark.parametrize(("unit", "count"), [("rank", 6), ("module", 3), ("layer", 2)])
+def test_units(unit, count):
+    units = Coordinates(named()).units(unit)
+    assert sorted(set(units.tolist())) == list(range(count))
+    if unit == "rank":
+        # Row 1 of A goes with column 1 of B.
+        assert (units[:6] == torch.tensor([0, 0, 0, 1, 1, 1])).all() and units[6:14].tolist() == [0, 1] * 4

@@ -1,0 +1,66 @@
+"""Squared gradients of single examples, against one backward an example."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from duolearn_cli.composition import component, compose
+from duolearn_cli.coordinates import Coordinates, flatten
+from duolearn_cli.errors import ModelError
+from duolearn_cli.fisher import SquaredGradients
+from duolearn_cli.forward import gradients, predict
+from duolearn_cli.parallel import Processes
+from tests.test_unlearning import make_examples
+
+
+def collected(model, examples, chosen, **settings):
+    processes = Processes(Accelerator(cpu=True))
+    coordinates = Coordinates(model.named_adapter)
+    return gradients(model, examples, chosen, coordinates, processes, squares=("forget", "preserve"), **settings)
+
+
+def naive(model, examples, chosen, side):
+    """The mean over the side's items of squared gradients, one backward each, through the loss of the whole step."""
+    step = predict(model, examples, chosen.labels)[0]
+    own = [example for example in examples if example.is_forget == (side == "forget")]
+    total = 0
+    for example in own:
+        tokens = predict(model, [example], chosen.labels, step=step)[0]
+        loss = getattr(chosen.objective(tokens), side)
+        total = total + (len(own) * flatten(torch.autograd.grad(loss, model.adapter))).square()
+    return total / len(own)
+
+
+@pytest.mark.parametrize("name", ["duolearn", "npo"])
+@pytest.mark.parametrize("settings", [{}, {"micro_batch": 2}, {"pack_to": 100}], ids=["padded", "micro", "packed"])
+def test_equals_one_backward_an_example(fresh, study, name, settings):
+    chosen = component(compose("unlearn", ["+forget=surgery", f"method={name}"]).method)
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    examples = [*forget[:3], *retain[:4]]
+    found = collected(fresh, examples, chosen, **settings).squares
+    for side in ("forget", "preserve"):
+        expected = naive(fresh, examples, chosen, side)
+        assert expected.max() > 0
+        assert (found[side] - expected).norm() <= 1e-4 * expected.norm(), side
+
+
+def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
+    chosen = component(compose("unlearn", ["+forget=surgery", "method=npo"]).method)
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    watch = SquaredGradients(fresh.network)
+    with watch.watching():
+        tokens, batch = predict(fresh, forget[:2] + retain[:2], chosen.labels)
+    with watch.collecting(batch, []):
+        chosen.objective(tokens).forget.backward(retain_graph=True)
+    chosen.objective(tokens).forget.backward()
+    assert watch.take().abs().max() == 0
+    fresh.network.zero_grad()
+
+
+def test_other_trainable_parameters_are_refused(fresh):
+    network = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))
+    with pytest.raises(ModelError, match="linear layers only"):
+        SquaredGradients(network)
+    SquaredGradients(torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False)))
