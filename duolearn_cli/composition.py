@@ -170,6 +170,9 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     if strays := list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"})):
         yield from strays
         return
+    if whole := [spec.name for spec in dataclasses.fields(owner) if _is_no_group(node, owner, spec.name)]:
+        yield from (f"{name}.{key}={node[key]}: {wrong_type(key, '', owner)}" for key in whole)
+        return
     try:
         values = component(node, config.plugins)
     except OmegaConfBaseException as error:
@@ -184,6 +187,12 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
         if hasattr(part, "problems"):
             yield from (f"{name}.{problem}" for problem in part.problems())
+
+
+def _is_no_group(node: DictConfig, owner: type, name: str) -> bool:
+    return (
+        name in node and dataclasses.is_dataclass(schema_type(owner, name)) and not isinstance(node[name], DictConfig)
+    )
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:

@@ -24,8 +24,10 @@ class Constraint:
     def __init__(self, settings: GeometryConfig, blocks: Sequence[int], processes: Processes) -> None:
         self.settings, self._blocks, self._processes = settings, list(blocks), processes
         self._fisher: Tensor | None = None
-        self._basis: list[Tensor] = []
         self._num_seen = 0
+        # A ring: row 0 is for the gradient at hand, so that no step copies the others to stand beside it.
+        self._rows: Tensor | None = None
+        self._num_kept = 0
 
     @property
     def needs_squares(self) -> bool:
@@ -37,9 +39,13 @@ class Constraint:
         `preserve` is the gradient of the preserve loss, `curvature` the optimiser's own metric where it has one.
         """
         metric = {"euclidean": None, "fisher": self._damped_fisher(), "optimizer": curvature}[self.settings.metric]
+        gradients = preserve[None]
+        if self._rows is not None:
+            self._rows[0] = preserve
+            gradients = self._rows[: 1 + min(self._num_kept, self.settings.basis_size)]
         return geometry.constrain(
             step,
-            torch.stack([preserve, *self._basis]),
+            gradients,
             metric=metric,
             two_sided=self.settings.sides == "two",
             blocks=self._blocks,
@@ -57,23 +63,29 @@ class Constraint:
 
     def remember(self, step: int, preserve: Tensor) -> None:
         """Let the preserve gradient of a step enter the basis, if it is that step's turn."""
-        if self.settings.basis_size and self.settings.space != "none" and step % self.settings.basis_every == 0:
-            length = self._processes.sum_parts(preserve.square().sum()).sqrt()
-            self._basis = [*self._basis, preserve / length.clamp(min=1e-30)][-self.settings.basis_size :]
+        settings = self.settings
+        if not settings.basis_size or settings.space == "none" or step % settings.basis_every:
+            return
+        if self._rows is None:
+            self._rows = preserve.new_zeros(1 + settings.basis_size, len(preserve))
+        length = self._processes.sum_parts(preserve.square().sum()).sqrt()
+        self._rows[1 + self._num_kept % settings.basis_size] = preserve / length.clamp(min=1e-30)
+        self._num_kept += 1
 
     def state(self) -> dict[str, Tensor]:
         """All that is remembered, for a checkpoint."""
-        found = {"num_seen": torch.tensor(self._num_seen)}
+        found = {"num_seen": torch.tensor(self._num_seen), "num_kept": torch.tensor(self._num_kept)}
         if self._fisher is not None:
             found["fisher"] = self._fisher
-        if self._basis:
-            found["basis"] = torch.stack(self._basis)
+        if self._rows is not None:
+            found["basis"] = self._rows[1:]
         return found
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self._num_seen = int(state["num_seen"])
+        self._num_seen, self._num_kept = int(state["num_seen"]), int(state["num_kept"])
         self._fisher = state.get("fisher")
-        self._basis = list(state["basis"]) if "basis" in state else []
+        if "basis" in state:
+            self._rows = torch.cat([torch.zeros_like(state["basis"][:1]), state["basis"]])
 
     def _damped_fisher(self) -> Tensor | None:
         """The Fisher plus a share of its mean; None, which is Euclidean, while nothing is known."""

@@ -102,6 +102,14 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["model.name=../x"], ["model.name=../x", "a name is part of a path"]),
         (["model.name="], ["model.name=", "a name is part of a path"]),
         (["hierarchy.name=.x"], ["hierarchy.name=.x", "a name is part of a path"]),
+        (["method.geometry.metric=fischer"], ["method.geometry.metric=fischer", "did you mean 'fisher'"]),
+        (["method.geometry.basis_sise=1"], ["method.geometry.basis_sise", "did you mean 'basis_size'"]),
+        (["method.geometry=none"], ["method.geometry=none", "settings: space, sides"]),
+        (["method.geometry.space=gradient", "method.geometry.metric=optimizer"], ["method.geometry.metric", "euclid"]),
+        (["method.sparsity.fraction=2"], ["method.sparsity.fraction=2.0", "1e-09 to 1"]),
+        (["unlearn.optimizer=adam"], ["unlearn.optimizer=adam", "did you mean 'Adam'"]),
+        (["unlearn.momentum=0.9"], ["unlearn.momentum=0.9", "AdamW", "SGD, RMSprop"]),
+        (["runtime.sharding=fsdp2"], ["runtime.sharding=fsdp2", "runtime.num_processes=2"]),
     ],
 )
 def test_mistakes_are_explained(overrides, parts):
