@@ -239,6 +239,9 @@ class GeometryConfig:
     basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
     fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
     damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)
+    fisher_price: float = setting(
+        0.0, "how much a step is shortened in each coordinate by the Fisher over its mean; 0: not", minimum=0
+    )
 
     def problems(self) -> Iterator[str]:
         if self.space == "gradient" and self.metric == "optimizer":

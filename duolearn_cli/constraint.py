@@ -31,14 +31,18 @@ class Constraint:
 
     @property
     def needs_squares(self) -> bool:
-        return self.settings.space != "none" and self.settings.metric == "fisher"
+        wanted = self.settings.metric == "fisher" or self.settings.fisher_price > 0
+        return self.settings.space != "none" and wanted
 
     def allow(self, step: Tensor, preserve: Tensor, curvature: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The nearest allowed step [n], and the slopes that `step` had [blocks, constraints].
 
         `preserve` is the gradient of the preserve loss, `curvature` the optimiser's own metric where it has one.
         """
-        metric = {"euclidean": None, "fisher": self._damped_fisher(), "optimizer": curvature}[self.settings.metric]
+        fisher = self._relative_fisher()
+        metric = {"euclidean": None, "fisher": fisher, "optimizer": curvature}[self.settings.metric]
+        if self.settings.fisher_price and fisher is not None:
+            step, metric = geometry.shorten(step, self.settings.fisher_price * fisher, metric)
         gradients = preserve[None]
         if self._rows is not None:
             self._rows[0] = preserve
@@ -87,15 +91,15 @@ class Constraint:
         if "basis" in state:
             self._rows = torch.cat([torch.zeros_like(state["basis"][:1]), state["basis"]])
 
-    def _damped_fisher(self) -> Tensor | None:
-        """The Fisher plus a share of its mean; None, which is Euclidean, while nothing is known."""
+    def _relative_fisher(self) -> Tensor | None:
+        """The Fisher over its mean, plus the damping; None, which is Euclidean, while nothing is known."""
         if self._fisher is None:
             return None
         size = torch.tensor(float(len(self._fisher)), device=self._fisher.device)
         total, count = self._processes.sum_parts(torch.stack([self._fisher.sum(), size]))
         mean = total / count
-        damped = self._fisher + self.settings.damping * mean
-        return torch.where(mean > 0, damped, torch.ones_like(damped))
+        relative = self._fisher / torch.where(mean > 0, mean, 1.0) + self.settings.damping
+        return torch.where(mean > 0, relative, torch.ones_like(relative))
 
 
 def curvature(optimizer: torch.optim.Optimizer, values: Tensor) -> Tensor | None:

@@ -47,6 +47,15 @@ def block_sums(values: Tensor, blocks: Sequence[int]) -> Tensor:
     return torch.stack([part.sum() for part in values.split(list(blocks))])
 
 
+def shorten(step: Tensor, price: Tensor, metric: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Solve ``min_d |d - step|_m^2 + sum price d^2``; return d and the metric ``m + price``. Shapes: all [n].
+
+    Constraints that join the problem are met by projecting this d in that metric: both have the same minimum.
+    """
+    priced = price + (1 if metric is None else metric)
+    return step * (priced - price) / priced, priced
+
+
 def constrain(
     step: Tensor,
     gradients: Tensor,

@@ -1,7 +1,10 @@
 """Damage to what is kept, at equal forgetting, of ways to constrain the update.
 
-    geometry_study.py run FOLDER PART/PARTS [OVERRIDE...]   unlearn once a variant and seed, following every item's loss
-    geometry_study.py table FOLDER                          the table, as Markdown
+    geometry_study.py run FOLDER PART/PARTS EVERY [OVERRIDE...]   unlearn once a variant and seed
+    geometry_study.py table FOLDER                                the table, as Markdown
+
+Every so many steps the loss of every trained item is looked at. Where two runs are compared at the same forgetting, these
+are interpolated.
 
 Every seed sets the split, learning and unlearning alike. Runs that FOLDER holds already are left out, so that a study
 can be interrupted, and several processes can share it: PART 0/2 and 1/2.
@@ -27,7 +30,7 @@ from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import batches_by_length, collate
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.streams import num_steps
+from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
@@ -46,6 +49,8 @@ VARIANTS: dict[str, list[str]] = {
     "gradient": [f"{GEOMETRY}space=gradient"],
     "step": [],
     "step, Fisher": [f"{GEOMETRY}metric=fisher"],
+    "step, Fisher price 1": [f"{GEOMETRY}fisher_price=1"],
+    "step, Fisher price 10": [f"{GEOMETRY}fisher_price=10"],
     "step, basis 1": [f"{GEOMETRY}basis_size=1"],
     "step, basis 8": [f"{GEOMETRY}basis_size=8"],
     "step, basis 32": [f"{GEOMETRY}basis_size=32"],
@@ -62,11 +67,10 @@ VARIANTS: dict[str, list[str]] = {
 SEEDS = (1, 2, 3)
 # Where between the target's and the base's mean loss on forget answers runs are compared.
 LEVELS = (0.5, 0.75, 0.9)
-EVALUATIONS = 8
 SIDES = ("forget", "retain")
 
 
-def run_all(folder: Path, part: int, parts: int, overrides: Sequence[str]) -> None:
+def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
     """Every variant and seed that is this part's and not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(name, seed) for name in VARIANTS for seed in SEEDS]
@@ -74,12 +78,12 @@ def run_all(folder: Path, part: int, parts: int, overrides: Sequence[str]) -> No
         path = folder / f"{list(VARIANTS).index(name):02d}-{seed}.json"
         if not path.is_file():
             seeds = [f"seed={seed}", f"split.seed={seed}", f"learn.seed={seed}"]
-            write_json(path, {"variant": name, "seed": seed, **follow([*overrides, *seeds, *VARIANTS[name]])})
+            write_json(path, {"variant": name, "seed": seed, **follow(every, [*overrides, *seeds, *VARIANTS[name]])})
             print(f"{name}, seed {seed}", flush=True)
 
 
-def follow(overrides: Sequence[str]) -> dict[str, Any]:
-    """Unlearn once; the loss of every trained item's answer at the start, at even distances, and of the base."""
+def follow(every: int, overrides: Sequence[str]) -> dict[str, Any]:
+    """Unlearn once; the loss of every trained item's answer at the start, `every` so many steps, and of the base."""
     study = prepared(compose("unlearn", overrides))
     config = study.config
     lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run.create(config, overrides))
@@ -96,7 +100,6 @@ def follow(overrides: Sequence[str]) -> dict[str, Any]:
     index = choose(lab, forget, retain, method, processes)
     update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, geometry_of(method), processes)
     steps = num_steps(len(forget), config.unlearn.batch_size, config.unlearn.epochs)
-    every = max(1, steps // EVALUATIONS)
     points = [{"step": 0, **{side: losses(lab, items[side]) for side in SIDES}}]
     history: list[Mapping[str, Any]] = []
     watched = 0.0
@@ -112,12 +115,15 @@ def follow(overrides: Sequence[str]) -> dict[str, Any]:
     began = time.monotonic()
     unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, update, 0, after_step)
     seconds = time.monotonic() - began - watched
-    accuracy = {side: [answer.correct for answer in lab.score(items[side])] for side in SIDES}
+    limit = config.evaluation.max_items
+    asked = {side: sample(items[side], limit, config.split.seed) for side in SIDES}
+    accuracy = {side: [answer.correct for answer in lab.score(asked[side])] for side in SIDES}
     facts = {side: [item.fact for item in items[side]] for side in SIDES}
     return {
         "base": base,
         "points": points,
         "accuracy": accuracy,
+        "asked": {side: [item.fact for item in asked[side]] for side in SIDES},
         "facts": facts,
         "history": history,
         "seconds": seconds,
@@ -172,7 +178,7 @@ def over_facts(values: Sequence[float], clusters: Sequence[str]) -> Estimate:
 
 def accuracy(jobs: Sequence[Mapping[str, Any]], side: str) -> str:
     values = [float(right) for job in jobs for right in job["accuracy"][side]]
-    clusters = [f"{job['seed']}:{fact}" for job in jobs for fact in job["facts"][side]]
+    clusters = [f"{job['seed']}:{fact}" for job in jobs for fact in job["asked"][side]]
     return cell(over_facts(values, clusters).as_dict(), 100, 1)
 
 
@@ -207,9 +213,9 @@ def table(folder: Path) -> Table:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["run", where, part, *given]:
+        case ["run", where, part, distance, *given]:
             mine, _, all_parts = part.partition("/")
-            run_all(Path(where), int(mine), int(all_parts), given)
+            run_all(Path(where), int(mine), int(all_parts), int(distance), given)
         case ["table", where]:
             print(table(Path(where)).markdown())
         case _:

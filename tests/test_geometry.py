@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from duolearn_cli.geometry import block_sums, constrain, cosine, inner, multipliers
+from duolearn_cli.geometry import block_sums, constrain, cosine, inner, multipliers, shorten
 
 METRICS = ["euclidean", "diagonal"]
 
@@ -78,6 +78,21 @@ def test_many_gradients_satisfy_the_optimality_conditions(metric, seed, k):
     assert (dual >= 0).all()
     torch.testing.assert_close(allowed, step - dual @ (gradients / weights), rtol=1e-6, atol=1e-9)
     assert float((dual * (gradients @ allowed)).abs().max()) <= 1e-6 * float(dual.max() + 1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(seed=st.integers(0, 10**6), n=st.integers(6, 12), k=st.integers(1, 4))
+def test_shortened_and_then_projected_is_the_joint_minimum(metric, seed, n, k):
+    """min |d - d0|_m^2 + sum p d^2 subject to the constraints, as one dense program with its own centre and metric."""
+    step, gradients, weights = instance(seed, n, k, metric)
+    price = torch.tensor(np.random.default_rng(seed).uniform(0, 9, n))
+    short, priced = shorten(step, price, weights if metric == "diagonal" else None)
+    torch.testing.assert_close(weights * (short - step) + price * short, torch.zeros_like(step), atol=1e-9, rtol=0)
+    allowed, _ = constrain(short, gradients, metric=priced)
+    # The objective, its square completed: (m + p) |d - m d0 / (m + p)|^2 and a constant.
+    expected, _ = quadratic_program(weights * step / (weights + price), gradients, weights + price, two_sided=False)
+    np.testing.assert_allclose(allowed.numpy(), expected, rtol=1e-6, atol=1e-6)
+    assert worst(allowed, gradients) <= 1e-9
 
 
 vectors = npst.arrays(np.float64, 5, elements=st.floats(-10, 10, width=32))

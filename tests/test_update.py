@@ -181,6 +181,17 @@ def test_the_fisher_metric_corrects_where_retaining_does_not_care():
     assert float((flat(parameters) - before) @ preserve) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_fisher_price_shortens_steps_where_retaining_is_sensitive():
+    squares = torch.where(torch.arange(9) < 4, 4.0, 1.0).double()
+    found = Gradients(torch.ones(9).double(), torch.zeros(9).double(), {"preserve": squares})
+    geometry = GeometryConfig(fisher_price=2, damping=1e-9)
+    update, parameters = make(geometry, optimizer="SGD", max_grad_norm=1e9)
+    before = flat(parameters)
+    move = update.apply(1, 0.1, found)
+    expected = move.wanted / (1 + 2 * squares / squares.mean())
+    torch.testing.assert_close(flat(parameters) - before, expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_two_quadratics_with_a_known_answer(optimizer):
     """scripts/geometry_toy.py: plain gradient difference damages the preserve loss, the constrained step provably not.
