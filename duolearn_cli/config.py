@@ -257,6 +257,9 @@ class SparsityConfig:
     )
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
     examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
+    damping: float = setting(
+        1e-3, "added to the retain side, as a share of its mean: more favours what forgetting needs", minimum=1e-9
+    )
 
 
 @dataclass

@@ -7,20 +7,19 @@ from torch import Tensor
 
 from duolearn_cli.parallel import Processes
 
-# Keeps coordinates that matter to neither side from winning by a quotient of two rounding errors.
-DAMPING = 1e-3
 
-
-def choose(forget: Tensor, retain: Tensor, units: Tensor | None, budget: int, processes: Processes) -> Tensor:
-    """Indices of at most `budget` coordinates, in order, with the highest F_forget / (F_retain + a share of its mean).
+def choose(
+    forget: Tensor, retain: Tensor, units: Tensor | None, budget: int, processes: Processes, damping: float
+) -> Tensor:
+    """Indices of at most `budget` coordinates, in order, with the highest F_forget / (F_retain + damping x its mean).
 
     `units` [n] numbers coordinates that are chosen together; those of the highest ratio of sums come first, and one
     that does not fit any more is passed over. None chooses coordinates one by one. Shapes: forget, retain [n] -> [m].
     """
     sums = processes.sum_parts(torch.stack([retain.double().sum(), torch.tensor(float(len(retain))).to(retain.device)]))
-    damping = (DAMPING * sums[0] / sums[1]).clamp(min=torch.finfo(torch.float32).tiny).to(retain.dtype)
+    floor = (damping * sums[0] / sums[1]).clamp(min=torch.finfo(torch.float32).tiny).to(retain.dtype)
     if units is None:
-        return _coordinates(forget / (retain + damping), budget, processes).nonzero().squeeze(1)
+        return _coordinates(forget / (retain + floor), budget, processes).nonzero().squeeze(1)
     count = int(processes.gather(units.max()[None].float()).max()) + 1
 
     def by_unit(values: Tensor) -> Tensor:
@@ -29,7 +28,7 @@ def choose(forget: Tensor, retain: Tensor, units: Tensor | None, budget: int, pr
         )
 
     size = by_unit(torch.ones_like(forget))
-    ratio = by_unit(forget) / (by_unit(retain) + damping * size)
+    ratio = by_unit(forget) / (by_unit(retain) + floor * size)
     chosen, left = torch.zeros(count, dtype=torch.bool), budget
     for unit in ratio.argsort(descending=True, stable=True).tolist():
         if size[unit] <= left:

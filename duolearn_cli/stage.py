@@ -210,7 +210,7 @@ def choose_index(
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
     budget = int(sparse.fraction * model.num_base_parameters)
-    return sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes)
+    return sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes, sparse.damping)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Damage to what is kept, at equal forgetting, of ways to constrain the update.
 
-    geometry_study.py run FOLDER PART/PARTS EVERY [OVERRIDE...]   unlearn once a variant and seed
-    geometry_study.py table FOLDER                                the table, as Markdown
+    geometry_study.py run FOLDER PART/PARTS EVERY [only=VARIANT;VARIANT] [OVERRIDE...]   unlearn once a variant and seed
+    geometry_study.py table FOLDER                                                       the table, as Markdown
 
-Every so many steps the loss of every trained item is looked at. Where two runs are compared at the same forgetting, these
+Every so many steps the loss of every trained item is looked at; where runs are compared at the same forgetting, these
 are interpolated.
 
 Every seed sets the split, learning and unlearning alike. Runs that FOLDER holds already are left out, so that a study
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -46,23 +47,21 @@ from duolearn_cli.update import Update
 GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
 VARIANTS: dict[str, list[str]] = {
     "none": [f"{GEOMETRY}space=none"],
-    "gradient": [f"{GEOMETRY}space=gradient"],
-    "step": [],
-    "step, Fisher": [f"{GEOMETRY}metric=fisher"],
-    "step, Fisher price 1": [f"{GEOMETRY}fisher_price=1"],
-    "step, Fisher price 10": [f"{GEOMETRY}fisher_price=10"],
-    "step, basis 1": [f"{GEOMETRY}basis_size=1"],
-    "step, basis 8": [f"{GEOMETRY}basis_size=8"],
-    "step, basis 32": [f"{GEOMETRY}basis_size=32"],
-    "step, 0.1 % coordinates": [f"{SPARSITY}unit=coordinate"],
-    "none, 0.1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate"],
-    "step, 0.1 % ranks": [f"{SPARSITY}unit=rank"],
-    "step, 1 % coordinates": [f"{SPARSITY}unit=coordinate", f"{SPARSITY}fraction=0.01"],
-    "step, two-sided": [f"{GEOMETRY}sides=two"],
-    "step, by layer": [f"{GEOMETRY}scope=layer"],
-    "step, by module": [f"{GEOMETRY}scope=module"],
+    "gradient": [f"{GEOMETRY}space=gradient", f"{GEOMETRY}metric=euclidean"],
+    "step": [f"{GEOMETRY}metric=euclidean"],
     "step, optimiser's metric": [f"{GEOMETRY}metric=optimizer"],
-    "step, two-sided, basis 8": [f"{GEOMETRY}sides=two", f"{GEOMETRY}basis_size=8"],
+    "step, Fisher": [f"{GEOMETRY}metric=fisher"],
+    "step, Fisher price 1": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}fisher_price=1"],
+    "step, Fisher price 10": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}fisher_price=10"],
+    "step, basis 8": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=8"],
+    "step, basis 1": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=1"],
+    "step, basis 32": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=32"],
+    "step, optimiser's metric, basis 8": [f"{GEOMETRY}metric=optimizer", f"{GEOMETRY}basis_size=8"],
+    "none, 0.1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate"],
+    "none, 1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate", f"{SPARSITY}fraction=0.01"],
+    "step, two-sided": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}sides=two"],
+    "step, by layer": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=layer"],
+    "step, by module": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=module"],
 }
 SEEDS = (1, 2, 3)
 # Where between the target's and the base's mean loss on forget answers runs are compared.
@@ -73,9 +72,11 @@ SIDES = ("forget", "retain")
 def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
     """Every variant and seed that is this part's and not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(name, seed) for name in VARIANTS for seed in SEEDS]
+    chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
+    overrides = [text for text in overrides if not text.startswith("only=")]
+    jobs = [(name, seed) for name in (chosen[0] if chosen else VARIANTS) for seed in SEEDS]
     for name, seed in jobs[part::parts]:
-        path = folder / f"{list(VARIANTS).index(name):02d}-{seed}.json"
+        path = folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{seed}.json"
         if not path.is_file():
             seeds = [f"seed={seed}", f"split.seed={seed}", f"learn.seed={seed}"]
             write_json(path, {"variant": name, "seed": seed, **follow(every, [*overrides, *seeds, *VARIANTS[name]])})
@@ -145,8 +146,13 @@ def losses(lab: Laboratory, items: Sequence[Item]) -> list[float]:
     return found
 
 
-def at_level(job: Mapping[str, Any], level: float) -> np.ndarray | None:
-    """Each retain item's loss when the mean forget loss first passes `level`, interpolated; None if it never does."""
+def at_level(job: Mapping[str, Any], level: float | None) -> np.ndarray | None:
+    """Each retain item's loss when the mean forget loss first passes `level`, interpolated; None if it never does.
+
+    `level` None stands for the last step.
+    """
+    if level is None:
+        return np.array(job["points"][-1]["retain"])
     target, base = (np.mean(values) for values in (job["points"][0]["forget"], job["base"]["forget"]))
     wanted = target + level * (base - target)
     for before, after in zip(job["points"], job["points"][1:], strict=False):
@@ -157,7 +163,9 @@ def at_level(job: Mapping[str, Any], level: float) -> np.ndarray | None:
     return None
 
 
-def damage(jobs: Sequence[Mapping[str, Any]], level: float, against: Sequence[Mapping[str, Any]] | None) -> str:
+def damage(
+    jobs: Sequence[Mapping[str, Any]], level: float | None, against: Sequence[Mapping[str, Any]] | None = None
+) -> str:
     """Rise of the mean retain loss (millinats) since the target, or beyond that of `against`, with its interval."""
     values, clusters = [], []
     for i, job in enumerate(jobs):
@@ -189,25 +197,27 @@ def table(folder: Path) -> Table:
         job = json.loads(path.read_text(encoding="utf-8"))
         jobs.setdefault(job["variant"], {})[job["seed"]] = job
     rows = []
-    for name, by_seed in jobs.items():
+    for name, by_seed in sorted(jobs.items(), key=lambda pair: list(VARIANTS).index(pair[0])):
         seeds = sorted(by_seed.keys() & jobs["none"].keys())
         own, plain = [by_seed[seed] for seed in seeds], [jobs["none"][seed] for seed in seeds]
         steps = [line for job in own for line in job["history"]]
         rows.append(
             (
                 name,
-                *(damage(own, level, None) for level in LEVELS),
+                *(damage(own, level) for level in LEVELS),
                 "—" if name == "none" else damage(own, LEVELS[1], plain),
+                damage(own, None),
+                f"{np.mean([np.mean(job['points'][-1]['forget']) for job in own]):.2f}",
                 accuracy(own, "forget"),
                 accuracy(own, "retain"),
                 f"{100 * np.mean([line['conflict'] for line in steps]):.0f}",
                 f"{100 * np.mean([line['removed'] for line in steps]):.1f}",
-                f"{np.mean([job['seconds'] for job in own]):.0f}",
                 str(len(seeds)),
             )
         )
     header = ("variant", *(f"damage at {level:.0%}" for level in LEVELS), f"against none at {LEVELS[1]:.0%}")
-    header += ("forget accuracy (%)", "retain accuracy (%)", "conflict (%)", "removed (%)", "seconds", "seeds")
+    header += ("damage at the end", "forget nll at the end", "forget accuracy (%)", "retain accuracy (%)")
+    header += ("conflict (%)", "removed (%)", "seeds")
     return Table("Damage at equal forgetting", header, tuple(rows))
 
 

@@ -24,7 +24,12 @@ from duolearn_cli.update import Update
 U = torch.tensor([2.0, 2.0], dtype=torch.float64)
 K = torch.tensor([0.6, 0.8], dtype=torch.float64)
 STEPS, RATE = 400, 0.02
-SPACES = {"gradient difference": "none", "constrained gradient": "gradient", "constrained step": "step"}
+SETTINGS = {
+    "gradient difference": GeometryConfig(space="none"),
+    "constrained gradient": GeometryConfig(space="gradient"),
+    "constrained step, nearest": GeometryConfig(space="step"),
+    "constrained step, optimiser's metric": GeometryConfig(space="step", metric="optimizer"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +47,12 @@ class Trajectory:
         return (self.points @ K).square() / 2
 
 
-def trajectory(space: str, optimizer: str = "AdamW") -> Trajectory:
-    """Follow both gradients from 0, constrained in `space`."""
+def trajectory(geometry: GeometryConfig, optimizer: str) -> Trajectory:
+    """Follow both gradients from 0 under a constraint."""
     x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
     coordinates = Coordinates([("x.lora_A", x)])
     settings = UnlearnConfig(optimizer=optimizer, max_grad_norm=1e9)
-    update = Update(coordinates, settings, GeometryConfig(space=space), Processes(Accelerator(cpu=True)))
+    update = Update(coordinates, settings, geometry, Processes(Accelerator(cpu=True)))
     points = [x.detach().clone()]
     for step in range(1, STEPS + 1):
         at = points[-1]
@@ -59,7 +64,7 @@ def trajectory(space: str, optimizer: str = "AdamW") -> Trajectory:
 
 def trajectories(optimizer: str = "AdamW") -> dict[str, Trajectory]:
     """By name; `best without damage` is the known answer, a single point."""
-    found = {name: trajectory(space, optimizer) for name, space in SPACES.items()}
+    found = {name: trajectory(geometry, optimizer) for name, geometry in SETTINGS.items()}
     return found | {"best without damage": Trajectory((U - (K @ U) * K)[None])}
 
 
@@ -69,15 +74,15 @@ def draw(found: dict[str, Trajectory], path: Path) -> None:
 
     from duolearn_cli.report import figures
 
-    colors = dict(zip(SPACES, (figures.FORGET, figures.BASE, figures.RETAIN), strict=True))
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    colors = dict(zip(SETTINGS, (figures.FORGET, figures.BASE, "#CC79A7", figures.RETAIN), strict=True))
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
     plane, curves = figure.subplots(1, 2)
     span = torch.linspace(-1, 2.5, 50, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(span, span, indexing="xy"), -1)
     plane.contour(span, span, (grid @ K).square() / 2, levels=8, colors=figures.BASE, alpha=0.4, linewidths=0.8)
     for name, color in colors.items():
         plane.plot(*found[name].points.T, color=color, label=name)
-        curves.plot(found[name].preserve, color=color)
+        curves.semilogy(found[name].preserve[1:], color=color)
     plane.plot(*U, "x", color=figures.FORGET)
     plane.annotate("forgotten", U.tolist(), xytext=(-4, -12), textcoords="offset points", ha="right")
     plane.plot(*found["best without damage"].points[0], "o", color=figures.GOLD, label="best without damage")
@@ -85,9 +90,11 @@ def draw(found: dict[str, Trajectory], path: Path) -> None:
     plane.set_title("paths, over contours of the preserve loss", fontsize=10)
     curves.set_xlabel("step")
     curves.set_title("preserve loss", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(figures.to_svg(figure), encoding="utf-8")
+    # A page of its own has no theme to take its colours from.
+    svg = figures.to_svg(figure).replace("<svg ", '<svg style="background: white; color: black" ', 1)
+    path.write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,24 @@ def test_the_main_job_in_small(duolearn, tmp_path):
     assert refused.returncode == 2 and "seed=3" in refused.stderr
 
 
+def test_few_coordinates_change_and_the_report_says_how_many(duolearn, tmp_path):
+    few = ["method.sparsity.unit=coordinate", "method.geometry.metric=fisher", "method.geometry.basis_size=2"]
+    done = duolearn("unlearn", "+forget=surgery", *SMALL, *few, "unlearn.micro_batch=5")
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert 0 < metrics["change"]["fraction"] <= 0.001
+    assert f"{metrics['change']['parameters']:,}" in (run / "report.md").read_text()
+    assert len(metrics["geometry"]["layers"]) == len(metrics["change"]["layers"]) == 4
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    state = load_file(checkpoint / "update.safetensors")
+    assert len(state["index"]) == len(state["constraint.fisher"]) == state["constraint.basis"].shape[1] == 1377
+    assert len(state["optimizer.exp_avg_sq"]) == 1377
+    refused = duolearn("unlearn", "+forget=surgery", *SMALL, "method.sparsity.unit=layer")
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert "method.sparsity.fraction=0.001" in refused.stderr and "or more" in refused.stderr
+
+
 def test_a_method_of_the_users_own(duolearn, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import dataclass\n"
