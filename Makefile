@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format smoke clean
+.PHONY: help setup demo test test-all lint format bench smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: setup ## lint, format check, types, import order of layers
 format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup ## what the constraint costs beside a step without it, on the embedded model
+	$(BIN)/python scripts/bench_geometry.py outputs/bench_geometry.json +forget=surgery
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh

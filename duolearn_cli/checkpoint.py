@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
 from duolearn_cli.run import write_json
 from duolearn_cli.update import Update
+
+SCHEMA = 2
 
 
 def save_checkpoint(
@@ -37,7 +40,9 @@ def save_checkpoint(
     if processes.sharded:
         processes.wait()
     if processes.rank == 0:
-        write_json(part / "state.json", {"schema": 2, "step": step, "signature": signature, "parts": _parts(processes)})
+        write_json(
+            part / "state.json", {"schema": SCHEMA, "step": step, "signature": signature, "parts": _parts(processes)}
+        )
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
         for older in folder.glob("step-*"):
@@ -46,6 +51,7 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
+    """The last step's folder, None where there is none."""
     return max(folder.glob("step-*"), default=None)
 
 
@@ -59,6 +65,11 @@ def load_checkpoint(
     """
     try:
         saved = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        if saved["schema"] != SCHEMA:
+            raise RunError(
+                f"checkpoint {checkpoint} is of schema {saved['schema']}, from another version of duolearn; this one "
+                f"reads schema {SCHEMA}. Remove it to start the unlearning again."
+            )
         step, made_for = int(saved["step"]), (saved["signature"], saved["parts"])
         if made_for != (signature, _parts(processes)):
             raise RunError(
@@ -67,7 +78,7 @@ def load_checkpoint(
                 "unlearning again."
             )
         tensors = load_file(checkpoint / _state_file(processes))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise RunError(
             f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
         ) from error

@@ -14,11 +14,12 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli.config import NAME, WITH_MOMENTUM, RunConfig
+from duolearn_cli.config import NAME, RunConfig
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type, wrong_type
 from duolearn_cli.folders import conf_dir, groups
 from duolearn_cli.hierarchies.base import HierarchySource
+from duolearn_cli.update_config import WITH_MOMENTUM
 
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli import geometry
-from duolearn_cli.config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
 from duolearn_cli.parallel import Processes
+from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
 
 
 class Constraint:
@@ -29,18 +29,15 @@ class Constraint:
         self._rows: Tensor | None = None
         self._num_kept = 0
 
-    @property
-    def needs_squares(self) -> bool:
-        wanted = self.settings.metric == "fisher" or self.settings.fisher_price > 0
-        return self.settings.space != "none" and wanted
-
     def allow(self, step: Tensor, preserve: Tensor, curvature: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The nearest allowed step [n], and the slopes that `step` had [blocks, constraints].
 
         `preserve` is the gradient of the preserve loss, `curvature` the optimiser's own metric where it has one.
         """
-        fisher = self._relative_fisher()
-        metric = {"euclidean": None, "fisher": fisher, "optimizer": curvature}[self.settings.metric]
+        fisher = None if self._fisher is None else self._relative(self._fisher)
+        damped = None if fisher is None else fisher + self.settings.damping
+        own = None if curvature is None else self._relative(curvature)
+        metric = {"euclidean": None, "fisher": damped, "optimizer": own}[self.settings.metric]
         if self.settings.fisher_price and fisher is not None:
             step, metric = geometry.shorten(step, self.settings.fisher_price * fisher, metric)
         gradients = preserve[None]
@@ -86,20 +83,18 @@ class Constraint:
         return found
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with what `state` told."""
         self._num_seen, self._num_kept = int(state["num_seen"]), int(state["num_kept"])
         self._fisher = state.get("fisher")
         if "basis" in state:
             self._rows = torch.cat([torch.zeros_like(state["basis"][:1]), state["basis"]])
 
-    def _relative_fisher(self) -> Tensor | None:
-        """The Fisher over its mean, plus the damping; None, which is Euclidean, while nothing is known."""
-        if self._fisher is None:
-            return None
-        size = torch.tensor(float(len(self._fisher)), device=self._fisher.device)
-        total, count = self._processes.sum_parts(torch.stack([self._fisher.sum(), size]))
+    def _relative(self, metric: Tensor) -> Tensor:
+        """A diagonal over its mean, whatever the units; ones where all of it is zero."""
+        size = torch.tensor(float(len(metric)), dtype=metric.dtype, device=metric.device)
+        total, count = self._processes.sum_parts(torch.stack([metric.sum(), size]))
         mean = total / count
-        relative = self._fisher / torch.where(mean > 0, mean, 1.0) + self.settings.damping
-        return torch.where(mean > 0, relative, torch.ones_like(relative))
+        return torch.where(mean > 0, metric / torch.where(mean > 0, mean, 1.0), torch.ones_like(metric))
 
 
 def curvature(optimizer: torch.optim.Optimizer, values: Tensor) -> Tensor | None:

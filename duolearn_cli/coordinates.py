@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 
 from duolearn_cli.parallel import cut_like, local
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which matrix of which LoRA pair a parameter is. Models without numbered layers have layer -1."""
-
-    layer: int
-    module: str
-    matrix: str
-
-    @classmethod
-    def of(cls, name: str) -> Place:
-        """Of a parameter called ``...layers.3.self_attn.q_proj.lora_A.default.weight``, say."""
-        number = re.search(r"\.(\d+)\.", name)
-        owner, _, matrix = name.partition(".lora_")
-        return cls(int(number[1]) if number else -1, owner.rpartition(".")[2], f"lora_{matrix[:1]}")
+from duolearn_cli.places import Place
 
 
 class Coordinates:
     """`values` [n] is the parameter that an optimiser moves; `write` puts it into the model.
 
-    Of sharded parameters it holds this process's part. Vectors over all adapter coordinates are reduced by `take`.
+    Of sharded parameters it holds this process's part. Coordinates are in the order of layers, and in it of modules,
+    whatever the order of `named`; `parameters` follows it, and `take` reduces vectors over all of them.
     """
 
     def __init__(self, named: Sequence[tuple[str, nn.Parameter]], index: Tensor | None = None) -> None:
-        self._parameters = [parameter for _, parameter in named]
-        self._shards = [local(parameter.detach()) for parameter in self._parameters]
-        self.places = [Place.of(name) for name, _ in named]
+        placed = [(Place.of(name), parameter) for name, parameter in named]
+        owners = list(dict.fromkeys(place.owner for place, _ in placed))
+        placed.sort(key=lambda pair: (pair[0].layer, owners.index(pair[0].owner)))
+        self.places = [place for place, _ in placed]
+        self.parameters = [parameter for _, parameter in placed]
+        self._shards = [local(parameter.detach()) for parameter in self.parameters]
         self.index = index
         self._all = flatten(self._shards)
         self.values = nn.Parameter(self.take(self._all).clone())
@@ -51,9 +37,9 @@ class Coordinates:
         """Take the parameters' gradients away and return them flat [n]; zero where there is none."""
         parts = [
             torch.zeros_like(shard) if parameter.grad is None else local(parameter.grad)
-            for parameter, shard in zip(self._parameters, self._shards, strict=True)
+            for parameter, shard in zip(self.parameters, self._shards, strict=True)
         ]
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             parameter.grad = None
         return self.take(flatten(parts))
 
@@ -78,15 +64,10 @@ class Coordinates:
 
     def blocks(self, scope: str) -> dict[object, int]:
         """Runs of coordinates that belong together, in order: all (``global``), by ``layer`` or by ``module``."""
-        keys = {
-            "global": lambda place: "all",
-            "layer": lambda place: place.layer,
-            "module": lambda place: (place.layer, place.module),
-        }
-        placed = zip(map(keys[scope], self.places), self.sizes(), strict=True)
         found: dict[object, int] = {}
-        for key, run in groupby(placed, key=lambda pair: pair[0]):
-            found[key] = found.get(key, 0) + sum(size for _, size in run)
+        for place, size in zip(self.places, self.sizes(), strict=True):
+            key = {"global": "all", "layer": place.layer, "module": place.owner}[scope]
+            found[key] = found.get(key, 0) + size
         return found
 
     def units(self, unit: str) -> Tensor:
@@ -94,11 +75,11 @@ class Coordinates:
 
         ``rank``: a row of A with its column of B; ``module``: a LoRA pair; ``layer``: all pairs of a layer.
         """
-        modules = {key: i for i, key in enumerate(dict.fromkeys((p.layer, p.module) for p in self.places))}
+        modules = {key: i for i, key in enumerate(dict.fromkeys(p.owner for p in self.places))}
         layers = {key: i for i, key in enumerate(dict.fromkeys(p.layer for p in self.places))}
         parts = []
-        for place, parameter in zip(self.places, self._parameters, strict=True):
-            module, shape = modules[place.layer, place.module], parameter.shape
+        for place, parameter in zip(self.places, self.parameters, strict=True):
+            module, shape = modules[place.owner], parameter.shape
             if unit == "rank":
                 by_row = place.matrix == "lora_A"
                 rank = shape[0 if by_row else 1]

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from duolearn_cli.forward import Gradients
 from duolearn_cli.geometry import block_sums, ratio
+from duolearn_cli.metrics.conflict import BY_LAYER, FIGURES
 from duolearn_cli.update import Move, Update
-
-FIGURES = ("cosine", "opposed", "conflict", "removed", "step_norm")
-BY_LAYER = "_by_layer"
 
 
 @torch.no_grad()
@@ -20,10 +18,9 @@ def measure(found: Gradients, move: Move, update: Update) -> dict[str, Any]:
     """One line of history.
 
     `cosine` is that of both gradients; `opposed` the share of the forget gradient that points against keeping, which
-    projecting it alone would remove; `conflict` the share of constraints that the update would have broken; `removed`
-    the share of its norm that was taken. Keys that end in ``_by_layer`` hold a list, in the order of the layers: the
-    cosine, whether the layer's part of the update would have raised the preserve loss, the removed share, the norm of
-    the step.
+    projecting it alone would remove; `conflict` the share of preserve losses, this batch's and those of the basis, that
+    the update would have raised; `removed` the share of its norm that was taken. Keys that end in ``_by_layer`` hold a
+    list, in the order of the layers; there `conflict` is about this batch's loss.
     """
     blocks = list(update.layers.values())
     removed = move.wanted - move.allowed
@@ -54,5 +51,5 @@ def _figures(sums: Tensor) -> Tensor:
     dot, forget, preserve, slope, removed, wanted, step = sums.unbind(0)
     cosine = ratio(dot, (forget * preserve).sqrt())
     return torch.stack(
-        [cosine, (-cosine).clamp(min=0), (slope > 0).to(sums.dtype), ratio(removed, wanted).sqrt(), step.sqrt()]
+        [(slope > 0).to(sums.dtype), cosine, (-cosine).clamp(min=0), ratio(removed, wanted).sqrt(), step.sqrt()]
     )

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from duolearn_cli import __version__, summary
-from duolearn_cli.coordinates import Place
 from duolearn_cli.evaluation import Answer
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.model import ADAPTER_FILE
+from duolearn_cli.places import Place
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
@@ -75,13 +75,13 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
         "data": study.summary(),
     }
     if "unlearned" in models:
-        metrics |= unlearning(lab)
+        metrics |= what_unlearning_did(lab)
     write_json(run.folder / "metrics.json", metrics)
     write_report(run.folder)
     return metrics
 
 
-def unlearning(lab: Laboratory) -> dict[str, Any]:
+def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
     """`change` and `geometry` of metrics.json, each only where the files are there that tell it.
 
     A run that is scored again keeps adapter, history and the name of its target in its own folder.
@@ -92,7 +92,7 @@ def unlearning(lab: Laboratory) -> dict[str, Any]:
     after, history = run.folder / "adapter" / ADAPTER_FILE, run.folder / "history.jsonl"
     if before.is_file() and after.is_file():
         found["change"] = change.summarise(change.read_changes(before, after), lab.model.num_base_parameters)
-    layers = list(dict.fromkeys(Place.of(name).layer for name, _ in lab.model.named_adapter))
+    layers = sorted({Place.of(name).layer for name, _ in lab.model.named_adapter})
     if means := conflict.summarise(read_history(history), layers):
         found["geometry"] = means
     return found

@@ -20,25 +20,27 @@ from duolearn_cli.parallel import summed_like
 
 
 class SquaredGradients:
-    """Adds up, over examples, the squares of their gradients by adapter coordinate.
+    """Adds up, over examples, the squares of their gradients by adapter coordinate, for each of several losses.
 
-    Forwards inside `watching` leave their hooks in the graph; only a backward inside `collecting` adds anything.
+    Forwards inside `watching` leave their hooks in the graph; only a backward inside `collecting` adds anything. The
+    order of coordinates is that of `parameters`.
 
     Raises:
-        ModelError: the adapter trains something else than the weights of linear layers.
+        ModelError: one of the parameters is not the weight of a linear layer.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    def __init__(self, network: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+        self._parameters = parameters
         owners = {id(m.weight): m for m in network.modules() if isinstance(m, nn.Linear)}
         self._modules = [owners.get(id(parameter)) for parameter in self._parameters]
         if not all(self._modules):
             raise ModelError(
                 "gradients of single examples are known for adapters on linear layers only. Mend: "
-                "model.adapter.targets without embeddings, or geometry.metric=euclidean and sparsity.unit=none."
+                "model.adapter.targets without embeddings; or method.geometry.metric=euclidean, "
+                "method.geometry.fisher_price=0 and method.sparsity.unit=none."
             )
-        self._sums: dict[nn.Module, Tensor] = {}
-        self._examples: Tensor | None = None
+        self._sums: dict[tuple[str, nn.Module], Tensor] = {}
+        self._loss, self._examples = "", torch.zeros(0)
         self._layout: Tensor | None = None
 
     @contextmanager
@@ -52,24 +54,23 @@ class SquaredGradients:
                 hook.remove()
 
     @contextmanager
-    def collecting(self, batch: Batch, examples: Sequence[int]) -> Iterator[None]:
-        """Add the squares of these examples of `batch` during a backward."""
-        self._examples = torch.tensor(examples, dtype=torch.long, device=batch.ids.device)
+    def collecting(self, loss: str, batch: Batch, examples: Sequence[int]) -> Iterator[None]:
+        """Add the squares of these examples of `batch` to those of `loss` during a backward."""
+        self._loss, self._examples = loss, torch.tensor(examples, dtype=torch.long, device=batch.ids.device)
         self._layout = _layout(batch) if batch.packed else None
         try:
             yield
         finally:
-            self._examples = self._layout = None
+            self._examples, self._layout = torch.zeros(0), None
 
-    def take(self) -> Tensor:
-        """The sums over all processes, flat in the order of the parameters [adapter]; start anew."""
-        parts = [
-            summed_like(self._sums.get(module, torch.zeros(parameter.shape, device=parameter.device)), parameter)
-            for module, parameter in zip(self._modules, self._parameters, strict=True)
-            if module is not None
-        ]
-        self._sums.clear()
-        return torch.cat([part.reshape(-1) for part in parts])
+    def take(self, loss: str) -> Tensor:
+        """Those of one loss, flat [adapter], and forget them: this process's sums, of a cut model all processes'."""
+        found = []
+        for module, parameter in zip(self._modules, self._parameters, strict=True):
+            assert module is not None
+            own = self._sums.pop((loss, module), torch.zeros(parameter.shape, device=parameter.device))
+            found.append(summed_like(own, parameter).reshape(-1))
+        return torch.cat(found)
 
     def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
@@ -77,11 +78,12 @@ class SquaredGradients:
             output.register_hook(lambda gradient: self._add(module, given, gradient))
 
     def _add(self, module: nn.Module, given: Tensor, gradient: Tensor) -> None:
-        if self._examples is None or not len(self._examples):
+        if not len(self._examples):
             return
         given, gradient = (self._by_example(tensor) for tensor in (given.to(gradient.dtype), gradient))
         squares = torch.einsum("eto,eti->eoi", gradient, given).float().square().sum(0)
-        self._sums[module] = self._sums[module] + squares if module in self._sums else squares
+        key = self._loss, module
+        self._sums[key] = self._sums[key] + squares if key in self._sums else squares
 
     def _by_example(self, rows: Tensor) -> Tensor:
         """[rows, length, width] -> [examples, length, width]; packed texts get a row each, filled up with zeros."""

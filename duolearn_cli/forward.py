@@ -22,6 +22,7 @@ from duolearn_cli.references import Reference, attend
 
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
+SIDES = ("forget", "preserve")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +73,8 @@ def gradients(
         squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.
     """
     step = labels_of(examples, method.labels, model.device)
-    watch = SquaredGradients(model.network) if squares else None
-    total = {side: torch.zeros_like(coordinates.values.data) for side in ("forget", "preserve")}
-    sums = {side: torch.zeros_like(coordinates.values.data) for side in squares}
+    watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
+    total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
     figures: list[Tensor] = []
     for part in cut(examples, micro_batch, processes):
         with watch.watching() if watch else nullcontext():
@@ -82,19 +82,19 @@ def gradients(
         objective = method.objective(tokens)
         # A process without items of its own goes through a forward all the same: the others may wait for it.
         share = 1.0 if part else 0.0
-        for side, loss in (("forget", objective.forget), ("preserve", objective.preserve)):
+        for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
             own = [i for i, example in enumerate(part) if example.is_forget == (side == "forget")]
-            with watch.collecting(batch, own) if watch and side in squares else nullcontext():
+            with watch.collecting(side, batch, own) if watch and side in squares else nullcontext():
                 (share * loss).backward(retain_graph=side == "forget")
             total[side] += coordinates.gradient()
-            if watch and side in squares:
-                sums[side] += coordinates.take(watch.take())
         figures.append(share * torch.stack([objective.forget, objective.preserve, *class_sums(tokens)]).detach())
     reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
-    count = {"forget": sum(example.is_forget for example in examples)}
-    count["preserve"] = len(examples) - count["forget"]
-    # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
-    means = {side: count[side] * processes.sum_gradients(vector) for side, vector in sums.items()}
+    means: dict[str, Tensor] = {}
+    for side in squares:
+        assert watch is not None
+        # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
+        count = sum(example.is_forget == (side == "forget") for example in examples)
+        means[side] = count * processes.sum_gradients(coordinates.take(watch.take(side)))
     losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)
     return Gradients(reduced["forget"], reduced["preserve"], means, losses)
 

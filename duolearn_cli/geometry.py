@@ -32,11 +32,6 @@ def inner(a: Tensor, b: Tensor, metric: Tensor | None = None) -> Tensor:
     return torch.dot(a, b) if metric is None else torch.dot(a * metric, b)
 
 
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of the angle between two flat vectors [n] -> scalar; zero if either is zero."""
-    return ratio(torch.dot(a, b), a.norm() * b.norm())
-
-
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Element by element, zero where the denominator is zero."""
     return torch.where(denominator > 0, numerator / denominator, torch.zeros_like(numerator))
@@ -52,8 +47,8 @@ def shorten(step: Tensor, price: Tensor, metric: Tensor | None = None) -> tuple[
 
     Constraints that join the problem are met by projecting this d in that metric: both have the same minimum.
     """
-    priced = price + (1 if metric is None else metric)
-    return step * (priced - price) / priced, priced
+    metric = torch.ones_like(price) if metric is None else metric
+    return step * (metric / (metric + price)), metric + price
 
 
 def constrain(
@@ -84,33 +79,40 @@ def constrain(
         conflict = slopes if two_sided else slopes.clamp(min=0)
         weights = ratio(conflict, grams[..., 0])
     else:
-        solved = [multipliers(gram, slope, two_sided) for gram, slope in zip(grams, slopes, strict=True)]
-        weights = torch.stack(solved)
+        weights = multipliers(grams, slopes, two_sided)
     moved = [d - weight @ up for (d, _, up), weight in zip(parts, weights, strict=True)]
     if len(gradients) > 1:
         moved = _polish(moved, parts, grams, two_sided, reduce)
     return torch.cat(moved), slopes
 
 
-def multipliers(gram: Tensor, slopes: Tensor, two_sided: bool = False) -> Tensor:
-    """The dual solution: minimise ``l' K l / 2 - l' s`` over l >= 0 (two-sided: over all l).
+def multipliers(grams: Tensor, slopes: Tensor, two_sided: bool = False) -> Tensor:
+    """Each block's dual solution: minimise ``l' K l / 2 - l' s`` over l >= 0 (two-sided: over all l).
 
-    K [k, k] holds the gradients' inner products in the metric's inverse, s [k] their slopes -> l [k]. Gradients are
-    scaled to length one first, and directions of K that are mere rounding are left out, so that K may be singular.
+    K holds the gradients' inner products in the metric's inverse, s their slopes. Gradients are scaled to length one
+    first, and directions of K that are mere rounding are left out, so that K may be singular. Of numbers that are not
+    finite nothing follows: NaN. Shapes: grams [blocks, k, k], slopes [blocks, k] -> [blocks, k].
     """
-    matrix, slope = gram.double().cpu().numpy(), slopes.double().cpu().numpy()
-    diagonal = np.diag(matrix)
-    scale = np.zeros_like(diagonal)
-    np.divide(1, np.sqrt(diagonal, where=diagonal > 0, out=np.zeros_like(diagonal)), out=scale, where=diagonal > 0)
+    matrices, vectors = grams.double().cpu().numpy(), slopes.double().cpu().numpy()
+    precision = torch.finfo(grams.dtype).eps
+    solved = [_dual(k, s, two_sided, precision) for k, s in zip(matrices, vectors, strict=True)]
+    return torch.as_tensor(np.stack(solved), dtype=slopes.dtype, device=slopes.device)
+
+
+def _dual(matrix: np.ndarray, slope: np.ndarray, two_sided: bool, precision: float) -> np.ndarray:
+    if not (np.isfinite(matrix).all() and np.isfinite(slope).all()):
+        return np.full_like(slope, np.nan)
+    lengths = np.sqrt(np.diag(matrix).clip(min=0))
+    scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale)
-    kept = values > max(values[-1], 0) * len(values) * torch.finfo(gram.dtype).eps
+    kept = values > max(values[-1], 0) * len(values) * precision
+    if not kept.any():
+        return np.zeros_like(slope)
     root = np.sqrt(values[kept])
     # With K = A'A and s = A'b the dual is the least-squares problem |A l - b|.
     a, b = root[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ (slope * scale)) / root
-    if not kept.any():
-        return torch.zeros_like(slopes)
     solution = np.linalg.lstsq(a, b, rcond=None)[0] if two_sided else nnls(a, b, maxiter=100 * len(scale))[0]
-    return torch.as_tensor(solution * scale, dtype=slopes.dtype, device=slopes.device)
+    return solution * scale
 
 
 def _polish(

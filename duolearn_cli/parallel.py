@@ -42,6 +42,7 @@ class Processes:
         return self._accelerator.gather(padded)  # type: ignore[return-value]
 
     def wait(self) -> None:
+        """Go on when all processes are here."""
         self._accelerator.wait_for_everyone()
 
     def _sum(self, values: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     changed = adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * base))
     if geometry.space != "none":
         # Four bytes each for the basis with the gradient at hand, and for the Fisher.
-        memory += 4 * changed * (geometry.basis_size + 1 + (geometry.metric == "fisher"))
+        memory += 4 * changed * (geometry.basis_size + 1 + geometry.needs_fisher)
     return [
         ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
         ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),

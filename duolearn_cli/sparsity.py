@@ -16,30 +16,32 @@ def choose(
     `units` [n] numbers coordinates that are chosen together; those of the highest ratio of sums come first, and one
     that does not fit any more is passed over. None chooses coordinates one by one. Shapes: forget, retain [n] -> [m].
     """
-    sums = processes.sum_parts(torch.stack([retain.double().sum(), torch.tensor(float(len(retain))).to(retain.device)]))
-    floor = (damping * sums[0] / sums[1]).clamp(min=torch.finfo(torch.float32).tiny).to(retain.dtype)
+    sizes = torch.tensor(float(len(retain)), dtype=torch.float64, device=retain.device)
+    total, count = processes.sum_parts(torch.stack([retain.double().sum(), sizes]))
+    # Logarithms: quotients of squared gradients leave the range of float32 on either side.
+    floor = (damping * total / count).clamp(min=1e-300)
     if units is None:
-        return _coordinates(forget / (retain + floor), budget, processes).nonzero().squeeze(1)
-    count = int(processes.gather(units.max()[None].float()).max()) + 1
+        score = forget.double().log() - (retain.double() + floor).log()
+        return _coordinates(score, budget, processes).nonzero().squeeze(1)
+    num_units = int(processes.gather(units.max()[None].double()).max()) + 1
 
     def by_unit(values: Tensor) -> Tensor:
-        return processes.sum_parts(
-            torch.zeros(count, dtype=torch.float64, device=values.device).index_add_(0, units, values.double())
-        )
+        sums = torch.zeros(num_units, dtype=torch.float64, device=values.device)
+        return processes.sum_parts(sums.index_add_(0, units, values.double()))
 
     size = by_unit(torch.ones_like(forget))
-    ratio = by_unit(forget) / (by_unit(retain) + floor * size)
-    chosen, left = torch.zeros(count, dtype=torch.bool), budget
-    for unit in ratio.argsort(descending=True, stable=True).tolist():
+    score = by_unit(forget).log() - (by_unit(retain) + floor * size).log()
+    chosen, left = torch.zeros(num_units, dtype=torch.bool), budget
+    for unit in score.argsort(descending=True, stable=True).tolist():
         if size[unit] <= left:
             chosen[unit] = True
             left -= int(size[unit])
     return chosen.to(units.device)[units].nonzero().squeeze(1)
 
 
-def _coordinates(ratio: Tensor, budget: int, processes: Processes) -> Tensor:
-    """Mask of the coordinates above the (budget + 1)-th largest ratio of all processes: never more than the budget."""
-    best = processes.gather(ratio.topk(min(budget + 1, len(ratio))).values)
+def _coordinates(score: Tensor, budget: int, processes: Processes) -> Tensor:
+    """Mask of the `budget` largest scores of all processes; of those that tie at the last place none."""
+    best = processes.gather(score.topk(min(budget + 1, len(score))).values)
     if len(best) <= budget:
-        return torch.ones_like(ratio, dtype=torch.bool)
-    return ratio > best.topk(budget + 1).values[-1]
+        return score > -torch.inf
+    return score > best.topk(budget + 1).values[-1]

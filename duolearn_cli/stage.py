@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from duolearn_cli import sparsity
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
-from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.forward import Example, gradients
+from duolearn_cli.forward import Example
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
-from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
+from duolearn_cli.selection import choose
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
-
-# Seconds that interrupted workers get to finish a step.
-WORKER_PATIENCE = 120
+from duolearn_cli.workers import agreed, deferred_interrupt
 
 
 def examples(
@@ -87,13 +79,14 @@ def check_method(lab: Laboratory) -> None:
     method = component(config.method, config.plugins)
     wanted, chosen = attention_of(method), sparsity_of(method)
     lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
-    if chosen.unit != "none" or geometry_of(method).metric == "fisher":
-        SquaredGradients(lab.model.network)
+    everything = Coordinates(lab.model.named_adapter)
+    if chosen.unit != "none" or geometry_of(method).needs_fisher:
+        SquaredGradients(lab.model.network, everything.parameters)
     if chosen.unit == "none":
         return
     budget, needed = int(chosen.fraction * lab.model.num_base_parameters), 1
     if chosen.unit != "coordinate":
-        needed = int(torch.bincount(Coordinates(lab.model.named_adapter).units(chosen.unit)).min())
+        needed = int(torch.bincount(everything.units(chosen.unit)).min())
     if budget < needed:
         share = needed / lab.model.num_base_parameters
         raise ConfigError(
@@ -119,7 +112,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     checkpoints, signature = run.folder / "checkpoints", lab.signature()
     checkpoint = latest_checkpoint(checkpoints)
     first, state = load_checkpoint(checkpoint, signature, model, processes) if checkpoint else (0, {})
-    index = state.get("index") if checkpoint else choose(lab, forget, retain, method, processes)
+    index = state.get("index") if checkpoint else chosen_coordinates(lab, forget, retain, method, processes)
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
     update = Update(coordinates, settings, geometry_of(method), processes)
     if checkpoint:
@@ -155,85 +148,6 @@ def unlearn_stage(lab: Laboratory) -> None:
         model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
 
 
-def agreed(stopping: bool, processes: Processes, device: torch.device) -> bool:
-    """Whether any process was told to stop: all must stop at the same step, or some would wait for ever."""
-    return (
-        stopping
-        if processes.count == 1
-        else bool(processes.sum_items(torch.tensor(float(stopping), device=device)) > 0)
-    )
-
-
-def choose(
-    lab: Laboratory, forget: Sequence[Example], retain: Sequence[Example], method: Method, processes: Processes
-) -> Tensor | None:
-    """Choose the coordinates that may change, and say how many they are; None: all of them."""
-    sparse, config, model = sparsity_of(method), lab.study.config, lab.model
-    if sparse.unit == "none":
-        return None
-    with lab.display.progress("choose coordinates", 2 * sparse.examples) as advance:
-
-        def done(count: int) -> None:
-            advance(n=count)
-
-        index = choose_index(model, forget, retain, method, config.unlearn, config.seed, processes, done)
-    count = int(processes.sum_parts(torch.tensor(float(len(index)), device=index.device)))
-    lab.display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
-    return index
-
-
-def choose_index(
-    model: LanguageModel,
-    forget: Sequence[Example],
-    retain: Sequence[Example],
-    method: Method,
-    settings: UnlearnConfig,
-    seed: int,
-    processes: Processes,
-    advance: Callable[[int], None] = lambda n: None,
-) -> Tensor:
-    """Indices of the adapter coordinates that `method` may change, by squared gradients of single items at the target.
-
-    Items are drawn by `seed`; `advance` is told how many are done.
-    """
-    sparse, size = sparsity_of(method), settings.batch_size
-    everything = Coordinates(model.named_adapter)
-    sides = [sample(side, sparse.examples, seed) for side in (forget, retain)]
-    sums = {side: torch.zeros_like(everything.values.data) for side in ("forget", "preserve")}
-    for start in range(0, max(map(len, sides)), size):
-        batch = [example for side in sides for example in side[start : start + size]]
-        found = gradients(
-            model, batch, method, everything, processes, settings.micro_batch, squares=("forget", "preserve")
-        )
-        for side, squares in found.squares.items():
-            sums[side] += squares
-        advance(len(batch))
-    units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
-    budget = int(sparse.fraction * model.num_base_parameters)
-    return sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes, sparse.damping)
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Any]:
-    """Let the step under way finish on the first Ctrl-C; a second one ends the process at once."""
-    seen: list[int] = []
-
-    def handler(number: int, frame: Any) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    try:
-        previous = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not the main thread, as in some sweep launchers: nothing to defer
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def quick_evaluation(lab: Laboratory, step: int) -> None:
     """Accuracy and mean loss on a few forget and retain items, held-out phrasings where there are any."""
     splits, count = lab.study.splits, lab.study.config.evaluation.quick_items
@@ -252,18 +166,20 @@ def quick_evaluation(lab: Laboratory, step: int) -> None:
     )
 
 
-def unlearn_in_workers(lab: Laboratory) -> None:
-    """Run the loop in several processes; they read the frozen configuration and never import Hydra."""
-    count = lab.study.config.runtime.num_processes
-    lab.load("target")  # once, here, rather than by whichever worker comes first
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
-    workers = subprocess.Popen([*launcher, "-m", "duolearn_cli.worker", str(lab.run.folder.absolute())])
-    try:
-        status = workers.wait()
-    except KeyboardInterrupt:
-        # The terminal has interrupted them too: they finish their step and write a checkpoint.
-        workers.wait(timeout=WORKER_PATIENCE)
-        raise
-    if status:
-        raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
-    lab.model.load_adapter(lab.run.folder / "adapter")
+def chosen_coordinates(
+    lab: Laboratory, forget: Sequence[Example], retain: Sequence[Example], method: Method, processes: Processes
+) -> Tensor | None:
+    """Choose the coordinates that may change, and say how many they are; None: all of them."""
+    sparse, config, model = sparsity_of(method), lab.study.config, lab.model
+    if sparse.unit == "none":
+        return None
+    total = sum(min(sparse.examples, len(side)) for side in (forget, retain))
+    with lab.display.progress("choose coordinates", total) as advance:
+
+        def done(count: int) -> None:
+            advance(n=count)
+
+        index = choose(model, forget, retain, method, config.unlearn, config.seed, processes, done)
+    count = int(processes.sum_parts(torch.tensor(float(len(index)), device=index.device)))
+    lab.display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
+    return index

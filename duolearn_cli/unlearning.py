@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.data.streams import num_steps, pairs
 from duolearn_cli.diagnostics import measure
 from duolearn_cli.errors import RunError
@@ -14,6 +13,7 @@ from duolearn_cli.forward import Example, gradients
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.update import Update
+from duolearn_cli.update_config import UnlearnConfig
 
 
 def unlearn(
@@ -44,7 +44,7 @@ def unlearn(
         if step <= first_step:
             continue
         examples = [forget[i] for i in forgets] + [retain[i] for i in retains]
-        squares = ("preserve",) if update.constraint.needs_squares else ()
+        squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
         found = gradients(
             model, examples, method, update.coordinates, update.processes, settings.micro_batch, pack_to, squares
         )

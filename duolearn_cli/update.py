@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from duolearn_cli import geometry
-from duolearn_cli.config import GeometryConfig, UnlearnConfig
 from duolearn_cli.constraint import Constraint, curvature, make_optimizer
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.forward import Gradients
 from duolearn_cli.parallel import Processes
+from duolearn_cli.update_config import GeometryConfig, UnlearnConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,16 @@ class Update:
             wanted = -total
             allowed, slopes = constraint.allow(wanted, preserve)
             self._optimise(-allowed, rate)
+        elif space == "step":
+            self._optimise(total, rate)
+            wanted = values - before
+            allowed, slopes = constraint.allow(wanted, preserve, curvature(self._optimizer, values))
+            # Where nothing was taken the optimiser's own values stay: adding the difference again would round.
+            values.copy_(torch.where(allowed == wanted, values, before + allowed))
         else:
             self._optimise(total, rate)
             wanted = allowed = values - before
             slopes = self.processes.sum_parts(geometry.inner(wanted, preserve)).view(1, 1)
-        if space == "step":
-            allowed, slopes = constraint.allow(wanted, preserve, curvature(self._optimizer, values))
-            values.copy_(before + allowed)
         self.coordinates.write()
         constraint.remember(step, preserve)
         return Move(wanted, allowed, values - before, slopes)

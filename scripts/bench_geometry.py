@@ -52,7 +52,8 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.terminal import Display
     from duolearn_cli.run import Run
-    from duolearn_cli.stage import choose_index, examples
+    from duolearn_cli.selection import choose
+    from duolearn_cli.stage import examples
     from duolearn_cli.update import Update
 
     study = prepared(compose("unlearn", overrides))
@@ -72,7 +73,7 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
         method = component(compose("unlearn", [*overrides, *VARIANTS[name]]).method)
         index = None
         if sparsity_of(method).unit != "none":
-            index = choose_index(lab.model, forget, retain, method, settings, 0, processes)
+            index = choose(lab.model, forget, retain, method, settings, 0, processes)
         update = Update(Coordinates(lab.model.named_adapter, index), settings, geometry_of(method), processes)
         squares = ("preserve",) if update.constraint.needs_squares else ()
         counter = iter(range(1, 10**9))

@@ -16,8 +16,8 @@ import io
 import json
 import re
 import sys
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,17 @@ from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import batches_by_length, collate
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.forward import Example
 from duolearn_cli.losses import nll
-from duolearn_cli.methods.base import geometry_of
+from duolearn_cli.methods.base import geometry_of, sparsity_of
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json
-from duolearn_cli.stage import choose, examples
+from duolearn_cli.selection import choose
+from duolearn_cli.stage import examples
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
 
@@ -57,77 +59,106 @@ VARIANTS: dict[str, list[str]] = {
     "step, basis 1": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=1"],
     "step, basis 32": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=32"],
     "step, optimiser's metric, basis 8": [f"{GEOMETRY}metric=optimizer", f"{GEOMETRY}basis_size=8"],
-    "none, 0.1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate"],
-    "none, 1 % coordinates": [f"{GEOMETRY}space=none", f"{SPARSITY}unit=coordinate", f"{SPARSITY}fraction=0.01"],
     "step, two-sided": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}sides=two"],
     "step, by layer": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=layer"],
     "step, by module": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=module"],
 }
+for unit, damping in (("coordinate", 1e-3), ("coordinate", 1), ("rank", 1), ("module", 1), ("layer", 1)):
+    VARIANTS[f"none, 10 % {unit}s, damping {damping}"] = [
+        f"{GEOMETRY}space=none",
+        f"{SPARSITY}unit={unit}",
+        f"{SPARSITY}fraction=0.1",
+        f"{SPARSITY}damping={damping}",
+    ]
+for share, rate in (("0.01", "2e-2"), ("0.001", "5e-2")):
+    VARIANTS[f"none, {float(share):.1%} coordinates, rate {rate}"] = [
+        f"{GEOMETRY}space=none",
+        f"{SPARSITY}unit=coordinate",
+        f"{SPARSITY}fraction={share}",
+        f"{SPARSITY}damping=1",
+        f"unlearn.learning_rate={rate}",
+    ]
 SEEDS = (1, 2, 3)
 # Where between the target's and the base's mean loss on forget answers runs are compared.
 LEVELS = (0.5, 0.75, 0.9)
 SIDES = ("forget", "retain")
 
 
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What all variants of one seed share: the target model, its items, and what base and target think of them."""
+
+    lab: Laboratory
+    items: Mapping[str, Sequence[Item]]
+    base: Mapping[str, list[float]]
+    target: Mapping[str, list[float]]
+    forget: Sequence[Example]
+    retain: Sequence[Example]
+
+
 def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
-    """Every variant and seed that is this part's and not there yet."""
+    """Every variant and seed that is this part's and not there yet; a model is loaded once a seed."""
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
     overrides = [text for text in overrides if not text.startswith("only=")]
-    jobs = [(name, seed) for name in (chosen[0] if chosen else VARIANTS) for seed in SEEDS]
-    for name, seed in jobs[part::parts]:
-        path = folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{seed}.json"
-        if not path.is_file():
-            seeds = [f"seed={seed}", f"split.seed={seed}", f"learn.seed={seed}"]
-            write_json(path, {"variant": name, "seed": seed, **follow(every, [*overrides, *seeds, *VARIANTS[name]])})
-            print(f"{name}, seed {seed}", flush=True)
+    jobs = [(seed, name) for seed in SEEDS for name in (chosen[0] if chosen else VARIANTS)][part::parts]
+    for seed in SEEDS:
+        paths = {n: folder / f"{re.sub('[^a-z0-9]+', '-', n.lower())}-{seed}.json" for s, n in jobs if s == seed}
+        missing = {name: path for name, path in paths.items() if not path.is_file()}
+        given = [*overrides, f"seed={seed}", f"split.seed={seed}", f"learn.seed={seed}"]
+        shared = bench(given) if missing else None
+        for name, path in missing.items():
+            if shared:
+                found = follow(shared, every, [*given, *VARIANTS[name]])
+                write_json(path, {"variant": name, "seed": seed, **found})
+                print(f"{name}, seed {seed}", flush=True)
 
 
-def follow(every: int, overrides: Sequence[str]) -> dict[str, Any]:
-    """Unlearn once; the loss of every trained item's answer at the start, `every` so many steps, and of the base."""
+def bench(overrides: Sequence[str]) -> Bench:
+    """Load the model, and ask base and target."""
     study = prepared(compose("unlearn", overrides))
-    config = study.config
-    lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run.create(config, overrides))
-    lab.load("base")
+    lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run.create(study.config, overrides))
     items = {"forget": study.splits.forget_train, "retain": study.splits.retain_train}
-    base = {side: losses(lab, items[side]) for side in SIDES}
-    lab.load("target")
-    method = component(config.method)
+    thought = []
+    for which in ("base", "target"):
+        lab.load(which)
+        thought.append({side: losses(lab, items[side]) for side in SIDES})
     forget, retain = (
-        examples(lab, side, is_forget, method.labels)
+        examples(lab, side, is_forget, component(study.config.method).labels)
         for side, is_forget in ((study.request.forget, True), (study.request.retain, False))
     )
+    return Bench(lab, items, *thought, forget, retain)
+
+
+def follow(shared: Bench, every: int, overrides: Sequence[str]) -> dict[str, Any]:
+    """Unlearn once; every trained item's loss, each `every` steps until the highest level is passed, and at the end."""
+    lab, items, config = shared.lab, shared.items, compose("unlearn", overrides)
+    lab.load("target")
+    method = component(config.method)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
-    index = choose(lab, forget, retain, method, processes)
+    index = None
+    if sparsity_of(method).unit != "none":
+        index = choose(lab.model, shared.forget, shared.retain, method, config.unlearn, config.seed, processes)
     update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, geometry_of(method), processes)
-    steps = num_steps(len(forget), config.unlearn.batch_size, config.unlearn.epochs)
-    points = [{"step": 0, **{side: losses(lab, items[side]) for side in SIDES}}]
+    steps = num_steps(len(shared.forget), config.unlearn.batch_size, config.unlearn.epochs)
+    points: list[dict[str, Any]] = [{"step": 0, **shared.target}]
     history: list[Mapping[str, Any]] = []
-    watched = 0.0
+    highest = level_of(shared.base["forget"], shared.target["forget"], max(LEVELS))
 
     def after_step(step: int, values: Mapping[str, Any]) -> None:
-        nonlocal watched
-        began = time.monotonic()
         history.append({name: value for name, value in values.items() if not name.endswith("_by_layer")})
-        if step % every == 0 or step == steps:
+        if step == steps or (step % every == 0 and float(np.mean(points[-1]["forget"])) < highest):
             points.append({"step": step, **{side: losses(lab, items[side]) for side in SIDES}})
-        watched += time.monotonic() - began
 
-    began = time.monotonic()
-    unlearn(lab.model, forget, retain, method, config.unlearn, config.seed, update, 0, after_step)
-    seconds = time.monotonic() - began - watched
-    limit = config.evaluation.max_items
-    asked = {side: sample(items[side], limit, config.split.seed) for side in SIDES}
-    accuracy = {side: [answer.correct for answer in lab.score(asked[side])] for side in SIDES}
-    facts = {side: [item.fact for item in items[side]] for side in SIDES}
+    unlearn(lab.model, shared.forget, shared.retain, method, config.unlearn, config.seed, update, 0, after_step)
+    asked = {side: sample(items[side], config.evaluation.max_items, config.split.seed) for side in SIDES}
     return {
-        "base": base,
+        "base": shared.base,
         "points": points,
-        "accuracy": accuracy,
+        "accuracy": {side: [answer.correct for answer in lab.score(asked[side])] for side in SIDES},
         "asked": {side: [item.fact for item in asked[side]] for side in SIDES},
-        "facts": facts,
+        "facts": {side: [item.fact for item in items[side]] for side in SIDES},
         "history": history,
-        "seconds": seconds,
         "changed": len(update.coordinates.values) / lab.model.num_base_parameters,
     }
 
@@ -146,6 +177,11 @@ def losses(lab: Laboratory, items: Sequence[Item]) -> list[float]:
     return found
 
 
+def level_of(base: Sequence[float], target: Sequence[float], level: float) -> float:
+    """The mean loss that lies so far on the way from the target's to the base's."""
+    return float((1 - level) * np.mean(target) + level * np.mean(base))
+
+
 def at_level(job: Mapping[str, Any], level: float | None) -> np.ndarray | None:
     """Each retain item's loss when the mean forget loss first passes `level`, interpolated; None if it never does.
 
@@ -153,8 +189,7 @@ def at_level(job: Mapping[str, Any], level: float | None) -> np.ndarray | None:
     """
     if level is None:
         return np.array(job["points"][-1]["retain"])
-    target, base = (np.mean(values) for values in (job["points"][0]["forget"], job["base"]["forget"]))
-    wanted = target + level * (base - target)
+    wanted = level_of(job["base"]["forget"], job["points"][0]["forget"], level)
     for before, after in zip(job["points"], job["points"][1:], strict=False):
         low, high = np.mean(before["forget"]), np.mean(after["forget"])
         if low < wanted <= high:

@@ -13,15 +13,15 @@ import torch
 from accelerate import Accelerator, PartialState
 
 from duolearn_cli.composition import component, compose
-from duolearn_cli.config import UnlearnConfig
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.methods.base import attention_of, geometry_of, sparsity_of
 from duolearn_cli.model import load_model
 from duolearn_cli.parallel import Processes, full
-from duolearn_cli.stage import choose_index
+from duolearn_cli.selection import choose
 from duolearn_cli.study import prepare
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
+from duolearn_cli.update_config import UnlearnConfig
 from duolearn_cli.weights import find_weights
 from tests.conftest import SMALL
 from tests.test_unlearning import make_examples
@@ -46,7 +46,7 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     settings = UnlearnConfig(epochs=2, batch_size=3, learning_rate=1e-2, optimizer=config.unlearn.optimizer)
     settings.micro_batch = config.unlearn.micro_batch
     chosen = sparsity_of(method).unit != "none"
-    index = choose_index(model, forget, retain, method, settings, 0, processes) if chosen else None
+    index = choose(model, forget, retain, method, settings, 0, processes) if chosen else None
     update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
     history = []
     unlearn(model, forget, retain, method, settings, 0, update, 0, lambda step, values: history.append(values))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from duolearn_cli.coordinates import Coordinates, Place, flatten
+from duolearn_cli.coordinates import Coordinates, flatten
+from duolearn_cli.places import Place
 
 NAMES = [
     "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
@@ -29,9 +30,32 @@ def named():
 
 
 def test_places():
-    places = [Place.of(name) for name in NAMES]
-    assert places[0] == Place(0, "q_proj", "lora_A") and places[-1] == Place(12, "q_proj", "lora_B")
-    assert Place.of("score.lora_A.default.weight") == Place(-1, "score", "lora_A")
+    place = Place.of(NAMES[0])
+    assert (place.layer, place.module, place.matrix) == (0, "q_proj", "lora_A")
+    assert place.owner == "base_model.model.model.layers.0.self_attn.q_proj"
+    last = Place.of(NAMES[-1])
+    assert (last.layer, last.matrix) == (12, "lora_B") and Place.of("score.lora_A.default.weight").layer == -1
+
+
+def test_blocks_are_contiguous_whatever_the_order_of_the_parameters():
+    """Embedding and output layer both lie outside the layers, and experts share a module's name."""
+    names = [
+        "m.embed.lora_A",
+        "m.layers.0.experts.0.gate.lora_A",
+        "m.layers.0.experts.0.up.lora_A",
+        "m.layers.0.experts.1.gate.lora_A",
+        "m.lm_head.lora_A",
+    ]
+    pairs = [(name, nn.Parameter(torch.full((i + 1, 1), float(i)))) for i, name in enumerate(names)]
+    coordinates = Coordinates(pairs)
+    assert coordinates.blocks("layer") == {-1: 1 + 5, 0: 2 + 3 + 4}
+    parts = coordinates.values.detach().split(list(coordinates.blocks("layer").values()))
+    assert set(parts[0].tolist()) == {0, 4} and set(parts[1].tolist()) == {1, 2, 3}
+    assert len(coordinates.blocks("module")) == 5
+    with torch.no_grad():
+        coordinates.values.add_(10)
+    coordinates.write()
+    assert all((parameter == i + 10).all() for i, (_, parameter) in enumerate(pairs))
 
 
 @given(st.sets(st.integers(0, TOTAL - 1), min_size=1))
@@ -63,7 +87,7 @@ def test_blocks():
     coordinates = Coordinates(named())
     assert coordinates.blocks("global") == {"all": TOTAL}
     assert coordinates.blocks("layer") == {0: 6 + 8 + 6 + 10, 12: 14}
-    assert coordinates.blocks("module") == {(0, "q_proj"): 14, (0, "up_proj"): 16, (12, "q_proj"): 14}
+    assert list(coordinates.blocks("module").values()) == [14, 16, 14]
 
 
 @pytest.mark.parametrize(("unit", "count"), [("rank", 6), ("module", 3), ("layer", 2)])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from duolearn_cli.experiment import unlearning
+from duolearn_cli.experiment import what_unlearning_did
 
 
 class Folder:
@@ -35,7 +35,7 @@ def lab(fresh, tmp_path):
 
 
 def test_change_and_conflict_of_a_run(lab):
-    found = unlearning(lab)
+    found = what_unlearning_did(lab)
     assert found["change"]["parameters"] == 2 and found["change"]["norm"] > 0
     assert found["change"]["fraction"] == 2 / lab.model.num_base_parameters
     assert [layer["norm"] > 0 for layer in found["change"]["layers"]] == [False, False, True, False]
@@ -46,15 +46,15 @@ def test_change_and_conflict_of_a_run(lab):
 
 
 def test_a_run_that_is_scored_again_is_read_where_it_lies(lab, tmp_path):
-    expected = unlearning(lab)
+    expected = what_unlearning_did(lab)
     lab.study.config.run, lab.run = str(lab.run.folder), Folder(tmp_path / "again", target_model="target-2")
-    assert unlearning(lab) == expected
+    assert what_unlearning_did(lab) == expected
 
 
 def test_what_left_no_file_is_not_told(lab):
     (lab.run.folder / "history.jsonl").unlink()
-    assert set(unlearning(lab)) == {"change"}
+    assert set(what_unlearning_did(lab)) == {"change"}
     lab.run.info["target_model"] = "target-2"
-    assert unlearning(lab) == {}
+    assert what_unlearning_did(lab) == {}
     del lab.run.info["target_model"]
-    assert unlearning(lab) == {}
+    assert what_unlearning_did(lab) == {}

@@ -49,18 +49,19 @@ def test_equals_one_backward_an_example(fresh, study, name, settings):
 def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
     chosen = component(compose("unlearn", ["+forget=surgery", "method=npo"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
-    watch = SquaredGradients(fresh.network)
+    watch = SquaredGradients(fresh.network, fresh.adapter)
     with watch.watching():
         tokens, batch = predict(fresh, forget[:2] + retain[:2], chosen.labels)
-    with watch.collecting(batch, []):
+    with watch.collecting("forget", batch, []):
         chosen.objective(tokens).forget.backward(retain_graph=True)
     chosen.objective(tokens).forget.backward()
-    assert watch.take().abs().max() == 0
+    assert watch.take("forget").abs().max() == watch.take("preserve").abs().max() == 0
     fresh.network.zero_grad()
 
 
-def test_other_trainable_parameters_are_refused(fresh):
+def test_other_trainable_parameters_are_refused():
     network = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))
     with pytest.raises(ModelError, match="linear layers only"):
-        SquaredGradients(network)
-    SquaredGradients(torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False)))
+        SquaredGradients(network, list(network.parameters()))
+    linear = torch.nn.Linear(2, 2, bias=False)
+    SquaredGradients(linear, list(linear.parameters()))

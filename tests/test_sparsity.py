@@ -56,6 +56,7 @@ def test_a_coordinate_that_matters_to_neither_side_does_not_win():
     assert sparsity.choose(forget, retain, None, 1, processes(), 1e-3).tolist() == [1]
 
 
-def test_nothing_known_of_retain_data_still_chooses():
-    forget = torch.tensor([1.0, 3.0, 2.0])
-    assert sparsity.choose(forget, torch.zeros(3), None, 2, processes(), 1e-3).tolist() == pytest.approx([1, 2])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_nothing_known_of_retain_data_still_chooses(size):
+    forget = size * torch.tensor([1.0, 3.0, 2.0])
+    assert sparsity.choose(forget, torch.zeros(3), None, 2, processes(), 1e-3).tolist() == [1, 2]

@@ -11,7 +11,7 @@ from duolearn_cli import checkpoint, losses, unlearning
 from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import PRESERVE
-from duolearn_cli.config import PromptConfig, UnlearnConfig
+from duolearn_cli.config import PromptConfig
 from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.streams import pairs
@@ -24,6 +24,7 @@ from duolearn_cli.parallel import Processes
 from duolearn_cli.references import references
 from duolearn_cli.stage import examples
 from duolearn_cli.update import Update
+from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, UnlearnConfig
 
 METHODS = sorted(groups()["method"])
 SETTINGS = UnlearnConfig(epochs=2, batch_size=4, learning_rate=1e-3)
@@ -43,9 +44,9 @@ def make_examples(model, study, labels, retain_items=None, attention=NO_ATTENTIO
     ]
 
 
-def make_update(model, chosen, index=None):
+def make_update(model, chosen, index=None, settings=SETTINGS):
     processes = Processes(Accelerator(cpu=True))
-    return Update(Coordinates(model.named_adapter, index), SETTINGS, geometry_of(chosen), processes)
+    return Update(Coordinates(model.named_adapter, index), settings, geometry_of(chosen), processes)
 
 
 def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, moved_by=None):
@@ -193,7 +194,10 @@ def test_two_gradients_through_one_forward_equal_two_backwards(fresh, study):
     assert all(parameter.grad is None for parameter in fresh.adapter)
 
 
-def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, study, monkeypatch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("metric", ["euclidean", "fisher", "optimizer"])
+def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, study, monkeypatch, metric, precision):
+    monkeypatch.setattr(fresh, "precision", precision)
     # Told to forget and to keep the same items, the two gradients must conflict.
     forget, retain = make_examples(fresh, study, "text", study.splits.forget_train[:6])
     preserve, positions = [], [flatten(fresh.adapter).clone()]
@@ -211,7 +215,7 @@ def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, s
         positions.append(flatten(fresh.adapter).clone())
         removed.append(values["removed"])
 
-    strong = method("duolearn", "method.ascent_weight=50", "method.ceiling=100")
+    strong = method("duolearn", "method.ascent_weight=50", "method.ceiling=100", f"method.geometry.metric={metric}")
     run(fresh, forget, retain, strong, after=after)
     for gradient, before, now in zip(preserve, positions, positions[1:], strict=False):
         step = (now - before).double()
@@ -236,9 +240,12 @@ def test_same_seed_same_result_other_seed_other_result(tiny, study):
 EVERYTHING = ("method.geometry.basis_size=3", "method.geometry.metric=fisher", "method.geometry.scope=layer")
 
 
-@pytest.mark.parametrize("overrides", [(), EVERYTHING])
-@pytest.mark.parametrize("chosen_few", [False, True])
-def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path, overrides, chosen_few):
+@pytest.mark.parametrize(
+    ("overrides", "chosen_few", "optimizer"),
+    [((), False, "AdamW"), (EVERYTHING, True, "AdamW"), *((EVERYTHING, False, name) for name in OPTIMIZERS)],
+)
+def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path, overrides, chosen_few, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer, momentum=0.9 if optimizer in WITH_MOMENTUM else 0.0)
     chosen = method("duolearn", *overrides)
     forget, retain = make_examples(fresh, study, "text")
     start = [p.detach().clone() for p in fresh.adapter]
@@ -249,10 +256,10 @@ def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path, overrid
         for parameter, value in zip(fresh.adapter, start, strict=True):
             parameter.data.copy_(value)
 
-    whole = run(fresh, forget, retain, chosen, moved_by=make_update(fresh, chosen, index))
+    whole = run(fresh, forget, retain, chosen, moved_by=make_update(fresh, chosen, index, settings))
     assert (whole != flatten(start)).sum() <= (1000 if chosen_few else len(whole))
     restore()
-    moved_by = make_update(fresh, chosen, index)
+    moved_by = make_update(fresh, chosen, index, settings)
 
     class Stop(Exception):
         pass
@@ -272,16 +279,35 @@ def test_resumed_run_is_bitwise_the_unbroken_run(fresh, study, tmp_path, overrid
     assert first == 2
     assert ("index" in state) == chosen_few
     assert ("constraint.basis" in state and "constraint.fisher" in state) == bool(overrides)
-    moved_by = make_update(fresh, chosen, state.get("index"))
+    moved_by = make_update(fresh, chosen, state.get("index"), settings)
     moved_by.restore(state)
     assert torch.equal(run(fresh, forget, retain, chosen, first=first, moved_by=moved_by), whole)
 
 
-def test_divergence_is_an_error(fresh, study):
-    forget, retain = make_examples(fresh, study, "answer")
-    fresh.adapter[0].data.fill_(float("inf"))
-    with pytest.raises(RunError, match="diverged at step 1"):
-        run(fresh, forget, retain, "npo")
+@pytest.mark.parametrize(("name", "overrides"), [("npo", ()), ("duolearn", EVERYTHING)])
+def test_divergence_is_an_error(fresh, study, name, overrides):
+    chosen = method(name, *overrides)
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    # From the second step on there is a basis too.
+    with pytest.raises(RunError, match="diverged at step 2"):
+        run(fresh, forget, retain, chosen, after=lambda step, values: fresh.adapter[0].data.fill_(float("inf")))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("state.json", '{"schema": 1, "step": 2, "signature": "s"}', "schema 1, from another version"),
+        ("state.json", "{", "is damaged"),
+        ("update.safetensors", "cut off", "is damaged"),
+    ],
+)
+def test_checkpoints_that_cannot_be_read_say_why(fresh, tmp_path, file, content, said):
+    processes, chosen = Processes(Accelerator(cpu=True)), method("duolearn")
+    checkpoint.save_checkpoint(tmp_path, 2, "s", fresh, make_update(fresh, chosen), processes)
+    latest = checkpoint.latest_checkpoint(tmp_path)
+    (latest / file).write_text(content)
+    with pytest.raises(RunError, match=said):
+        checkpoint.load_checkpoint(latest, "s", fresh, processes)
 
 
 def test_streams_pair_every_forget_item_once_an_epoch_and_cycle_retain():

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from duolearn_cli.config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
 from duolearn_cli.constraint import curvature
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.forward import Gradients
 from duolearn_cli.parallel import Processes
 from duolearn_cli.update import Update
+from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
 from scripts.geometry_toy import SETTINGS, K, U, trajectories
 from tests.test_geometry import quadratic_program
 
@@ -70,6 +70,19 @@ def test_executed_steps_solve_the_quadratic_program(optimizer, metric, seed, dec
         found_distance = float((weights * (executed - move.wanted).square()).sum())
         assert found_distance == pytest.approx(distance, rel=1e-6, abs=1e-12)
         torch.testing.assert_close(executed, torch.as_tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", sorted(set(OPTIMIZERS) - {"SGD"}))
+def test_the_optimisers_metric_is_the_one_in_which_its_step_is_steepest(optimizer):
+    """Under a constant gradient momentum is that gradient: the step must be it over the metric, times a constant."""
+    update, parameters = make(GeometryConfig(space="none"), optimizer=optimizer, max_grad_norm=1e9)
+    gradient = torch.tensor([1e-3, 1e-2, 0.1, 1, 10, -1e-3, -0.1, 3, 7]).double()
+    for step in range(1, 8):
+        before = flat(parameters)
+        update.apply(step, 0.1, Gradients(gradient, torch.zeros(9).double()))
+        metric = curvature(update._optimizer, update.coordinates.values)
+        constant = (flat(parameters) - before) * metric / gradient
+        torch.testing.assert_close(constant, constant[:1].expand(9), rtol=1e-6, atol=0)
 
 
 def test_a_step_of_adam_along_a_projected_gradient_may_conflict():

@@ -36,12 +36,12 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def _stages(lab: Laboratory) -> Answers:
-    from duolearn_cli import experiment, stage
+    from duolearn_cli import experiment, stage, workers
 
     stage.check_method(lab)
     answers = experiment.evaluate(lab, ("base", "target", "gold"))
     if lab.study.config.runtime.num_processes > 1:
-        stage.unlearn_in_workers(lab)
+        workers.unlearn_in_workers(lab)
     else:
         stage.unlearn_stage(lab)
     answers["unlearned"] = lab.answers("unlearned")

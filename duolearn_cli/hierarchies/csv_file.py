@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.rows import Layout, read_concepts
-from duolearn_cli.config import NAME, setting
+from duolearn_cli.config import NAME
+from duolearn_cli.fields import setting
 from duolearn_cli.hierarchies.base import HierarchySource, depths_setting, given_file, imported, with_levels_by_depth
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
-from duolearn_cli.config import NAME, setting
+from duolearn_cli.config import NAME
 from duolearn_cli.errors import ConfigError, nearest
+from duolearn_cli.fields import setting
 from duolearn_cli.folders import PACKAGE
 from duolearn_cli.hierarchies.base import HierarchySource, given_file
 

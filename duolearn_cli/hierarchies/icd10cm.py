@@ -9,8 +9,9 @@ from typing import Any
 
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
-from duolearn_cli.config import NAME, setting
+from duolearn_cli.config import NAME
 from duolearn_cli.errors import DataError
+from duolearn_cli.fields import setting
 from duolearn_cli.hierarchies.base import HierarchySource, imported, raised
 
 # A chapter's or block's description ends in its range of codes: "Mental disorders (F01-F99)".

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from duolearn_cli.config import GeometryConfig, SparsityConfig
+from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
-from duolearn_cli.config import GeometryConfig, SparsityConfig, setting
+from duolearn_cli.fields import setting
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
+from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from duolearn_cli.config import setting
+from duolearn_cli.fields import setting
 from duolearn_cli.methods.base import Objective, Tokens
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.config import setting
+from duolearn_cli.fields import setting
 from duolearn_cli.methods.base import Labels, Objective, Tokens
 
 if TYPE_CHECKING:

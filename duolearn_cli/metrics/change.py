@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from duolearn_cli.places import Place
+
 CONFIG_FILE = "adapter_config.json"
 
 
@@ -34,21 +36,21 @@ def changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor], scale: fl
     Shapes: A [rank, in], B [out, rank]. Raises KeyError where an adapter lacks a matrix of the other.
     """
     found = []
-    for owner, a, b in _pairs(before, after):
+    for a, b in _pairs(before, after):
         old_a, old_b, new_a, new_b = before[a], before[b], after[a], after[b]
-        number = re.search(r"\.(\d+)\.", owner)
+        place = Place.of(a)
         different = int((new_a != old_a).sum() + (new_b != old_b).sum())
         norm = abs(scale) * product_change_norm(old_a, old_b, new_a, new_b)
-        found.append(Change(int(number[1]) if number else -1, owner.rpartition(".")[2], different, norm))
+        found.append(Change(place.layer, place.module, different, norm))
     return found
 
 
-def _pairs(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Iterator[tuple[str, str, str]]:
-    """Yield the adapted module's name, and those of its A and its B."""
+def _pairs(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """Yield the names of each adapted module's A and B."""
     for name in dict.fromkeys([*before, *after]):
         owner, mark, rest = name.partition(".lora_")
         if mark and (matrix := re.match(r"(embedding_)?A", rest)):
-            yield owner, name, f"{owner}{mark}{matrix[1] or ''}B{rest[matrix.end() :]}"
+            yield name, f"{owner}{mark}{matrix[1] or ''}B{rest[matrix.end() :]}"
 
 
 def product_change_norm(old_a: Tensor, old_b: Tensor, new_a: Tensor, new_b: Tensor) -> float:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+# What a step tells of the whole and, under the name with the suffix, of each layer; runs are summed up by means.
 MEANS = ("conflict", "cosine", "opposed", "removed")
+FIGURES = (*MEANS, "step_norm")
 BY_LAYER = "_by_layer"
 
 
