@@ -1,6 +1,7 @@
 """Unlearn a few steps, as one of several processes or alone: ``rank_worker.py FOLDER SHARDING OVERRIDE...``.
 
-The main process writes the adapter's change and the history, each process what its constraint remembers.
+The main process writes the adapter's change and the history, each process what its update remembers. Half way a
+checkpoint is written, and a second run that goes on from it must end bitwise where the first did.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, PartialState
 
+from duolearn_cli.checkpoint import load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.methods.base import attention_of, geometry_of, sparsity_of
@@ -49,7 +51,19 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     index = choose(model, forget, retain, method, settings, 0, processes) if chosen else None
     update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
     history = []
-    unlearn(model, forget, retain, method, settings, 0, update, 0, lambda step, values: history.append(values))
+
+    def after_step(step, values):
+        history.append(values)
+        if step == 2:
+            save_checkpoint(folder, step, "signature", model, update, processes)
+
+    unlearn(model, forget, retain, method, settings, 0, update, 0, after_step)
+    ended = update.coordinates.values.detach().clone()
+    step, state = load_checkpoint(folder / "step-000002", "signature", model, processes)
+    resumed = Update(Coordinates(model.named_adapter, state.get("index")), settings, geometry_of(method), processes)
+    resumed.restore(state)
+    unlearn(model, forget, retain, method, settings, 0, resumed, step, lambda step, values: None)
+    assert torch.equal(resumed.coordinates.values, ended)
     change = torch.cat([(full(p.detach()) - s).reshape(-1) for p, s in zip(model.adapter, start, strict=True)])
     if processes.rank == 0:
         torch.save({"change": change, "history": json.dumps(history)}, folder / "found.pt")

@@ -207,10 +207,11 @@ def test_the_fisher_price_shortens_steps_where_retaining_is_sensitive():
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_two_quadratics_with_a_known_answer(optimizer):
-    """scripts/geometry_toy.py: plain gradient difference damages the preserve loss, the constrained step provably not.
+    """scripts/geometry_toy.py: plain gradient difference damages the preserve loss, the constrained step does not.
 
     At the start the preserve gradient is zero, so the first step is free and costs its second order. From then on no
-    step moves further from the line where nothing is lost: the loss never exceeds that of the first step.
+    step leads away from the line where nothing is lost; unless it leads beyond it, |k'd| > 2 |k'x|, which these rates
+    are too small for, the loss stays under that of the first step.
     """
     found = trajectories(optimizer)
     plain, constrained = found["gradient difference"], found["constrained step, optimiser's metric"]
