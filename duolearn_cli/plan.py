@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.composition import component
-from duolearn_cli.config import AdapterConfig, target_names
+from duolearn_cli.config import AdapterConfig, RunConfig, target_names
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps
-from duolearn_cli.methods.base import geometry_of, sparsity_of
+from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.run import planned_folder
 from duolearn_cli.study import Study
 from duolearn_cli.weights import Weights, find_weights
@@ -154,18 +154,36 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     # Per token and block about 34 activations of the model's width (Korthikanti et al. 2022), 4 bytes each.
     activations = batch * length * (shape.layers * shape.width * 34 * 4 + shape.vocabulary * 4 * 3)
     memory = 4 * base + 16 * adapter + activations
-    method = component(config.method, config.plugins)
-    geometry, sparse = geometry_of(method), sparsity_of(method)
-    changed = adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * base))
-    if geometry.space != "none":
-        # Four bytes each for the basis with the gradient at hand, and for the Fisher.
-        memory += 4 * changed * (geometry.basis_size + 1 + geometry.needs_fisher)
+    changed = _changed(config, shape)
+    memory += 4 * changed * _rows_of_state(config)
     return [
         ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
         ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),
         ("memory", f"about {memory / 1e9:.1f} GB"),
+        ("a checkpoint", f"about {checkpoint_bytes(config, shape) / 1e6:.0f} MB"),
         ("time", f"about {max(1, round(flops / _speed() / 60))} min on this machine's CPU, if no model is cached yet"),
     ]
+
+
+def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
+    """The size of a checkpoint: the adapter, two moments of the optimiser, what the constraint remembers."""
+    return 4 * (shape.adapter_parameters(config.model.adapter) + _changed(config, shape) * (2 + _rows_of_state(config)))
+
+
+def _changed(config: RunConfig, shape: Shape) -> int:
+    """How many coordinates may change."""
+    adapter, sparse = shape.adapter_parameters(config.model.adapter), sparsity_of(_method(config))
+    return adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * shape.parameters()))
+
+
+def _rows_of_state(config: RunConfig) -> int:
+    """How many numbers a coordinate the constraint keeps: the basis with the gradient at hand, and the Fisher."""
+    geometry = geometry_of(_method(config))
+    return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
+
+
+def _method(config: RunConfig) -> Method:
+    return component(config.method, config.plugins)
 
 
 def _tokens(items: Sequence[Item]) -> float:

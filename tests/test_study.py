@@ -9,7 +9,7 @@ from duolearn_cli.concepts import mention_cache
 from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.data.splits import Splits
 from duolearn_cli.errors import DataError
-from duolearn_cli.plan import read_shape, rows
+from duolearn_cli.plan import checkpoint_bytes, read_shape, rows
 from duolearn_cli.study import prepare
 from duolearn_cli.weights import find_weights
 from tests.conftest import REAL_DATA
@@ -46,6 +46,12 @@ def test_plan_counts_the_tiny_model_exactly(tiny):
     study.config.model.adapter.rank = 4
     assert shape.adapter_parameters(study.config.model.adapter) == tiny.num_adapter_parameters
     named = dict(rows(study))
+    assert named["may change"].startswith(f"{tiny.num_adapter_parameters:,} of them")
+    plain = checkpoint_bytes(study.config, shape)
+    study.config.method.geometry.basis_size += 3
+    assert checkpoint_bytes(study.config, shape) - plain == 3 * 4 * tiny.num_adapter_parameters
+    study.config.method.sparsity.unit = "coordinate"
+    assert checkpoint_bytes(study.config, shape) < plain
     assert named["unlearn steps"] == "80" and "DATE" in named["output folder"]
 
 

@@ -14,6 +14,7 @@ from duolearn_cli.composition import check
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.folders import cache_dir
+from duolearn_cli.plan import checkpoint_bytes, read_shape
 from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
 from duolearn_cli.weights import find_weights
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from duolearn_cli.experiment import Answers
     from duolearn_cli.protocol import Laboratory
 
-# Checkpoints, adapters and per-item results of a small model; large adapters are a small part of their model.
+# Adapters, per-item results and reports, beside checkpoints.
 NEEDED_BYTES = 500_000_000
 
 
@@ -37,8 +38,11 @@ class Invocation:
 def prepared(config: DictConfig) -> Study:
     """Check data, hierarchy, forget target, weights and disk space: all that costs no model."""
     study = prepare(cast(RunConfig, config))
-    find_weights(study.config.model, study.config.cache_dir)
-    check_space(Path(config.output_dir), NEEDED_BYTES)
+    weights = find_weights(study.config.model, study.config.cache_dir)
+    shape = read_shape(weights) if study.config.command == "unlearn" else None
+    # A new checkpoint is whole before the last one goes.
+    checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape else 0
+    check_space(Path(config.output_dir), NEEDED_BYTES + checkpoints)
     if not config.dry_run:
         _make_cache(config.cache_dir)
     return study
