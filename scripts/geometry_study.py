@@ -46,41 +46,46 @@ from duolearn_cli.stage import examples
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
 
-GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
-VARIANTS: dict[str, list[str]] = {
-    "none": [f"{GEOMETRY}space=none"],
-    "gradient": [f"{GEOMETRY}space=gradient", f"{GEOMETRY}metric=euclidean"],
-    "step": [f"{GEOMETRY}metric=euclidean"],
-    "step, optimiser's metric": [f"{GEOMETRY}metric=optimizer"],
-    "step, Fisher": [f"{GEOMETRY}metric=fisher"],
-    "step, Fisher price 1": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}fisher_price=1"],
-    "step, Fisher price 10": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}fisher_price=10"],
-    "step, basis 8": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=8"],
-    "step, basis 1": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=1"],
-    "step, basis 32": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}basis_size=32"],
-    "step, optimiser's metric, basis 8": [f"{GEOMETRY}metric=optimizer", f"{GEOMETRY}basis_size=8"],
-    "step, two-sided": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}sides=two"],
-    "step, by layer": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=layer"],
-    "step, by module": [f"{GEOMETRY}metric=euclidean", f"{GEOMETRY}scope=module"],
+# Every setting of a variant that is not this one's.
+PLAIN = {
+    "method.geometry.space": "step",
+    "method.geometry.sides": "one",
+    "method.geometry.metric": "euclidean",
+    "method.geometry.scope": "global",
+    "method.geometry.basis_size": 0,
+    "method.geometry.fisher_price": 0,
+    "method.sparsity.unit": "none",
+    "method.sparsity.fraction": 1,
+    "method.sparsity.damping": 1,
 }
-for unit, damping in (("coordinate", 1e-3), ("coordinate", 1), ("rank", 1), ("module", 1), ("layer", 1)):
-    VARIANTS[f"none, 10 % {unit}s, damping {damping}"] = [
-        f"{GEOMETRY}space=none",
-        f"{SPARSITY}unit={unit}",
-        f"{SPARSITY}fraction=0.1",
-        f"{SPARSITY}damping={damping}",
-    ]
-for share, rate in (("0.01", "2e-2"), ("0.001", "5e-2")):
-    VARIANTS[f"none, {float(share):.1%} coordinates, rate {rate}"] = [
-        f"{GEOMETRY}space=none",
-        f"{SPARSITY}unit=coordinate",
-        f"{SPARSITY}fraction={share}",
-        f"{SPARSITY}damping=1",
-        f"unlearn.learning_rate={rate}",
-    ]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "none": {"space": "none"},
+    "gradient": {"space": "gradient"},
+    "step": {},
+    "step, optimiser's metric": {"metric": "optimizer"},
+    "step, Fisher": {"metric": "fisher"},
+    "step, Fisher price 1": {"fisher_price": 1},
+    "step, Fisher price 10": {"fisher_price": 10},
+    "step, basis 1": {"basis_size": 1},
+    "step, basis 8": {"basis_size": 8},
+    "step, basis 32": {"basis_size": 32},
+    "step, Fisher, basis 8": {"metric": "fisher", "basis_size": 8},
+    "step, optimiser's metric, basis 8": {"metric": "optimizer", "basis_size": 8},
+    "step, two-sided": {"sides": "two"},
+    "step, by layer": {"scope": "layer"},
+    "step, by module": {"scope": "module"},
+    "none, 10 % coordinates, damping 0.001": {"space": "none", "unit": "coordinate", "fraction": 0.1, "damping": 1e-3},
+    "none, 10 % coordinates": {"space": "none", "unit": "coordinate", "fraction": 0.1},
+    "none, 10 % ranks": {"space": "none", "unit": "rank", "fraction": 0.1},
+    "none, 10 % modules": {"space": "none", "unit": "module", "fraction": 0.1},
+    "none, 10 % layers": {"space": "none", "unit": "layer", "fraction": 0.1},
+    "none, 1 % coordinates": {"space": "none", "unit": "coordinate", "fraction": 0.01},
+    "none, 1 % coordinates, rate x 4": {"space": "none", "unit": "coordinate", "fraction": 0.01, "rate": 4},
+    "none, 0.1 % coordinates, rate x 10": {"space": "none", "unit": "coordinate", "fraction": 0.001, "rate": 10},
+}
 SEEDS = (1, 2, 3)
 # Where between the target's and the base's mean loss on forget answers runs are compared.
-LEVELS = (0.5, 0.75, 0.9)
+LEVELS = (0.25, 0.5, 0.75)
 SIDES = ("forget", "retain")
 
 
@@ -96,6 +101,12 @@ class Bench:
     retain: Sequence[Example]
 
 
+def overrides_of(variant: str) -> list[str]:
+    """What the command line would say."""
+    own = {name: value for key, value in VARIANTS[variant].items() for name in PLAIN if name.endswith(f".{key}")}
+    return [f"{name}={value}" for name, value in (PLAIN | own).items()]
+
+
 def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
     """Every variant and seed that is this part's and not there yet; a model is loaded once a seed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +120,7 @@ def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence
         shared = bench(given) if missing else None
         for name, path in missing.items():
             if shared:
-                found = follow(shared, every, [*given, *VARIANTS[name]])
+                found = follow(shared, every, VARIANTS[name].get("rate", 1), [*given, *overrides_of(name)])
                 write_json(path, {"variant": name, "seed": seed, **found})
                 print(f"{name}, seed {seed}", flush=True)
 
@@ -127,12 +138,13 @@ def bench(overrides: Sequence[str]) -> Bench:
         examples(lab, side, is_forget, component(study.config.method).labels)
         for side, is_forget in ((study.request.forget, True), (study.request.retain, False))
     )
-    return Bench(lab, items, *thought, forget, retain)
+    return Bench(lab, items, thought[0], thought[1], forget, retain)
 
 
-def follow(shared: Bench, every: int, overrides: Sequence[str]) -> dict[str, Any]:
+def follow(shared: Bench, every: int, rate: float, overrides: Sequence[str]) -> dict[str, Any]:
     """Unlearn once; every trained item's loss, each `every` steps until the highest level is passed, and at the end."""
     lab, items, config = shared.lab, shared.items, compose("unlearn", overrides)
+    config.unlearn.learning_rate *= rate
     lab.load("target")
     method = component(config.method)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
