@@ -110,13 +110,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     )
     pack_to = config.prompt.max_tokens if settings.packing else None
     checkpoints, signature = run.folder / "checkpoints", lab.signature()
-    checkpoint = latest_checkpoint(checkpoints)
-    first, state = load_checkpoint(checkpoint, signature, model, processes) if checkpoint else (0, {})
-    index = state.get("index") if checkpoint else chosen_coordinates(lab, forget, retain, method, processes)
-    coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
-    update = Update(coordinates, settings, geometry_of(method), processes)
-    if checkpoint:
-        update.restore(state)
+    update, first = make_update(lab, forget, retain, method, processes)
     steps = num_steps(len(forget), settings.batch_size, settings.epochs)
     every = settings.evaluate_every or max(1, steps // 5)
     if lab.is_main:
@@ -146,6 +140,23 @@ def unlearn_stage(lab: Laboratory) -> None:
     if lab.is_main or processes.sharded:
         save_checkpoint(checkpoints, steps, signature, model, update, processes)
         model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
+
+
+def make_update(
+    lab: Laboratory, forget: Sequence[Example], retain: Sequence[Example], method: Method, processes: Processes
+) -> tuple[Update, int]:
+    """A fresh update and step 0; or where the run has a checkpoint, its update and step, with its adapter in place."""
+    model, checkpoint = lab.model, latest_checkpoint(lab.run.folder / "checkpoints")
+    if checkpoint:
+        first, state = load_checkpoint(checkpoint, lab.signature(), model, processes)
+        index = state.get("index")
+    else:
+        first, state, index = 0, {}, chosen_coordinates(lab, forget, retain, method, processes)
+    coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
+    update = Update(coordinates, lab.study.config.unlearn, geometry_of(method), processes)
+    if checkpoint:
+        update.restore(state)
+    return update, first
 
 
 def quick_evaluation(lab: Laboratory, step: int) -> None:

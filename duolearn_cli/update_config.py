@@ -64,7 +64,7 @@ class GeometryConfig:
         "the constraint holds for the whole step, or in each layer or module",
         choices=["global", "layer", "module"],
     )
-    basis_size: int = setting(0, "earlier preserve gradients that constrain beside the current one", minimum=0)
+    basis_size: int = setting(8, "earlier preserve gradients that constrain beside the current one", minimum=0)
     basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
     fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
     damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)

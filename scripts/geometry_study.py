@@ -85,7 +85,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 SEEDS = (1, 2, 3)
 # Where between the target's and the base's mean loss on forget answers runs are compared.
-LEVELS = (0.25, 0.5, 0.75)
+LEVELS = (0.25, 0.4, 0.75)
 SIDES = ("forget", "retain")
 
 

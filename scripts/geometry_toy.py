@@ -26,9 +26,9 @@ K = torch.tensor([0.6, 0.8], dtype=torch.float64)
 STEPS, RATE = 400, 0.02
 SETTINGS = {
     "gradient difference": GeometryConfig(space="none"),
-    "constrained gradient": GeometryConfig(space="gradient"),
-    "constrained step, nearest": GeometryConfig(space="step"),
-    "constrained step, optimiser's metric": GeometryConfig(space="step", metric="optimizer"),
+    "constrained gradient": GeometryConfig(space="gradient", basis_size=0),
+    "constrained step, nearest": GeometryConfig(space="step", basis_size=0),
+    "constrained step, optimiser's metric": GeometryConfig(space="step", metric="optimizer", basis_size=0),
 }
 
 
