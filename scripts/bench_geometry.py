@@ -1,4 +1,4 @@
-"""What the constraint costs: `python scripts/bench_geometry.py FILE.json [OVERRIDE...]`.
+"""What the constraint costs: `python scripts/bench_geometry.py FILE.json [only=VARIANT;VARIANT] [OVERRIDE...]`.
 
 Times one unlearning step, two backwards through one forward and the update, without a constraint and with each variant,
 interleaved, so that a busy machine slows all alike; prints medians and their ratios. Memory is the peak of a fresh
@@ -20,17 +20,15 @@ from typing import Any
 from duolearn_cli.report.tables import Table
 
 VARIANTS = {
-    "none": ["method.geometry.space=none"],
-    "gradient": ["method.geometry.space=gradient"],
+    "none": ["space=none"],
+    "gradient": ["space=gradient"],
     "step": [],
-    "step, by layer": ["method.geometry.scope=layer"],
-    "step, optimiser's metric": ["method.geometry.metric=optimizer"],
-    "step, basis 1": ["method.geometry.basis_size=1"],
-    "step, basis 8": ["method.geometry.basis_size=8"],
-    "step, basis 32": ["method.geometry.basis_size=32"],
-    "step, Fisher": ["method.geometry.metric=fisher"],
-    "step, Fisher, basis 8": ["method.geometry.metric=fisher", "method.geometry.basis_size=8"],
-    "step, basis 32, 0.1 % coordinates": ["method.geometry.basis_size=32", "method.sparsity.unit=coordinate"],
+    "step, by layer": ["scope=layer"],
+    "step, optimiser's metric": ["metric=optimizer"],
+    "step, Fisher": ["metric=fisher"],
+    "step, basis 8": ["basis_size=8"],
+    "step, basis 32": ["basis_size=32"],
+    "step, Fisher, basis 8": ["metric=fisher", "basis_size=8"],
 }
 REPEATS = 15
 MEGABYTE = 2**20
@@ -47,12 +45,11 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     from duolearn_cli.coordinates import Coordinates
     from duolearn_cli.diagnostics import measure
     from duolearn_cli.forward import gradients
-    from duolearn_cli.methods.base import geometry_of, sparsity_of
+    from duolearn_cli.methods.base import geometry_of
     from duolearn_cli.parallel import Processes
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.terminal import Display
     from duolearn_cli.run import Run
-    from duolearn_cli.selection import choose
     from duolearn_cli.stage import examples
     from duolearn_cli.update import Update
 
@@ -70,12 +67,12 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     )
 
     def one(name: str) -> Callable[[], None]:
-        method = component(compose("unlearn", [*overrides, *VARIANTS[name]]).method)
-        index = None
-        if sparsity_of(method).unit != "none":
-            index = choose(lab.model, forget, retain, method, settings, 0, processes)
-        update = Update(Coordinates(lab.model.named_adapter, index), settings, geometry_of(method), processes)
-        squares = ("preserve",) if update.constraint.needs_squares else ()
+        given = [f"method.geometry.{setting}" for setting in VARIANTS[name]]
+        if not any("basis_size" in setting for setting in given):
+            given.append("method.geometry.basis_size=0")
+        method = component(compose("unlearn", [*overrides, *given]).method)
+        update = Update(Coordinates(lab.model.named_adapter), settings, geometry_of(method), processes)
+        squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
         counter = iter(range(1, 10**9))
 
         def step() -> None:
@@ -89,11 +86,11 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     return {name: one(name) for name in names}
 
 
-def seconds(overrides: list[str]) -> dict[str, list[float]]:
+def seconds(overrides: list[str], names: list[str]) -> dict[str, list[float]]:
     """Times of interleaved steps by variant, after enough of them to fill every basis."""
-    made = steps(overrides, list(VARIANTS))
+    made = steps(overrides, names)
     for name, step in made.items():
-        for _ in range(33 if "basis 32" in name else 9 if "basis 8" in name else 2):
+        for _ in range(warm_up(name)):
             step()
     found: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(REPEATS):
@@ -102,6 +99,11 @@ def seconds(overrides: list[str]) -> dict[str, list[float]]:
             step()
             found[name].append(time.perf_counter() - began)
     return found
+
+
+def warm_up(name: str) -> int:
+    """Steps until a variant's basis is full."""
+    return 33 if "basis 32" in name else 9 if "basis 8" in name else 2
 
 
 def peak(overrides: list[str], name: str) -> int:
@@ -115,18 +117,21 @@ def memory(overrides: list[str], name: str) -> None:
     from duolearn_cli.experiment import peak_memory
 
     step = steps(overrides, [name])[name]
-    for _ in range(34 if "basis 32" in name else 10):
+    for _ in range(1 + warm_up(name)):
         step()
     print(peak_memory())
 
 
 def main(path: Path, overrides: list[str]) -> None:
-    times = seconds(overrides)
+    chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
+    overrides = [text for text in overrides if not text.startswith("only=")]
+    names = chosen[0] if chosen else list(VARIANTS)
+    times = seconds(overrides, names)
     medians = {name: statistics.median(values) for name, values in times.items()}
-    peaks = {name: peak(overrides, name) for name in VARIANTS}
+    peaks = {name: peak(overrides, name) for name in names}
     rows = []
     found: dict[str, Any] = {"schema": 1, "overrides": overrides, "repeats": REPEATS, "variants": {}}
-    for name in VARIANTS:
+    for name in names:
         ratios = sorted(a / b for a, b in zip(times[name], times["none"], strict=True))
         ratio = statistics.median(ratios)
         quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]

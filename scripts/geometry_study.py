@@ -66,6 +66,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "step, Fisher": {"metric": "fisher"},
     "step, Fisher price 1": {"fisher_price": 1},
     "step, Fisher price 10": {"fisher_price": 10},
+    "step, Fisher price 1, basis 8": {"fisher_price": 1, "basis_size": 8},
+    "step, Fisher price 0.3, basis 8": {"fisher_price": 0.3, "basis_size": 8},
     "step, basis 1": {"basis_size": 1},
     "step, basis 8": {"basis_size": 8},
     "step, basis 32": {"basis_size": 32},
