@@ -40,7 +40,7 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 
 bench: setup ## what the constraint costs beside a step without it, on the embedded model
-	$(BIN)/python scripts/bench_geometry.py outputs/bench_geometry.json +forget=surgery
+	$(BIN)/python scripts/bench_geometry.py outputs/bench_geometry.json 15 +forget=surgery
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh

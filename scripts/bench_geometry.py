@@ -1,4 +1,4 @@
-"""What the constraint costs: `python scripts/bench_geometry.py FILE.json [only=VARIANT;VARIANT] [OVERRIDE...]`.
+"""What the constraint costs: `python scripts/bench_geometry.py FILE.json REPEATS [only=VARIANT;VARIANT] [OVERRIDE...]`.
 
 Times one unlearning step, two backwards through one forward and the update, without a constraint and with each variant,
 interleaved, so that a busy machine slows all alike; prints medians and their ratios. Memory is the peak of a fresh
@@ -30,7 +30,6 @@ VARIANTS = {
     "step, basis 32": ["basis_size=32"],
     "step, Fisher, basis 8": ["metric=fisher", "basis_size=8"],
 }
-REPEATS = 15
 MEGABYTE = 2**20
 
 
@@ -86,14 +85,14 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     return {name: one(name) for name in names}
 
 
-def seconds(overrides: list[str], names: list[str]) -> dict[str, list[float]]:
+def seconds(overrides: list[str], names: list[str], repeats: int) -> dict[str, list[float]]:
     """Times of interleaved steps by variant, after enough of them to fill every basis."""
     made = steps(overrides, names)
     for name, step in made.items():
         for _ in range(warm_up(name)):
             step()
     found: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name, step in made.items():
             began = time.perf_counter()
             step()
@@ -122,15 +121,15 @@ def memory(overrides: list[str], name: str) -> None:
     print(peak_memory())
 
 
-def main(path: Path, overrides: list[str]) -> None:
+def main(path: Path, repeats: int, overrides: list[str]) -> None:
     chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
     overrides = [text for text in overrides if not text.startswith("only=")]
     names = chosen[0] if chosen else list(VARIANTS)
-    times = seconds(overrides, names)
+    times = seconds(overrides, names, repeats)
     medians = {name: statistics.median(values) for name, values in times.items()}
     peaks = {name: peak(overrides, name) for name in names}
     rows = []
-    found: dict[str, Any] = {"schema": 1, "overrides": overrides, "repeats": REPEATS, "variants": {}}
+    found: dict[str, Any] = {"schema": 1, "overrides": overrides, "repeats": repeats, "variants": {}}
     for name in names:
         ratios = sorted(a / b for a, b in zip(times[name], times["none"], strict=True))
         ratio = statistics.median(ratios)
@@ -154,7 +153,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--memory", variant, *given]:
             memory(given, variant)
-        case [file, *given] if not file.startswith("-"):
-            main(Path(file), given)
+        case [file, count, *given] if count.isdecimal() and int(count):
+            main(Path(file), int(count), given)
         case _:
             sys.exit((__doc__ or "").strip())
