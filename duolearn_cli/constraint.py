@@ -94,7 +94,7 @@ class Constraint:
         size = torch.tensor(float(len(metric)), dtype=metric.dtype, device=metric.device)
         total, count = self._processes.sum_parts(torch.stack([metric.sum(), size]))
         mean = total / count
-        return torch.where(mean > 0, metric / torch.where(mean > 0, mean, 1.0), torch.ones_like(metric))
+        return torch.where(mean > 0, metric / torch.where(mean > 0, mean, 1.0), 1.0)
 
 
 def curvature(optimizer: torch.optim.Optimizer, values: Tensor) -> Tensor | None:

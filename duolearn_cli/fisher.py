@@ -40,7 +40,8 @@ class SquaredGradients:
                 "method.geometry.fisher_price=0 and method.sparsity.unit=none."
             )
         self._sums: dict[tuple[str, nn.Module], Tensor] = {}
-        self._loss, self._examples = "", torch.zeros(0)
+        self._loss = ""
+        self._examples: Sequence[int] | slice = ()
         self._layout: Tensor | None = None
 
     @contextmanager
@@ -56,12 +57,12 @@ class SquaredGradients:
     @contextmanager
     def collecting(self, loss: str, batch: Batch, examples: Sequence[int]) -> Iterator[None]:
         """Add the squares of these examples of `batch` to those of `loss` during a backward."""
-        self._loss, self._examples = loss, torch.tensor(examples, dtype=torch.long, device=batch.ids.device)
+        self._loss, self._examples = loss, _run(examples)
         self._layout = _layout(batch) if batch.packed else None
         try:
             yield
         finally:
-            self._examples, self._layout = torch.zeros(0), None
+            self._examples, self._layout = (), None
 
     def take(self, loss: str) -> Tensor:
         """Those of one loss, flat [adapter], and forget them: this process's sums, of a cut model all processes'."""
@@ -78,12 +79,13 @@ class SquaredGradients:
             output.register_hook(lambda gradient: self._add(module, given, gradient))
 
     def _add(self, module: nn.Module, given: Tensor, gradient: Tensor) -> None:
-        if not len(self._examples):
+        if not self._examples:
             return
-        given, gradient = (self._by_example(tensor) for tensor in (given.to(gradient.dtype), gradient))
-        squares = torch.einsum("eto,eti->eoi", gradient, given).float().square().sum(0)
+        given, gradient = self._by_example(given), self._by_example(gradient)
+        single = torch.einsum("eto,eti->eoi", gradient, given.to(gradient.dtype)).float()
+        squares = single.square_().sum(0)
         key = self._loss, module
-        self._sums[key] = self._sums[key] + squares if key in self._sums else squares
+        self._sums[key] = self._sums[key].add_(squares) if key in self._sums else squares
 
     def _by_example(self, rows: Tensor) -> Tensor:
         """[rows, length, width] -> [examples, length, width]; packed texts get a row each, filled up with zeros."""
@@ -91,6 +93,13 @@ class SquaredGradients:
             flat = torch.cat([rows.flatten(0, 1), rows.new_zeros(1, rows.shape[-1])])
             rows = flat[self._layout]
         return rows[self._examples]
+
+
+def _run(examples: Sequence[int]) -> Sequence[int] | slice:
+    """A slice where the indices follow one another, as they mostly do: a view needs no copy."""
+    if examples and list(examples) == list(range(examples[0], examples[-1] + 1)):
+        return slice(examples[0], examples[-1] + 1)
+    return list(examples)
 
 
 def _layout(batch: Batch) -> Tensor:

@@ -113,10 +113,10 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
     ],
 )
 def test_mistakes_are_explained(overrides, parts):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigError) as caught:
         compose("unlearn", ["+forget=surgery", *overrides] if "+forget=surgry" not in overrides else overrides)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     for part in parts:
         assert part in str(caught.value)
 
