@@ -88,10 +88,11 @@ def check_method(lab: Laboratory) -> None:
     if chosen.unit != "coordinate":
         needed = int(torch.bincount(everything.units(chosen.unit)).min())
     if budget < needed:
-        share = needed / lab.model.num_base_parameters
+        # A little more, so that the number that is shown is enough after rounding.
+        share = 1.01 * needed / lab.model.num_base_parameters
         raise ConfigError(
             f"method.sparsity.fraction={chosen.fraction}: that is {budget} of the model's parameters, and the smallest "
-            f"{chosen.unit} has {needed}; allowed: {share:.2g} or more, or a finer method.sparsity.unit."
+            f"{chosen.unit} has {needed}; allowed: {share:.3g} or more, or a finer method.sparsity.unit."
         )
 
 

@@ -276,6 +276,7 @@ if __name__ == "__main__":
             mine, _, all_parts = part.partition("/")
             run_all(Path(where), int(mine), int(all_parts), int(distance), given)
         case ["table", where]:
-            print(table(Path(where)).markdown())
+            found = table(Path(where))
+            print(found.markdown() if found.rows else f"{where}: no finished run of a study")
         case _:
             sys.exit((__doc__ or "").strip())
