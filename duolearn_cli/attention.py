@@ -119,13 +119,11 @@ def _attention_modules(decoder: Any, count: int, name: str) -> Sequence[nn.Modul
     return modules
 
 
-def retention(outputs: Tensor, target: Tensor, num_tokens: int) -> Tensor:
-    """Sum over layers and tokens of ``|o - o_target|^2 / (|o_target|^2 + eps)``, over (layers x `num_tokens`).
+def retention(outputs: Tensor, target: Tensor) -> Tensor:
+    """Mean over layers of ``|o - o_target|^2 / (|o_target|^2 + eps)``. Shapes: both [layers, p, width] -> [p].
 
-    With all tokens at hand that is the mean, with some of them their share of it. Shapes: both [layers, n, width].
-    Zero without tokens. `target` gets no gradient.
+    `target` gets no gradient.
     """
     wide = torch.promote_types(outputs.dtype, torch.float32)
     outputs, target = outputs.to(wide), target.detach().to(wide)
-    relative = (outputs - target).square().sum(-1) / (target.square().sum(-1) + EPSILON)
-    return relative.sum() / max(1, len(outputs) * num_tokens)
+    return ((outputs - target).square().sum(-1) / (target.square().sum(-1) + EPSILON)).mean(0)

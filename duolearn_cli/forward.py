@@ -129,7 +129,10 @@ def labels_of(examples: Sequence[Example], labels: str, device: torch.device) ->
         is_answer=by_token([example.text.is_answer[i] for example, place in rows for i in place], torch.bool),
         sequence=by_item(list(range(len(examples))), torch.long),
         num_sequences=len(examples),
-        num_preserved=sum(kind == PRESERVE for example in examples for kind in example.token_kind),
+        preserved=torch.tensor(
+            [i for i, example in enumerate(examples) for kind in example.token_kind if kind == PRESERVE],
+            dtype=torch.long,
+        ).to(device),
     )
 
 
@@ -140,10 +143,11 @@ def predict(
     attention: Attention = NO_ATTENTION,
     pack_to: int | None = None,
     step: Labels | None = None,
+    private: bool = False,
 ) -> tuple[Tokens, Batch]:
     """One forward over all examples; predictions at their labelled tokens only, beside the cached references.
 
-    They are a part of the step whose labels are `step`, or all of it.
+    They are a part of the step whose labels are `step`, or all of it; in a `private` step each is by itself.
     """
     batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
     hidden, outputs = attend(model, batch, attention, [example.token_kind for example in examples])
@@ -160,7 +164,7 @@ def predict(
         logits=model.head(hidden),
         base_logits=logits("base_hidden"),
         target_logits=logits("target_hidden"),
-        step=step or own,
+        step=None if private else step or own,
         attention=outputs,
         target_attention=None if outputs is None else stored("target_attention", 1),
     )
@@ -180,12 +184,12 @@ def classes(labels: Labels) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def class_sums(tokens: Tokens) -> list[Tensor]:
-    """Of each token class the sum of its nll; where a method keeps attention, how far that is from the target's."""
+    """Of each token class the sum of its nll; where attention is kept, that of its distances from the target's."""
     values = nll(tokens.logits, tokens.labels)
     found = [values[mask].sum() for mask in classes(tokens).values()]
     if tokens.attention is None or tokens.target_attention is None:
         return found
-    return [*found, retention(tokens.attention, tokens.target_attention, tokens.step.num_preserved)]
+    return [*found, retention(tokens.attention, tokens.target_attention).sum()]
 
 
 def named_losses(figures: Tensor, step: Labels) -> dict[str, Tensor]:
@@ -193,4 +197,5 @@ def named_losses(figures: Tensor, step: Labels) -> dict[str, Tensor]:
     masks = classes(step)
     found = {"forget_loss": figures[0], "preserve_loss": figures[1]}
     found |= {name: figures[2 + i] / mask.sum() for i, (name, mask) in enumerate(masks.items())}
-    return found | ({"attention": figures[-1]} if len(figures) > 2 + len(masks) else {})
+    kept = len(figures) > 2 + len(masks)
+    return found | ({"attention": figures[-1] / max(1, len(step.preserved))} if kept else {})

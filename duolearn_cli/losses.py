@@ -37,6 +37,12 @@ def share_of_mean(values: Tensor, weights: Tensor, total: Tensor) -> Tensor:
     return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 
+def sum_of_means(values: Tensor, weights: Tensor, sequence: Tensor, num_sequences: int) -> Tensor:
+    """Sum over sequences of ``sum(w v) / sum(w)``, nothing for one without weight. Shapes: [n], `sequence` indices."""
+    total = per_sequence(weights, sequence, num_sequences)[sequence]
+    return (values * (weights / torch.where(total > 0, total, torch.ones_like(total)))).sum()
+
+
 def per_sequence(values: Tensor, sequence: Tensor, num_sequences: int) -> Tensor:
     """Sum token values by sequence. Shapes: values [n], sequence [n] (indices) -> [num_sequences]."""
     return torch.zeros(num_sequences, dtype=values.dtype, device=values.device).index_add(0, sequence, values)

@@ -305,14 +305,13 @@ def test_retention_is_the_formula_and_zero_at_the_target():
         for i in range(3)
         for j in range(5)
     )
-    torch.testing.assert_close(attention.retention(outputs, target, 5), naive / 15)
-    assert attention.retention(target, target, 5) == 0
-    assert attention.retention(outputs[:, :0], target[:, :0], 0) == 0
-    parts = [attention.retention(outputs[:, cut], target[:, cut], 5) for cut in (slice(2), slice(2, 5))]
-    torch.testing.assert_close(sum(parts), naive / 15)
-    assert torch.autograd.gradcheck(lambda o: attention.retention(o, target, 5), outputs.requires_grad_())
-    silent = attention.retention(outputs, torch.zeros_like(target), 5)
-    assert torch.isfinite(silent)
+    found = attention.retention(outputs, target)
+    assert found.shape == (5,)
+    torch.testing.assert_close(found.mean(), naive / 15)
+    assert attention.retention(target, target).abs().max() == 0
+    assert attention.retention(outputs[:, :0], target[:, :0]).shape == (0,)
+    assert torch.autograd.gradcheck(lambda o: attention.retention(o, target), outputs.requires_grad_())
+    assert torch.isfinite(attention.retention(outputs, torch.zeros_like(target))).all()
 
 
 def test_retention_gradient_against_finite_differences(model):
@@ -325,7 +324,7 @@ def test_retention_gradient_against_finite_differences(model):
 
     def value(shift):
         parameter.data.copy_(start + shift)
-        return attention.retention(attend(model, batch, asked, kinds)[1], target, target.shape[1])
+        return attention.retention(attend(model, batch, asked, kinds)[1], target).mean()
 
     generator = torch.Generator().manual_seed(3)
     away, direction = torch.randn(2, *start.shape, generator=generator, dtype=torch.float64) * 0.1

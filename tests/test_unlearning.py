@@ -131,11 +131,11 @@ def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study
         num_preserved = sum(example.token_kind.count(PRESERVE) for example in forget + retain)
         assert tokens.attention.shape[:2] == tokens.target_attention.shape[:2] == (2, num_preserved)
         # What is stored is rounded to half precision.
-        assert retention(tokens.attention, tokens.target_attention, tokens.num_preserved) < 1e-5
+        assert retention(tokens.attention, tokens.target_attention).mean() < 1e-5
         with fresh.without_adapter():
             base = predict(fresh, forget + retain, "text", asked, pack_to)[0]
         assert losses.kl(base.base_logits(everything), base.logits).abs().max() < 1e-5
-        assert retention(base.attention, base.target_attention, base.num_preserved) > 1e-4
+        assert retention(base.attention, base.target_attention).mean() > 1e-4
     unbiased = predict(fresh, forget + retain, "text")[0]
     assert losses.kl(unbiased.target_logits(everything), unbiased.logits).max() > 1e-3
 
@@ -146,7 +146,7 @@ def test_kept_attention_is_part_of_the_preserve_loss_and_of_the_history(fresh, s
     with fresh.without_adapter():
         tokens = predict(fresh, forget + retain, "text", attention_of(chosen))[0]
         one, other = plain.objective(replace(tokens, attention=None)), chosen.objective(tokens)
-    term = retention(tokens.attention, tokens.target_attention, tokens.num_preserved)
+    term = retention(tokens.attention, tokens.target_attention).mean()
     torch.testing.assert_close(other.preserve - one.preserve, 0.5 * term)
     assert torch.equal(one.forget, other.forget)
     steps = []

@@ -37,7 +37,7 @@ NO_ATTENTION = Attention()
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is known of labelled tokens before any forward; every tensor has shape [n].
+    """What is known of labelled tokens before any forward; tensors have shape [n], but for `preserved`.
 
     Attributes:
         labels: token ids.
@@ -49,7 +49,7 @@ class Labels:
         is_forget: the token belongs to a forget item.
         is_answer: the token belongs to the item's answer.
         sequence: position of the token's item among the items at hand; `num_sequences` counts them.
-        num_preserved: preservation-critical tokens of these items, labelled or not.
+        preserved: the same position for every preservation-critical token of these items, labelled or not [p].
     """
 
     labels: Tensor
@@ -62,7 +62,7 @@ class Labels:
     is_answer: Tensor
     sequence: Tensor
     num_sequences: int
-    num_preserved: int
+    preserved: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,13 @@ class Tokens(Labels):
     """The labelled tokens of one forward, forget and retain together, with the model's predictions.
 
     A step may be cut into several forwards, over processes or micro-batches. Losses are shares of the whole step's, so
-    that they and their gradients add up to the same whatever the cut.
+    that they and their gradients add up to the same whatever the cut. In a private step each item has a loss of its
+    own, in which no other item has a part, and losses are sums of those.
 
     Attributes:
         logits: [n, vocabulary], the model's prediction for each label; the only field with a gradient.
         base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
-        step: the labels of the whole step.
+        step: the labels of the whole step; None where each item's means are its own (a private step).
         attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
             labelled or not; it has a gradient too. None unless the method's `attention` asks for it.
         target_attention: the same in the target model.
@@ -84,18 +85,27 @@ class Tokens(Labels):
     logits: Tensor
     base_logits: Callable[[Tensor], Tensor]
     target_logits: Callable[[Tensor], Tensor]
-    step: Labels
+    step: Labels | None
     attention: Tensor | None = None
     target_attention: Tensor | None = None
 
-    def mean(self, values: Tensor, weights: Callable[[Labels], Tensor]) -> Tensor:
-        """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``.
+    def mean(self, values: Tensor, weights: Callable[[Labels], Tensor], owner: Tensor | None = None) -> Tensor:
+        """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``; in a private step the
+        sum over items of ``sum(w v) / sum(w)``, each over the item's own values.
 
-        `weights` gives those of any labels, in the order of `values`; it must not depend on the model.
+        `weights` gives those of any labels, in the order of `values`; it must not depend on the model. `owner` says for
+        each value whose it is, as `sequence` does, which is the default.
         """
-        from duolearn_cli.losses import share_of_mean
+        from duolearn_cli.losses import share_of_mean, sum_of_means
 
-        return share_of_mean(values, weights(self), weights(self.step).sum())
+        if self.step is not None:
+            return share_of_mean(values, weights(self), weights(self.step).sum())
+        return sum_of_means(values, weights(self), self.sequence if owner is None else owner, self.num_sequences)
+
+
+def each_preserved(labels: Labels) -> Tensor:
+    """Weights of a mean over all preservation-critical tokens, for `Tokens.mean`. Shape: [p]."""
+    return labels.item_weight.new_ones(len(labels.preserved))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.fields import setting
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens, each_preserved
 from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ class DuoLearn:
         nll = losses.nll(tokens.logits, tokens.labels)
         preserve = self._preserve(tokens, nll)
         if tokens.attention is not None and tokens.target_attention is not None:
-            preserve = preserve + self.attention_weight * retention(
-                tokens.attention, tokens.target_attention, tokens.step.num_preserved
-            )
+            away = retention(tokens.attention, tokens.target_attention)
+            preserve = preserve + self.attention_weight * tokens.mean(away, each_preserved, tokens.preserved)
         return Objective(self._forget(tokens, nll), preserve)
 
     def _forget(self, tokens: Tokens, nll: Tensor) -> Tensor:
@@ -79,16 +78,16 @@ class DuoLearn:
         # Memorised tokens weigh one and the others less: the weights of a mean must not depend on the model.
         memorised = torch.where(score < self.tau, 1.0, 1 / self.memorised_weight)
         pushed = memorised * (self.distill_weight * distill + self.ascent_weight * ascent)
-        return tokens.mean(pushed, lambda t: self._weights(t, UNLEARN))
+        return tokens.mean(pushed, lambda t: self._weights(t, UNLEARN), tokens.sequence[unlearn])
 
     def _preserve(self, tokens: Tokens, nll: Tensor) -> Tensor:
         from duolearn_cli import losses
 
         preserved = self._of_kind(tokens, PRESERVE)
         kl = losses.kl(tokens.target_logits(preserved), tokens.logits[preserved])
-        return self.kl_weight * tokens.mean(
-            kl, lambda t: self._weights(t, PRESERVE)
-        ) + self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * (t.is_answer & ~t.is_forget))
+        kept = tokens.mean(kl, lambda t: self._weights(t, PRESERVE), tokens.sequence[preserved])
+        answers = tokens.mean(nll, lambda t: t.item_weight * (t.is_answer & ~t.is_forget))
+        return self.kl_weight * kept + self.retain_weight * answers
 
     def _of_kind(self, labels: Labels, kind: int) -> Tensor:
         """Mask of the tokens of a class; without token classes, of those in answers alone."""

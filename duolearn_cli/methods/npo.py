@@ -22,6 +22,8 @@ class NPO:
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
+        import torch
+
         from duolearn_cli import losses
 
         nll = losses.nll(tokens.logits, tokens.labels)
@@ -31,7 +33,7 @@ class NPO:
         ]
         ascent = losses.bounded_forget(*by_sequence, beta=self.beta)
         return Objective(
-            forget=tokens.mean(ascent, _forget_items),
+            forget=tokens.mean(ascent, _forget_items, owner=torch.arange(tokens.num_sequences, device=ascent.device)),
             preserve=self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * ~t.is_forget),
         )
 
