@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,9 +21,17 @@ SCHEMA = 2
 
 
 def save_checkpoint(
-    folder: Path, step: int, signature: str, model: LanguageModel, update: Update, processes: Processes
+    folder: Path,
+    step: int,
+    signature: str,
+    model: LanguageModel,
+    update: Update,
+    processes: Processes,
+    write_beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write checkpoints/step-N by way of a temporary folder, then drop the older ones.
+
+    `write_beside` is called by the main process with the temporary folder.
 
     The main process writes, and where the model is cut each writes its part of the update's state.
     """
@@ -43,6 +51,7 @@ def save_checkpoint(
         write_json(
             part / "state.json", {"schema": SCHEMA, "step": step, "signature": signature, "parts": _parts(processes)}
         )
+        write_beside(part)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
         for older in folder.glob("step-*"):

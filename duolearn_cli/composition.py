@@ -14,11 +14,13 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli.config import NAME, RunConfig
+from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.explanations import COMPONENTS, explain, group_problems, key_of, schema_type, wrong_type
+from duolearn_cli.fields import NAME
 from duolearn_cli.folders import conf_dir, groups
 from duolearn_cli.hierarchies.base import HierarchySource
+from duolearn_cli.privacy import rules
 from duolearn_cli.update_config import WITH_MOMENTUM
 
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
@@ -116,6 +118,14 @@ def component(node: DictConfig, plugins: Sequence[str] = ()) -> Any:
     return OmegaConf.to_object(OmegaConf.merge(schema, _without_target(node)))
 
 
+def _method(config: DictConfig) -> Any:
+    """The method, or None where its settings do not make one, which was said before."""
+    try:
+        return component(config.method, config.plugins)
+    except (ConfigError, OmegaConfBaseException, AttributeError):
+        return None
+
+
 def _without_target(node: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(node, resolve=True)
     return {key: value for key, value in values.items() if key != "_target_"}  # type: ignore[union-attr]
@@ -134,6 +144,7 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
     yield from _forget_problems(config, extra)
     yield from check_values(config, "", RunConfig)
     yield from _combinations(config)
+    yield from rules.problems(config, _method(config))  # type: ignore[arg-type]
 
 
 def _interpolation_problems(node: DictConfig | ListConfig, prefix: str) -> Iterator[str]:
@@ -258,12 +269,6 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _combinations(config: DictConfig) -> Iterator[str]:
     """Settings that are fine alone and impossible together."""
-    privacy = config.privacy
-    if privacy.epsilon is not None:
-        yield (
-            f"privacy={privacy.name} (epsilon {privacy.epsilon}): this version has no private training, "
-            "and will not print an epsilon it cannot vouch for; allowed: privacy=none."
-        )
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
     weights = config.evaluation.hmta_weights
@@ -280,6 +285,8 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
     if config.resume and config.command != "unlearn":
         yield f"resume={config.resume}: only `duolearn unlearn` can be resumed."
+    if config.adapter and config.command not in ("evaluate", "unlearn"):
+        yield f"adapter={config.adapter}: only `duolearn unlearn` and `duolearn evaluate` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
         yield (
             f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "

@@ -8,11 +8,9 @@ from typing import Any
 from omegaconf import MISSING
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget
-from duolearn_cli.fields import setting
+from duolearn_cli.fields import NAME, setting
+from duolearn_cli.privacy_config import PrivacyConfig
 from duolearn_cli.update_config import UnlearnConfig
-
-# What becomes part of a folder's name must not lead out of the folder above it.
-NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 @dataclass
@@ -44,15 +42,6 @@ class ModelConfig:
     allow_download: bool = setting(False, "may the hub be asked for the model")
     trust_remote_code: bool = setting(False, "may code that comes with the model run")
     adapter: AdapterConfig = setting(AdapterConfig)
-
-
-@dataclass
-class PrivacyConfig:
-    """The differential-privacy budget of a run; `epsilon` empty means no privacy guarantee is made."""
-
-    name: str = setting("none", "short name", pattern=NAME)
-    epsilon: float | None = setting(None, "budget", minimum=0)
-    delta: float | None = setting(None, "failure probability", minimum=0, maximum=1)
 
 
 @dataclass
@@ -190,7 +179,7 @@ class RunConfig:
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
     run: str | None = setting(None, "evaluate: a finished run folder to score again")
-    adapter: str | None = setting(None, "evaluate: an adapter folder to score")
+    adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn: one to begin with")
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")

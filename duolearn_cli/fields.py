@@ -6,6 +6,9 @@ from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import field
 from typing import Any
 
+# What becomes part of a folder's name must not lead out of the folder above it.
+NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*"
+
 
 def setting(
     default: Any = NO_DEFAULT,

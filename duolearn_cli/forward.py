@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,9 +21,11 @@ from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
 from duolearn_cli.references import Reference, attend
 
+T = TypeVar("T")
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
 SIDES = ("forget", "preserve")
+TOKEN_CLASSES = ("target", "memorised", "general_medical", "neutral")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,7 @@ def gradients(
     return Gradients(reduced["forget"], reduced["preserve"], means, losses)
 
 
-def cut(examples: Sequence[Example], micro_batch: int | None, processes: Processes) -> list[Sequence[Example]]:
+def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:
     """This process's forwards. Every process gets as many, the last ones possibly empty."""
     size = (micro_batch or len(examples)) * processes.count
     parts = max(1, -(-len(examples) // size)) * processes.count
@@ -174,12 +177,9 @@ def predict(
 def classes(labels: Labels) -> dict[str, Tensor]:
     """Masks of the token classes that reports follow."""
     unlearned = labels.kind == UNLEARN
-    return {
-        "target": unlearned,
-        "memorised": unlearned & (labels.target_nll - labels.base_nll < MEMORISED),
-        "general_medical": labels.kind == PRESERVE,
-        "neutral": labels.kind == NEUTRAL,
-    }
+    memorised = unlearned & (labels.target_nll - labels.base_nll < MEMORISED)
+    masks = (unlearned, memorised, labels.kind == PRESERVE, labels.kind == NEUTRAL)
+    return dict(zip(TOKEN_CLASSES, masks, strict=True))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -40,6 +41,13 @@ class Processes:
         length = int(self._accelerator.gather(torch.tensor([len(values)], device=values.device)).max())  # type: ignore[union-attr]
         padded = torch.cat([values, values.new_full((length - len(values),), -torch.inf)])
         return self._accelerator.gather(padded)  # type: ignore[return-value]
+
+    def share(self, secret: bytes) -> bytes:
+        """The main process's `secret`, at every process."""
+        if self.count == 1:
+            return secret
+        held = torch.tensor(list(secret), dtype=torch.uint8, device=self._accelerator.device)
+        return bytes(broadcast(held).tolist())  # type: ignore[union-attr]
 
     def wait(self) -> None:
         """Go on when all processes are here."""

@@ -14,6 +14,7 @@ from duolearn_cli.config import AdapterConfig, RunConfig, target_names
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
+from duolearn_cli.privacy.account import Account
 from duolearn_cli.run import planned_folder
 from duolearn_cli.study import Study
 from duolearn_cli.weights import Weights, find_weights
@@ -105,14 +106,30 @@ def _gguf_shape(path: Path) -> Shape:
     )
 
 
-def plan(study: Study) -> Any:
-    """Return a rich table of the plan."""
+def plan(study: Study, account: Account | None = None) -> Any:
+    """Return a rich table of the plan, with what a private run would spend."""
     from rich.table import Table
 
     table = Table("plan", "value", title="Dry run: nothing is written", title_justify="left")
-    for name, value in rows(study):
+    for name, value in (*rows(study), *spending(account)):
         table.add_row(name, value)
     return table
+
+
+def spending(account: Account | None) -> list[tuple[str, str]]:
+    """What each protected set's privacy would cost, and the terms."""
+    if account is None:
+        return []
+    planned = account.planned()
+    return [
+        (
+            f"privacy of {name}",
+            f"epsilon {planned.epsilon(name):.3g} at delta {account.delta:.2g} (budget {account.budget:g}): noise "
+            f"multiplier {own.noise_multiplier:.3g}, {own.steps} steps at rate {own.rate:.3g} of "
+            f"{account.last.num_units[name]} units",
+        )
+        for name, own in account.last.spendings.items()
+    ] + [(f"privacy of {name}", "none: epsilon is infinite") for name in account.last.unprotected]
 
 
 def rows(study: Study) -> list[tuple[str, str]]:

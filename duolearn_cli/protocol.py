@@ -17,12 +17,17 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
-from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.model import ADAPTER_FILE, LanguageModel, initialise, load_model
+from duolearn_cli.privacy.account import FILE, Account
+from duolearn_cli.privacy.learning import learn_privately
+from duolearn_cli.privacy.mechanism import Mechanism
+from duolearn_cli.privacy.plan import group, plan_learning
+from duolearn_cli.privacy.randomness import Secure, Seeded
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json, write_jsonl
 from duolearn_cli.study import Study
@@ -66,6 +71,7 @@ class Laboratory:
         """Content hash of what determines the unlearned model: target, method, settings, forget target, seed."""
         config, target, request = self.study.config, self.study.target, self.study.request
         nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy), config.labels.answers]
+        nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
         given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
         concepts = [fingerprint(self.study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
         return _hash([self.key("target"), nodes, given, request.weights, concepts, config.seed])
@@ -74,14 +80,23 @@ class Laboratory:
         """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""
         if which == "base":
             return self.base_key
+        config = self.study.config
+        if which == "target" and config.adapter:
+            with (Path(config.adapter) / ADAPTER_FILE).open("rb") as file:
+                return _hash([self.base_key, hashlib.file_digest(file, "sha256").hexdigest()])
         items = [(i.id, i.question, i.options, i.answer) for i in self.study.training_items(which)]
-        return _hash([self.base_key, _plain(self.study.config.learn), items])
+        learned = [self.base_key, _plain(config.learn), items]
+        is_private = which == "target" and config.privacy.learn_epsilon is not None
+        return _hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
 
     def folder(self, which: str) -> Path:
         return self.cache / "models" / f"{which}-{self.key(which)}"
 
     def load(self, which: str) -> None:
-        """Put the ``base``, ``target`` or ``gold`` model in place, learning it first where the cache has none."""
+        """Put the ``base``, ``target`` or ``gold`` model in place, learning it first where the cache has none.
+
+        Where the configuration names an adapter to begin with, that is the target.
+        """
         if which == "base":
             initialise(self.model.network, self.study.config.learn.seed)
             return
@@ -89,7 +104,8 @@ class Laboratory:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with self._alone(folder):
             if not (folder / ADAPTER_FILE).is_file():
-                self._learn(which, folder)
+                given = self.study.config.adapter
+                self._adopt(Path(given), folder) if which == "target" and given else self._learn(which, folder)
         self.model.load_adapter(folder)
         if self.is_main:
             self.run.update(**{f"{which}_model": folder.name})
@@ -108,6 +124,17 @@ class Laboratory:
         finally:
             lock.release()
 
+    def _adopt(self, given: Path, folder: Path) -> None:
+        """Copy a given adapter, with its account, to where a learned one would be."""
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        for name in (ADAPTER_FILE, "adapter_config.json", FILE):
+            if (given / name).is_file():
+                shutil.copy(given / name, part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+
     def _learn(self, which: str, folder: Path) -> None:
         settings = self.study.config.learn
         texts = [self.encoder.encode(item) for item in self.study.training_items(which)]
@@ -122,10 +149,16 @@ class Laboratory:
                 history.append({"stage": STAGES[which], "step": len(history) + 1, **values})
                 advance(values)
 
-            fine_tune(self.model, texts, settings, record)
+            account = plan_learning(self.study) if which == "target" else None
+            if account:
+                self._learn_privately(texts, account, record)
+            else:
+                fine_tune(self.model, texts, settings, record)
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         self.model.save_adapter(part)
+        if account:
+            account.write(part)
         write_jsonl(part / "history.jsonl", history)
         write_json(
             part / "learn.json",
@@ -134,8 +167,16 @@ class Laboratory:
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
 
+    def _learn_privately(self, texts: Sequence[Encoded], account: Account, record: Callable[[Any], None]) -> None:
+        config, entry = self.study.config, account.last
+        units = list(group(self.study.training_items("target"), config).values())
+        terms = Mechanism.of(entry, Seeded(config.seed) if entry.randomness == "seeded" else Secure(Secure.new_key()))
+        learn_privately(self.model, texts, units, config.learn, terms, account.num_steps, record)
+
     def history(self, which: str) -> list[dict[str, Any]]:
-        """The learning curve of a target or gold model."""
+        """The learning curve of a target or gold model; none of one that was given."""
+        if not (self.folder(which) / "history.jsonl").is_file():
+            return []
         lines = (self.folder(which) / "history.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
@@ -153,7 +194,7 @@ class Laboratory:
         splits = self.evaluation_splits()
         cached = which != "unlearned"
         # Where an item comes from and which concepts it mentions change no answer.
-        ignored = {"source": "", "row": 0, "concepts": ()}
+        ignored = {"source": "", "row": 0, "concepts": (), "patient": None}
         keys = {name: [asdict(item) | ignored for item in items] for name, items in splits.items()}
         path = self.folder(which) / f"answers-{_hash(keys)}.json" if cached else Path()
         if cached and path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.forward import Example
+from duolearn_cli.forward import TOKEN_CLASSES, Example
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
 from duolearn_cli.parallel import Processes
+from duolearn_cli.privacy.private_run import private_steps
+from duolearn_cli.privacy.separable import check_separable
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.selection import choose
+from duolearn_cli.singles import SingleGradients
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
 from duolearn_cli.workers import agreed, deferred_interrupt
@@ -80,8 +83,11 @@ def check_method(lab: Laboratory) -> None:
     wanted, chosen = attention_of(method), sparsity_of(method)
     lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
     everything = Coordinates(lab.model.named_adapter)
-    if chosen.unit != "none" or geometry_of(method).needs_fisher:
-        SquaredGradients(lab.model.network, everything.parameters)
+    is_private = config.privacy.epsilon is not None
+    if chosen.unit != "none" or geometry_of(method).needs_fisher or is_private:
+        SingleGradients(lab.model.network, everything.parameters)
+    if is_private:
+        check_separable(method)
     if chosen.unit == "none":
         return
     budget, needed = int(chosen.fraction * lab.model.num_base_parameters), 1
@@ -112,7 +118,9 @@ def unlearn_stage(lab: Laboratory) -> None:
     pack_to = config.prompt.max_tokens if settings.packing else None
     checkpoints, signature = run.folder / "checkpoints", lab.signature()
     update, first = make_update(lab, forget, retain, method, processes)
-    steps = num_steps(len(forget), settings.batch_size, settings.epochs)
+    private = private_steps(lab, forget, retain, method, update, processes)
+    steps = private.num_steps if private else num_steps(len(forget), settings.batch_size, settings.epochs)
+    beside = private.ledger.write if private else (lambda folder: None)
     every = settings.evaluate_every or max(1, steps // 5)
     if lab.is_main:
         run.forget_history_after("unlearn", first)
@@ -127,20 +135,23 @@ def unlearn_stage(lab: Laboratory) -> None:
             stopping = agreed(interrupted(), processes, model.device)
             if lab.is_main:
                 run.record({"stage": "unlearn", "step": step, **values})
-                advance({name: values[name] for name in ("target", "memorised", "general_medical", "neutral")})
+                advance({name: values.get(name, math.nan) for name in TOKEN_CLASSES})
             # Of a cut model every process has a part in each forward and each checkpoint.
             if lab.is_main or processes.sharded:
                 if step % every == 0:
                     quick_evaluation(lab, step)
                 if stopping or step % settings.checkpoint_every == 0:
-                    save_checkpoint(checkpoints, step, signature, model, update, processes)
+                    save_checkpoint(checkpoints, step, signature, model, update, processes, beside)
             if stopping:
                 raise KeyboardInterrupt
 
-        unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to)
+        unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to, private)
     if lab.is_main or processes.sharded:
-        save_checkpoint(checkpoints, steps, signature, model, update, processes)
+        save_checkpoint(checkpoints, steps, signature, model, update, processes, beside)
         model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
+    if private and lab.is_main:
+        for folder in (run.folder, run.folder / "adapter"):
+            private.ledger.account.write(folder)
 
 
 def make_update(

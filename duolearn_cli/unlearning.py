@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from duolearn_cli.data.streams import num_steps, pairs
+from duolearn_cli.data.streams import pairs
 from duolearn_cli.diagnostics import measure
 from duolearn_cli.errors import RunError
 from duolearn_cli.forward import Example, gradients
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model import LanguageModel
+from duolearn_cli.privacy.step import PrivateSteps
 from duolearn_cli.update import Update
 from duolearn_cli.update_config import UnlearnConfig
 
@@ -27,27 +28,32 @@ def unlearn(
     first_step: int,
     after_step: Callable[[int, Mapping[str, Any]], None],
     pack_to: int | None = None,
+    private: PrivateSteps | None = None,
 ) -> None:
     """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values.
 
     Two gradients are taken through one forward over forget and retain items. The optimiser moves along their sum; what
     in its executed step would raise the preserve loss is taken back, if the method asks for that. With `pack_to`, texts
-    share rows of so many tokens.
+    share rows of so many tokens. `private` steps have units and gradients of their own, and end with their budget.
 
     Raises:
         RunError: a step is not finite.
         ModelError: the method's key biases, or packing, need masks that the model does not take.
     """
-    steps = num_steps(len(forget), settings.batch_size, settings.epochs)
-    order = pairs(len(forget), len(retain), settings.batch_size, settings.epochs, seed)
-    for step, (forgets, retains) in enumerate(order, start=1):
-        if step <= first_step:
-            continue
-        examples = [forget[i] for i in forgets] + [retain[i] for i in retains]
-        squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
-        found = gradients(
-            model, examples, method, update.coordinates, update.processes, settings.micro_batch, pack_to, squares
-        )
+    order = list(pairs(len(forget), len(retain), settings.batch_size, settings.epochs, seed))
+    steps = private.num_steps if private else len(order)
+    squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
+    for step in range(first_step + 1, steps + 1):
+        if private:
+            found = private.gradients(step)
+        else:
+            forgets, retains = order[step - 1]
+            examples = [forget[i] for i in forgets] + [retain[i] for i in retains]
+            found = gradients(
+                model, examples, method, update.coordinates, update.processes, settings.micro_batch, pack_to, squares
+            )
+        if found is None:
+            return
         move = update.apply(step, learning_rate(step, steps, settings), found)
         values = measure(found, move, update)
         if not math.isfinite(values["step_norm"]):

@@ -66,6 +66,12 @@ class GeometryConfig:
     )
     basis_size: int = setting(8, "earlier preserve gradients that constrain beside the current one", minimum=0)
     basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
+    basis_from: str = setting(
+        "step",
+        "which preserve gradients those are: the step's own, privatised where retain is protected, or raw ones, which "
+        "a protected retain set rules out",
+        choices=["step", "raw"],
+    )
     fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
     damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)
     fisher_price: float = setting(

@@ -21,6 +21,7 @@ from duolearn_cli.weights import find_weights
 
 if TYPE_CHECKING:
     from duolearn_cli.experiment import Answers
+    from duolearn_cli.privacy.account import Account
     from duolearn_cli.protocol import Laboratory
 
 # Adapters, per-item results and reports, beside checkpoints.
@@ -77,12 +78,18 @@ def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) 
     return str(opened.folder)
 
 
-def dry_run(study: Study) -> None:
-    """Print what the run would do."""
+def check_adapter(folder: Path) -> None:
+    """Raise RunError for a folder without an adapter."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise RunError(f"{folder} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
+
+
+def dry_run(study: Study, account: Account | None = None) -> None:
+    """Print what the run would do, and what it would spend."""
     from duolearn_cli.plan import plan
     from duolearn_cli.report.terminal import Display
 
-    Display().show(plan(study))
+    Display().show(plan(study, account))
 
 
 def export_file(configured: str, source: str | None = None) -> Path:

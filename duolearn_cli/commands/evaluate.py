@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, reopen
+from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, perform, prepared, reopen
 from duolearn_cli.errors import RunError
 from duolearn_cli.run import Run
 
@@ -26,8 +26,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
     if scored:
         config = _configuration_of_run(config, invocation.overrides)
-    if adapter and not (adapter / "adapter_model.safetensors").is_file():
-        raise RunError(f"{adapter} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
+    if adapter:
+        check_adapter(adapter)
     study = prepared(config)
     if only_plan:
         dry_run(study)

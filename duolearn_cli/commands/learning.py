@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared
+from duolearn_cli.privacy.account import read_account
+from duolearn_cli.privacy.plan import plan_learning
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
     """Make the ``target`` or ``gold`` model or take it from the cache, evaluate it, copy its adapter to a folder."""
     study = prepared(config)
+    account = plan_learning(study) if which == "target" else None
     if config.dry_run:
-        dry_run(study)
+        dry_run(study, account)
         return ""
 
     def stages(lab: Laboratory) -> Answers:
@@ -26,6 +29,8 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
 
         answers = experiment.evaluate(lab, ("base", which))
         lab.model.save_adapter(lab.run.folder / "adapter")
+        if account := read_account(lab.folder(which)):
+            account.write(lab.run.folder / "adapter")
         return answers
 
     return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)

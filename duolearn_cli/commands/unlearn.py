@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, reopen
+from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, perform, prepared, reopen
 from duolearn_cli.errors import RunError
+from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
@@ -23,11 +24,18 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if config.resume:
         _refuse_changes(invocation.overrides)
         opened, config = reopen(Path(config.resume), invocation.overrides)
+    elif config.adapter:
+        check_adapter(Path(config.adapter))
     study = prepared(config)
+    # A resumed run goes on with the account in its folder.
+    account = plan_unlearning(study) if not config.resume else None
     if only_plan:
-        dry_run(study)
+        dry_run(study, account)
         return ""
-    opened = opened or Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    if opened is None:
+        opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+        if account:
+            account.write(opened.folder, account.planned().spent())
     try:
         return perform(study, opened, _stages)
     except KeyboardInterrupt:

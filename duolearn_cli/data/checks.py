@@ -36,6 +36,7 @@ class Raw:
     concepts: tuple[object, ...] = ()
     fact: object = None
     heldout: object = False
+    patient: object = None
 
 
 _CONTAINERS = (list, dict, tuple, bytes)
@@ -100,6 +101,7 @@ def build(raw: Raw) -> Item | Rejected:
         concepts=tuple(dict.fromkeys(filter(None, map(clean, raw.concepts)))),
         fact=clean(raw.fact),
         heldout=heldout,
+        patient=clean(raw.patient) or None,
         source=raw.source,
         row=raw.row,
     )
@@ -110,7 +112,8 @@ def _check_types(raw: Raw) -> None:
     concepts = {f"concept {number}": concept for number, concept in enumerate(raw.concepts, start=1)}
     fields = {"id": raw.id, "question": raw.question, "answer": raw.answer, "subject": raw.subject, "topic": raw.topic}
     options = {f"option {number}": option for number, option in enumerate(raw.options, start=1)}
-    for field, value in {**fields, "explanation": raw.explanation, "fact": raw.fact, **options, **concepts}.items():
+    fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient}
+    for field, value in {**fields, **options, **concepts}.items():
         if isinstance(value, _CONTAINERS):
             raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}, text is needed")
 

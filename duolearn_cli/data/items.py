@@ -19,7 +19,8 @@ class Item:
 
     `answer` is the 0-based position of the right option. Items that ask for the same fact in other words share
     `fact`; those of them that no model may train on have `heldout` set. `concepts` are ids of hierarchy nodes.
-    `source` and `row` say where the item came from (see tabular.Row); they do not count when items are compared.
+    Items about the same person share `patient`. `source` and `row` say where the item came from (see tabular.Row);
+    they do not count when items are compared.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Item:
     concepts: tuple[str, ...] = ()
     fact: str = ""
     heldout: bool = False
+    patient: str | None = None
     source: str = field(default="", compare=False)
     row: int = field(default=0, compare=False)
 

@@ -36,6 +36,7 @@ class Fields:
     heldout: str | None = field(
         default=None, metadata={"help": "column of true or false: a fact in other words, never trained on"}
     )
+    patient: str | None = field(default=None, metadata={"help": "column that rows about the same person agree in"})
 
 
 @dataclass

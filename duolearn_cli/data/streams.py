@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,15 +28,21 @@ def pairs(
     num_forget: int, num_retain: int, batch_size: int, num_epochs: int, seed: int
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield forget and retain indices of each step: the forget set `num_epochs` times, retain cycled beside it."""
+    forgets = list(epochs(num_forget, batch_size, num_epochs, seed))
+    yield from zip(forgets, cycled(num_retain, map(len, forgets), seed), strict=True)
+
+
+def cycled(size: int, batch_sizes: Iterable[int], seed: int) -> Iterator[list[int]]:
+    """Yield index batches of these sizes: all indices in a seeded order, again and again, each time another."""
     order = random.Random(f"{seed}:retain")
     waiting: list[int] = []
-    for forgets in epochs(num_forget, batch_size, num_epochs, seed):
-        while len(waiting) < len(forgets):
-            fresh = list(range(num_retain))
+    for count in batch_sizes:
+        while len(waiting) < count:
+            fresh = list(range(size))
             order.shuffle(fresh)
             waiting += fresh
-        yield forgets, waiting[: len(forgets)]
-        del waiting[: len(forgets)]
+        yield waiting[:count]
+        del waiting[:count]
 
 
 def sample(items: Sequence[T], count: int | None, seed: int) -> tuple[T, ...]:

@@ -1,0 +1,180 @@
+"""The account of a model: what its runs have spent of whose privacy. It travels with the adapter as privacy.json."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
+from duolearn_cli.privacy_config import SETS
+from duolearn_cli.run import write_json
+
+FILE, SCHEMA = "privacy.json", 1
+ADJACENCY = "one data set is the other with one unit added or removed"
+COVERS = (
+    "what the adapter tells, given the model that the first run began with, about the units of the protected sets as "
+    "they were after reading, splitting and cleaning; in exact arithmetic"
+)
+EXCLUDES = (
+    "the model that the first run began with",
+    "sets that are not protected",
+    "every file of a run folder except the adapter: metrics, predictions, history and report are made from raw data",
+    "the choice among runs whose results were looked at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stage of one run. `spendings` are those of its protected sets, by name: ``retain``, ``forget``.
+
+    Attributes:
+        stage: ``learn`` or ``unlearn``.
+        begun: steps that were begun, also those that a crash has lost.
+        shared: units may be in both sets, and pay for both.
+        randomness: ``secure``, or ``seeded``: then nothing is promised to whoever knows the seed.
+    """
+
+    stage: str
+    spendings: Mapping[str, Spending]
+    unprotected: tuple[str, ...]
+    num_units: Mapping[str, int]
+    max_grad_norm: float
+    clipping: str
+    randomness: str
+    begun: int = 0
+    shared: bool = False
+
+    def paths(self, steps: int) -> list[tuple[Spending, ...]]:
+        """What a unit can have paid after `steps`: that of its set, one alternative a set, or all together."""
+        paid = [replace(spending, steps=steps) for spending in self.spendings.values()]
+        return [tuple(paid)] if self.shared else [(one,) for one in paid]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All that was spent on one model. The last entry is the run at hand.
+
+    `budget` is the epsilon at `delta` that all entries together may reach.
+    """
+
+    unit: str
+    delta: float
+    budget: float
+    accountant: str
+    entries: tuple[Entry, ...] = field(default=())
+
+    @property
+    def last(self) -> Entry:
+        return self.entries[-1]
+
+    @property
+    def is_promise(self) -> bool:
+        """Whether the noise of every entry is known to nobody."""
+        return all(entry.randomness == "secure" for entry in self.entries)
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps the last entry has planned."""
+        return max(spending.steps for spending in self.last.spendings.values())
+
+    def begin(self, entry: Entry) -> Account:
+        """The account with one more entry."""
+        return replace(self, entries=(*self.entries, entry))
+
+    def after(self, begun: int) -> Account:
+        """The account when the last entry has begun so many steps."""
+        return replace(self, entries=(*self.entries[:-1], replace(self.last, begun=begun)))
+
+    def planned(self) -> Account:
+        """The account when the last entry has taken all its steps."""
+        return self.after(self.num_steps)
+
+    def epsilon(self, name: str, *, alone: bool = False) -> float:
+        """What a unit of the last entry's set `name` has paid at most, in this entry alone or in all of them.
+
+        Before, it was in whichever protected set made it pay most. Infinite for a set that is not protected.
+        """
+        if name not in self.last.spendings:
+            return math.inf
+        entry = self.last
+        own = entry.paths(entry.begun)[0 if entry.shared else list(entry.spendings).index(name)]
+        earlier = [e.paths(e.begun) for e in self.entries[:-1]] if not alone else []
+        # Orders do not matter: repeated requests with equal terms collapse.
+        choices = {tuple(sorted(itertools.chain(own, *path), key=repr)) for path in itertools.product(*earlier)}
+        return max(epsilon(choice, self.delta, self.accountant) for choice in choices)
+
+    def spent(self) -> dict[str, float]:
+        """The epsilon of each set, infinite for one that is not protected."""
+        return {name: self.epsilon(name) for name in SETS}
+
+    def worst(self) -> float:
+        """The largest epsilon of the protected sets."""
+        return max(self.epsilon(name) for name in self.last.spendings)
+
+    def write(self, folder: Path, spent: Mapping[str, float] | None = None) -> None:
+        """Write privacy.json (docs/privacy.md), with `spent` where that is known already, or a bound of it."""
+        spent = spent or self.spent()
+        values = {
+            "schema": SCHEMA,
+            "promise": self.is_promise,
+            "unit": self.unit,
+            "adjacency": ADJACENCY,
+            "delta": self.delta,
+            "budget": self.budget,
+            # JSON has no infinity: null says that nothing bounds it.
+            "spent": {name: value if math.isfinite(value) else None for name, value in spent.items()},
+            "accountant": self.accountant,
+            "library": LIBRARY,
+            "covers": COVERS,
+            "excludes": EXCLUDES,
+            "entries": [asdict(entry) for entry in self.entries],
+        }
+        write_json(folder / FILE, values)
+
+
+def read_account(folder: Path) -> Account | None:
+    """The account beside an adapter, None where there is none. Raises RunError for one that cannot be read."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema"] != SCHEMA:
+            raise ValueError(f"schema {found['schema']}, this version reads {SCHEMA}")
+        return Account(
+            unit=str(found["unit"]),
+            delta=float(found["delta"]),
+            budget=float(found["budget"]),
+            accountant=str(found["accountant"]),
+            entries=tuple(map(_entry, found["entries"])),
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error}. Without it nobody knows what this model's runs have spent; put the "
+            "file back as the run wrote it."
+        ) from error
+
+
+def _entry(found: Mapping[str, Any]) -> Entry:
+    spendings = {name: Spending(**values) for name, values in found["spendings"].items()}
+    return Entry(**{**found, "spendings": spendings, "unprotected": tuple(found["unprotected"])})
+
+
+def composed(accounts: Sequence[Account]) -> float:
+    """The epsilon of all runs of `accounts` on the same records, released together; inf where a run has none."""
+    entries = {repr(entry): entry for account in accounts for entry in account.entries}
+    names = {name for entry in entries.values() for name in entry.spendings}
+    return max(
+        epsilon(
+            [replace(e.spendings[name], steps=e.begun) for e in entries.values() if name in e.spendings],
+            min(account.delta for account in accounts),
+            accounts[0].accountant,
+        )
+        for name in names
+    )

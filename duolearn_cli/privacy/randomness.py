@@ -1,0 +1,84 @@
+"""Where the randomness of a private step comes from: which units join it, and its noise.
+
+Both sources give every (purpose, step) a stream of its own, so that processes that share a key draw alike, and no
+stream is ever used for two steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KEY_BYTES = 32
+# A double's 53 bits of precision, in (0, 1].
+TO_UNIT = 2.0**-53
+
+
+class Randomness(Protocol):
+    """A source of random numbers; `purpose` and `step` (from 1) name a stream."""
+
+    def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
+        """Uniform numbers in (0, 1]. Shape: [size], float64."""
+        ...
+
+    def normal(self, purpose: str, step: int, size: int, device: torch.device) -> Tensor:
+        """Standard normal numbers. Shape: [size], float32."""
+        ...
+
+
+class Seeded:
+    """Reproducible: whoever knows the seed can compute the noise and take it away again."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
+        return 1.0 - np.random.Generator(np.random.Philox(self._number(purpose, step))).random(size)
+
+    def normal(self, purpose: str, step: int, size: int, device: torch.device) -> Tensor:
+        generator = torch.Generator(device).manual_seed(self._number(purpose, step))
+        return torch.randn(size, generator=generator, device=device)
+
+    def _number(self, purpose: str, step: int) -> int:
+        digest = hashlib.sha256(f"{self._seed}:{purpose}:{step}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Secure:
+    """AES-256 in counter mode under a key from the operating system, which is kept in memory only.
+
+    Normal numbers are Box and Muller's in double precision. As with any floating-point noise, the guarantee is that of
+    exact arithmetic (Mironov 2012, "On significance of the least significant bits for differential privacy").
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @staticmethod
+    def new_key() -> bytes:
+        """A key from the operating system."""
+        return os.urandom(KEY_BYTES)
+
+    def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
+        words = np.frombuffer(self._bytes(purpose, step, 8 * size), dtype=np.uint64)
+        return ((words >> np.uint64(11)) + np.uint64(1)).astype(np.float64) * TO_UNIT
+
+    def normal(self, purpose: str, step: int, size: int, device: torch.device) -> Tensor:
+        half = -(-size // 2)
+        radius, angle = np.split(self.uniform(purpose, step, 2 * half), 2)
+        radius, angle = np.sqrt(-2 * np.log(radius)), 2 * math.pi * angle
+        pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+        return torch.from_numpy(pairs[:size].astype(np.float32)).to(device)
+
+    def _bytes(self, purpose: str, step: int, count: int) -> bytes:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        # A key of each stream's own, so that their counters cannot meet.
+        key = hashlib.sha256(self._key + f":{purpose}:{step}".encode()).digest()
+        return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(count))

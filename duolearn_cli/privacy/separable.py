@@ -1,0 +1,67 @@
+"""Whether a method's losses are sums over items, without which no item's contribution can be bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
+from duolearn_cli.errors import ConfigError
+from duolearn_cli.methods.base import Method, Tokens, attention_of
+
+VOCABULARY, WIDTH = 7, 4
+# Labelled tokens of each made-up item, and whether it is to be forgotten.
+ITEMS = ((5, True), (4, False), (6, False), (3, True))
+TOLERANCE = 1e-3
+
+
+def check_separable(method: Method) -> None:
+    """Compare the losses of made-up items together with the sum of each alone; no data is read.
+
+    Raises:
+        ConfigError: they differ, so that one item's loss depends on what else is in the step.
+    """
+    generator = torch.Generator().manual_seed(0)
+    draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
+    layers = attention_of(method).kept_layers
+    kept = [torch.randn(2, max(1, layers), 2, WIDTH, generator=generator) for _ in ITEMS]
+    everything = range(len(ITEMS))
+    whole = method.objective(_tokens(everything, draws, kept, layers))
+    alone = [method.objective(_tokens([i], draws, kept, layers)) for i in everything]
+    for loss in ("forget", "preserve"):
+        together, parts = float(getattr(whole, loss)), [float(getattr(one, loss)) for one in alone]
+        if abs(together - sum(parts)) > TOLERANCE * (1 + sum(map(abs, parts))):
+            raise ConfigError(
+                f"method={type(method).__name__}: its {loss} loss of several items is not the sum of theirs "
+                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. Take means "
+                "with tokens.mean(values, weights, owner), or choose privacy=none."
+            )
+
+
+def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], layers: int) -> Tokens:
+    """The tokens of some made-up items, as a private step has them."""
+    counts = torch.tensor([ITEMS[i][0] for i in chosen])
+    sequence = torch.arange(len(chosen)).repeat_interleave(counts)
+    logits, base, target, other = torch.cat([draws[i] for i in chosen], dim=1).unbind(0)
+    labels = other.argmax(-1)
+    attention = torch.cat([kept[i] for i in chosen], dim=2)
+    return Tokens(
+        labels=labels,
+        base_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
+        target_nll=torch.nn.functional.cross_entropy(target, labels, reduction="none"),
+        kind=torch.tensor([(UNLEARN, PRESERVE, NEUTRAL)[k % 3] for i in chosen for k in range(ITEMS[i][0])]),
+        level_weight=1 + other[:, 0].abs(),
+        item_weight=torch.ones(len(labels)),
+        is_forget=torch.tensor([ITEMS[i][1] for i in chosen]).repeat_interleave(counts),
+        is_answer=torch.tensor([k >= ITEMS[i][0] - 2 for i in chosen for k in range(ITEMS[i][0])]),
+        sequence=sequence,
+        num_sequences=len(chosen),
+        preserved=torch.arange(len(chosen)).repeat_interleave(2),
+        logits=logits,
+        base_logits=lambda mask: base[mask],
+        target_logits=lambda mask: target[mask],
+        step=None,
+        attention=attention[0] if layers else None,
+        target_attention=attention[1] if layers else None,
+    )

@@ -1,0 +1,54 @@
+"""The part of the schema that says what is promised about the records of a run. See docs/privacy.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolearn_cli.fields import NAME, setting
+
+SETS = ("retain", "forget")
+
+
+@dataclass
+class PrivacyConfig:
+    """Differential privacy of the unlearning update; `epsilon` empty means that nothing is promised."""
+
+    name: str = setting("none", "short name", pattern=NAME)
+    epsilon: float | None = setting(None, "what this run may spend of each protected set; empty: no privacy", minimum=0)
+    delta: float | None = setting(
+        None, "probability that epsilon fails; below 1 / records. Empty: a tenth of that", minimum=0, maximum=1
+    )
+    budget: float | None = setting(
+        None, "what all runs on one model may spend together; empty: this run's epsilon", minimum=0
+    )
+    protect: str = setting("both", "the records that are protected", choices=["both", *SETS])
+    unit: str = setting(
+        "example",
+        "what is protected as a whole: one item, all items of a fact, or all of a patient (dataset.fields.patient)",
+        choices=["example", "fact", "patient"],
+    )
+    max_examples: int = setting(8, "items of one fact or patient that are used at most", minimum=1)
+    max_grad_norm: float = setting(1.0, "gradients of single units are clipped to this norm", minimum=1e-9)
+    clipping: str = setting(
+        "flat",
+        "flat: longer gradients are shortened; automatic: all are scaled to nearly this norm (Bu et al. 2023)",
+        choices=["flat", "automatic"],
+    )
+    batch_size: int | None = setting(
+        None, "protected units a step, in expectation; empty: unlearn.batch_size", minimum=1
+    )
+    sampling: str = setting(
+        "poisson",
+        "poisson: every unit joins a step by itself, which amplifies privacy; shuffled: epochs, accounted without that",
+        choices=["poisson", "shuffled"],
+    )
+    randomness: str = setting(
+        "secure",
+        "secure: a cryptographic generator with a key that is never stored; seeded: from `seed`, reproducible, and "
+        "then nothing is promised to whoever knows it",
+        choices=["secure", "seeded"],
+    )
+    accountant: str = setting("pld", "how spending is added up: pld is tight, rdp looser", choices=["pld", "rdp"])
+    learn_epsilon: float | None = setting(
+        None, "what learning the target may spend of each record; empty: the target is a given", minimum=0
+    )

@@ -1,0 +1,118 @@
+"""Gradients of single examples over a LoRA adapter, from one ordinary backward.
+
+The gradient of a linear layer's weight is the sum over tokens of (gradient of the output) x (input). Grouped by
+example that gives every example's own gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duolearn_cli.data.encoding import Batch
+from duolearn_cli.errors import ModelError
+
+
+class SingleGradients:
+    """Follows the adapter's layers; what becomes of the gradients is for `receive` to say.
+
+    Forwards inside `watching` leave their hooks in the graph; only a backward inside `following` gives anything.
+
+    Raises:
+        ModelError: one of the parameters is not the weight of a linear layer.
+    """
+
+    def __init__(self, network: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+        self.parameters = parameters
+        owners = {id(m.weight): m for m in network.modules() if isinstance(m, nn.Linear)}
+        found = [owners.get(id(parameter)) for parameter in parameters]
+        self._place: dict[nn.Module, int] = {module: place for place, module in enumerate(found) if module is not None}
+        if len(self._place) < len(parameters):
+            raise ModelError(
+                "gradients of single examples are known for adapters on linear layers only. Mend: "
+                "model.adapter.targets without embeddings; or privacy=none, method.geometry.metric=euclidean, "
+                "method.geometry.fisher_price=0 and method.sparsity.unit=none."
+            )
+        self._examples: Sequence[int] | slice = ()
+        self._layout: Tensor | None = None
+
+    def receive(self, place: int, single: Tensor) -> None:
+        """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in]."""
+        raise NotImplementedError
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follow what the adapter's layers compute."""
+        hooks = [module.register_forward_hook(self._follow) for module in self._place]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def following(self, batch: Batch, examples: Sequence[int]) -> Iterator[None]:
+        """Receive the gradients of these examples of `batch`, in this order, during a backward."""
+        self._examples = _run(examples)
+        self._layout = _layout(batch) if batch.packed else None
+        try:
+            yield
+        finally:
+            self._examples, self._layout = (), None
+
+    def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if output.requires_grad:
+            given = inputs[0].detach()
+            output.register_hook(lambda gradient: self._add(self._place[module], given, gradient))
+
+    def _add(self, place: int, given: Tensor, gradient: Tensor) -> None:
+        if self._examples:
+            given, gradient = self._by_example(given), self._by_example(gradient)
+            self.receive(place, torch.einsum("eto,eti->eoi", gradient, given.to(gradient.dtype)).float())
+
+    def _by_example(self, rows: Tensor) -> Tensor:
+        """[rows, length, width] -> [examples, length, width]; packed texts get a row each, filled up with zeros."""
+        if self._layout is not None:
+            flat = torch.cat([rows.flatten(0, 1), rows.new_zeros(1, rows.shape[-1])])
+            rows = flat[self._layout]
+        return rows[self._examples]
+
+
+class GradientRows(SingleGradients):
+    """Keeps the gradients of single examples as the rows of a matrix over the adapter; backwards add up."""
+
+    _rows: Tensor
+
+    @contextmanager
+    def rows(self, batch: Batch, examples: Sequence[int]) -> Iterator[Tensor]:
+        """The matrix that backwards inside fill, zero at first. Shape: [examples, adapter]."""
+        sizes = [parameter.numel() for parameter in self.parameters]
+        self._rows = torch.zeros(len(examples), sum(sizes), device=self.parameters[0].device)
+        self._parts = self._rows.split(sizes, dim=1)
+        with self.following(batch, examples):
+            yield self._rows
+        del self._rows, self._parts
+
+    def receive(self, place: int, single: Tensor) -> None:
+        self._parts[place].add_(single.flatten(1))
+
+
+def _run(examples: Sequence[int]) -> Sequence[int] | slice:
+    """A slice where the indices follow one another, as they mostly do: a view needs no copy."""
+    if examples and list(examples) == list(range(examples[0], examples[-1] + 1)):
+        return slice(examples[0], examples[-1] + 1)
+    return list(examples)
+
+
+def _layout(batch: Batch) -> Tensor:
+    """Where each token of each text is in the flattened rows, -1 for none. Shape: [texts, longest]."""
+    starts = [i for i, place in enumerate(batch.place.flatten()[batch.token].tolist()) if place == 0]
+    ends = [*starts[1:], len(batch.token)]
+    layout = batch.token.new_full((len(starts), batch.longest), -1)
+    for text, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        layout[text, : end - start] = batch.token[start:end]
+    return layout
