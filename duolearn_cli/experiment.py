@@ -16,6 +16,8 @@ from duolearn_cli.evaluation import Answer
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.model import ADAPTER_FILE
 from duolearn_cli.places import Place
+from duolearn_cli.privacy import told
+from duolearn_cli.privacy.account import Account, read_account
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
@@ -76,6 +78,8 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
     }
     if "unlearned" in models:
         metrics |= what_unlearning_did(lab)
+    if account := account_of(lab):
+        metrics["account"] = told.summarise(account)
     write_json(run.folder / "metrics.json", metrics)
     write_report(run.folder)
     return metrics
@@ -96,6 +100,13 @@ def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
     if means := conflict.summarise(read_history(history), layers):
         found["geometry"] = means
     return found
+
+
+def account_of(lab: Laboratory) -> Account | None:
+    """The account of the model that the run is about: that which it left, or that of the adapter it scored."""
+    config = lab.study.config
+    scored = Path(config.run) / "adapter" if config.run else Path(config.adapter) if config.adapter else None
+    return read_account(lab.run.folder / "adapter") or (read_account(scored) if scored else None)
 
 
 def peak_memory() -> int:

@@ -104,7 +104,7 @@ def gradients(
 
 def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:
     """This process's forwards. Every process gets as many, the last ones possibly empty."""
-    size = (micro_batch or len(examples)) * processes.count
+    size = max(1, micro_batch or len(examples)) * processes.count
     parts = max(1, -(-len(examples) // size)) * processes.count
     return [examples[part::parts] for part in range(processes.rank, parts, processes.count)]
 

@@ -72,7 +72,8 @@ class SingleGradients:
     def _add(self, place: int, given: Tensor, gradient: Tensor) -> None:
         if self._examples:
             given, gradient = self._by_example(given), self._by_example(gradient)
-            self.receive(place, torch.einsum("eto,eti->eoi", gradient, given.to(gradient.dtype)).float())
+            single = torch.einsum("eto,eti->eoi", gradient, given.to(gradient.dtype))
+            self.receive(place, single.to(torch.promote_types(single.dtype, torch.float32)))
 
     def _by_example(self, rows: Tensor) -> Tensor:
         """[rows, length, width] -> [examples, length, width]; packed texts get a row each, filled up with zeros."""
@@ -91,7 +92,8 @@ class GradientRows(SingleGradients):
     def rows(self, batch: Batch, examples: Sequence[int]) -> Iterator[Tensor]:
         """The matrix that backwards inside fill, zero at first. Shape: [examples, adapter]."""
         sizes = [parameter.numel() for parameter in self.parameters]
-        self._rows = torch.zeros(len(examples), sum(sizes), device=self.parameters[0].device)
+        first = self.parameters[0]
+        self._rows = first.new_zeros(len(examples), sum(sizes)).detach()
         self._parts = self._rows.split(sizes, dim=1)
         with self.following(batch, examples):
             yield self._rows

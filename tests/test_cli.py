@@ -51,7 +51,7 @@ def test_every_command_has_help_with_three_examples(duolearn, command):
         (["unlearn", "+forget=surgery", "hierarchy.path=nowhere.tsv"], "nowhere.tsv"),
         (["unlearn", "+forget=custom", "forget.concepts=[surgry]"], "did you mean 'surgery'"),
         (["unlearn", "+forget=custom"], "forget.concepts is empty"),
-        (["unlearn", "+forget=surgery", "privacy=eps4"], "privacy=none"),
+        (["unlearn", "+forget=surgery", "privacy=eps4", "labels.balance=1"], "allowed with privacy=eps4: 0"),
         (["unlearn", "+forget=surgery,anxiety"], "takes one option"),
         (["unlearn", "+forget=surgery", "cache_dir=/dev/null/x"], "cache_dir=/dev/null/x: cannot be written"),
         (["evaluate", "run=nowhere"], "no such folder"),

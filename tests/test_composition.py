@@ -14,17 +14,13 @@ from duolearn_cli.explanations import ADDED_GROUPS
 from duolearn_cli.folders import conf_dir, groups
 
 OPTIONS = [(group, name) for group, names in groups().items() for name in names]
-NEEDED = {"model=local": ["model.path=x"]}
+NEEDED = {"model=local": ["model.path=x"], "privacy=custom": ["privacy.epsilon=2"]}
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes(group, name):
     choice = f"{'+' if group in ADDED_GROUPS else ''}{group}={name}"
     overrides = [choice, *NEEDED.get(choice, []), *([] if group == "forget" else ["+forget=surgery"])]
-    if group == "privacy" and name != "none":
-        with pytest.raises(ConfigError, match="no private training"):
-            compose("unlearn", overrides)
-        return
     config = compose("unlearn", overrides)
     assert OmegaConf.missing_keys(config) == set()
 
@@ -68,7 +64,7 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["dataset=medmcqa", "dataset.pth=x"], ["dataset.pth", "did you mean 'path'"]),
         (["prompt.form=clze"], ["prompt.form=clze", "did you mean 'cloze'"]),
         (["split.unseen_fraction=2"], ["split.unseen_fraction=2.0", "0.05 to 0.9"]),
-        (["privacy=eps4"], ["privacy=eps4", "privacy=none"]),
+        (["privacy=eps5"], ["privacy=eps5", "eps4"]),
         (["resume=nowhere"], ["resume=nowhere", "no such folder"]),
         (["run=."], ["run=.", "resume=RUN"]),
         (["method._target_=os.system"], ["os.system", "plugins"]),
@@ -152,7 +148,7 @@ def test_groups_hold_what_is_promised():
         "model": "tiny smollm2_135m qwen2_5_0_5b qwen2_5_7b llama3_1_8b local",
         "dataset": "minimed medmcqa mhqa local",
         "forget": "surgery anxiety depression trauma mental_health custom",
-        "privacy": "none eps1 eps4 eps8",
+        "privacy": "none eps1 eps4 eps8 custom",
         "method": "duolearn gradient_ascent graddiff npo",
         "hierarchy": "medical4 mental_health4 mesh obo icd10cm csv",
     }

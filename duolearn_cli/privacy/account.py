@@ -167,14 +167,11 @@ def _entry(found: Mapping[str, Any]) -> Entry:
 
 
 def composed(accounts: Sequence[Account]) -> float:
-    """The epsilon of all runs of `accounts` on the same records, released together; inf where a run has none."""
-    entries = {repr(entry): entry for account in accounts for entry in account.entries}
-    names = {name for entry in entries.values() for name in entry.spendings}
-    return max(
-        epsilon(
-            [replace(e.spendings[name], steps=e.begun) for e in entries.values() if name in e.spendings],
-            min(account.delta for account in accounts),
-            accounts[0].accountant,
-        )
-        for name in names
-    )
+    """The epsilon of several runs on the same records, released together: each one's last entry."""
+    entries = [account.last for account in accounts]
+    delta, accountant = min(account.delta for account in accounts), accounts[0].accountant
+    paths = [
+        [replace(entry.spendings[name], steps=entry.begun) for entry in entries if name in entry.spendings]
+        for name in SETS
+    ]
+    return max(epsilon(path, delta, accountant) for path in paths)

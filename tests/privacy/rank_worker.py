@@ -1,0 +1,83 @@
+"""A few private steps, as one of several processes or alone: ``rank_worker.py FOLDER RANDOMNESS``.
+
+Each process writes its parameters after the steps, which examples it computed in each, and the noise that a step without
+any unit adds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, PartialState
+
+from duolearn_cli.composition import component, compose
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.methods.base import geometry_of
+from duolearn_cli.model import load_model
+from duolearn_cli.parallel import Processes
+from duolearn_cli.privacy import step as private_step
+from duolearn_cli.privacy.private_run import randomness
+from duolearn_cli.study import prepare
+from duolearn_cli.unlearning import unlearn
+from duolearn_cli.update import Update
+from duolearn_cli.update_config import UnlearnConfig
+from duolearn_cli.weights import find_weights
+from tests.conftest import SMALL
+from tests.privacy.engine import private_steps, singles
+from tests.test_unlearning import make_examples
+
+NUM_STEPS = 6
+
+
+def main(folder: Path, source: str) -> None:
+    PartialState(cpu=True)
+    config = compose("unlearn", ["+forget=surgery", *SMALL, "model.adapter.rank=4", "model.adapter.alpha=8"])
+    model = load_model(find_weights(config.model, None), config.model, config.runtime, seed=0)
+    processes, method = Processes(Accelerator(cpu=True)), component(config.method)
+    forget, retain = make_examples(model, prepare(config), method.labels)
+    units = {"forget": singles("forget", forget), "retain": singles("retain", retain)}
+    settings = UnlearnConfig(learning_rate=1e-3, micro_batch=2)
+    update = Update(Coordinates(model.named_adapter), settings, geometry_of(method), processes)
+    own = {"coordinates": update.coordinates, "processes": processes, "micro_batch": 2, "steps": NUM_STEPS}
+    steps = private_steps(model, method, units, folder, noise=0.5, rate=0.5, **own)
+    entry = replace(steps.ledger.account.last, randomness=source)
+    engine = replace(steps.mechanism, randomness=randomness(entry, 7, processes))
+    steps = replace(steps, mechanism=engine)
+    names = {id(example): i for i, example in enumerate([*forget, *retain])}
+    computed: list[list[int]] = []
+    original = private_step.predict
+
+    def spy(model, examples, *rest, **more):
+        computed[-1] += [names[id(example)] for example in examples]
+        return original(model, examples, *rest, **more)
+
+    private_step.predict = spy
+    chosen = type(steps).chosen
+
+    def record(self, step):
+        found = chosen(self, step)
+        computed.append([])
+        wanted.append([names[id(unit.examples[0])] for unit in found])
+        return found
+
+    wanted: list[list[int]] = []
+    type(steps).chosen = record
+    history: list[dict[str, object]] = []
+    unlearn(
+        model, forget, retain, method, settings, 0, update, 0, lambda step, v: history.append(v), private=steps
+    )
+    empty = replace(engine, terms={name: replace(t, rate=1e-12) for name, t in engine.terms.items()})
+    silent = replace(steps, mechanism=empty, ledger=private_steps(model, method, units, folder).ledger)
+    noise = silent.gradients(1).preserve * (1e-12 * len(retain)) / 0.5
+    torch.save(
+        {"values": update.coordinates.values.detach(), "computed": computed, "wanted": wanted, "noise": noise},
+        folder / f"found-{processes.rank}.pt",
+    )
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

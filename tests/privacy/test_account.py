@@ -1,0 +1,132 @@
+"""The account that travels with a model, and the ledger that a run writes before it spends."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.privacy.account import FILE, Account, Entry, composed, read_account
+from duolearn_cli.privacy.accounting import Spending, epsilon
+from duolearn_cli.privacy.ledger import Ledger
+
+DELTA = 1e-5
+
+
+def entry(retain=1.0, forget=2.0, begun=20, randomness="secure", shared=False):
+    spendings = {"retain": retain, "forget": forget}
+    spendings = {name: Spending(noise, 0.1, 20) for name, noise in spendings.items() if noise}
+    unprotected = tuple(name for name in ("retain", "forget") if name not in spendings)
+    sizes = dict.fromkeys(spendings, 100)
+    return Entry("unlearn", spendings, unprotected, sizes, 1.0, "flat", randomness, begun, shared)
+
+
+def account(*entries):
+    return Account("example", DELTA, 10.0, "pld", entries)
+
+
+def spent(*noises):
+    return epsilon([Spending(noise, 0.1, 20) for noise in noises], DELTA)
+
+
+def test_one_run_pays_by_set_and_infinity_for_the_rest():
+    both = account(entry())
+    assert (both.epsilon("retain"), both.epsilon("forget")) == (spent(1.0), spent(2.0))
+    assert both.worst() == spent(1.0)
+    assert account(entry(forget=None)).spent() == {"retain": spent(1.0), "forget": math.inf}
+
+
+def test_a_unit_in_both_sets_pays_for_both():
+    assert account(entry(shared=True)).spent() == pytest.approx(dict.fromkeys(("retain", "forget"), spent(1.0, 2.0)))
+
+
+def test_runs_compose_over_the_worst_path():
+    """A record to forget now may have been to retain before."""
+    twice = account(entry(), entry(retain=3.0, forget=1.5))
+    assert twice.epsilon("forget") == pytest.approx(spent(1.5, 1.0))
+    assert twice.epsilon("retain") == pytest.approx(spent(3.0, 1.0))
+    assert twice.epsilon("forget", alone=True) == spent(1.5)
+    thrice = account(entry(), entry(), entry())
+    assert thrice.epsilon("retain") == pytest.approx(spent(1.0, 1.0, 1.0))
+
+
+def test_epsilon_grows_with_the_steps_begun():
+    values = [account(entry()).after(begun).epsilon("retain") for begun in (0, 1, 5, 20)]
+    assert values[0] == 0 and values == sorted(values) and len(set(values)) == 4
+    assert account(entry(begun=0)).planned().epsilon("retain") == values[-1]
+
+
+def test_the_file_says_everything_and_comes_back(tmp_path):
+    given = account(entry(forget=None), entry())
+    given.write(tmp_path)
+    assert read_account(tmp_path) == given
+    said = json.loads((tmp_path / FILE).read_text())
+    assert said["promise"] is True and said["unit"] == "example" and said["budget"] == 10
+    assert said["spent"] == {"retain": given.epsilon("retain"), "forget": given.epsilon("forget")}
+    assert "added or removed" in said["adjacency"] and len(said["excludes"]) == 4
+    account(entry(forget=None)).write(tmp_path)
+    assert json.loads((tmp_path / FILE).read_text())["spent"]["forget"] is None
+    account(entry(), entry(randomness="seeded")).write(tmp_path)
+    assert json.loads((tmp_path / FILE).read_text())["promise"] is False
+    assert read_account(tmp_path / "elsewhere") is None
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"schema": 9}', '{"schema": 1, "unit": "example"}', '{"schema": 1, "entries": [{}]}']
+)
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path, content):
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(RunError, match=r"privacy\.json cannot be read.*put the file back"):
+        read_account(tmp_path)
+
+
+def run(ledger, steps):
+    return [ledger.begin(step) for step in steps]
+
+
+@pytest.mark.parametrize("randomness", ["seeded", "secure"])
+def test_an_interrupted_run_spends_what_an_unbroken_one_does(tmp_path, randomness):
+    fresh = account(entry(begun=0, randomness=randomness))
+    whole = Ledger(fresh, tmp_path)
+    assert all(run(whole, range(1, 21))) and not whole.begin(21)
+    first = Ledger(fresh, tmp_path)
+    run(first, range(1, 8))
+    rest = Ledger(read_account(tmp_path), tmp_path)
+    assert all(run(rest, range(8, 21))) and not rest.begin(21)
+    assert rest.account == whole.account == read_account(tmp_path)
+    assert rest.account.epsilon("retain") == whole.account.epsilon("retain")
+
+
+def test_steps_that_a_crash_lost_are_paid_for(tmp_path):
+    """Taken again with other noise they are other steps; the run ends earlier, and never over its plan."""
+    ledger = Ledger(account(entry(begun=0)), tmp_path)
+    run(ledger, range(1, 11))
+    resumed = Ledger(read_account(tmp_path), tmp_path)
+    assert run(resumed, range(6, 21)) == [True] * 10 + [False] * 5
+    assert resumed.account.last.begun == 20
+    same = Ledger(account(entry(begun=10, randomness="seeded")), tmp_path)
+    assert all(run(same, range(6, 21)))
+
+
+def test_the_file_is_written_before_the_step(tmp_path):
+    ledger = Ledger(account(entry(begun=0)), tmp_path)
+    assert not (tmp_path / FILE).exists()
+    ledger.begin(1)
+    assert read_account(tmp_path).last.begun == 1
+    # Meanwhile it tells what all steps will have spent: never too little.
+    assert json.loads((tmp_path / FILE).read_text())["spent"]["retain"] == account(entry()).epsilon("retain")
+
+
+def test_a_process_that_does_not_write_keeps_count_all_the_same(tmp_path):
+    ledger = Ledger(account(entry(begun=19)), tmp_path, writes=False)
+    assert run(ledger, [20, 21]) == [True, False]
+    assert not (tmp_path / FILE).exists()
+
+
+def test_several_models_released_together_cost_their_sum():
+    jobs = [account(entry()), account(replace(entry(), clipping="automatic")), account(entry())]
+    # Equal entries are two runs all the same.
+    assert composed(jobs) == pytest.approx(spent(1.0, 1.0, 1.0))

@@ -1,0 +1,49 @@
+"""Both sources: the right distributions, one stream for each purpose and step, and what can be reproduced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from duolearn_cli.privacy.randomness import Secure, Seeded
+
+CPU = torch.device("cpu")
+SOURCES = [Seeded(0), Secure(bytes(range(32)))]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["seeded", "secure"])
+def test_distributions(source):
+    normal = source.normal("noise retain", 1, 200_000, CPU).double().numpy()
+    # The chi-square of the variance sees three per cent at more than ten deviations.
+    assert stats.chi2.sf((normal**2).sum(), len(normal)) == pytest.approx(0.5, abs=0.4999)
+    assert stats.kstest(normal, "norm").pvalue > 1e-4
+    assert abs(np.corrcoef(normal[:100_000], normal[100_000:])[0, 1]) < 0.015
+    uniform = source.uniform("sample retain", 1, 200_000)
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-4
+    assert 0 < uniform.min() and uniform.max() <= 1
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["seeded", "secure"])
+def test_streams_are_apart_and_repeat(source):
+    streams = [("noise retain", 1), ("noise forget", 1), ("noise retain", 2)]
+    found = [source.normal(purpose, step, 1000, CPU) for purpose, step in streams]
+    for i, one in enumerate(found):
+        assert torch.equal(one, source.normal(*streams[i], 1000, CPU))
+        assert all(abs(float((one * other).mean())) < 0.15 for other in found[:i])
+    assert source.normal("noise retain", 1, 7, CPU).shape == (7,)
+    assert torch.equal(torch.get_rng_state(), torch.get_rng_state())
+
+
+def test_the_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    for source in SOURCES:
+        source.normal("noise retain", 1, 10, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeds_and_keys_matter():
+    assert not torch.equal(Seeded(0).normal("n", 1, 9, CPU), Seeded(1).normal("n", 1, 9, CPU))
+    keys = {Secure.new_key() for _ in range(20)}
+    assert len(keys) == 20 and {len(key) for key in keys} == {32}

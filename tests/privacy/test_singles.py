@@ -1,0 +1,89 @@
+"""Gradients of single examples: against a loop of single backwards, and against Opacus."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from duolearn_cli import losses
+from duolearn_cli.coordinates import flatten
+from duolearn_cli.data.encoding import collate
+from duolearn_cli.singles import GradientRows
+from tests.test_attention import FAMILIES, build, random_texts
+
+SHAPES = {"one": [5], "equal": [6, 6, 6], "padded": [3, 14, 2, 9], "short": [2, 2]}
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: "-".join(family[:2]))
+def model(request):
+    return build(*request.param)
+
+
+def mean_nll(model, batch, count):
+    nll = losses.nll(model.head(model.hidden(batch)).double(), batch.label)
+    return losses.sum_of_means(nll, torch.ones_like(nll), batch.sequence, count)
+
+
+def rows_of(model, texts, pack_to=None):
+    watch = GradientRows(model.network, model.adapter)
+    batch = collate(texts, "text", pack_to=pack_to)
+    with watch.watching():
+        loss = mean_nll(model, batch, len(texts))
+    with watch.rows(batch, range(len(texts))) as rows:
+        loss.backward()
+        found = rows.clone()
+    total = flatten([parameter.grad for parameter in model.adapter])
+    model.network.zero_grad()
+    return found, total
+
+
+def naive(model, texts):
+    grads = [torch.autograd.grad(mean_nll(model, collate([one], "text"), 1), model.adapter) for one in texts]
+    return torch.stack([flatten(each) for each in grads])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("pack_to", [None, 20])
+def test_rows_equal_single_backwards(model, shape, pack_to):
+    """Norms and eager softmax compute in float32 in any model, hence not closer than that."""
+    texts = random_texts(SHAPES[shape])
+    found, total = rows_of(model, texts, pack_to)
+    expected = naive(model, texts)
+    assert found.dtype == torch.float64
+    assert (found - expected).norm() <= 1e-6 * expected.norm()
+    # What autograd adds up itself is their sum.
+    assert (found.sum(0) - total).norm() <= 1e-9 * total.norm()
+
+
+def test_backwards_add_up_and_a_part_can_be_followed(model):
+    texts = random_texts([4, 8, 6])
+    watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
+    with watch.watching():
+        loss = mean_nll(model, batch, 3)
+    with watch.rows(batch, [2, 0]) as rows:
+        loss.backward(retain_graph=True)
+        once = rows.clone()
+        (2 * loss).backward()
+        thrice = rows.clone()
+    model.network.zero_grad()
+    torch.testing.assert_close(thrice, 3 * once)
+    expected = naive(model, texts)[[2, 0]]
+    assert (once - expected).norm() <= 1e-6 * expected.norm()
+
+
+def test_opacus_agrees():
+    opacus = pytest.importorskip("opacus", reason="Opacus is a development tool")
+    model = build("Llama", "sdpa", {})
+    texts = random_texts([3, 9, 5])
+    found, _ = rows_of(model, texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.network.train()  # Opacus looks at nothing else; there is no dropout
+        wrapped = opacus.GradSampleModule(model.network, loss_reduction="sum", strict=False)
+        batch = collate(texts, "text")
+        mean_nll(model, batch, 3).backward()
+    expected = torch.cat([parameter.grad_sample.flatten(1) for parameter in model.adapter], dim=1)
+    assert (found - expected).norm() <= 1e-6 * expected.norm()
+    wrapped.remove_hooks()
