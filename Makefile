@@ -39,8 +39,8 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## what the constraint costs beside a step without it, on the embedded model
-	$(BIN)/python scripts/bench_geometry.py outputs/bench_geometry.json 15 +forget=surgery
+bench: setup ## what the constraint and privacy cost a step, on the embedded model
+	$(BIN)/python scripts/bench_steps.py outputs/bench_steps.json 15 +forget=surgery
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh

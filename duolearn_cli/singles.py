@@ -38,10 +38,15 @@ class SingleGradients:
                 "method.geometry.fisher_price=0 and method.sparsity.unit=none."
             )
         self._examples: Sequence[int] | slice = ()
+        self._pooled: Sequence[int] | slice = ()
         self._layout: Tensor | None = None
 
     def receive(self, place: int, single: Tensor) -> None:
         """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in]."""
+        raise NotImplementedError
+
+    def receive_sum(self, place: int, total: Tensor) -> None:
+        """Take the sum of one parameter's gradients over the pooled examples. Shape: [out, in]."""
         raise NotImplementedError
 
     @contextmanager
@@ -55,14 +60,17 @@ class SingleGradients:
                 hook.remove()
 
     @contextmanager
-    def following(self, batch: Batch, examples: Sequence[int]) -> Iterator[None]:
-        """Receive the gradients of these examples of `batch`, in this order, during a backward."""
-        self._examples = _run(examples)
+    def following(self, batch: Batch, examples: Sequence[int], pooled: Sequence[int] = ()) -> Iterator[None]:
+        """Receive the gradients of these examples of `batch`, in this order, during a backward.
+
+        Of `pooled` ones only the sum is received, which costs less.
+        """
+        self._examples, self._pooled = _run(examples), _run(pooled)
         self._layout = _layout(batch) if batch.packed else None
         try:
             yield
         finally:
-            self._examples, self._layout = (), None
+            self._examples, self._pooled, self._layout = (), (), None
 
     def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
@@ -70,37 +78,47 @@ class SingleGradients:
             output.register_hook(lambda gradient: self._add(self._place[module], given, gradient))
 
     def _add(self, place: int, given: Tensor, gradient: Tensor) -> None:
+        if not self._examples and not self._pooled:
+            return
+        given, gradient = self._by_example(given), self._by_example(gradient)
+        given, wide = given.to(gradient.dtype), torch.promote_types(gradient.dtype, torch.float32)
         if self._examples:
-            given, gradient = self._by_example(given), self._by_example(gradient)
-            single = torch.einsum("eto,eti->eoi", gradient, given.to(gradient.dtype))
-            self.receive(place, single.to(torch.promote_types(single.dtype, torch.float32)))
+            own, theirs = gradient[self._examples], given[self._examples]
+            self.receive(place, torch.einsum("eto,eti->eoi", own, theirs).to(wide))
+        if self._pooled:
+            own, theirs = gradient[self._pooled].flatten(0, 1), given[self._pooled].flatten(0, 1)
+            self.receive_sum(place, (own.T @ theirs).to(wide))
 
     def _by_example(self, rows: Tensor) -> Tensor:
-        """[rows, length, width] -> [examples, length, width]; packed texts get a row each, filled up with zeros."""
-        if self._layout is not None:
-            flat = torch.cat([rows.flatten(0, 1), rows.new_zeros(1, rows.shape[-1])])
-            rows = flat[self._layout]
-        return rows[self._examples]
+        """[rows, length, width] -> [texts, length, width]; packed texts get a row each, filled up with zeros."""
+        if self._layout is None:
+            return rows
+        return torch.cat([rows.flatten(0, 1), rows.new_zeros(1, rows.shape[-1])])[self._layout]
 
 
 class GradientRows(SingleGradients):
     """Keeps the gradients of single examples as the rows of a matrix over the adapter; backwards add up."""
 
-    _rows: Tensor
-
     @contextmanager
-    def rows(self, batch: Batch, examples: Sequence[int]) -> Iterator[Tensor]:
-        """The matrix that backwards inside fill, zero at first. Shape: [examples, adapter]."""
-        sizes = [parameter.numel() for parameter in self.parameters]
-        first = self.parameters[0]
-        self._rows = first.new_zeros(len(examples), sum(sizes)).detach()
-        self._parts = self._rows.split(sizes, dim=1)
-        with self.following(batch, examples):
-            yield self._rows
-        del self._rows, self._parts
+    def rows(
+        self, batch: Batch, examples: Sequence[int], pooled: Sequence[int] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The matrix and the sum over pooled examples that backwards inside fill, zero at first.
+
+        Shapes: [examples, adapter], [adapter].
+        """
+        sizes, first = [parameter.numel() for parameter in self.parameters], self.parameters[0]
+        rows, total = first.new_zeros(len(examples), sum(sizes)).detach(), first.new_zeros(sum(sizes)).detach()
+        self._parts, self._totals = rows.split(sizes, dim=1), total.split(sizes)
+        with self.following(batch, examples, pooled):
+            yield rows, total
+        del self._parts, self._totals
 
     def receive(self, place: int, single: Tensor) -> None:
         self._parts[place].add_(single.flatten(1))
+
+    def receive_sum(self, place: int, total: Tensor) -> None:
+        self._totals[place].add_(total.flatten())
 
 
 def _run(examples: Sequence[int]) -> Sequence[int] | slice:

@@ -43,7 +43,7 @@ def learn_privately(
             with watch.watching():
                 nll = losses.nll(model.head(model.hidden(batch)), batch.label)
             value = losses.sum_of_means(nll, torch.ones_like(nll), batch.sequence, len(own))
-            with watch.rows(batch, range(len(own))) as rows:
+            with watch.rows(batch, range(len(own))) as (rows, _):
                 value.backward()
             model.network.zero_grad()
             owner = torch.tensor([k for k, unit in enumerate(chosen) for _ in unit], device=model.device)

@@ -122,43 +122,45 @@ class PrivateSteps:
 
     def _add(self, part: Sequence[Unit], sums: Sums) -> None:
         """One forward over some units, and what comes of them."""
-        rows = self._rows(part, sums)
-        for i, unit in enumerate(part):
+        protected = [unit for unit in part if unit.set_name in sums.clipped]
+        rows = self._rows(part, protected, sums)
+        for i, unit in enumerate(protected):
             if unit.canary is not None:
                 place, length = unit.canary
                 rows[i, place] = length
         for name in sums.clipped:
-            own = [i for i, unit in enumerate(part) if unit.set_name == name]
-            # All units of a set in a row, as `chosen` has them: a view needs no copy.
-            run = slice(own[0], own[-1] + 1) if own and own[-1] - own[0] == len(own) - 1 else own
-            total, norms = clipped_sum(rows[run], self.mechanism.max_grad_norm, self.mechanism.clipping)
+            own = _run([unit.set_name == name for unit in protected])
+            total, norms = clipped_sum(rows[own], self.mechanism.max_grad_norm, self.mechanism.clipping)
             sums.clipped[name] += total
             sums.norms[name].append(norms)
 
-    def _rows(self, part: Sequence[Unit], sums: Sums) -> Tensor:
-        """The gradient of each protected unit [units, n]; those of others go to the raw sums."""
+    def _rows(self, part: Sequence[Unit], protected: Sequence[Unit], sums: Sums) -> Tensor:
+        """The gradient of each protected unit [protected, n]; those of the others go to the raw sums."""
         examples = [example for unit in part for example in unit.examples]
         if not examples:
-            return self.coordinates.values.new_zeros(len(part), len(self.coordinates.values)).detach()
+            return self.coordinates.values.new_zeros(len(protected), len(self.coordinates.values)).detach()
         model, method, watch = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
         with watch.watching():
             tokens, batch = predict(model, examples, method.labels, attention_of(method), self.pack_to, private=True)
         objective = method.objective(tokens)
-        owner = torch.tensor([i for i, unit in enumerate(part) for _ in unit.examples], device=model.device)
-        bare = torch.tensor([u.set_name not in sums.clipped for u in part for _ in u.examples], device=model.device)
-        with watch.rows(batch, range(len(examples))) as rows:
-            if bare.any():
+        is_own = [unit.set_name in sums.clipped for unit in part for _ in unit.examples]
+        own, bare = ([i for i, mine in enumerate(is_own) if mine == wanted] for wanted in (True, False))
+        with watch.rows(batch, own, bare) as (rows, total):
+            if bare:
                 for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
                     loss.backward(retain_graph=side == "forget")
-                    sums.raw[side] += self.coordinates.take(rows[bare].sum(0))
-                    rows[bare] = 0
+                    sums.raw[side] += self.coordinates.take(total)
+                    total.zero_()
             else:
                 (objective.forget + objective.preserve).backward()
         for parameter in self.coordinates.parameters:
             parameter.grad = None
         sums.figures.append(torch.stack([objective.forget, objective.preserve, *class_sums(tokens)]).detach())
         rows = self.coordinates.take(rows)
-        return rows if len(examples) == len(part) else unit_means(rows, owner, len(part))
+        if all(len(unit.examples) == 1 for unit in protected):
+            return rows
+        owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], device=model.device)
+        return unit_means(rows, owner.long(), len(protected))
 
     def _told(self, name: str, total: Tensor, norms: Sequence[Tensor]) -> dict[str, Tensor]:
         """For the history: how many units came, the share that was clipped, the sum's norm over the noise's."""
@@ -182,3 +184,11 @@ class PrivateSteps:
         figures = self.processes.sum_items(figures)
         figures[:2] /= len(examples)
         return named_losses(figures, labels_of(examples, self.method.labels, self.model.device))
+
+
+def _run(chosen: Sequence[bool]) -> slice:
+    """Where the true ones are: one after the other, as `PrivateSteps.chosen` has the units of a set."""
+    start = chosen.index(True) if any(chosen) else 0
+    run = slice(start, start + sum(chosen))
+    assert all(chosen[run])
+    return run

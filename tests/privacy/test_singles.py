@@ -31,7 +31,7 @@ def rows_of(model, texts, pack_to=None):
     batch = collate(texts, "text", pack_to=pack_to)
     with watch.watching():
         loss = mean_nll(model, batch, len(texts))
-    with watch.rows(batch, range(len(texts))) as rows:
+    with watch.rows(batch, range(len(texts))) as (rows, _):
         loss.backward()
         found = rows.clone()
     total = flatten([parameter.grad for parameter in model.adapter])
@@ -62,15 +62,16 @@ def test_backwards_add_up_and_a_part_can_be_followed(model):
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
     with watch.watching():
         loss = mean_nll(model, batch, 3)
-    with watch.rows(batch, [2, 0]) as rows:
+    with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
         loss.backward(retain_graph=True)
         once = rows.clone()
         (2 * loss).backward()
-        thrice = rows.clone()
+        thrice, rest = rows.clone(), pooled.clone()
     model.network.zero_grad()
     torch.testing.assert_close(thrice, 3 * once)
-    expected = naive(model, texts)[[2, 0]]
-    assert (once - expected).norm() <= 1e-6 * expected.norm()
+    expected = naive(model, texts)
+    assert (once - expected[[2, 0]]).norm() <= 1e-6 * expected.norm()
+    assert (rest - 3 * expected[1]).norm() <= 1e-6 * expected.norm()
 
 
 def test_opacus_agrees():

@@ -1,8 +1,9 @@
-"""What the constraint costs: `python scripts/bench_geometry.py FILE.json REPEATS [only=VARIANT;VARIANT] [OVERRIDE...]`.
+"""What a step costs: `python scripts/bench_steps.py FILE.json REPEATS [only=VARIANT;VARIANT] [OVERRIDE...]`.
 
-Times one unlearning step, two backwards through one forward and the update, without a constraint and with each variant,
-interleaved, so that a busy machine slows all alike; prints medians and their ratios. Memory is the peak of a fresh
-process that does the same steps. Overrides are those of `duolearn unlearn`: the model, the data, how many items.
+Times one unlearning step, two backwards through one forward and the update, with each variant of the constraint and of
+privacy, interleaved, so that a busy machine slows all alike; prints medians and their ratios to the first variant.
+Memory is the peak of a fresh process that does the same steps. Overrides are those of `duolearn unlearn`: the model,
+the data, how many items.
 """
 
 from __future__ import annotations
@@ -14,21 +15,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from duolearn_cli.report.tables import Table
 
+GEOMETRY, PRIVACY = "method.geometry.", "privacy."
+SMALL_BASIS = f"{GEOMETRY}basis_size=0"
+# More steps than are timed: private ones end with their budget.
+MANY = "unlearn.epochs=2000"
 VARIANTS = {
-    "none": ["space=none"],
-    "gradient": ["space=gradient"],
-    "step": [],
-    "step, by layer": ["scope=layer"],
-    "step, optimiser's metric": ["metric=optimizer"],
-    "step, Fisher": ["metric=fisher"],
-    "step, basis 8": ["basis_size=8"],
-    "step, basis 32": ["basis_size=32"],
-    "step, Fisher, basis 8": ["metric=fisher", "basis_size=8"],
+    "none": [SMALL_BASIS, f"{GEOMETRY}space=none"],
+    "gradient": [SMALL_BASIS, f"{GEOMETRY}space=gradient"],
+    "step": [SMALL_BASIS],
+    "step, by layer": [SMALL_BASIS, f"{GEOMETRY}scope=layer"],
+    "step, optimiser's metric": [SMALL_BASIS, f"{GEOMETRY}metric=optimizer"],
+    "step, Fisher": [SMALL_BASIS, f"{GEOMETRY}metric=fisher"],
+    "step, basis 8": [],
+    "step, basis 32": [f"{GEOMETRY}basis_size=32"],
+    "step, Fisher, basis 8": [f"{GEOMETRY}metric=fisher"],
+    "private, both": [f"{PRIVACY}epsilon=4", MANY],
+    "private, retain": [f"{PRIVACY}epsilon=4", MANY, f"{PRIVACY}protect=retain"],
+    "private, seeded": [f"{PRIVACY}epsilon=4", MANY, f"{PRIVACY}randomness=seeded"],
 }
 MEGABYTE = 2**20
 
@@ -46,6 +55,8 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
     from duolearn_cli.forward import gradients
     from duolearn_cli.methods.base import geometry_of
     from duolearn_cli.parallel import Processes
+    from duolearn_cli.privacy.plan import plan_unlearning
+    from duolearn_cli.privacy.private_run import private_steps
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.terminal import Display
     from duolearn_cli.run import Run
@@ -60,24 +71,40 @@ def steps(overrides: list[str], names: list[str]) -> dict[str, Callable[[], None
         if "lora_B" in name:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
-    forget, retain = (
-        examples(lab, items[: settings.batch_size], is_forget, "text")
-        for items, is_forget in ((study.request.forget, True), (study.request.retain, False))
-    )
+    batch = slice(settings.batch_size)
+    request = replace(study.request, forget=study.request.forget[batch], retain=study.request.retain[batch])
+    forget, retain = examples(lab, request.forget, True, "text"), examples(lab, request.retain, False, "text")
 
     def one(name: str) -> Callable[[], None]:
-        given = [f"method.geometry.{setting}" for setting in VARIANTS[name]]
-        if not any("basis_size" in setting for setting in given):
-            given.append("method.geometry.basis_size=0")
-        method = component(compose("unlearn", [*overrides, *given]).method)
+        config = compose("unlearn", [*overrides, *VARIANTS[name]])
+        method = component(config.method)
         update = Update(Coordinates(lab.model.named_adapter), settings, geometry_of(method), processes)
         squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
-        counter = iter(range(1, 10**9))
+        private, begun, counter = None, iter(range(1, 10**9)), iter(range(1, 10**9))
+        if config.privacy.epsilon is not None:
+            # Of as many records as a step holds, each joins every step.
+            private_lab = replace(lab, study=replace(study, config=config, request=request))
+            account = plan_unlearning(private_lab.study)
+            assert account is not None
+            account.write(lab.run.folder)
+            private = private_steps(private_lab, forget, retain, method, update, processes)
 
         def step() -> None:
-            found = gradients(
-                lab.model, forget + retain, method, update.coordinates, processes, settings.micro_batch, None, squares
+            found = (
+                private.gradients(next(begun))
+                if private
+                else gradients(
+                    lab.model,
+                    forget + retain,
+                    method,
+                    update.coordinates,
+                    processes,
+                    settings.micro_batch,
+                    None,
+                    squares,
+                )
             )
+            assert found is not None
             measure(found, update.apply(next(counter), 1e-6, found), update)
 
         return step
@@ -102,7 +129,7 @@ def seconds(overrides: list[str], names: list[str], repeats: int) -> dict[str, l
 
 def warm_up(name: str) -> int:
     """Steps until a variant's basis is full."""
-    return 33 if "basis 32" in name else 9 if "basis 8" in name else 2
+    return 33 if "basis 32" in name else 9 if SMALL_BASIS not in VARIANTS[name] else 2
 
 
 def peak(overrides: list[str], name: str) -> int:
@@ -131,7 +158,7 @@ def main(path: Path, repeats: int, overrides: list[str]) -> None:
     rows = []
     found: dict[str, Any] = {"schema": 1, "overrides": overrides, "repeats": repeats, "variants": {}}
     for name in names:
-        ratios = sorted(a / b for a, b in zip(times[name], times["none"], strict=True))
+        ratios = sorted(a / b for a, b in zip(times[name], times[names[0]], strict=True))
         ratio = statistics.median(ratios)
         quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         found["variants"][name] = {"seconds": times[name], "peak_memory_bytes": peaks[name], "ratio": ratio}
@@ -141,12 +168,13 @@ def main(path: Path, repeats: int, overrides: list[str]) -> None:
                 f"{1000 * medians[name]:.0f}",
                 f"{ratio:.2f} [{quartiles[0]:.2f}, {quartiles[1]:.2f}]",
                 f"{peaks[name] / MEGABYTE:.0f}",
-                f"{peaks[name] / peaks['none']:.2f}",
+                f"{peaks[name] / peaks[names[0]]:.2f}",
             )
         )
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    header = ("variant", "step (ms)", "time against none [quartiles]", "peak memory (MiB)", "memory against none")
-    print(Table("Cost of the constraint", header, tuple(rows)).markdown())
+    first = names[0]
+    header = ("variant", "step (ms)", f"time over {first} [quartiles]", "peak memory (MiB)", f"memory over {first}")
+    print(Table("Cost of a step", header, tuple(rows)).markdown())
 
 
 if __name__ == "__main__":
