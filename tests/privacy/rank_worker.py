@@ -66,9 +66,7 @@ def main(folder: Path, source: str) -> None:
     wanted: list[list[int]] = []
     type(steps).chosen = record
     history: list[dict[str, object]] = []
-    unlearn(
-        model, forget, retain, method, settings, 0, update, 0, lambda step, v: history.append(v), private=steps
-    )
+    unlearn(model, forget, retain, method, settings, 0, update, 0, lambda step, v: history.append(v), private=steps)
     empty = replace(engine, terms={name: replace(t, rate=1e-12) for name, t in engine.terms.items()})
     silent = replace(steps, mechanism=empty, ledger=private_steps(model, method, units, folder).ledger)
     noise = silent.gradients(1).preserve * (1e-12 * len(retain)) / 0.5
