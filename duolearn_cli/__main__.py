@@ -9,9 +9,9 @@ from pathlib import Path
 
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
-from duolearn_cli.positional import ACTIONS, action_overrides, item_overrides, taken_text
+from duolearn_cli.positional import ACTIONS, AUDITS, action_overrides, audit_overrides, item_overrides, taken_text
 
-COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "inspect", "doctor", "fetch", "export", "hierarchy")
+COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "audit", "inspect", "doctor", "fetch", "export", "hierarchy")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -62,6 +62,8 @@ def _dispatch(args: list[str]) -> int:
 
     if command == "hierarchy":
         words = [*action_overrides(words), *text]
+    elif command == "audit":
+        words = audit_overrides(words)
     elif command == "inspect":
         words = item_overrides(words)
     return launch(command, [*flags, *map(_normalised, words)])
@@ -116,11 +118,12 @@ def _complete(args: list[str]) -> int:
         print("\n".join(name for name in COMMANDS if name.startswith(words[-1])))
         return 0
     command = words[1] if len(words) > 1 and words[1] in COMMANDS else "unlearn"
-    if command == "hierarchy" and len(words) == 3:
-        if found := [action for action in ACTIONS if action.startswith(words[2])]:
+    actions = {"hierarchy": ACTIONS, "audit": AUDITS}.get(command, ())
+    if actions and len(words) == 3:
+        if found := [action for action in actions if action.startswith(words[2])]:
             print("\n".join(found))
             return 0
-    elif command == "hierarchy" and words[2:3] and words[2] in ACTIONS:
+    elif words[2:3] and words[2] in actions:
         del words[2]
     if len(words) > 1 and words[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])

@@ -209,7 +209,7 @@ def _is_no_group(node: DictConfig, owner: type, name: str) -> bool:
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
     needs_target = (
-        config.command in ("learn", "retrain", "unlearn", "inspect")
+        config.command in ("learn", "retrain", "unlearn", "audit", "inspect")
         or (config.command == "evaluate" and not config.run)
         or (config.command == "hierarchy" and config.action == "target")
     )
@@ -285,8 +285,8 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
     if config.resume and config.command != "unlearn":
         yield f"resume={config.resume}: only `duolearn unlearn` can be resumed."
-    if config.adapter and config.command not in ("evaluate", "unlearn"):
-        yield f"adapter={config.adapter}: only `duolearn unlearn` and `duolearn evaluate` take one."
+    if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
+        yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
         yield (
             f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.fields import NAME, setting
-from duolearn_cli.privacy_config import PrivacyConfig
+from duolearn_cli.privacy_config import AuditConfig, PrivacyConfig
 from duolearn_cli.update_config import UnlearnConfig
 
 
@@ -164,6 +164,7 @@ class RunConfig:
     forget: ForgetTarget = field(default_factory=lambda: ForgetTarget(name=MISSING))
     hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
     privacy: PrivacyConfig = setting(PrivacyConfig)
+    audit: AuditConfig = setting(AuditConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
@@ -179,7 +180,7 @@ class RunConfig:
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
     run: str | None = setting(None, "evaluate: a finished run folder to score again")
-    adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn: one to begin with")
+    adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")

@@ -29,6 +29,11 @@ EXAMPLES = {
         "duolearn evaluate +forget=surgery adapter=my_adapter",
         "duolearn evaluate +forget=surgery",
     ),
+    "audit": (
+        "duolearn audit privacy +forget=surgery privacy=eps1",
+        "duolearn audit privacy +forget=surgery privacy=eps4 privacy.protect=retain audit.canaries=500",
+        "duolearn audit privacy -m +forget=surgery privacy=eps1,eps4,eps8",
+    ),
     "inspect": (
         "duolearn inspect +forget=surgery",
         "duolearn inspect surgery_general_site/gastrinoma#0 +forget=surgery scores=true",
@@ -57,6 +62,7 @@ EXAMPLES = {
     ),
 }
 USAGE = {
+    "audit": "  privacy               a lower bound on the epsilon of private unlearning, beside its claim\n",
     "hierarchy": """\
   show [NODE]           the tree, or what is below one concept; depth=2 (the default)
   check                 problems and warnings of a hierarchy, counts by level
@@ -64,7 +70,7 @@ USAGE = {
   target +forget=NAME   what a forget target covers and what lies on its boundary
   coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects
   import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
-"""
+""",
 }
 FLAGS = """\
   -m, --multirun        run every combination of comma-separated values

@@ -1,4 +1,4 @@
-"""Words of `hierarchy` and `inspect` that are no overrides: an action, a concept, a text, an item; made into such."""
+"""Words of `hierarchy`, `audit` and `inspect` that are no overrides (an action, a concept, a text), made into such."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from duolearn_cli.errors import UserError, nearest
 
 ACTIONS = ("show", "check", "find", "target", "coverage", "import")
+AUDITS = ("privacy",)
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_$][\w./@:$-]*=|~[A-Za-z_]")
 # The word after `find` is the text, whatever it holds, unless it is one of the command line's own flags.
 _FLAG = re.compile(r"-{1,2}[a-z][a-z-]*(=.*)?", re.DOTALL)
@@ -43,6 +44,15 @@ def action_overrides(words: Sequence[str]) -> list[str]:
         raise UserError(f"hierarchy {action}: {free[0]!r} is a word too many; {mend}.")
     given = [word for word in words if _OVERRIDE.match(word) or word == "--dry-run"]
     return [f"action={action}", *node, *given]
+
+
+def audit_overrides(words: Sequence[str]) -> list[str]:
+    """Turn ``audit privacy`` into an override. Raises UserError for no, another or a second word."""
+    free = [word for word in words if not _OVERRIDE.match(word) and word != "--dry-run"]
+    if len(free) != 1 or free[0] not in AUDITS:
+        said = f"audit {' '.join(free)}: there is no such audit" if free else "audit: it is not said what"
+        raise UserError(f"{said}; allowed: {', '.join(AUDITS)}{nearest(free[0] if free else '', AUDITS)}.")
+    return [f"audit.kind={free[0]}", *(word for word in words if word != free[0])]
 
 
 def item_overrides(words: Sequence[str]) -> list[str]:

@@ -52,3 +52,15 @@ class PrivacyConfig:
     learn_epsilon: float | None = setting(
         None, "what learning the target may spend of each record; empty: the target is a given", minimum=0
     )
+
+
+@dataclass
+class AuditConfig:
+    """The empirical audit of a private run (Steinke et al. 2023)."""
+
+    kind: str = setting("privacy", "what is audited; the first word after it", choices=["privacy"])
+    canaries: int = setting(1000, "made-up records in each protected set, put in by a fair coin", minimum=100)
+    guesses: int | None = setting(
+        None, "coins that are guessed, fixed beforehand; empty: a fifth of the canaries", minimum=10
+    )
+    confidence: float = setting(0.95, "with which epsilon is at least the bound", minimum=0.5, maximum=0.9999)

@@ -129,6 +129,8 @@ class Run:
 
 
 def run_name(config: RunConfig) -> str:
+    if config.command == "audit":
+        return f"audit-{config.audit.kind}-{config.forget.name}"
     if config.command in ("unlearn", "evaluate"):
         method = str(config.method._target_).rpartition(".")[2].lower()
         return f"{config.command}-{method}-{config.forget.name}"

@@ -14,6 +14,8 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
     privacy = config.privacy
     yield from (f"privacy.{problem}" for problem in privacy_problems(config))
     if privacy.epsilon is None:
+        if config.command == "audit":
+            yield f"privacy={privacy.name}: there is no promise to audit; give privacy=eps1, eps4, eps8 or custom."
         return
     yield from _raw_inputs(config, method)
     if config.command == "learn":

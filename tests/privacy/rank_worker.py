@@ -1,7 +1,7 @@
 """A few private steps, as one of several processes or alone: ``rank_worker.py FOLDER RANDOMNESS``.
 
-Each process writes its parameters after the steps, which examples it computed in each, and the noise that a step without
-any unit adds.
+Each process writes its parameters after the steps, which examples it computed in each, and the noise that a step
+without any unit adds.
 """
 
 from __future__ import annotations

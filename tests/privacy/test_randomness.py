@@ -22,7 +22,7 @@ def test_distributions(source):
     assert abs(np.corrcoef(normal[:100_000], normal[100_000:])[0, 1]) < 0.015
     uniform = source.uniform("sample retain", 1, 200_000)
     assert stats.kstest(uniform, "uniform").pvalue > 1e-4
-    assert 0 < uniform.min() and uniform.max() <= 1
+    assert uniform.min() > 0 and uniform.max() <= 1
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=["seeded", "secure"])

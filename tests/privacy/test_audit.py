@@ -1,0 +1,126 @@
+"""The audit through the engine: a sound one stands, broken ones are caught."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from duolearn_cli.errors import ModelError
+from duolearn_cli.methods.base import geometry_of
+from duolearn_cli.privacy import mechanism
+from duolearn_cli.privacy.accounting import Spending, noise_multiplier
+from duolearn_cli.privacy.audit import Canaries, audit
+from duolearn_cli.privacy.mechanism import Mechanism
+from duolearn_cli.privacy_config import AuditConfig
+from duolearn_cli.update import Update
+from duolearn_cli.update_config import UnlearnConfig
+from tests.conftest import SMALL
+from tests.privacy.engine import private_steps, singles
+from tests.test_unlearning import make_examples, method
+
+# Everything joins every step: what leaks, leaks most.
+STEPS, RATE = 10, 1.0
+ASKED = AuditConfig(canaries=1000, guesses=200)
+
+
+@pytest.fixture
+def find(fresh, study, tmp_path):
+    """The findings at epsilon 1, few steps of few records; `clip` is the clipping norm."""
+    forget, retain = make_examples(fresh, study, "text")
+    chosen = method("duolearn")
+    units = {"forget": singles("forget", forget[:2]), "retain": singles("retain", retain[:2])}
+    start = [parameter.detach().clone() for parameter in fresh.adapter]
+
+    def run(epsilon=1.0, clip=0.5, protected=("retain",), seed=0):
+        for parameter, value in zip(fresh.adapter, start, strict=True):
+            parameter.data.copy_(value)
+        noise = noise_multiplier(epsilon, 1e-5, [Spending(0, RATE, STEPS)])
+        terms = {"noise": noise, "rate": RATE, "steps": STEPS, "clip": clip, "protected": protected}
+        steps = private_steps(fresh, chosen, units, tmp_path, **terms)
+        settings = UnlearnConfig(learning_rate=1e-3)
+        update = Update(steps.coordinates, settings, geometry_of(chosen), steps.processes)
+        return audit(steps, update, settings, ASKED, seed)
+
+    return run
+
+
+def test_a_sound_engine_stands(find):
+    found = [finding for seed in range(2) for finding in find(protected=("forget", "retain"), seed=seed)]
+    assert {finding.set_name for finding in found} == {"forget", "retain"}
+    for finding in found:
+        assert finding.claim == pytest.approx(1, rel=5e-3) and finding.claim <= 1
+        assert finding.bound <= finding.claim and finding.holds
+        assert finding.guesses == 200 and finding.steps == STEPS
+    # Canaries are seen all the same: an audit that sees nothing would catch nothing.
+    assert sum(finding.bound for finding in found) / len(found) > 0.15
+
+
+def accused(findings):
+    return [finding.set_name for finding in findings if finding.bound > finding.claim]
+
+
+def test_no_noise_is_caught(find, monkeypatch):
+    monkeypatch.setattr(Mechanism, "noise", lambda self, name: 0.0)
+    assert accused(find()) == ["retain"]
+
+
+def test_too_little_noise_is_caught(find, monkeypatch):
+    """A quarter; half would often pass a thousand canaries: test_mechanism.py sees three per cent less."""
+    sound = Mechanism.noise
+    monkeypatch.setattr(Mechanism, "noise", lambda self, name: sound(self, name) / 4)
+    assert accused(find()) == ["retain"]
+
+
+def test_no_clipping_is_caught(find, monkeypatch):
+    monkeypatch.setattr(mechanism, "clip_factors", lambda norms, bound, clipping: torch.ones_like(norms))
+    assert accused(find()) == ["retain"]
+
+
+def test_noise_that_is_used_twice_is_caught(find, monkeypatch):
+    """The same noise in every step can be averaged away by whoever sees two steps; here it is known."""
+    sound = Mechanism.privatise
+
+    def replayed(self, name, step, total):
+        return sound(self, name, step, total) - sound(self, name, step, torch.zeros_like(total))
+
+    monkeypatch.setattr(Mechanism, "privatise", replayed)
+    assert accused(find()) == ["retain"]
+
+
+def test_canaries_are_fair_and_their_own(find):
+    drawn = Canaries.draw("retain", 1000, 5000, seed=0)
+    assert len(set(drawn.coordinate)) == 1000 and 430 < drawn.coin.sum() < 570
+    assert (drawn.coin != Canaries.draw("forget", 1000, 5000, seed=0).coin).any()
+    assert len(drawn.units(0.5)) == drawn.coin.sum()
+    assert {unit.canary[1] for unit in drawn.units(0.5)} == {5.0}
+    with pytest.raises(ModelError, match=r"audit\.canaries=1000.*give fewer"):
+        Canaries.draw("retain", 1000, 999, seed=0)
+
+
+def test_the_command_tells_bounds_beside_claims(duolearn, tmp_path):
+    settings = ["+forget=surgery", *SMALL, "model.adapter.rank=2", "audit.canaries=200", "unlearn.epochs=4"]
+    done = duolearn("audit", "privacy", *settings, "privacy=eps1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "the claim stands" in done.stdout
+    (run,) = (tmp_path / "outputs").glob("*/*-audit-privacy-surgery")
+    said = json.loads((run / "audit.json").read_text())
+    assert {finding["set_name"] for finding in said["findings"]} == {"retain", "forget"}
+    assert all(finding["holds"] and finding["canaries"] == 200 for finding in said["findings"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["privacy", "+forget=surgery"], "there is no promise to audit; give privacy=eps1"),
+        (["privcy", "+forget=surgery", "privacy=eps1"], "did you mean 'privacy'"),
+        (["+forget=surgery", "privacy=eps1"], "audit: it is not said what; allowed: privacy"),
+        (["privacy", "privacy=eps1"], "forget: name what to forget"),
+        (["privacy", "+forget=surgery", "privacy=eps1", "audit.canaries=3"], "audit.canaries=3: allowed: 100 or more"),
+    ],
+)
+def test_mistakes_get_one_line(duolearn, tmp_path, arguments, said):
+    done = duolearn("audit", *arguments)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
