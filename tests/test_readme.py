@@ -8,7 +8,7 @@ import pytest
 
 from duolearn_cli.__main__ import COMMANDS, _normalised
 from duolearn_cli.launch import check_jobs
-from duolearn_cli.positional import action_overrides, taken_text
+from duolearn_cli.positional import action_overrides, audit_overrides, taken_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,8 @@ def test_command_composes(words):
     if "--help" in arguments or any("DATE" in argument for argument in arguments):
         return
     words, text = taken_text(words)
-    arguments = [*(action_overrides(words[1:]) if command == "hierarchy" else words[1:]), *text]
+    as_overrides = {"hierarchy": action_overrides, "audit": audit_overrides}.get(command, list)
+    arguments = [*as_overrides(words[1:]), *text]
     overrides = [_normalised(argument) for argument in arguments if argument != "-m"]
     check_jobs(command, overrides, "-m" in arguments, None)
 

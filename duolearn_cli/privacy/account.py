@@ -166,12 +166,15 @@ def _entry(found: Mapping[str, Any]) -> Entry:
     return Entry(**{**found, "spendings": spendings, "unprotected": tuple(found["unprotected"])})
 
 
-def composed(accounts: Sequence[Account]) -> float:
-    """The epsilon of several runs on the same records, released together: each one's last entry."""
-    entries = [account.last for account in accounts]
+def composed(accounts: Sequence[Account]) -> dict[str, float]:
+    """By set, the epsilon of several runs on the same records, released together: each one's last entry."""
     delta, accountant = min(account.delta for account in accounts), accounts[0].accountant
-    paths = [
-        [replace(entry.spendings[name], steps=entry.begun) for entry in entries if name in entry.spendings]
-        for name in SETS
-    ]
-    return max(epsilon(path, delta, accountant) for path in paths)
+    found: dict[str, float] = {}
+    for name in SETS:
+        entries = [account.last for account in accounts]
+        if any(name not in entry.spendings for entry in entries):
+            found[name] = math.inf
+        else:
+            paths = [replace(entry.spendings[name], steps=entry.begun) for entry in entries]
+            found[name] = epsilon(paths, delta, accountant)
+    return found

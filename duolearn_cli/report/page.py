@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.report import privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.pictures import Picture, draw
@@ -25,10 +26,6 @@ from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.run import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-NO_PRIVACY = (
-    "No privacy guarantee is made: the run was not differentially private. "
-    "The MIA rows measure what one attack finds; they bound nothing."
-)
 SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")
 
 
@@ -57,7 +54,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
     return {
         "title": f"{run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
         "answer": answer(metrics),
-        "flags": [*metrics.get("flags", ()), *_status_flag(run)],
+        "flags": [*privacy.warnings(metrics), *metrics.get("flags", ()), *_status_flag(run)],
         "asked": asked(metrics, run),
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
@@ -67,7 +64,8 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "changed_note": NOTE,
         "pictures": pictures,
         "measures": list(MEASURES.values()),
-        "privacy": privacy(metrics, inputs.config),
+        "privacy": privacy.sentences(metrics),
+        "spent": privacy.privacy_table(metrics, inputs.history),
         "cost": cost(metrics.get("cost") or {}),
         "environment": environment(run, metrics),
         "command": command_line(run),
@@ -127,18 +125,6 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
 
 def _counts(found: Mapping[str, int] | None) -> str | None:
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found or {}).items()) or None
-
-
-def privacy(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What the run promises about the records it used."""
-    budget = config.get("privacy") or {}
-    if metrics.get("privacy", "none") == "none" or budget.get("epsilon") is None:
-        return NO_PRIVACY
-    return (
-        f"The run was asked for epsilon = {budget['epsilon']} and delta = {budget.get('delta')}. Such a budget covers "
-        "what the unlearning update reveals about the records used in this run; it does not protect retroactively "
-        "what the base model memorised. This report accounts for no spending: read it as a request, not as a guarantee."
-    )
 
 
 def cost(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.report import figures, geometry_figures
+from duolearn_cli.report import figures, geometry_figures, privacy
 from duolearn_cli.report.inputs import Inputs, forget_subjects
 
 CAPTIONS = {
@@ -21,6 +21,8 @@ CAPTIONS = {
     "gradients_by_layer": "The same by layer, a few neighbouring steps averaged where there are many. Cosine: orange "
     "where the gradients pull against each other, blue where they agree. Removed share: the darker, the more.",
     "change": "How far each module's weight matrix moved from the target's while unlearning (Frobenius norm).",
+    "privacy": "Privacy spent over the steps beside the budget; the share of units whose gradient was clipped; the "
+    "norm of their sum over that of the noise: far below one, a step is mostly noise.",
 }
 
 
@@ -44,5 +46,6 @@ def draw(inputs: Inputs) -> list[Picture]:
         "gradients": geometry_figures.gradient_curves(inputs.history),
         "gradients_by_layer": geometry_figures.gradient_maps(inputs.history),
         "change": geometry_figures.change_map(inputs.metrics),
+        "privacy": privacy.spending_curves(inputs.metrics, inputs.history),
     }
     return [Picture(name, CAPTIONS[name], figures.to_svg(figure)) for name, figure in drawn.items() if figure]

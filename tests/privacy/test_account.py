@@ -129,4 +129,5 @@ def test_a_process_that_does_not_write_keeps_count_all_the_same(tmp_path):
 def test_several_models_released_together_cost_their_sum():
     jobs = [account(entry()), account(replace(entry(), clipping="automatic")), account(entry())]
     # Equal entries are two runs all the same.
-    assert composed(jobs) == pytest.approx(spent(1.0, 1.0, 1.0))
+    assert composed(jobs)["retain"] == pytest.approx(spent(1.0, 1.0, 1.0))
+    assert composed([*jobs, account(entry(forget=None))])["forget"] == math.inf

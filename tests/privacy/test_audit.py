@@ -113,7 +113,7 @@ def test_the_command_tells_bounds_beside_claims(duolearn, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["privacy", "+forget=surgery"], "there is no promise to audit; give privacy=eps1"),
+        (["privacy", "+forget=surgery", "privacy=none"], "there is no promise to audit; give privacy=eps1"),
         (["privcy", "+forget=surgery", "privacy=eps1"], "did you mean 'privacy'"),
         (["+forget=surgery", "privacy=eps1"], "audit: it is not said what; allowed: privacy"),
         (["privacy", "privacy=eps1"], "forget: name what to forget"),

@@ -143,13 +143,6 @@ def test_the_forgotten_subjects_stand_first(tmp_path, write_run, metrics):
     assert "Anatomy (forget)" in markdown and "Surgery (forget)" not in markdown
 
 
-def test_a_budget_is_a_request_and_no_guarantee(tmp_path, write_run, metrics):
-    folder = write_run(tmp_path, metrics | {"privacy": "eps4"})
-    config = (folder / "config.yaml").read_text().replace("epsilon: null", "epsilon: 4.0")
-    (folder / "config.yaml").write_text(config)
-    assert "asked for epsilon = 4.0" in report(folder)[0]
-
-
 def test_an_interrupted_run_is_flagged(tmp_path, write_run):
     assert "numbers may be incomplete" in report(write_run(tmp_path, status="interrupted"))[0]
 

@@ -5,7 +5,8 @@ import sys
 
 from omegaconf import OmegaConf
 
-from duolearn_cli.report.sweep import Job, SweepTable, flatten, over_seeds, read_jobs, sweep_table, varying
+from duolearn_cli.report.jobs import Job, flatten, read_jobs, varying
+from duolearn_cli.report.sweep import SweepTable, over_seeds, sweep_table
 from duolearn_cli.report.tables import DASH
 
 SCORES = {

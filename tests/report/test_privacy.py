@@ -1,0 +1,104 @@
+"""What reports say of privacy: the promise, its terms, and what it does not cover."""
+
+import pytest
+
+from duolearn_cli.privacy import told
+from duolearn_cli.privacy.account import Account, Entry
+from duolearn_cli.privacy.accounting import Spending
+from duolearn_cli.report.page import write_report
+from duolearn_cli.report.privacy import privacy_table, sentences, spending_curves, warnings
+from duolearn_cli.report.tables import DASH
+
+
+def entry(begun=40, randomness="secure", forget=2.0, shared=False):
+    spendings = {"retain": Spending(1.0, 0.1, 40)} | ({"forget": Spending(forget, 0.2, 40)} if forget else {})
+    unprotected = () if forget else ("forget",)
+    return Entry(
+        "unlearn", spendings, unprotected, {"retain": 300, "forget": 100}, 0.5, "flat", randomness, begun, shared
+    )
+
+
+def with_account(metrics, *entries, unit="example"):
+    return metrics | {"privacy": "eps4", "account": told.summarise(Account(unit, 1e-4, 9.0, "pld", entries))}
+
+
+def with_steps(history):
+    extra = {"units_retain": 30.0, "clip_rate_retain": 0.25, "signal_to_noise_retain": 0.125, "clip_rate_forget": None}
+    return [line | extra if "forget_loss" in line else line for line in history]
+
+
+def test_the_promise_names_unit_numbers_and_limits(metrics):
+    said = " ".join(sentences(with_account(metrics, entry(), unit="fact")))
+    retain, forget = (
+        with_account(metrics, entry())["account"]["sets"][name]["epsilon"] for name in ("retain", "forget")
+    )
+    for epsilon, name in ((retain, "retain"), (forget, "forget")):
+        assert f"adds at most (epsilon = {epsilon:.3g}, delta = 0.0001) about each fact, with all its items, of" in said
+        assert f"of the {name} set" in said
+    assert "given the model that it began with" in said and "PLD accountant of dp-accounting" in said
+    assert "never stored" in said and "Not covered: the model that the first run began with" in said
+    assert "certified" not in said and not warnings(with_account(metrics, entry()))
+
+
+def test_an_unprotected_set_is_infinite_and_shared_units_are_named(metrics):
+    said = sentences(with_account(metrics, entry(forget=None)))
+    assert "The forget set is not protected: its epsilon is infinite." in said
+    assert any("items in both sets" in line for line in sentences(with_account(metrics, entry(shared=True))))
+
+
+def test_noise_from_a_seed_promises_nothing_and_says_so_first(tmp_path, write_run, metrics):
+    seeded = with_account(metrics, entry(randomness="seeded"))
+    assert "No privacy is promised" in warnings(seeded)[0] == sentences(seeded)[0]
+    assert "would add at most" in " ".join(sentences(seeded))
+    # One seeded stage is enough.
+    assert warnings(with_account(metrics, entry(randomness="seeded"), entry()))
+    write_report(write_run(tmp_path, seeded))
+    text = (tmp_path / "report.md").read_text()
+    assert text.index("No privacy is promised") < text.index("## What was asked")
+
+
+def test_without_an_account_there_is_no_guarantee(metrics):
+    assert "No privacy guarantee is made" in sentences(metrics)[0]
+    assert privacy_table(metrics, []).rows == () and spending_curves(metrics, []) is None
+
+
+def test_the_table_has_terms_costs_and_means_over_steps(metrics, history):
+    account = with_account(metrics, entry(), entry(begun=30))
+    retain, forget = privacy_table(account, with_steps(history)).rows
+    own = account["account"]["sets"]["retain"]
+    assert retain == (
+        "retain",
+        f"{own['epsilon']:.3g}",
+        f"{own['epsilon_run']:.3g}",
+        "0.0001",
+        "1",
+        "0.5 (flat)",
+        "30 of 300 (poisson)",
+        "30 of 40",
+        "25.0",
+        "0.125",
+    )
+    assert own["epsilon"] > own["epsilon_run"]
+    assert forget[-2:] == (DASH, DASH)
+    bare = privacy_table(with_account(metrics, entry(forget=None)), history).rows[1]
+    assert bare[:2] == ("forget", "∞ (not protected)") and set(bare[2:]) == {DASH}
+
+
+@pytest.mark.parametrize("forget", [2.0, None])
+def test_curves_end_at_what_was_spent_beside_the_budget(metrics, history, forget):
+    account = with_account(metrics, entry(forget=forget))
+    figure = spending_curves(account, with_steps(history))
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert set(lines) == {"retain", "budget", *(["forget"] if forget else [])}
+    assert lines["retain"].get_ydata()[-1] == account["account"]["sets"]["retain"]["epsilon"]
+    assert set(lines["budget"].get_ydata()) == {9.0}
+    assert len(figure.axes) == 3
+    assert [text.get_text() for text in figure.legends[0].texts] == list(lines)
+
+
+def test_the_report_holds_all_of_it(tmp_path, write_run, metrics, history):
+    write_report(write_run(tmp_path, with_account(metrics, entry()), with_steps(history)))
+    markdown, html = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
+    for text in (markdown, html):
+        assert "30 of 300" in text and "Adjacent data sets" in text
+    assert (tmp_path / "figures" / "privacy.svg").is_file()
