@@ -173,6 +173,10 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     memory = 4 * base + 16 * adapter + activations
     changed = _changed(config, shape)
     memory += 4 * changed * _rows_of_state(config)
+    if config.privacy.epsilon is not None:
+        # The gradients of single units, of one forward.
+        units = 2 * (config.privacy.batch_size or config.unlearn.batch_size)
+        memory += 4 * adapter * min(units, config.unlearn.micro_batch or units)
     return [
         ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
         ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from duolearn_cli.errors import ModelError
 from duolearn_cli.privacy.account import Account
@@ -101,8 +100,8 @@ def audit(
         for canaries in planted:
             # From the mean that the optimiser gets back to the sum, in units of the clipping norm.
             scale = steps.mechanism.terms[canaries.set_name].expected / mechanism.max_grad_norm
-            places = torch.from_numpy(canaries.coordinate)
-            seen[canaries.set_name].append(getattr(found, SIDE[canaries.set_name])[places].double().numpy() * scale)
+            released = getattr(found, SIDE[canaries.set_name]).double().cpu().numpy()
+            seen[canaries.set_name].append(released[canaries.coordinate] * scale)
         update.apply(step, learning_rate(step, account.num_steps, settings), found)
         advance()
     return [judge(canaries, np.stack(seen[canaries.set_name]), account, asked) for canaries in planted]

@@ -23,6 +23,11 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
             f"privacy.epsilon={privacy.epsilon}: that is for unlearning; `duolearn learn` takes "
             f"privacy.learn_epsilon={privacy.epsilon} (with privacy.epsilon=null)."
         )
+    if config.command == "retrain":
+        yield (
+            f"privacy.epsilon={privacy.epsilon}: gold is what others are measured against and is never private; "
+            "allowed: privacy=none."
+        )
 
 
 def privacy_problems(config: RunConfig) -> Iterator[str]:

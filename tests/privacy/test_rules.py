@@ -59,10 +59,12 @@ def test_without_privacy_nothing_of_it_is_refused():
 def test_private_learning_has_its_own_epsilon():
     with pytest.raises(ConfigError, match=r"`duolearn learn` takes privacy\.learn_epsilon=4"):
         compose("learn", ["+forget=surgery", "privacy=eps4"])
+    with pytest.raises(ConfigError, match="gold is what others are measured against"):
+        compose("retrain", ["+forget=surgery", "privacy=eps4"])
     assert compose("learn", ["+forget=surgery", "privacy.learn_epsilon=4"]).privacy.learn_epsilon == 4
 
 
 @pytest.mark.parametrize("command", ["learn", "retrain", "inspect", "export"])
 def test_an_adapter_to_begin_with_is_for_unlearning(command):
-    with pytest.raises(ConfigError, match=r"adapter=\.: only `duolearn unlearn` and `duolearn evaluate`"):
+    with pytest.raises(ConfigError, match=r"adapter=\.: only `duolearn unlearn`, `evaluate` and `audit`"):
         compose(command, ["+forget=surgery", "adapter=."])
