@@ -170,7 +170,8 @@ class Laboratory:
     def _learn_privately(self, texts: Sequence[Encoded], account: Account, record: Callable[[Any], None]) -> None:
         config, entry = self.study.config, account.last
         units = list(group(self.study.training_items("target"), config).values())
-        terms = Mechanism.of(entry, Seeded(config.seed) if entry.randomness == "seeded" else Secure(Secure.new_key()))
+        is_seeded = entry.randomness == "seeded"
+        terms = Mechanism.of(entry, Seeded(config.seed, account.stage) if is_seeded else Secure(Secure.new_key()))
         learn_privately(self.model, texts, units, config.learn, terms, account.num_steps, record)
 
     def history(self, which: str) -> list[dict[str, Any]]:

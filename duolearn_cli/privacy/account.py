@@ -74,6 +74,13 @@ class Account:
         return self.entries[-1]
 
     @property
+    def stage(self) -> str:
+        """A name for the last entry among those of this model; empty where it is the only one and unlearns."""
+        return (
+            "" if [entry.stage for entry in self.entries] == ["unlearn"] else f"{self.last.stage} {len(self.entries)}"
+        )
+
+    @property
     def is_promise(self) -> bool:
         """Whether the noise of every entry is known to nobody."""
         return all(entry.randomness == "secure" for entry in self.entries)

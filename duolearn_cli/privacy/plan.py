@@ -168,6 +168,11 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
         )
     if not has_earlier:
         return
+    if privacy.protect != "both":
+        raise ConfigError(
+            f"privacy.protect={privacy.protect}: the set that is left out may hold records whose privacy an earlier "
+            "stage of this model has promised; allowed here: both."
+        )
     asked = {"unit": (privacy.unit, account.unit), "delta": (privacy.delta or account.delta, account.delta)}
     for name, (given, kept) in asked.items():
         if given != kept:
@@ -184,9 +189,8 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
 def _check_budget(account: Account, own: float) -> None:
     total = account.planned().worst()
     if total > account.budget:
-        spent = f"{len(account.entries) - 1} earlier stages of this model and this one would" if own else ""
         raise ConfigError(
-            f"privacy.epsilon={own:g}: {spent} spend epsilon {total:.4g} together, and the budget is "
-            f"{account.budget:g}. Give a smaller privacy.epsilon, or begin with another model; a first run reserves "
-            "more with privacy.budget."
+            f"privacy.epsilon={own:g}: with what {len(account.entries) - 1} earlier stages of this model have spent, "
+            f"epsilon would be {total:.4g}, and the budget is {account.budget:g}. Give a smaller privacy.epsilon, or "
+            "begin with another model; a first run reserves more with privacy.budget."
         )

@@ -10,7 +10,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.forward import Example
 from duolearn_cli.methods.base import Method
 from duolearn_cli.parallel import Processes
-from duolearn_cli.privacy.account import FILE, Account, Entry, read_account
+from duolearn_cli.privacy.account import FILE, Account, read_account
 from duolearn_cli.privacy.ledger import Ledger
 from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.privacy.plan import group
@@ -55,7 +55,7 @@ def private_steps(
         processes,
         units,
         batches,
-        Mechanism.of(entry, randomness(entry, config.seed, processes)),
+        Mechanism.of(entry, randomness(account, config.seed, processes)),
         Ledger(account, lab.run.folder, writes=lab.is_main),
         config.unlearn.micro_batch,
         config.prompt.max_tokens if config.unlearn.packing else None,
@@ -63,9 +63,11 @@ def private_steps(
     )
 
 
-def randomness(entry: Entry, seed: int, processes: Processes) -> Randomness:
+def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
     """Reproducible, or under a key that is drawn anew at every start, and that all processes share."""
-    return Seeded(seed) if entry.randomness == "seeded" else Secure(processes.share(Secure.new_key()))
+    if account.last.randomness == "seeded":
+        return Seeded(seed, account.stage)
+    return Secure(processes.share(Secure.new_key()))
 
 
 def _units(

@@ -33,10 +33,13 @@ class Randomness(Protocol):
 
 
 class Seeded:
-    """Reproducible: whoever knows the seed can compute the noise and take it away again."""
+    """Reproducible: whoever knows the seed can compute the noise and take it away again.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    `stage` keeps the streams of several stages of one model apart that have the same seed.
+    """
+
+    def __init__(self, seed: int, stage: str = "") -> None:
+        self._seed = f"{seed}:{stage}" if stage else str(seed)
 
     def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
         return 1.0 - np.random.Generator(np.random.Philox(self._number(purpose, step))).random(size)

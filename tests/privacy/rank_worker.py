@@ -43,8 +43,9 @@ def main(folder: Path, source: str) -> None:
     update = Update(Coordinates(model.named_adapter), settings, geometry_of(method), processes)
     own = {"coordinates": update.coordinates, "processes": processes, "micro_batch": 2, "steps": NUM_STEPS}
     steps = private_steps(model, method, units, folder, noise=0.5, rate=0.5, **own)
-    entry = replace(steps.ledger.account.last, randomness=source)
-    engine = replace(steps.mechanism, randomness=randomness(entry, 7, processes))
+    account = steps.ledger.account
+    account = replace(account, entries=(replace(account.last, randomness=source),))
+    engine = replace(steps.mechanism, randomness=randomness(account, 7, processes))
     steps = replace(steps, mechanism=engine)
     names = {id(example): i for i, example in enumerate([*forget, *retain])}
     computed: list[list[int]] = []

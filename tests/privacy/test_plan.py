@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from duolearn_cli.study import prepare
 from tests.conftest import SMALL
 
 
+@functools.cache
 def study_of(*overrides):
     return prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
 
@@ -115,8 +117,12 @@ def test_a_second_request_is_paid_from_the_same_budget(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["privacy=eps8"], r"would spend epsilon .* together, and the budget is 4"),
+        (["privacy=eps8"], r"with what 1 earlier stages .* epsilon would be .*, and the budget is 4"),
         (["privacy=none"], r"a run without privacy would leave nothing of it"),
+        (
+            ["privacy=custom", "privacy.epsilon=0.1", "privacy.protect=retain"],
+            r"an earlier stage .* allowed here: both",
+        ),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=fact"], r"goes by unit example"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"goes by delta"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.budget=9"], r"cannot grow"),
