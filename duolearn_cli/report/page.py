@@ -54,7 +54,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
     return {
         "title": f"{run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
         "answer": answer(metrics),
-        "flags": [*privacy.warnings(metrics), *metrics.get("flags", ()), *_status_flag(run)],
+        "flags": [*privacy.warnings(metrics, inputs.history), *metrics.get("flags", ()), *_status_flag(run)],
         "asked": asked(metrics, run),
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),

@@ -19,6 +19,8 @@ NO_PROMISE = (
     "No privacy is promised: the noise follows from the seed, and whoever knows it can take the noise away. The "
     "epsilon below is what the same run would spend with noise that nobody knows (privacy.randomness=secure)."
 )
+# Of the noise's norm; from about a tenth on, some tens of steps add up to a direction.
+MOSTLY_NOISE = 0.1
 UNITS = {"example": "item", "fact": "fact, with all its items,", "patient": "patient, with all their items,"}
 COLORS = {"retain": RETAIN, "forget": FORGET}
 
@@ -59,10 +61,19 @@ def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any]) -> s
     )
 
 
-def warnings(metrics: Mapping[str, Any]) -> list[str]:
-    """What a reader must see before the numbers."""
-    account = metrics.get("account")
-    return [NO_PROMISE] if account and not account["promise"] else []
+def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """What a reader must see before the numbers: noise that promises nothing, steps that were little but noise."""
+    account, lines = metrics.get("account"), list(history)
+    found = [NO_PROMISE] if account and not account["promise"] else []
+    for name in (account or {}).get("sets") or {}:
+        signal = _mean(lines, f"signal_to_noise_{name}")
+        if signal is not None and signal < MOSTLY_NOISE:
+            found.append(
+                f"What steps were told of the {name} set was mostly noise (signal to noise {signal:.2g}): its records "
+                "hardly steered them. More records, a larger epsilon, or fewer coordinates (model.adapter.rank, "
+                "model.adapter.targets) would help."
+            )
+    return found
 
 
 def privacy_table(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> Table:

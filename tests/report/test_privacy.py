@@ -57,6 +57,17 @@ def test_noise_from_a_seed_promises_nothing_and_says_so_first(tmp_path, write_ru
     assert text.index("No privacy is promised") < text.index("## What was asked")
 
 
+def test_steps_that_are_mostly_noise_are_flagged(metrics, history):
+    account = with_account(metrics, entry())
+    assert warnings(account, with_steps(history)) == []
+    quiet = [line | {"signal_to_noise_forget": 0.012} for line in with_steps(history)]
+    assert warnings(account, quiet) == [
+        "What steps were told of the forget set was mostly noise (signal to noise 0.012): its records hardly steered "
+        "them. More records, a larger epsilon, or fewer coordinates (model.adapter.rank, model.adapter.targets) would "
+        "help."
+    ]
+
+
 def test_without_an_account_there_is_no_guarantee(metrics):
     assert "No privacy guarantee is made" in sentences(metrics)[0]
     assert privacy_table(metrics, []).rows == () and spending_curves(metrics, []) is None
