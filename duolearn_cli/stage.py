@@ -121,6 +121,10 @@ def unlearn_stage(lab: Laboratory) -> None:
     private = private_steps(lab, forget, retain, method, update, processes)
     steps = private.num_steps if private else num_steps(len(forget), settings.batch_size, settings.epochs)
     beside = private.ledger.write if private else (lambda folder: None)
+    if private and (lost := private.ledger.lost(first)):
+        lab.display.note(
+            f"{lost} steps were begun and lost; their privacy is spent, and the run ends as many steps earlier"
+        )
     every = settings.evaluate_every or max(1, steps // 5)
     if lab.is_main:
         run.forget_history_after("unlearn", first)

@@ -19,6 +19,10 @@ class Ledger:
         # Accounting takes longer than a step: while steps are taken, the file tells what all of them will have spent.
         self._bound = account.planned().spent() if writes else {}
 
+    def lost(self, step: int) -> int:
+        """How many steps were begun beyond `step`, where a run goes on, and are not the ones that come again."""
+        return 0 if self.account.last.randomness == "seeded" else self.account.last.begun - step
+
     def begin(self, step: int) -> bool:
         """Whether there is a step left; if so it counts from now on."""
         entry = self.account.last

@@ -105,10 +105,11 @@ def test_steps_that_a_crash_lost_are_paid_for(tmp_path):
     ledger = Ledger(account(entry(begun=0)), tmp_path)
     run(ledger, range(1, 11))
     resumed = Ledger(read_account(tmp_path), tmp_path)
+    assert resumed.lost(5) == 5 and ledger.lost(10) == 0
     assert run(resumed, range(6, 21)) == [True] * 10 + [False] * 5
     assert resumed.account.last.begun == 20
     same = Ledger(account(entry(begun=10, randomness="seeded")), tmp_path)
-    assert all(run(same, range(6, 21)))
+    assert same.lost(5) == 0 and all(run(same, range(6, 21)))
 
 
 def test_the_file_is_written_before_the_step(tmp_path):
