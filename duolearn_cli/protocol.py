@@ -158,7 +158,7 @@ class Laboratory:
         shutil.rmtree(part, ignore_errors=True)
         self.model.save_adapter(part)
         if account:
-            account.write(part)
+            account.began_with(self.folder("base").name).write(part)
         write_jsonl(part / "history.jsonl", history)
         write_json(
             part / "learn.json",

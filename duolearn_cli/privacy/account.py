@@ -38,6 +38,7 @@ class Entry:
         begun: steps that were begun, also those that a crash has lost.
         shared: units may be in both sets, and pay for both.
         randomness: ``secure``, or ``seeded``: then nothing is promised to whoever knows the seed.
+        start: the model that it began with, by the name that it has in the cache: a hash of what made it.
     """
 
     stage: str
@@ -49,6 +50,7 @@ class Entry:
     randomness: str
     begun: int = 0
     shared: bool = False
+    start: str = ""
 
     def paths(self, steps: int) -> list[tuple[Spending, ...]]:
         """What a unit can have paid after `steps`: that of its set, one alternative a set, or all together."""
@@ -97,6 +99,10 @@ class Account:
     def after(self, begun: int) -> Account:
         """The account when the last entry has begun so many steps."""
         return replace(self, entries=(*self.entries[:-1], replace(self.last, begun=begun)))
+
+    def began_with(self, model: str) -> Account:
+        """The account with the model that the last entry began with."""
+        return replace(self, entries=(*self.entries[:-1], replace(self.last, start=model)))
 
     def planned(self) -> Account:
         """The account when the last entry has taken all its steps."""

@@ -110,7 +110,8 @@ def audit(
 def with_canaries(steps: PrivateSteps, planted: list[Canaries]) -> PrivateSteps:
     """The same steps with the canaries that were put in as further units; rate and noise stay those of the claim."""
     mechanism = steps.mechanism
-    added = {canaries.set_name: canaries.units(mechanism.max_grad_norm) for canaries in planted}
+    added: dict[str, list[Unit]] = {name: [] for name in mechanism.terms}
+    added |= {canaries.set_name: canaries.units(mechanism.max_grad_norm) for canaries in planted}
     terms: dict[str, Terms] = {
         name: replace(own, num_units=own.num_units + len(added[name])) for name, own in mechanism.terms.items()
     }

@@ -56,7 +56,7 @@ def private_steps(
         units,
         batches,
         Mechanism.of(entry, randomness(account, config.seed, processes)),
-        Ledger(account, lab.run.folder, writes=lab.is_main),
+        Ledger(account.began_with(lab.folder("target").name), lab.run.folder, writes=lab.is_main),
         config.unlearn.micro_batch,
         config.prompt.max_tokens if config.unlearn.packing else None,
         update.constraint.settings.needs_fisher,

@@ -44,7 +44,8 @@ def sentences(metrics: Mapping[str, Any]) -> list[str]:
     found.append(
         "Adjacent data sets differ by one unit added or removed. Spending was added up by the "
         f"{account['accountant'].upper()} accountant of {account['library']}; the noise came from "
-        + ("a cryptographic generator whose key was never stored." if account["randomness"] == "secure" else "a seed.")
+        + ("a cryptographic generator whose key was never stored" if account["randomness"] == "secure" else "a seed")
+        + f". The stage began with {account['start'] or 'a model that is not named'}."
     )
     found.append(f"Not covered: {'; '.join(account['excludes'])}. Membership attacks on the model measure the rest.")
     return found

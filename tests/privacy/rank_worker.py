@@ -19,6 +19,7 @@ from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.model import load_model
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy import step as private_step
+from duolearn_cli.privacy.audit import Canaries, with_canaries
 from duolearn_cli.privacy.private_run import randomness
 from duolearn_cli.study import prepare
 from duolearn_cli.unlearning import unlearn
@@ -71,8 +72,15 @@ def main(folder: Path, source: str) -> None:
     empty = replace(engine, terms={name: replace(t, rate=1e-12) for name, t in engine.terms.items()})
     silent = replace(steps, mechanism=empty, ledger=private_steps(model, method, units, folder).ledger)
     noise = silent.gradients(1).preserve * (1e-12 * len(retain)) / 0.5
+    # Canaries go the way of records, over both processes.
+    private_step.predict, type(steps).chosen = original, chosen
+    canaries = Canaries.draw("retain", 100, len(update.coordinates.values), seed=0)
+    audited = replace(with_canaries(steps, [canaries]), ledger=silent.ledger)
+    expected = audited.mechanism.terms["retain"].expected
+    seen = audited.gradients(1).preserve[torch.from_numpy(canaries.coordinate)] * expected
     torch.save(
-        {"values": update.coordinates.values.detach(), "computed": computed, "wanted": wanted, "noise": noise},
+        {"values": update.coordinates.values.detach(), "computed": computed, "wanted": wanted, "noise": noise}
+        | {"seen": seen},
         folder / f"found-{processes.rank}.pt",
     )
     PartialState().destroy_process_group()

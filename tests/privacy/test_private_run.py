@@ -42,6 +42,7 @@ def test_a_private_run_promises_and_tells_and_its_account_travels(duolearn, tmp_
     run = started(duolearn, tmp_path, "out")
     account = read_account(run / "adapter")
     assert account == read_account(run) and account.is_promise
+    assert account.last.start == json.loads((run / "run.json").read_text())["target_model"]
     assert account.last.begun == account.num_steps == len(history_of(run))
     assert {"units_retain", "clip_rate_forget", "signal_to_noise_retain"} <= set(history_of(run)[0])
     told = json.loads((run / "metrics.json").read_text())["account"]

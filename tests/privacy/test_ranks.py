@@ -36,10 +36,14 @@ def test_two_processes(tmp_path, source):
     # Once in all: two independent shares of full size would have twice the variance.
     assert torch.equal(one["noise"], other["noise"])
     assert one["noise"].square().mean() == pytest.approx(1, abs=0.02)
+    assert torch.equal(one["seen"], other["seen"])
     if source == "seeded":
         (alone,) = start(tmp_path / "one", 1, source)
         assert alone["wanted"] == one["wanted"]
         assert torch.equal(alone["noise"], one["noise"])
+        # Clipped to the norm of one, in once, beside noise of half that.
+        torch.testing.assert_close(alone["seen"], one["seen"], atol=1e-3, rtol=1e-3)
+        assert 0.1 < one["seen"].mean() < 0.4
         # Adam's first steps divide by gradients near zero, which rounding makes others.
         assert (alone["values"] - one["values"]).norm() <= 1e-3 * alone["values"].norm()
     else:

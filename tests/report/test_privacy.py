@@ -14,7 +14,16 @@ def entry(begun=40, randomness="secure", forget=2.0, shared=False):
     spendings = {"retain": Spending(1.0, 0.1, 40)} | ({"forget": Spending(forget, 0.2, 40)} if forget else {})
     unprotected = () if forget else ("forget",)
     return Entry(
-        "unlearn", spendings, unprotected, {"retain": 300, "forget": 100}, 0.5, "flat", randomness, begun, shared
+        "unlearn",
+        spendings,
+        unprotected,
+        {"retain": 300, "forget": 100},
+        0.5,
+        "flat",
+        randomness,
+        begun,
+        shared,
+        "target-c0ffee",
     )
 
 
@@ -35,6 +44,7 @@ def test_the_promise_names_unit_numbers_and_limits(metrics):
     for epsilon, name in ((retain, "retain"), (forget, "forget")):
         assert f"adds at most (epsilon = {epsilon:.3g}, delta = 0.0001) about each fact, with all its items, of" in said
         assert f"of the {name} set" in said
+    assert "began with target-c0ffee." in said
     assert "given the model that it began with" in said and "PLD accountant of dp-accounting" in said
     assert "never stored" in said and "Not covered: the model that the first run began with" in said
     assert "certified" not in said and not warnings(with_account(metrics, entry()))
