@@ -72,7 +72,7 @@ SPENDINGS = st.builds(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(spending=SPENDINGS, other=SPENDINGS)
 def test_epsilon_is_monotone(spending, other):
     delta = 1e-5
