@@ -40,6 +40,7 @@ class SingleGradients:
         self._examples: Sequence[int] | slice = ()
         self._pooled: Sequence[int] | slice = ()
         self._layout: Tensor | None = None
+        self._roots: list[Tensor] = []
 
     def receive(self, place: int, single: Tensor) -> None:
         """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in]."""
@@ -52,6 +53,7 @@ class SingleGradients:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Follow what the adapter's layers compute."""
+        self._roots = []
         hooks = [module.register_forward_hook(self._follow) for module in self._place]
         try:
             yield
@@ -72,10 +74,19 @@ class SingleGradients:
         finally:
             self._examples, self._pooled, self._layout = (), (), None
 
+    def backward(self, loss: Tensor, *, retain_graph: bool = False) -> None:
+        """Go back from `loss` without the parameters' own gradients, which would cost as much again as single ones.
+
+        Everything that is followed lies between the loss and the first followed layers.
+        """
+        torch.autograd.grad(loss, self._roots, retain_graph=retain_graph, allow_unused=True)
+
     def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
             given = inputs[0].detach()
             output.register_hook(lambda gradient: self._add(self._place[module], given, gradient))
+            if not inputs[0].requires_grad:
+                self._roots.append(output)
 
     def _add(self, place: int, given: Tensor, gradient: Tensor) -> None:
         if not self._examples and not self._pooled:

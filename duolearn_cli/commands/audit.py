@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from duolearn_cli.privacy.audit import Finding
 
 
+class LeakError(RunError):
+    """An audit has found a leak: the command was not refused, it has failed."""
+
+    status = 1
+
+
 def run(config: DictConfig, invocation: Invocation) -> str:
     """Unlearn as the configuration says, with canaries; write audit.json and return the run folder.
 
     Raises:
-        RunError: a bound exceeds its claim.
+        LeakError: a bound exceeds its claim.
     """
     if config.adapter:
         check_adapter(Path(config.adapter))
@@ -49,33 +55,51 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         display.show(findings_table(findings))
         display.note(f"written to {opened.folder}: audit.json")
         if broken := [finding for finding in findings if not finding.holds]:
-            raise RunError("; ".join(map(_said, broken)))
+            raise LeakError("; ".join(map(_said, broken)))
+        for finding in findings:
+            if not finding.can_fail:
+                display.note(_blind(finding))
     return str(opened.folder)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
     """One row a protected set."""
-    header = ("Set", "Claimed epsilon", "Lower bound", "Confidence", "Right guesses", "Canaries", "Steps", "Verdict")
+    header = ("Set", "Claimed epsilon", "Lower bound", "Largest possible", "Confidence", "Right guesses", "Canaries", "Steps", "Verdict")
     rows = [
         (
             finding.set_name,
             f"{finding.claim:.3g} at delta {finding.delta:.2g}",
             f"{finding.bound:.3g}",
+            f"{finding.reach:.3g}",
             f"{100 * finding.confidence:g} %",
             f"{finding.correct} of {finding.guesses}",
             str(finding.canaries),
             str(finding.steps),
-            "the claim stands" if finding.holds else "LEAKS MORE THAN CLAIMED",
+            _verdict(finding),
         )
         for finding in findings
     ]
     return Table("Audit of the privacy claim", header, tuple(rows))
 
 
+def _verdict(finding: Finding) -> str:
+    if not finding.holds:
+        return "LEAKS MORE THAN CLAIMED"
+    return "the claim stands" if finding.can_fail else "could not be contradicted"
+
+
+def _blind(finding: Finding) -> str:
+    return (
+        f"{finding.set_name}: no outcome could have contradicted the claim of {finding.claim:.3g}: were every guess "
+        f"right, the bound would be {finding.reach:.3g}. Audit the same engine at privacy=eps1, or give more "
+        f"audit.canaries and audit.guesses, or a smaller privacy.delta than {finding.delta:.2g}."
+    )
+
+
 def _said(finding: Finding) -> str:
     return (
         f"the {finding.set_name} set leaks more than claimed: epsilon is at least {finding.bound:.3g} with "
         f"{100 * finding.confidence:g} % confidence, and the claim is {finding.claim:.3g}. Do not release models of "
-        f"this configuration. (One in {1 / (1 - finding.confidence):.0f} sound runs may be accused wrongly: audit "
+        f"this configuration. (At most one in {1 / (1 - finding.confidence):.0f} sound runs may be accused wrongly: audit "
         "again with another seed.)"
     )

@@ -191,3 +191,31 @@ def composed(accounts: Sequence[Account]) -> dict[str, float]:
             paths = [replace(entry.spendings[name], steps=entry.begun) for entry in entries]
             found[name] = epsilon(paths, delta, accountant)
     return found
+
+
+def composed_by_set(accounts: Sequence[Account]) -> dict[str, float]:
+    """By set, the epsilon of several models on the same records, released together, with all stages before them.
+
+    A stage that several of them began with is paid once. A unit is in the same set in every last stage; before, it was
+    in whichever protected set made it pay most. Infinite for a set that a last stage leaves unprotected.
+    """
+    delta, accountant = min(account.delta for account in accounts), accounts[0].accountant
+    earlier: dict[object, Entry] = {}
+    for i, account in enumerate(accounts):
+        for k, (entry, following) in enumerate(itertools.pairwise(account.entries)):
+            # Equal terms do not make the same model, its name does; stages without a name are paid for one by one.
+            same = (repr(account.entries[: k + 1]), following.start) if following.start else (i, k)
+            earlier[same] = entry
+    # Orders do not matter: stages with equal terms collapse, or there would be two ways more with each of them.
+    ways: set[tuple[Spending, ...]] = {()}
+    for entry in earlier.values():
+        ways = {tuple(sorted((*way, *path), key=repr)) for way in ways for path in entry.paths(entry.begun)}
+    found: dict[str, float] = {}
+    for name in SETS:
+        if any(name not in account.last.spendings for account in accounts):
+            found[name] = math.inf
+            continue
+        lasts = [account.last for account in accounts]
+        own = [e.paths(e.begun)[0 if e.shared else list(e.spendings).index(name)] for e in lasts]
+        found[name] = max(epsilon([*itertools.chain(*own), *way], delta, accountant) for way in ways)
+    return found

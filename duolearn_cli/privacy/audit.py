@@ -11,7 +11,7 @@ import numpy as np
 
 from duolearn_cli.errors import ModelError
 from duolearn_cli.privacy.account import Account
-from duolearn_cli.privacy.auditing import guesses, lower_bound, score
+from duolearn_cli.privacy.auditing import guesses, lower_bound, reach, score
 from duolearn_cli.privacy.mechanism import Terms
 from duolearn_cli.privacy.step import SIDE, PrivateSteps, Unit
 from duolearn_cli.privacy_config import AuditConfig
@@ -30,6 +30,8 @@ class Finding:
     Attributes:
         claim: the epsilon of the account.
         bound: epsilon is at least this, with `confidence`.
+        reach: the bound if every guess had been right.
+        randomness: ``secure`` or ``seeded``, that of the noise.
         canaries, guesses, correct: how many there were, how many of their coins were guessed, how many rightly.
     """
 
@@ -42,14 +44,21 @@ class Finding:
     guesses: int
     correct: int
     steps: int
+    reach: float
+    randomness: str
 
     @property
     def holds(self) -> bool:
-        """Whether the claim stands."""
+        """Whether the bound leaves the claim standing."""
         return self.bound <= self.claim
 
+    @property
+    def can_fail(self) -> bool:
+        """Whether any guesses at all could have contradicted the claim; if not, that it stands says nothing."""
+        return self.reach > self.claim
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"holds": self.holds}
+        return asdict(self) | {"holds": self.holds, "can_fail": self.can_fail}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +148,6 @@ def judge(canaries: Canaries, observed: np.ndarray, account: Account, asked: Aud
         guesses=num_guesses,
         correct=correct,
         steps=account.num_steps,
+        reach=reach(asked.canaries, num_guesses, account.delta, asked.confidence),
+        randomness=account.last.randomness,
     )

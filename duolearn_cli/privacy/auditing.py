@@ -43,6 +43,11 @@ def lower_bound(num_canaries: int, num_guesses: int, num_correct: int, delta: fl
     return float(brentq(excess, 0.0, LARGEST, xtol=1e-6))  # type: ignore[arg-type]
 
 
+def reach(num_canaries: int, num_guesses: int, delta: float, confidence: float = 0.95) -> float:
+    """The bound if every guess were right. An audit can contradict no claim that is as large or larger."""
+    return lower_bound(num_canaries, num_guesses, num_guesses, delta, confidence)
+
+
 def guesses(scores: np.ndarray, num_guesses: int) -> np.ndarray:
     """1 (put in) for the highest half of `num_guesses` scores, -1 for the lowest half, 0 (abstain) for the rest."""
     order, half = np.argsort(scores, kind="stable"), num_guesses // 2

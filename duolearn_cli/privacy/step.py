@@ -148,13 +148,11 @@ class PrivateSteps:
         with watch.rows(batch, own, bare) as (rows, total):
             if bare:
                 for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
-                    loss.backward(retain_graph=side == "forget")
+                    watch.backward(loss, retain_graph=side == "forget")
                     sums.raw[side] += self.coordinates.take(total)
                     total.zero_()
             else:
-                (objective.forget + objective.preserve).backward()
-        for parameter in self.coordinates.parameters:
-            parameter.grad = None
+                watch.backward(objective.forget + objective.preserve)
         sums.figures.append(torch.stack([objective.forget, objective.preserve, *class_sums(tokens)]).detach())
         rows = self.coordinates.take(rows)
         if all(len(unit.examples) == 1 for unit in protected):

@@ -65,6 +65,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "pictures": pictures,
         "measures": list(MEASURES.values()),
         "privacy": privacy.sentences(metrics),
+        "not_covered": privacy.not_covered(metrics),
         "spent": privacy.privacy_table(metrics, inputs.history),
         "cost": cost(metrics.get("cost") or {}),
         "environment": environment(run, metrics),

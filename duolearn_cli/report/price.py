@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from duolearn_cli.privacy.account import Account, composed
+from duolearn_cli.privacy.account import Account, composed_by_set
+from duolearn_cli.privacy_config import SETS
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 
 PRICED = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation")
 FEWEST = 3
+# Settings that say which records are to be forgotten: where they vary, a record changes sets from run to run.
+MOVERS = ("forget.", "hierarchy.", "labels.", "imperfect.", "dataset.")
 
 
 def price_table(jobs: Sequence[Job]) -> Table | None:
@@ -25,7 +29,8 @@ def price_table(jobs: Sequence[Job]) -> Table | None:
     terms = [key for key in settings if key.startswith("privacy.")]
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
-        if job.scores is not None:
+        # Without its settings nobody knows what a job was: it is no baseline.
+        if job.scores is not None and job.settings:
             groups.setdefault(tuple(value_of(job, key) for key in (*others, *terms)), []).append(job)
     bare = {key[: len(others)]: own for key, own in groups.items() if _is_bare(own[0])}
     rows = [
@@ -68,7 +73,8 @@ def _difference(pairs: Sequence[float]) -> str:
     if not pairs:
         return DASH
     mean = sum(pairs) / len(pairs)
-    if len(pairs) < FEWEST or len(set(pairs)) == 1:
+    # Rounding apart, equal values have no spread; an interval would claim what so few cannot tell.
+    if len(pairs) < FEWEST or len({round(pair, 9) for pair in pairs}) == 1:
         return f"{mean:+.1f}"
     from scipy import stats
 
@@ -76,21 +82,74 @@ def _difference(pairs: Sequence[float]) -> str:
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def released_together(jobs: Sequence[Job]) -> dict[str, float]:
-    """By set, the epsilon of all finished jobs together; empty where none is private."""
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What the finished runs of a sweep spend if all of their models are released.
+
+    Attributes:
+        epsilon: by set; infinite where nothing bounds it.
+        num_models: the finished runs, `num_bare` of them without an account.
+        is_promise: whether the noise of every account is known to nobody.
+        has_moved: records may be in the forget set of one run and the retain set of another; they pay for both.
+        units: what each account protects as a whole; where they differ, nothing is added up.
+    """
+
+    epsilon: Mapping[str, float]
+    delta: float
+    num_models: int
+    num_bare: int
+    is_promise: bool
+    has_moved: bool
+    units: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For sweep.json. JSON has no infinity: null says that nothing bounds it."""
+        epsilons = {name: value if math.isfinite(value) else None for name, value in self.epsilon.items()}
+        return {"epsilon_together": epsilons, "delta_together": self.delta, "promise_together": self.is_promise}
+
+
+def released_together(jobs: Sequence[Job]) -> Together | None:
+    """What all finished jobs spend together; None where none has an account."""
     finished = [job for job in jobs if job.scores is not None]
-    accounts: list[Account] = [job.account for job in finished if job.account]
+    accounts = [job.account for job in finished if job.account]
     if not accounts:
-        return {}
-    return composed(accounts) if len(accounts) == len(finished) else dict.fromkeys(composed(accounts), math.inf)
-
-
-def sweep_note(jobs: Sequence[Job], together: Mapping[str, Any]) -> str | None:
-    """The sentence that a sweep over private runs needs; None for others."""
-    if not together:
         return None
-    told = ", ".join(f"{name}: {'infinite' if math.isinf(e) else f'{e:.3g}'}" for name, e in together.items())
-    return (
-        f"Privacy: this sweep is {len(jobs)} runs on the same records. Choosing among them is not part of any run's "
-        f"epsilon. Whoever sees the models of all its finished runs has epsilon {told}."
-    )
+    units = tuple(sorted({account.unit for account in accounts}))
+    has_moved = any(key.startswith(MOVERS) for key in varying(finished))
+    num_bare = len(finished) - len(accounts)
+    if num_bare or len(units) > 1 or (has_moved and any(account.last.unprotected for account in accounts)):
+        found = dict.fromkeys(SETS, math.inf)
+    else:
+        found = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)
+    is_promise = all(account.is_promise for account in accounts)
+    delta = min(account.delta for account in accounts)
+    return Together(found, delta, len(finished), num_bare, is_promise, has_moved, units)
+
+
+def _in_both(account: Account) -> Account:
+    """The account if every unit were in both sets of the last stage: never less than what it pays in one of them."""
+    return replace(account, entries=(*account.entries[:-1], replace(account.last, shared=True)))
+
+
+def sweep_note(jobs: Sequence[Job], together: Together | None) -> str | None:
+    """What a sweep over private runs must say; None for others."""
+    if together is None:
+        return None
+    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''}"
+    told = ", ".join(f"{'infinite' if math.isinf(e) else f'{e:.3g}'} ({name})" for name, e in together.epsilon.items())
+    said = [
+        f"Privacy: this sweep is {runs} on the same records. Choosing among them is not part of each run's epsilon.",
+        f"All {together.num_models} models of finished runs, released together, spend at most epsilon {told} at delta "
+        f"{together.delta:.2g}, stages before them included.",
+    ]
+    if together.num_bare:
+        said.append(f"{together.num_bare} of them without a privacy account: nothing bounds what these tell.")
+    elif len(together.units) > 1:
+        said.append(f"They protect different units ({', '.join(together.units)}), whose spending cannot be added up.")
+    elif math.inf in together.epsilon.values():
+        said.append("Infinite: the set is not protected in every run.")
+    if together.has_moved and not together.num_bare:
+        said.append("What is to be forgotten differs: a record counts as if it were in both sets of each run.")
+    if not together.is_promise:
+        said.append("No privacy is promised: noise follows from a seed; with noise that nobody knows it would be this.")
+    return " ".join(said)

@@ -15,6 +15,10 @@ NO_PRIVACY = (
     "No privacy guarantee is made: the run was not differentially private. "
     "The MIA rows measure what one attack finds; they bound nothing."
 )
+NO_ACCOUNT = (
+    "Privacy was asked for ({asked}), and the model has no account of what was spent: read it as a request, not as a "
+    "guarantee."
+)
 NO_PROMISE = (
     "No privacy is promised: the noise follows from the seed, and whoever knows it can take the noise away. The "
     "epsilon below is what the same run would spend with noise that nobody knows (privacy.randomness=secure)."
@@ -26,12 +30,13 @@ COLORS = {"retain": RETAIN, "forget": FORGET}
 
 
 def sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """What the run promises about the records it used, and what it does not."""
+    """What the run promises about the records it used. `not_covered` lists what it does not."""
     account = metrics.get("account")
     if not account:
-        return [NO_PRIVACY]
+        asked = metrics.get("privacy") or "none"
+        return [NO_PRIVACY] if asked == "none" else [NO_ACCOUNT.format(asked=asked), NO_PRIVACY]
     found = [] if account["promise"] else [NO_PROMISE]
-    found += [_promise(name, own, account) for name, own in account["sets"].items()]
+    found += [_promise(name, own, account, _phase(metrics)) for name, own in account["sets"].items()]
     if account["shared_units"]:
         found.append(
             "Some patients or facts have items in both sets: they pay for both, and the noise is solved for that."
@@ -45,21 +50,50 @@ def sentences(metrics: Mapping[str, Any]) -> list[str]:
         "Adjacent data sets differ by one unit added or removed. Spending was added up by the "
         f"{account['accountant'].upper()} accountant of {account['library']}; the noise came from "
         + ("a cryptographic generator whose key was never stored" if account["randomness"] == "secure" else "a seed")
-        + f". The stage began with {account['start'] or 'a model that is not named'}."
+        + f". The stage began with {account.get('start') or 'a model that is not named'}."
     )
-    found.append(f"Not covered: {'; '.join(account['excludes'])}. Membership attacks on the model measure the rest.")
+    found.append(
+        "What the model that the first stage began with had memorised is in no epsilon: the MIA rows measure what one "
+        "attack finds of it."
+    )
     return found
 
 
-def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any]) -> str:
-    epsilon, unit = number(own["epsilon"]), UNITS[account["unit"]]
-    if epsilon is None:
+def not_covered(metrics: Mapping[str, Any]) -> list[str]:
+    """What the account excludes, one phrase each; empty without an account."""
+    return list((metrics.get("account") or {}).get("excludes") or ())
+
+
+def _phase(metrics: Mapping[str, Any]) -> str:
+    """What the account's last stage did; older accounts do not name it, and then the models tell."""
+    stage = metrics["account"].get("stage") or ("unlearn" if metrics["models"].get("unlearned") else "learn")
+    return {"unlearn": "unlearning", "learn": "learning"}[stage]
+
+
+def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phase: str) -> str:
+    epsilon, unit = number(own.get("epsilon")), f"{UNITS[account['unit']]} of the {name} set"
+    if not _is_protected(own):
         return f"The {name} set is not protected: its epsilon is infinite."
-    adds = "adds" if account["promise"] else "would add"
+    if epsilon is None:
+        return f"Nothing bounds what is told of the {name} set: its epsilon is infinite."
+    would, s = ("", "s") if account["promise"] else ("would ", "")
+    delta = f"delta = {account['delta']:.2g}"
+    alone = number(own.get("epsilon_run"))
+    if account["earlier_stages"] and alone is not None:
+        return (
+            f"All {account['earlier_stages'] + 1} stages together {would}add at most (epsilon = {epsilon:.3g}, {delta}) "
+            f"about each {unit}, given the model that the first one began with; the {phase} phase alone {would}add{s} "
+            f"at most (epsilon = {alone:.3g}, {delta}), given the model that it began with."
+        )
     return (
-        f"The unlearning phase {adds} at most (epsilon = {epsilon:.3g}, delta = {account['delta']:.2g}) about each "
-        f"{unit} of the {name} set, given the model that it began with."
+        f"The {phase} phase {would}add{s} at most (epsilon = {epsilon:.3g}, {delta}) about each {unit}, given the model "
+        "that it began with."
     )
+
+
+def _is_protected(own: Mapping[str, Any]) -> bool:
+    """An epsilon of null alone does not tell: noise too weak to bound anything has one, too."""
+    return "noise_multiplier" in own
 
 
 def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
@@ -67,7 +101,7 @@ def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = 
     account, lines = metrics.get("account"), list(history)
     found = [NO_PROMISE] if account and not account["promise"] else []
     for name in (account or {}).get("sets") or {}:
-        signal = _mean(lines, f"signal_to_noise_{name}")
+        signal = _mean(lines, name, "signal_to_noise")
         if signal is not None and signal < MOSTLY_NOISE:
             found.append(
                 f"What steps were told of the {name} set was mostly noise (signal to noise {signal:.2g}): its records "
@@ -83,7 +117,7 @@ def privacy_table(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any
     header = (
         "Set",
         "Epsilon",
-        "Of this run alone",
+        *(("Of this run alone",) if account.get("earlier_stages") else ()),
         "Delta",
         "Noise multiplier",
         "Clipping norm",
@@ -92,34 +126,40 @@ def privacy_table(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any
         "Clipped (%)",
         "Signal / noise",
     )
-    rows = [_row(name, own, account, lines) for name, own in (account.get("sets") or {}).items()]
+    rows = [_row(name, own, account, lines, len(header)) for name, own in (account.get("sets") or {}).items()]
     return Table("Privacy spent", header, tuple(rows))
 
 
 def _row(
-    name: str, own: Mapping[str, Any], account: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+    name: str, own: Mapping[str, Any], account: Mapping[str, Any], history: Sequence[Mapping[str, Any]], width: int
 ) -> tuple[str, ...]:
-    if own["epsilon"] is None:
-        return (name, "∞ (not protected)", *[DASH] * 8)
+    if not _is_protected(own):
+        return (name, "∞ (not protected)", *[DASH] * (width - 2))
+    rate, units = number(own["rate"]), number(own["units"])
     steps = str(own["steps"]) + (f" of {own['planned_steps']}" if own["steps"] != own["planned_steps"] else "")
-    clipped, signal = (_mean(history, f"{key}_{name}") for key in ("clip_rate", "signal_to_noise"))
+    clipped = _mean(history, name, "clip_rate")
     return (
         name,
-        f"{own['epsilon']:.3g}",
-        f"{own['epsilon_run']:.3g}",
-        f"{account['delta']:.2g}",
-        f"{own['noise_multiplier']:.3g}",
-        f"{account['max_grad_norm']:g} ({account['clipping']})",
-        f"{own['rate'] * own['units']:.3g} of {own['units']} ({own['sampling']})",
+        _shown(own["epsilon"], ".3g", "∞"),
+        *((_shown(own["epsilon_run"], ".3g", "∞"),) if account["earlier_stages"] else ()),
+        _shown(account["delta"], ".2g"),
+        _shown(own["noise_multiplier"], ".3g"),
+        f"{_shown(account['max_grad_norm'], 'g')} ({account['clipping']})",
+        DASH if rate is None or units is None else f"{rate * units:.3g} of {units:.0f} ({own['sampling']})",
         steps,
-        DASH if clipped is None else f"{100 * clipped:.1f}",
-        DASH if signal is None else f"{signal:.3g}",
+        _shown(None if clipped is None else 100 * clipped, ".1f"),
+        _shown(_mean(history, name, "signal_to_noise"), ".3g"),
     )
 
 
-def _mean(history: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    """Over the steps that have a value: of one without units there is no share."""
-    values = [value for line in history if (value := number(line.get(key))) is not None]
+def _shown(value: Any, style: str, missing: str = DASH) -> str:
+    found = number(value)
+    return missing if found is None else format(found, style)
+
+
+def _mean(history: Sequence[Mapping[str, Any]], name: str, key: str) -> float | None:
+    """Over the steps that have a value: of one without units there is no share. Steps taken again count once."""
+    values = [value for _, value in points(history, _line(name, f"{key}_{name}"))]
     return sum(values) / len(values) if values else None
 
 
@@ -130,10 +170,12 @@ def spending_curves(metrics: Mapping[str, Any], history: Iterable[Mapping[str, A
     if not sets:
         return None
     spent = [
-        (_line(name, "epsilon"), [(step, value) for step, value in own["over_steps"]]) for name, own in sets.items()
+        (_line(name, "epsilon"), [(step, value) for step, value in own["over_steps"] if number(value) is not None])
+        for name, own in sets.items()
     ]
-    last = max(own["steps"] for own in sets.values())
-    spent.append((Line("budget", "unlearn", "", BASE, "--"), [(0, account["budget"]), (last, account["budget"])]))
+    last, budget = max(own["over_steps"][-1][0] for own in sets.values()), number(account.get("budget"))
+    if budget is not None:
+        spent.append((Line("budget", "unlearn", "", BASE, "--"), [(0, budget), (last, budget)]))
     panels = [("epsilon spent", spent)]
     for label, key in (("clipped share", "clip_rate"), ("signal / noise", "signal_to_noise")):
         # One legend serves all panels: labels that begin with an underscore stay out of it.

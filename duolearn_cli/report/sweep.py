@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from duolearn_cli.report.jobs import Job, heading, is_seed, read_jobs, seeds_of, shown, value_of, varying
-from duolearn_cli.report.price import price_table, released_together, sweep_note
+from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
 from duolearn_cli.report.tables import MEASURES, Table, markdown_text, number
 from duolearn_cli.run import write_json, write_text
 
@@ -108,7 +107,7 @@ def _over(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
 
 
 def write_sweep(
-    folder: Path, jobs: Sequence[Job], tables: Sequence[Table], note: str | None, together: Mapping[str, float]
+    folder: Path, jobs: Sequence[Job], tables: Sequence[Table], note: str | None, together: Together | None
 ) -> None:
     """Write sweep.md for people and sweep.json for programs."""
     settings = varying(jobs)
@@ -123,8 +122,4 @@ def write_sweep(
     ]
     said = [table.markdown() for table in tables] + ([markdown_text(note)] if note else [])
     write_text(folder / "sweep.md", "\n\n".join([f"# Sweep {markdown_text(folder.name)}", *said]) + "\n")
-    # JSON has no infinity: null says that nothing bounds what all models together tell.
-    epsilons = {name: value if math.isfinite(value) else None for name, value in together.items()}
-    write_json(
-        folder / "sweep.json", {"schema": 1, "jobs": entries} | ({"epsilon_together": epsilons} if together else {})
-    )
+    write_json(folder / "sweep.json", {"schema": 1, "jobs": entries} | (together.as_dict() if together else {}))

@@ -57,6 +57,18 @@ def test_rows_equal_single_backwards(model, shape, pack_to):
     assert (found.sum(0) - total).norm() <= 1e-9 * total.norm()
 
 
+def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
+    texts = random_texts([4, 8, 6])
+    expected, _ = rows_of(model, texts)
+    watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
+    with watch.watching():
+        loss = mean_nll(model, batch, 3)
+    with watch.rows(batch, range(3)) as (rows, _):
+        watch.backward(loss)
+    torch.testing.assert_close(rows, expected)
+    assert all(parameter.grad is None for parameter in model.adapter)
+
+
 def test_backwards_add_up_and_a_part_can_be_followed(model):
     texts = random_texts([4, 8, 6])
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
