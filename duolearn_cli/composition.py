@@ -282,7 +282,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     if finds and not (config.get("text") or "").strip():
         yield 'which text? duolearn hierarchy find "TEXT"'
     if config.audit.guesses and config.audit.guesses > config.audit.canaries:
-        yield f"audit.guesses={config.audit.guesses}: allowed: as many as audit.canaries={config.audit.canaries}, or less."
+        yield f"audit.guesses={config.audit.guesses}: allowed: audit.canaries={config.audit.canaries} or less."
     if config.run and config.command != "evaluate":
         yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
     if config.resume and config.command != "unlearn":

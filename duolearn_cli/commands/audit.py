@@ -64,7 +64,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 def findings_table(findings: Sequence[Finding]) -> Table:
     """One row a protected set."""
-    header = ("Set", "Claimed epsilon", "Lower bound", "Largest possible", "Confidence", "Right guesses", "Canaries", "Steps", "Verdict")
+    header = ("Set", "Claimed epsilon", "Lower bound", "Largest possible", "Confidence", "Right guesses", "Canaries")
+    header = (*header, "Steps", "Verdict")
     rows = [
         (
             finding.set_name,
@@ -91,8 +92,8 @@ def _verdict(finding: Finding) -> str:
 def _blind(finding: Finding) -> str:
     return (
         f"{finding.set_name}: no outcome could have contradicted the claim of {finding.claim:.3g}: were every guess "
-        f"right, the bound would be {finding.reach:.3g}. Audit the same engine at privacy=eps1, or give more "
-        f"audit.canaries and audit.guesses, or a smaller privacy.delta than {finding.delta:.2g}."
+        f"right, the bound would be {finding.reach:.3g}. Audit with a smaller privacy.epsilon or privacy.delta, or give "
+        "more audit.guesses."
     )
 
 
@@ -100,6 +101,6 @@ def _said(finding: Finding) -> str:
     return (
         f"the {finding.set_name} set leaks more than claimed: epsilon is at least {finding.bound:.3g} with "
         f"{100 * finding.confidence:g} % confidence, and the claim is {finding.claim:.3g}. Do not release models of "
-        f"this configuration. (At most one in {1 / (1 - finding.confidence):.0f} sound runs may be accused wrongly: audit "
-        "again with another seed.)"
+        f"this configuration. (At most one in {1 / (1 - finding.confidence):.0f} sound sets is accused "
+        "wrongly: audit again with another seed.)"
     )

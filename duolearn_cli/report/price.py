@@ -115,10 +115,11 @@ def released_together(jobs: Sequence[Job]) -> Together | None:
     if not accounts:
         return None
     units = tuple(sorted({account.unit for account in accounts}))
-    has_moved = any(key.startswith(MOVERS) for key in varying(finished))
+    movers = {key for job in finished for key in job.settings if key.startswith(MOVERS)}
+    has_moved = any(len({value_of(job, key) for job in finished}) > 1 for key in movers)
     num_bare = len(finished) - len(accounts)
     if num_bare or len(units) > 1 or (has_moved and any(account.last.unprotected for account in accounts)):
-        found = dict.fromkeys(SETS, math.inf)
+        found: dict[str, float] = dict.fromkeys(SETS, math.inf)
     else:
         found = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)
     is_promise = all(account.is_promise for account in accounts)
@@ -149,7 +150,10 @@ def sweep_note(jobs: Sequence[Job], together: Together | None) -> str | None:
     elif math.inf in together.epsilon.values():
         said.append("Infinite: the set is not protected in every run.")
     if together.has_moved and not together.num_bare:
-        said.append("What is to be forgotten differs: a record counts as if it were in both sets of each run.")
+        said.append("What is to be forgotten may differ: a record counts as if it were in both sets of each run.")
     if not together.is_promise:
-        said.append("No privacy is promised: noise follows from a seed; with noise that nobody knows it would be this.")
+        said.append(
+            "No privacy is promised: the noise of some of them follows from the seed, and epsilon is what they would "
+            "spend with noise that nobody knows."
+        )
     return " ".join(said)

@@ -16,8 +16,7 @@ NO_PRIVACY = (
     "The MIA rows measure what one attack finds; they bound nothing."
 )
 NO_ACCOUNT = (
-    "Privacy was asked for ({asked}), and the model has no account of what was spent: read it as a request, not as a "
-    "guarantee."
+    "privacy={asked} was set, and the model has no account of what was spent: read it as a request, not as a guarantee."
 )
 NO_PROMISE = (
     "No privacy is promised: the noise follows from the seed, and whoever knows it can take the noise away. The "
@@ -67,7 +66,7 @@ def not_covered(metrics: Mapping[str, Any]) -> list[str]:
 def _phase(metrics: Mapping[str, Any]) -> str:
     """What the account's last stage did; older accounts do not name it, and then the models tell."""
     stage = metrics["account"].get("stage") or ("unlearn" if metrics["models"].get("unlearned") else "learn")
-    return {"unlearn": "unlearning", "learn": "learning"}[stage]
+    return {"unlearn": "unlearning", "learn": "learning"}.get(stage, stage)
 
 
 def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phase: str) -> str:
@@ -77,17 +76,14 @@ def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phas
     if epsilon is None:
         return f"Nothing bounds what is told of the {name} set: its epsilon is infinite."
     would, s = ("", "s") if account["promise"] else ("would ", "")
-    delta = f"delta = {account['delta']:.2g}"
+    paid = f"at most (epsilon = {epsilon:.3g}, delta = {account['delta']:.2g}) about each {unit}"
     alone = number(own.get("epsilon_run"))
-    if account["earlier_stages"] and alone is not None:
-        return (
-            f"All {account['earlier_stages'] + 1} stages together {would}add at most (epsilon = {epsilon:.3g}, {delta}) "
-            f"about each {unit}, given the model that the first one began with; the {phase} phase alone {would}add{s} "
-            f"at most (epsilon = {alone:.3g}, {delta}), given the model that it began with."
-        )
+    if not account["earlier_stages"] or alone is None:
+        return f"The {phase} phase {would}add{s} {paid}, given the model that it began with."
     return (
-        f"The {phase} phase {would}add{s} at most (epsilon = {epsilon:.3g}, {delta}) about each {unit}, given the model "
-        "that it began with."
+        f"All {account['earlier_stages'] + 1} stages together {would}add {paid}, given the model that the first one "
+        f"began with; the {phase} phase alone {would}add{s} at most epsilon = {alone:.3g} at the same delta, given the "
+        "model that it began with."
     )
 
 

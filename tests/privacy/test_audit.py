@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from duolearn_cli.__main__ import main
 from duolearn_cli.errors import ModelError
 from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.privacy import mechanism
@@ -52,7 +53,8 @@ def test_a_sound_engine_stands(find):
     for finding in found:
         assert finding.claim == pytest.approx(1, rel=5e-3) and finding.claim <= 1
         assert finding.bound <= finding.claim and finding.holds
-        assert finding.guesses == 200 and finding.steps == STEPS
+        assert finding.guesses == 200 and finding.steps == STEPS and finding.randomness == "seeded"
+        assert finding.reach > 3 and finding.can_fail
     # Canaries are seen all the same: an audit that sees nothing would catch nothing.
     assert sum(finding.bound for finding in found) / len(found) > 0.15
 
@@ -99,15 +101,47 @@ def test_canaries_are_fair_and_their_own(find):
         Canaries.draw("retain", 1000, 999, seed=0)
 
 
+# The few records' own delta would hide any leak.
+COMMAND = ["audit", "privacy", "+forget=surgery", *SMALL, "unlearn.epochs=4", "model.adapter.rank=2"]
+COMMAND += ["audit.canaries=200", "privacy=eps1", "privacy.randomness=seeded", "privacy.delta=1e-5"]
+
+
 def test_the_command_tells_bounds_beside_claims(duolearn, tmp_path):
-    settings = ["+forget=surgery", *SMALL, "model.adapter.rank=2", "audit.canaries=200", "unlearn.epochs=4"]
-    done = duolearn("audit", "privacy", *settings, "privacy=eps1")
+    done = duolearn(*COMMAND)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "the claim stands" in done.stdout
+    assert done.stdout.count("the claim stands") == 2 and "could not be contradicted" not in done.stdout
     (run,) = (tmp_path / "outputs").glob("*/*-audit-privacy-surgery")
     said = json.loads((run / "audit.json").read_text())
     assert {finding["set_name"] for finding in said["findings"]} == {"retain", "forget"}
-    assert all(finding["holds"] and finding["canaries"] == 200 for finding in said["findings"])
+    for finding in said["findings"]:
+        assert finding["holds"] and finding["can_fail"] and finding["canaries"] == 200
+        assert finding["bound"] <= finding["claim"] < finding["reach"] and finding["randomness"] == "seeded"
+
+
+@pytest.fixture
+def broken(cache, tmp_path, monkeypatch):
+    """The command in this process, by an engine without noise; returns the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUOLEARN_CACHE", str(cache))
+    monkeypatch.setattr(Mechanism, "noise", lambda self, name: 0.0)
+    return lambda *settings: main([*COMMAND, *settings])
+
+
+def test_a_leak_fails_the_command(broken, tmp_path, capsys):
+    assert broken() == 1
+    said = capsys.readouterr()
+    assert said.out.count("LEAKS MORE THAN CLAIMED") == 2
+    assert "the forget set leaks more than claimed" in said.err and "Traceback" not in said.err
+    (run,) = (tmp_path / "outputs").glob("*/*")
+    assert not any(finding["holds"] for finding in json.loads((run / "audit.json").read_text())["findings"])
+
+
+def test_an_audit_that_no_outcome_can_fail_says_so(broken, capsys):
+    """The delta of a few records allows every guess to be right: even this engine is not accused."""
+    assert broken("privacy.delta=0.004") == 0
+    said = capsys.readouterr().out
+    assert said.count("could not be contradicted") == 2 and "the claim stands" not in said
+    assert "no outcome could have contradicted the claim of 1" in said and "smaller privacy.epsilon" in said
 
 
 @pytest.mark.parametrize(
@@ -118,6 +152,10 @@ def test_the_command_tells_bounds_beside_claims(duolearn, tmp_path):
         (["+forget=surgery", "privacy=eps1"], "audit: it is not said what; allowed: privacy"),
         (["privacy", "privacy=eps1"], "forget: name what to forget"),
         (["privacy", "+forget=surgery", "privacy=eps1", "audit.canaries=3"], "audit.canaries=3: allowed: 100 or more"),
+        (
+            ["privacy", "+forget=surgery", "audit.guesses=1001"],
+            "audit.guesses=1001: allowed: audit.canaries=1000 or less",
+        ),
     ],
 )
 def test_mistakes_get_one_line(duolearn, tmp_path, arguments, said):

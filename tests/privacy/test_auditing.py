@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from duolearn_cli.privacy.accounting import Spending, noise_multiplier
-from duolearn_cli.privacy.auditing import guesses, lower_bound, p_value, score
+from duolearn_cli.privacy.auditing import guesses, lower_bound, p_value, reach, score
 
 
 def naive(num_canaries, num_guesses, num_correct, epsilon, delta):
@@ -36,6 +36,22 @@ def test_the_p_value_is_the_theorem(guessed, share, epsilon, delta):
 def test_the_published_bound():
     """Their appendix D: 75 of 100 right guesses about 1,000 canaries, delta 1e-4: epsilon at least 0.673."""
     assert lower_bound(1000, 100, 75, 1e-4) == pytest.approx(0.673, abs=5e-4)
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.1e-4, 1e-2])
+@pytest.mark.parametrize(("canaries", "guessed"), [(100, 20), (1000, 200), (5000, 50)])
+def test_p_values_grow_with_epsilon(canaries, guessed, delta):
+    """Its delta term alone does not; the search for the bound needs the sum to."""
+    for correct in range(guessed // 2, guessed + 1, guessed // 10):
+        values = [p_value(canaries, guessed, correct, epsilon, delta) for epsilon in np.linspace(0, 8, 161)]
+        assert (np.diff(values) > -1e-12).all()
+
+
+def test_the_reach_is_what_no_outcome_exceeds():
+    """It grows with guesses and shrinks with delta: few records, whose delta is large, can hide everything."""
+    assert reach(1000, 200, 1 / 9000) == lower_bound(1000, 200, 200, 1 / 9000) == pytest.approx(3.87, abs=0.01)
+    assert reach(1000, 200, 1e-5) < reach(1000, 400, 1e-5)
+    assert reach(300, 60, 1 / 240) == 0
 
 
 def test_bounds_grow_with_right_guesses_and_start_at_zero():

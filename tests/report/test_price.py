@@ -2,15 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 
+import pytest
 from omegaconf import OmegaConf
 
+from duolearn_cli.privacy.account import composed_by_set
 from duolearn_cli.privacy.accounting import Spending, epsilon
 from duolearn_cli.report.jobs import Job, read_jobs
 from duolearn_cli.report.price import price_table, released_together, sweep_note
 from duolearn_cli.report.sweep import SweepTable
 from duolearn_cli.report.tables import DASH
-from tests.privacy.test_account import account, entry
+from tests.privacy.test_account import account, entry, spent
 
 
 def job(name, level, seed, rate, kept, given=None, **settings):
@@ -49,16 +52,78 @@ def test_nothing_to_compare():
     assert price_table([job("0", "eps4", 0, 0.8, 1.0), job("1", "eps8", 0, 0.8, 1.0)]) is None
 
 
+def test_a_run_of_unknown_settings_is_no_baseline():
+    lost = Job("1", {}, {"forgetting_rate": {"value": 0.9}})
+    assert price_table([job("0", "eps4", 0, 0.5, 0.9), lost]) is None
+
+
 def test_models_released_together():
     jobs = [job(str(s), "eps4", s, 0.5, 0.9, account(entry())) for s in range(3)]
     together = released_together([*jobs, Job("3", {}, None)])
-    assert together["retain"] == epsilon([Spending(1.0, 0.1, 20)] * 3, 1e-5)
-    note = sweep_note(jobs, together)
-    assert "3 runs on the same records" in note and f"retain: {together['retain']:.3g}" in note
-    mixed = released_together([*jobs, job("3", "none", 0, 0.8, 1.0)])
-    assert mixed == {"retain": math.inf, "forget": math.inf}
-    assert "retain: infinite" in sweep_note(jobs, mixed)
-    assert released_together([job("0", "none", 0, 0.8, 1.0)]) == {} and sweep_note(jobs, {}) is None
+    assert together.epsilon["retain"] == epsilon([Spending(1.0, 0.1, 20)] * 3, 1e-5)
+    note = sweep_note([*jobs, Job("3", {}, None)], together)
+    assert "4 runs on the same records" in note and "All 3 models of finished runs" in note
+    assert "Choosing among them is not part of each run's epsilon" in note
+    told = ", ".join(f"{together.epsilon[name]:.3g} ({name})" for name in ("retain", "forget"))
+    assert f"spend at most epsilon {told} at delta 1e-05" in note and "promised" not in note
+
+
+def test_runs_without_privacy_tell_everything():
+    jobs = [job("0", "eps4", 0, 0.5, 0.9, account(entry())), job("1", "none", 0, 0.8, 1.0)]
+    together = released_together(jobs)
+    assert together.epsilon == {"retain": math.inf, "forget": math.inf}
+    assert together.as_dict()["epsilon_together"] == {"retain": None, "forget": None}
+    assert "infinite (retain), infinite (forget)" in sweep_note(jobs, together)
+    assert "1 of them without a privacy account" in sweep_note(jobs, together)
+    assert released_together([jobs[1]]) is None and sweep_note([jobs[1]], None) is None
+
+
+def test_a_set_that_one_run_leaves_unprotected_is_infinite():
+    jobs = [job(str(s), "eps4", s, 0.5, 0.9, account(entry(forget=noise))) for s, noise in ((0, 2.0), (1, None))]
+    together = released_together(jobs)
+    assert together.epsilon == {"retain": pytest.approx(spent(1.0, 1.0)), "forget": math.inf}
+    assert "Infinite: the set is not protected in every run." in sweep_note(jobs, together)
+
+
+def test_noise_from_a_seed_promises_nothing_for_the_sweep():
+    jobs = [job(str(s), "eps4", s, 0.5, 0.9, account(entry(randomness=r))) for s, r in ((0, "secure"), (1, "seeded"))]
+    together = released_together(jobs)
+    assert "No privacy is promised" in sweep_note(jobs, together)
+    assert together.as_dict()["promise_together"] is False
+
+
+def test_units_that_differ_cannot_be_added_up():
+    own = account(entry())
+    jobs = [job("0", "eps4", 0, 0.5, 0.9, own), job("1", "eps4", 0, 0.5, 0.9, replace(own, unit="patient"))]
+    together = released_together(jobs)
+    assert set(together.epsilon.values()) == {math.inf}
+    assert "different units (example, patient)" in sweep_note(jobs, together)
+
+
+def test_a_record_that_changes_sets_pays_for_both():
+    """To forget in one run and to retain in another: neither set's own sum bounds that."""
+    jobs = [job(n, "eps4", 0, 0.5, 0.9, account(entry()), **{"forget.name": n}) for n in ("surgery", "skin")]
+    together = released_together(jobs)
+    assert together.epsilon == pytest.approx(dict.fromkeys(("retain", "forget"), spent(1.0, 2.0, 1.0, 2.0)))
+    assert "as if it were in both sets" in sweep_note(jobs, together)
+    bare = job("2", "eps4", 0, 0.5, 0.9, account(entry(forget=None)), **{"forget.name": "ears"})
+    assert set(released_together([*jobs, bare]).epsilon.values()) == {math.inf}
+
+
+def test_a_sum_is_never_below_what_one_of_its_runs_spent():
+    for own in (account(entry()), account(entry(shared=True)), account(entry(), entry(retain=3.0, forget=1.5))):
+        assert composed_by_set([own]) == pytest.approx(own.spent())
+
+
+def test_a_stage_that_several_models_began_with_is_paid_once():
+    first, second = entry(), replace(entry(), start="target-a")
+    assert composed_by_set([account(first, second)] * 2)["forget"] == pytest.approx(spent(1.0, 2.0, 2.0))
+    # Two models that were made alike are two all the same.
+    other = account(first, replace(entry(), start="target-b"))
+    assert composed_by_set([account(first, second), other])["forget"] == pytest.approx(spent(1.0, 1.0, 2.0, 2.0))
+    # Without a name nobody knows which they were.
+    unnamed = account(first, entry())
+    assert composed_by_set([unnamed, unnamed])["retain"] == pytest.approx(spent(1.0, 1.0, 1.0, 1.0))
 
 
 def test_the_callback_tells_the_sum(tmp_path, write_run, metrics, capsys):
@@ -73,7 +138,9 @@ def test_the_callback_tells_the_sum(tmp_path, write_run, metrics, capsys):
     SweepTable().on_multirun_end(OmegaConf.create(config))
     assert "Choosing among them" in capsys.readouterr().out
     assert "Choosing among them" in (tmp_path / "sweep.md").read_text()
-    said = json.loads((tmp_path / "sweep.json").read_text())["epsilon_together"]
-    assert said["forget"] is None and said["retain"] == epsilon([Spending(1.0, 0.1, 20)] * 2, 1e-5)
+    said = json.loads((tmp_path / "sweep.json").read_text())
+    retain = epsilon([Spending(1.0, 0.1, 20)] * 2, 1e-5)
+    assert said["epsilon_together"] == {"retain": retain, "forget": None}
+    assert said["delta_together"] == 1e-5 and said["promise_together"] is True
     SweepTable().on_multirun_end(OmegaConf.create(config | {"command": "audit"}))
     assert capsys.readouterr().out == ""

@@ -1,12 +1,14 @@
 """What reports say of privacy: the promise, its terms, and what it does not cover."""
 
+import math
+
 import pytest
 
 from duolearn_cli.privacy import told
 from duolearn_cli.privacy.account import Account, Entry
 from duolearn_cli.privacy.accounting import Spending
 from duolearn_cli.report.page import write_report
-from duolearn_cli.report.privacy import privacy_table, sentences, spending_curves, warnings
+from duolearn_cli.report.privacy import not_covered, privacy_table, sentences, spending_curves, warnings
 from duolearn_cli.report.tables import DASH
 
 
@@ -46,7 +48,8 @@ def test_the_promise_names_unit_numbers_and_limits(metrics):
         assert f"of the {name} set" in said
     assert "began with target-c0ffee." in said
     assert "given the model that it began with" in said and "PLD accountant of dp-accounting" in said
-    assert "never stored" in said and "Not covered: the model that the first run began with" in said
+    assert "never stored" in said and "memorised is in no epsilon: the MIA rows measure" in said
+    assert "the model that the first run began with" in not_covered(with_account(metrics, entry()))
     assert "certified" not in said and not warnings(with_account(metrics, entry()))
 
 
@@ -78,9 +81,33 @@ def test_steps_that_are_mostly_noise_are_flagged(metrics, history):
     ]
 
 
+def test_stages_before_are_in_the_sum_and_this_one_stands_alone(metrics):
+    found = with_account(metrics, entry(), entry())
+    own = found["account"]["sets"]["forget"]
+    said = sentences(found)[1]
+    assert f"All 2 stages together add at most (epsilon = {own['epsilon']:.3g}, delta = 0.0001) about each item" in said
+    assert f"the unlearning phase alone adds at most epsilon = {own['epsilon_run']:.3g} at the same delta" in said
+
+
+def test_learning_is_not_called_unlearning(metrics):
+    found = with_account(metrics, entry())
+    del found["account"]["start"]
+    assert "a model that is not named" in " ".join(sentences(found))
+    learned = found | {"models": {name: found["models"][name] for name in ("base", "target")}}
+    assert sentences(learned)[0].startswith("The learning phase adds at most")
+    found["account"]["stage"] = "learn"
+    assert sentences(found)[0].startswith("The learning phase adds at most")
+
+
+def test_a_budget_without_an_account_is_a_request_and_no_guarantee(metrics):
+    said = sentences(metrics | {"privacy": "eps4"})
+    assert "privacy=eps4 was set" in said[0] and "not as a guarantee" in said[0]
+    assert "No privacy guarantee is made" in said[1]
+
+
 def test_without_an_account_there_is_no_guarantee(metrics):
-    assert "No privacy guarantee is made" in sentences(metrics)[0]
-    assert privacy_table(metrics, []).rows == () and spending_curves(metrics, []) is None
+    assert len(sentences(metrics)) == 1 and "No privacy guarantee is made" in sentences(metrics)[0]
+    assert not_covered(metrics) == [] and privacy_table(metrics, []).rows == () and spending_curves(metrics, []) is None
 
 
 def test_the_table_has_terms_costs_and_means_over_steps(metrics, history):
@@ -105,6 +132,33 @@ def test_the_table_has_terms_costs_and_means_over_steps(metrics, history):
     assert bare[:2] == ("forget", "∞ (not protected)") and set(bare[2:]) == {DASH}
 
 
+def test_a_first_run_has_no_column_for_itself_alone(metrics):
+    first, second = (privacy_table(with_account(metrics, *[entry()] * n), []) for n in (1, 2))
+    assert "Of this run alone" in second.header and "Of this run alone" not in first.header
+    assert {len(row) for row in first.rows} == {len(first.header)} == {len(second.header) - 1}
+
+
+def test_noise_too_weak_to_bound_anything_is_not_called_unprotected(metrics):
+    found = with_account(metrics, entry())
+    own = found["account"]["sets"]["retain"]
+    own["epsilon"] = own["epsilon_run"] = own["over_steps"][-1][1] = None
+    assert "Nothing bounds what is told of the retain set" in sentences(found)[0]
+    assert privacy_table(found, []).rows[0][1:4] == ("∞", "0.0001", "1")
+    assert len(spending_curves(found, []).axes[0].lines[0].get_ydata()) == len(own["over_steps"]) - 1
+    for key in ("noise_multiplier", "rate", "units"):
+        own[key] = None
+    assert privacy_table(found, []).rows[0][3:6] == (DASH, "0.5 (flat)", DASH)
+
+
+def test_means_count_a_step_once_and_unlearning_alone(metrics):
+    steps = [
+        {"stage": "unlearn", "step": s, "clip_rate_retain": v} for s, v in ((1, 1.0), (2, 1.0), (2, 0.5), (3, None))
+    ]
+    steps += [{"stage": "learn", "step": 9, "clip_rate_retain": 0.0}, {"stage": "unlearn", "step": 4}]
+    steps += [{"stage": "unlearn", "step": 5, "clip_rate_retain": math.nan}]
+    assert privacy_table(with_account(metrics, entry()), steps).rows[0][-2] == "75.0"
+
+
 @pytest.mark.parametrize("forget", [2.0, None])
 def test_curves_end_at_what_was_spent_beside_the_budget(metrics, history, forget):
     account = with_account(metrics, entry(forget=forget))
@@ -121,5 +175,20 @@ def test_the_report_holds_all_of_it(tmp_path, write_run, metrics, history):
     write_report(write_run(tmp_path, with_account(metrics, entry()), with_steps(history)))
     markdown, html = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
     for text in (markdown, html):
-        assert "30 of 300" in text and "Adjacent data sets" in text
+        assert "30 of 300" in text and "Adjacent data sets" in text and "Not covered:" in text
     assert (tmp_path / "figures" / "privacy.svg").is_file()
+
+
+def test_names_in_an_account_are_escaped(tmp_path, write_run, metrics):
+    found = with_account(metrics, entry()) | {"privacy": "<script>eps|4"}
+    bad = "<img src=http://x>"
+    found["account"] |= {"start": bad, "library": bad, "excludes": [bad], "clipping": bad}
+    found["account"]["sets"]["retain"]["sampling"] = bad
+    write_report(write_run(tmp_path, found))
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "<script" not in text and "<img" not in text and text.count("&lt;img") == 6
+        assert "eps" in text
+    del found["account"]
+    write_report(write_run(tmp_path, found))
+    assert "privacy=&lt;script&gt;eps|4 was set" in (tmp_path / "report.html").read_text()
