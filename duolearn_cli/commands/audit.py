@@ -92,7 +92,7 @@ def _verdict(finding: Finding) -> str:
 def _blind(finding: Finding) -> str:
     return (
         f"{finding.set_name}: no outcome could have contradicted the claim of {finding.claim:.3g}: were every guess "
-        f"right, the bound would be {finding.reach:.3g}. Audit with a smaller privacy.epsilon or privacy.delta, or give "
+        f"right, the bound would be {finding.reach:.3g}. Audit with a smaller privacy.epsilon or privacy.delta, or "
         "more audit.guesses."
     )
 
