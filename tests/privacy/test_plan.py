@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from duolearn_cli.composition import compose
+from duolearn_cli.data.request import Doubt
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.privacy.account import read_account
 from duolearn_cli.privacy.plan import group, plan_learning, plan_unlearning
@@ -145,11 +146,14 @@ def test_private_learning_is_paid_from_the_budget_too():
         plan_unlearning(study_of("privacy=none", "privacy.learn_epsilon=2"))
 
 
-def test_subjects_that_other_records_teach_are_refused(tmp_path):
+def test_subjects_that_other_records_teach_are_refused():
     study = study_of("privacy=eps4")
-    doubt = type("Doubt", (), {"outcome": "filled"})()
-    with pytest.raises(ConfigError, match=r"labels\.fill=true: 1 items"):
-        plan_unlearning(replace(study, filled=(doubt,)))
+    own = study.request.retain[0].id
+    doubts = [Doubt(name, None, "Surgery", 0.9, outcome) for name, outcome in ((own, "filled"), ("x", "filled"))]
+    with pytest.raises(ConfigError, match=rf"labels\.fill=true: 1 items \({own} first\)"):
+        plan_unlearning(replace(study, filled=tuple(doubts)))
+    # One that is not used changes nothing, and one left undecided is not used.
+    assert plan_unlearning(replace(study, filled=tuple(doubts[1:])))
 
 
 def test_the_file_tells_the_plan(tmp_path):

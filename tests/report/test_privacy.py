@@ -12,6 +12,12 @@ from duolearn_cli.report.privacy import not_covered, privacy_table, sentences, s
 from duolearn_cli.report.tables import DASH
 
 
+@pytest.fixture(autouse=True)
+def short_curves(monkeypatch):
+    """Each point of a curve costs the accountant a tenth of a second."""
+    monkeypatch.setattr(told, "NUM_POINTS", 3)
+
+
 def entry(begun=40, randomness="secure", forget=2.0, shared=False):
     spendings = {"retain": Spending(1.0, 0.1, 40)} | ({"forget": Spending(forget, 0.2, 40)} if forget else {})
     unprotected = () if forget else ("forget",)
