@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "status", 2)  # what has failed at its work, not been refused, brings its own
+        return error.status
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

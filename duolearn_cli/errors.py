@@ -9,8 +9,10 @@ from collections.abc import Iterable
 class UserError(Exception):
     """What was wrong, what was found, what is accepted, and the mend.
 
-    The message is shown as it stands; commands exit with status 2.
+    The message is shown as it stands; commands exit with `status`.
     """
+
+    status = 2
 
 
 class ConfigError(UserError):
@@ -27,6 +29,12 @@ class ModelError(UserError):
 
 class RunError(UserError):
     """A run folder cannot be read, resumed or written."""
+
+
+class LeakError(UserError):
+    """An audit has found a leak: the command was not refused, it has failed."""
+
+    status = 1
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, prepared
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import LeakError
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
 from duolearn_cli.run import Run, write_json
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from duolearn_cli.privacy.audit import Finding
-
-
-class LeakError(RunError):
-    """An audit has found a leak: the command was not refused, it has failed."""
-
-    status = 1
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accelerate import Accelerator
 
 from duolearn_cli.composition import component
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.audit import Finding, audit
+from duolearn_cli.privacy.ledger import Ledger
 from duolearn_cli.privacy.private_run import private_steps
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.stage import check_method, examples, make_update
@@ -29,6 +32,8 @@ def audit_stage(lab: Laboratory) -> list[Finding]:
     update, _ = make_update(lab, forget, retain, method, processes)
     steps = private_steps(lab, forget, retain, method, update, processes)
     assert steps is not None
+    # The run that is audited is made up: its folder's account stays the plan.
+    steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))
     total = steps.num_steps
     lab.display.stage(f"Audit {lab.study.target.name}: {config.audit.canaries} canaries a set, {total} steps")
     with lab.display.progress("audit", total) as advance:

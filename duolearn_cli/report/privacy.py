@@ -101,8 +101,7 @@ def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = 
         if signal is not None and signal < MOSTLY_NOISE:
             found.append(
                 f"What steps were told of the {name} set was mostly noise (signal to noise {signal:.2g}): its records "
-                "hardly steered them. More records, a larger epsilon, or fewer coordinates (model.adapter.rank, "
-                "model.adapter.targets) would help."
+                "hardly steered them. More records or a larger epsilon would help."
             )
     return found
 
