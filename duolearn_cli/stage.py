@@ -150,12 +150,14 @@ def unlearn_stage(lab: Laboratory) -> None:
                 raise KeyboardInterrupt
 
         unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to, private)
+    if private and lab.is_main:
+        # Before the adapter is there: it is never without its account.
+        (run.folder / "adapter").mkdir(exist_ok=True)
+        for folder in (run.folder, run.folder / "adapter"):
+            private.ledger.account.write(folder)
     if lab.is_main or processes.sharded:
         save_checkpoint(checkpoints, steps, signature, model, update, processes, beside)
         model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
-    if private and lab.is_main:
-        for folder in (run.folder, run.folder / "adapter"):
-            private.ledger.account.write(folder)
 
 
 def make_update(
