@@ -14,7 +14,9 @@ class PrivacyConfig:
     """Differential privacy of the unlearning update; `epsilon` empty means that nothing is promised."""
 
     name: str = setting("none", "short name", pattern=NAME)
-    epsilon: float | None = setting(None, "what this run may spend of each protected set; empty: no privacy", minimum=0)
+    epsilon: float | None = setting(
+        None, "what this run may spend of each protected set; empty: no privacy", minimum=0, maximum=100
+    )
     delta: float | None = setting(
         None, "probability that epsilon fails; below 1 / records. Empty: a tenth of that", minimum=0, maximum=1
     )
@@ -50,7 +52,7 @@ class PrivacyConfig:
     )
     accountant: str = setting("pld", "how spending is added up: pld is tight, rdp looser", choices=["pld", "rdp"])
     learn_epsilon: float | None = setting(
-        None, "what learning the target may spend of each record; empty: the target is a given", minimum=0
+        None, "what learning the target may spend of each record; empty: the target is a given", minimum=0, maximum=100
     )
 
 

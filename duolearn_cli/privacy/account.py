@@ -179,20 +179,6 @@ def _entry(found: Mapping[str, Any]) -> Entry:
     return Entry(**{**found, "spendings": spendings, "unprotected": tuple(found["unprotected"])})
 
 
-def composed(accounts: Sequence[Account]) -> dict[str, float]:
-    """By set, the epsilon of several runs on the same records, released together: each one's last entry."""
-    delta, accountant = min(account.delta for account in accounts), accounts[0].accountant
-    found: dict[str, float] = {}
-    for name in SETS:
-        entries = [account.last for account in accounts]
-        if any(name not in entry.spendings for entry in entries):
-            found[name] = math.inf
-        else:
-            paths = [replace(entry.spendings[name], steps=entry.begun) for entry in entries]
-            found[name] = epsilon(paths, delta, accountant)
-    return found
-
-
 def composed_by_set(accounts: Sequence[Account]) -> dict[str, float]:
     """By set, the epsilon of several models on the same records, released together, with all stages before them.
 

@@ -49,6 +49,7 @@ def summarise(account: Account) -> dict[str, Any]:
         "clipping": entry.clipping,
         "shared_units": entry.shared,
         "earlier_stages": len(account.entries) - 1,
+        "stage": entry.stage,
         "start": entry.start,
         "excludes": list(EXCLUDES),
         "sets": sets,

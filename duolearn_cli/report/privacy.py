@@ -64,9 +64,8 @@ def not_covered(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _phase(metrics: Mapping[str, Any]) -> str:
-    """What the account's last stage did; older accounts do not name it, and then the models tell."""
-    stage = metrics["account"].get("stage") or ("unlearn" if metrics["models"].get("unlearned") else "learn")
-    return {"unlearn": "unlearning", "learn": "learning"}.get(stage, stage)
+    """What the account's last stage did."""
+    return {"unlearn": "unlearning", "learn": "learning"}[metrics["account"]["stage"]]
 
 
 def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phase: str) -> str:

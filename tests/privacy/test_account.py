@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from duolearn_cli.errors import RunError
-from duolearn_cli.privacy.account import FILE, Account, Entry, composed, read_account
+from duolearn_cli.privacy.account import FILE, Account, Entry, composed_by_set, read_account
 from duolearn_cli.privacy.accounting import Spending, epsilon
 from duolearn_cli.privacy.ledger import Ledger
 
@@ -130,5 +130,5 @@ def test_a_process_that_does_not_write_keeps_count_all_the_same(tmp_path):
 def test_several_models_released_together_cost_their_sum():
     jobs = [account(entry()), account(replace(entry(), clipping="automatic")), account(entry())]
     # Equal entries are two runs all the same.
-    assert composed(jobs)["retain"] == pytest.approx(spent(1.0, 1.0, 1.0))
-    assert composed([*jobs, account(entry(forget=None))])["forget"] == math.inf
+    assert composed_by_set(jobs)["retain"] == pytest.approx(spent(1.0, 1.0, 1.0))
+    assert composed_by_set([*jobs, account(entry(forget=None))])["forget"] == math.inf

@@ -21,6 +21,8 @@ from duolearn_cli.errors import ConfigError
         (["imperfect.imbalance=2"], r"imperfect\.\*"),
         (["runtime.sharding=fsdp2", "runtime.num_processes=2"], r"runtime\.sharding=fsdp2.*allowed: none"),
         (["privacy.budget=2"], r"privacy\.budget=2\.0: less than privacy\.epsilon=4"),
+        (["privacy.epsilon=1e4"], r"privacy\.epsilon=10000\.0: allowed: 0 to 100"),
+        (["privacy.learn_epsilon=1e4"], r"privacy\.learn_epsilon=10000\.0: allowed: 0 to 100"),
         (["privacy.epsilon=0"], r"privacy\.epsilon=0: .*more than 0"),
         (["privacy.max_grad_norm=0"], r"privacy\.max_grad_norm=0"),
         (["privacy.protect=nobody"], r"privacy\.protect=nobody: allowed: both, retain, forget"),

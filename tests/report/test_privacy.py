@@ -98,8 +98,7 @@ def test_learning_is_not_called_unlearning(metrics):
     found = with_account(metrics, entry())
     del found["account"]["start"]
     assert "a model that is not named" in " ".join(sentences(found))
-    learned = found | {"models": {name: found["models"][name] for name in ("base", "target")}}
-    assert sentences(learned)[0].startswith("The learning phase adds at most")
+    assert sentences(found)[0].startswith("The unlearning phase adds at most")
     found["account"]["stage"] = "learn"
     assert sentences(found)[0].startswith("The learning phase adds at most")
 
