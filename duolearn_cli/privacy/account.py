@@ -115,6 +115,9 @@ class Account:
         """
         if name not in self.last.spendings:
             return math.inf
+        # Nobody can tell which records an earlier stage has used as they were: any may be among them.
+        if not alone and any(entry.unprotected for entry in self.entries[:-1]):
+            return math.inf
         entry = self.last
         own = entry.paths(entry.begun)[0 if entry.shared else list(entry.spendings).index(name)]
         earlier = [e.paths(e.begun) for e in self.entries[:-1]] if not alone else []

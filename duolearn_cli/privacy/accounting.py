@@ -82,7 +82,11 @@ def noise_multiplier(
     low = enough
     while epsilon([replace(s, noise_multiplier=low) for s in planned], delta) <= target:
         low *= 0.7
-    bracket = ExplicitBracketInterval(low, enough * 1.001)
+    high = enough * 1.001
+    # Of very many steps the grid of PLD can be looser than RDP.
+    while epsilon([replace(s, noise_multiplier=high) for s in planned], delta) > target:
+        high *= 1.2
+    bracket = ExplicitBracketInterval(low, high)
     return float(calibrate_dp_mechanism(lambda: _fresh("pld"), events, target, delta, bracket, tol=tolerance * enough))
 
 

@@ -88,7 +88,7 @@ class Mechanism:
     def sample(self, name: str, step: int) -> list[int]:
         """The units of a protected set that join a step: each by itself with probability `rate`, maybe none.
 
-        Shuffled: the next part of an order that is drawn anew in every ``1 / rate`` steps; no part holds a unit twice.
+        Shuffled: in every ``1 / rate`` steps each unit joins one, drawn for it anew.
         """
         terms = self.terms[name]
         if terms.sampling == "poisson":
@@ -96,8 +96,9 @@ class Mechanism:
             return np.flatnonzero(joins).tolist()
         parts = round(1 / terms.rate)
         turn, part = divmod(step - 1, parts)
-        order = np.argsort(self.randomness.uniform(f"order {name}", turn, terms.num_units))
-        return np.array_split(order, parts)[part].tolist()
+        # By itself, as the sensitivity needs it: a unit more must not move others to other parts.
+        drawn = np.ceil(self.randomness.uniform(f"order {name}", turn, terms.num_units) * parts) - 1
+        return np.flatnonzero(drawn == part).tolist()
 
     def noise(self, name: str) -> float:
         """The standard deviation of the noise in each coordinate of a set's sum."""

@@ -35,6 +35,12 @@ def private_steps(
     account = read_account(lab.run.folder)
     if account is None:
         raise RunError(f"{lab.run.folder / FILE} is missing: what the run has spent is not known. Start it anew.")
+    is_shuffled = any(spending.sampling == "shuffled" for spending in account.last.spendings.values())
+    if is_shuffled and account.last.begun and account.last.randomness == "secure":
+        raise RunError(
+            "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
+            "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
+        )
     # Every process reads what is spent before the main one writes on.
     processes.wait()
     entry, request = account.last, lab.study.request

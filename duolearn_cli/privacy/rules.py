@@ -39,7 +39,9 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
         yield f"learn_epsilon={privacy.learn_epsilon}: with adapter= nothing is learned; leave one of them out."
     if privacy.epsilon == 0 or privacy.learn_epsilon == 0:
         yield "epsilon=0: nothing can be learned from a record then; allowed: more than 0, or privacy=none."
-    if privacy.epsilon is None and privacy.budget is not None:
+    if privacy.delta == 0:
+        yield "delta=0: the Gaussian mechanism needs more; leave it empty for a tenth of one over the records."
+    if privacy.epsilon is None and privacy.learn_epsilon is None and privacy.budget is not None:
         yield f"budget={privacy.budget}: without privacy there is nothing to limit; give privacy.epsilon too."
     if privacy.epsilon is not None and privacy.budget is not None and privacy.budget < privacy.epsilon:
         yield f"budget={privacy.budget}: less than privacy.epsilon={privacy.epsilon}; allowed: that or more."
@@ -75,6 +77,8 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
     faults = config.imperfect
     if faults.missing_subjects or faults.wrong_subjects or faults.wrong_answers or faults.imbalance != 1:
         yield f"imperfect.*: faults are drawn over all records together; {name} needs each record by itself."
+    if config.unlearn.packing:
+        yield f"unlearn.packing=true: texts that are not finite would spoil others of their row; with {name}: false."
     if config.runtime.sharding != "none":
         yield (
             f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "

@@ -48,6 +48,8 @@ def test_runs_compose_over_the_worst_path():
     twice = account(entry(), entry(retain=3.0, forget=1.5))
     assert twice.epsilon("forget") == pytest.approx(spent(1.5, 1.0))
     assert twice.epsilon("retain") == pytest.approx(spent(3.0, 1.0))
+    # What a stage has used as it was has no finite epsilon later.
+    assert account(entry(forget=None), entry()).epsilon("forget") == math.inf
     assert twice.epsilon("forget", alone=True) == spent(1.5)
     thrice = account(entry(), entry(), entry())
     assert thrice.epsilon("retain") == pytest.approx(spent(1.0, 1.0, 1.0))
@@ -60,7 +62,7 @@ def test_epsilon_grows_with_the_steps_begun():
 
 
 def test_the_file_says_everything_and_comes_back(tmp_path):
-    given = account(entry(forget=None), entry())
+    given = account(entry(forget=3.0), entry())
     given.write(tmp_path)
     assert read_account(tmp_path) == given
     said = json.loads((tmp_path / FILE).read_text())

@@ -120,7 +120,6 @@ def test_shuffled_passes_hold_every_unit_once():
     for turn in range(3):
         parts = [engine.sample("retain", 7 * turn + k) for k in range(1, 8)]
         assert sorted(i for part in parts for i in part) == list(range(50))
-        assert {len(part) for part in parts} == {7, 8}
     assert engine.sample("retain", 1) != engine.sample("retain", 8)
 
 

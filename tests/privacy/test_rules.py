@@ -20,6 +20,8 @@ from duolearn_cli.errors import ConfigError
         (["imperfect.wrong_answers=0.1"], r"imperfect\.\*: .*each record by itself"),
         (["imperfect.imbalance=2"], r"imperfect\.\*"),
         (["runtime.sharding=fsdp2", "runtime.num_processes=2"], r"runtime\.sharding=fsdp2.*allowed: none"),
+        (["unlearn.packing=true"], r"unlearn\.packing=true: .*: false"),
+        (["privacy.delta=0"], r"privacy\.delta=0: "),
         (["privacy.budget=2"], r"privacy\.budget=2\.0: less than privacy\.epsilon=4"),
         (["privacy.epsilon=1e4"], r"privacy\.epsilon=10000\.0: allowed: 0 to 100"),
         (["privacy.learn_epsilon=1e4"], r"privacy\.learn_epsilon=10000\.0: allowed: 0 to 100"),
@@ -42,7 +44,7 @@ def test_refused_with_privacy(overrides, said):
         [],
         ["method.geometry.basis_from=raw", "privacy.protect=forget"],
         ["method.geometry.metric=fisher"],
-        ["method.attention_weight=1", "unlearn.packing=true"],
+        ["method.attention_weight=1"],
         ["privacy.sampling=shuffled", "privacy.clipping=automatic", "privacy.accountant=rdp"],
     ],
 )
