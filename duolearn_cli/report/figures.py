@@ -90,7 +90,8 @@ def _value(models: Mapping[str, Any], model: str, subject: str) -> Mapping[str, 
 def _point(
     axes: Axes, entry: Mapping[str, Any] | None, row: int, color: str, marker: str, shift: float, hollow: bool = False
 ) -> None:
-    if entry is None:
+    # A model that knew nothing before cannot be said to have forgotten: there is an entry, and no value in it.
+    if entry is None or number(entry.get("value")) is None:
         return
     low, high = number(entry.get("low")), number(entry.get("high"))
     if marker == "o" and low is not None and high is not None:
