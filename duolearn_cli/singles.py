@@ -6,6 +6,7 @@ example that gives every example's own gradient.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,8 @@ from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError
 
 
-class SingleGradients:
-    """Follows the adapter's layers; what becomes of the gradients is for `receive` to say.
+class SingleGradients(ABC):
+    """Follows the adapter's layers; what becomes of the gradients is for those below it to say.
 
     Forwards inside `watching` leave their hooks in the graph; only a backward inside `following` gives anything.
 
@@ -42,13 +43,13 @@ class SingleGradients:
         self._layout: Tensor | None = None
         self._roots: list[Tensor] = []
 
+    @abstractmethod
     def receive(self, place: int, single: Tensor) -> None:
         """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in]."""
-        raise NotImplementedError
 
     def receive_sum(self, place: int, total: Tensor) -> None:
-        """Take the sum of one parameter's gradients over the pooled examples. Shape: [out, in]."""
-        raise NotImplementedError
+        """Take the sum of one parameter's gradients over the pooled examples, if there are any. Shape: [out, in]."""
+        raise AssertionError(f"{type(self).__name__} pools no examples")
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,11 @@ from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.private_run import private_steps
 from duolearn_cli.privacy.separable import check_separable
+from duolearn_cli.privacy.step import PrivateSteps
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.selection import choose
-from duolearn_cli.singles import SingleGradients
+from duolearn_cli.singles import GradientRows
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
 from duolearn_cli.workers import agreed, deferred_interrupt
@@ -85,7 +86,7 @@ def check_method(lab: Laboratory) -> None:
     everything = Coordinates(lab.model.named_adapter)
     is_private = config.privacy.epsilon is not None
     if chosen.unit != "none" or geometry_of(method).needs_fisher or is_private:
-        SingleGradients(lab.model.network, everything.parameters)
+        GradientRows(lab.model.network, everything.parameters)
     if is_private:
         check_separable(method)
     if chosen.unit == "none":
@@ -121,6 +122,10 @@ def unlearn_stage(lab: Laboratory) -> None:
     private = private_steps(lab, forget, retain, method, update, processes)
     steps = private.num_steps if private else num_steps(len(forget), settings.batch_size, settings.epochs)
     beside = private.ledger.write if private else (lambda folder: None)
+
+    def save(step: int) -> None:
+        save_checkpoint(checkpoints, step, signature, model, update, processes, beside)
+
     if private and (lost := private.ledger.lost(first)):
         lab.display.note(
             f"{lost} steps were begun and lost; their privacy is spent, and the run ends as many steps earlier"
@@ -145,19 +150,26 @@ def unlearn_stage(lab: Laboratory) -> None:
                 if step % every == 0:
                     quick_evaluation(lab, step)
                 if stopping or step % settings.checkpoint_every == 0:
-                    save_checkpoint(checkpoints, step, signature, model, update, processes, beside)
+                    save(step)
             if stopping:
                 raise KeyboardInterrupt
 
         unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to, private)
+    write_result(lab, private, save, steps, processes)
+
+
+def write_result(
+    lab: Laboratory, private: PrivateSteps | None, save: Callable[[int], None], steps: int, processes: Processes
+) -> None:
+    """The last checkpoint and the adapter, which is never without its account: that comes first."""
+    folder = lab.run.folder / "adapter"
     if private and lab.is_main:
-        # Before the adapter is there: it is never without its account.
-        (run.folder / "adapter").mkdir(exist_ok=True)
-        for folder in (run.folder, run.folder / "adapter"):
-            private.ledger.account.write(folder)
+        folder.mkdir(exist_ok=True)
+        for place in (lab.run.folder, folder):
+            private.ledger.account.write(place)
     if lab.is_main or processes.sharded:
-        save_checkpoint(checkpoints, steps, signature, model, update, processes, beside)
-        model.save_adapter(run.folder / "adapter", is_main=lab.is_main)
+        save(steps)
+        lab.model.save_adapter(folder, is_main=lab.is_main)
 
 
 def make_update(

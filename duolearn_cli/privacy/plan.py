@@ -161,11 +161,11 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
             f"privacy.delta={account.delta:g}: with {largest} units a record might be given away whole; allowed: less "
             f"than {1 / largest:.2g}."
         )
-    used = {item.id for side in (study.request.forget, study.request.retain) for item in side}
-    if taught := [doubt.id for doubt in study.filled if doubt.outcome == "filled" and doubt.id in used]:
+    # One that is left out counts too: had the others taught more, it might be used.
+    if taught := [doubt.id for doubt in study.filled]:
         raise ConfigError(
-            f"labels.fill=true: {len(taught)} items ({taught[0]} first) got their subject from what other items teach, "
-            "outside the promise. Give labels.fill=false, or data in which every item has a subject."
+            f"labels.fill=true: what other items teach decides on {len(taught)} items without a subject ({taught[0]} "
+            "first), outside the promise. Give labels.fill=false, or data in which every item has a subject."
         )
     if not has_earlier:
         return

@@ -13,6 +13,11 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
     """Yield each setting that would void the promise, or that private steps do not offer, with the mend."""
     privacy = config.privacy
     yield from (f"privacy.{problem}" for problem in privacy_problems(config))
+    if config.command == "retrain" and (privacy.epsilon, privacy.learn_epsilon) != (None, None):
+        yield (
+            f"privacy={privacy.name}: gold is what others are measured against and is never private; allowed: "
+            "privacy=none."
+        )
     if privacy.epsilon is None:
         if config.command == "audit":
             yield f"privacy={privacy.name}: there is no promise to audit; give privacy=eps1, eps4, eps8 or custom."
@@ -22,11 +27,6 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
         yield (
             f"privacy.epsilon={privacy.epsilon}: that is for unlearning; `duolearn learn` takes "
             f"privacy.learn_epsilon={privacy.epsilon} (with privacy.epsilon=null)."
-        )
-    if config.command == "retrain":
-        yield (
-            f"privacy.epsilon={privacy.epsilon}: gold is what others are measured against and is never private; "
-            "allowed: privacy=none."
         )
 
 

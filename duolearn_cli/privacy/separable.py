@@ -14,6 +14,7 @@ VOCABULARY, WIDTH = 7, 4
 # Labelled tokens of each made-up item, and whether it is to be forgotten.
 ITEMS = ((5, True), (4, False), (6, False), (3, True))
 TOLERANCE = 1e-3
+MEND = "Take means with tokens.mean(values, weights, owner), or choose privacy=none."
 
 
 def check_separable(method: Method) -> None:
@@ -27,15 +28,17 @@ def check_separable(method: Method) -> None:
     layers = attention_of(method).kept_layers
     kept = [torch.randn(2, max(1, layers), 2, WIDTH, generator=generator) for _ in ITEMS]
     everything = range(len(ITEMS))
-    whole = method.objective(_tokens(everything, draws, kept, layers))
-    alone = [method.objective(_tokens([i], draws, kept, layers)) for i in everything]
+    try:
+        whole = method.objective(_tokens(everything, draws, kept, layers))
+        alone = [method.objective(_tokens([i], draws, kept, layers)) for i in everything]
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {MEND}") from error
     for loss in ("forget", "preserve"):
         together, parts = float(getattr(whole, loss)), [float(getattr(one, loss)) for one in alone]
         if abs(together - sum(parts)) > TOLERANCE * (1 + sum(map(abs, parts))):
             raise ConfigError(
                 f"method={type(method).__name__}: its {loss} loss of several items is not the sum of theirs "
-                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. Take means "
-                "with tokens.mean(values, weights, owner), or choose privacy=none."
+                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. {MEND}"
             )
 
 

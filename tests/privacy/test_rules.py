@@ -65,6 +65,8 @@ def test_private_learning_has_its_own_epsilon():
         compose("learn", ["+forget=surgery", "privacy=eps4"])
     with pytest.raises(ConfigError, match="gold is what others are measured against"):
         compose("retrain", ["+forget=surgery", "privacy=eps4"])
+    with pytest.raises(ConfigError, match="gold is what others are measured against"):
+        compose("retrain", ["+forget=surgery", "privacy.learn_epsilon=4"])
     assert compose("learn", ["+forget=surgery", "privacy.learn_epsilon=4"]).privacy.learn_epsilon == 4
 
 

@@ -171,6 +171,16 @@ class Quantile(Coupled):
         return Objective(-nll.sum(), (nll * (nll > nll.quantile(0.5))).sum())
 
 
+class OfTheStep(Coupled):
+    def objective(self, tokens):
+        return Objective(tokens.logits.sum(), tokens.step.is_forget.sum() * tokens.logits.sum())
+
+
+def test_a_method_that_asks_for_the_step_is_refused():
+    with pytest.raises(ConfigError, match=r"OfTheStep has no loss in a private step.*tokens\.mean"):
+        check_separable(OfTheStep())
+
+
 @pytest.mark.parametrize("coupled", [Coupled(), Quantile()])
 def test_a_loss_that_couples_records_is_refused(coupled):
     with pytest.raises(ConfigError, match=r"is not the sum of theirs.*tokens\.mean"):
