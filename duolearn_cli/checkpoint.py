@@ -31,7 +31,7 @@ def save_checkpoint(
 ) -> None:
     """Write checkpoints/step-N by way of a temporary folder, then drop the older ones.
 
-    `write_beside` is called by the main process with the temporary folder.
+    `write_beside` is called by the main process with the temporary folder, before anything else is in it.
 
     The main process writes, and where the model is cut each writes its part of the update's state.
     """
@@ -39,6 +39,7 @@ def save_checkpoint(
     if processes.rank == 0:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
+        write_beside(part)
     if processes.sharded:
         processes.wait()
     model.save_adapter(part, is_main=processes.rank == 0)
@@ -51,7 +52,6 @@ def save_checkpoint(
         write_json(
             part / "state.json", {"schema": SCHEMA, "step": step, "signature": signature, "parts": _parts(processes)}
         )
-        write_beside(part)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
         for older in folder.glob("step-*"):

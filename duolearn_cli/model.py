@@ -23,6 +23,7 @@ from duolearn_cli import attention, parallel
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig, target_names
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError, nearest
+from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK
 from duolearn_cli.weights import Weights
 
 # Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
@@ -121,14 +122,18 @@ class LanguageModel:
             raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
     def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
-        """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call."""
+        """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call.
+
+        The file is marked where the model's privacy account lies in the folder already.
+        """
         # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
         state = get_peft_model_state_dict(self.network, save_embedding_layers=False)
         tensors = {name: parallel.full(tensor.detach()).cpu().contiguous() for name, tensor in state.items()}
         if not is_main:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / ADAPTER_FILE)
+        mark = {ACCOUNT_MARK: ACCOUNT_FILE} if (folder / ACCOUNT_FILE).is_file() else {}
+        save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"} | mark)
         self.network.peft_config["default"].save_pretrained(str(folder))
 
     def load_adapter(self, folder: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from duolearn_cli.fields import NAME, setting
 
 SETS = ("retain", "forget")
+# A model's account lies beside its adapter, whose file says so: without its account it is not taken for a new model.
+ACCOUNT_FILE, ACCOUNT_MARK = "privacy.json", "account"
 
 
 @dataclass

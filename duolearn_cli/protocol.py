@@ -156,9 +156,10 @@ class Laboratory:
                 fine_tune(self.model, texts, settings, record)
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        self.model.save_adapter(part)
         if account:
+            part.mkdir()
             account.began_with(self.folder("base").name).write(part)
+        self.model.save_adapter(part)
         write_jsonl(part / "history.jsonl", history)
         write_json(
             part / "learn.json",

@@ -28,9 +28,11 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
         from duolearn_cli import experiment
 
         answers = experiment.evaluate(lab, ("base", which))
-        lab.model.save_adapter(lab.run.folder / "adapter")
+        adapter = lab.run.folder / "adapter"
         if account := read_account(lab.folder(which)):
-            account.write(lab.run.folder / "adapter")
+            adapter.mkdir()
+            account.write(adapter)
+        lab.model.save_adapter(adapter)
         return answers
 
     return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)

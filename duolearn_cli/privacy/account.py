@@ -12,10 +12,10 @@ from typing import Any
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
-from duolearn_cli.privacy_config import SETS
+from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK, SETS
 from duolearn_cli.run import write_json
 
-FILE, SCHEMA = "privacy.json", 1
+FILE, SCHEMA = ACCOUNT_FILE, 1
 ADJACENCY = "one data set is the other with one unit added or removed"
 COVERS = (
     "what the adapter tells, given the model that the first run began with, about the units of the protected sets as "
@@ -155,9 +155,18 @@ class Account:
 
 
 def read_account(folder: Path) -> Account | None:
-    """The account beside an adapter, None where there is none. Raises RunError for one that cannot be read."""
-    path = folder / FILE
+    """The account beside an adapter, None where there is none.
+
+    Raises:
+        RunError: it cannot be read, or is missing although the adapter says that it has one.
+    """
+    path, adapter = folder / FILE, folder / "adapter_model.safetensors"
     if not path.is_file():
+        if adapter.is_file() and _is_marked(adapter):
+            raise RunError(
+                f"{path} is missing: this adapter was made with a privacy account, without which nobody knows what has "
+                "been spent. Copy it from where the adapter comes from."
+            )
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -175,6 +184,17 @@ def read_account(folder: Path) -> Account | None:
             f"{path} cannot be read: {error}. Without it nobody knows what this model's runs have spent; put the "
             "file back as the run wrote it."
         ) from error
+
+
+def _is_marked(adapter: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(adapter, framework="numpy") as file:
+            return ACCOUNT_MARK in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        # Whoever loads the adapter says what is wrong with it.
+        return False
 
 
 def _entry(found: Mapping[str, Any]) -> Entry:

@@ -60,7 +60,10 @@ def test_a_private_run_promises_and_tells_and_its_account_travels(duolearn, tmp_
         done = duolearn("unlearn", *refused, given, "output_dir=refused")
         assert done.returncode == 2 and said in done.stderr
     assert list(tmp_path.iterdir()) == before
-    # Without its account nobody knows what it has spent.
+    # Without its account nobody knows what it has spent, neither of the model nor of the run.
+    (run / "adapter" / "privacy.json").unlink()
+    done = duolearn("unlearn", "+forget=surgery", *SMALL, given, "output_dir=refused")
+    assert done.returncode == 2 and "was made with a privacy account" in done.stderr
     (run / "privacy.json").unlink()
     done = duolearn("unlearn", f"resume={run}")
     assert done.returncode == 2 and "privacy.json is missing" in done.stderr
