@@ -173,10 +173,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     memory = 4 * base + 16 * adapter + activations
     changed = _changed(config, shape)
     memory += 4 * changed * _rows_of_state(config)
-    if config.privacy.epsilon is not None:
-        # The gradients of single units, of one forward.
-        units = 2 * (config.privacy.batch_size or config.unlearn.batch_size)
-        memory += 4 * adapter * min(units, config.unlearn.micro_batch or units)
+    memory += 4 * adapter * _rows_of_units(config)
     return [
         ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
         ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),
@@ -201,6 +198,18 @@ def _rows_of_state(config: RunConfig) -> int:
     """How many numbers a coordinate the constraint keeps: the basis with the gradient at hand, and the Fisher."""
     geometry = geometry_of(_method(config))
     return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
+
+
+def _rows_of_units(config: RunConfig) -> int:
+    """How many gradients of single items a private step holds at once: those of one forward."""
+    privacy, found = config.privacy, 0
+    items = 1 if privacy.unit == "example" else privacy.max_examples
+    if privacy.epsilon is not None:
+        units = 2 * (privacy.batch_size or config.unlearn.batch_size)
+        found = min(units, config.unlearn.micro_batch or units) * items
+    if privacy.learn_epsilon is not None:
+        found = max(found, (privacy.batch_size or config.learn.batch_size) * items)
+    return found
 
 
 def _method(config: RunConfig) -> Method:

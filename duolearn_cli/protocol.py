@@ -92,6 +92,11 @@ class Laboratory:
     def folder(self, which: str) -> Path:
         return self.cache / "models" / f"{which}-{self.key(which)}"
 
+    def digest(self, which: str) -> str:
+        """SHA-256 of a learned or given adapter as it is in the cache: of private learning, no two are alike."""
+        with (self.folder(which) / ADAPTER_FILE).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def load(self, which: str) -> None:
         """Put the ``base``, ``target`` or ``gold`` model in place, learning it first where the cache has none.
 

@@ -38,7 +38,8 @@ class Entry:
         begun: steps that were begun, also those that a crash has lost.
         shared: units may be in both sets, and pay for both.
         randomness: ``secure``, or ``seeded``: then nothing is promised to whoever knows the seed.
-        start: the model that it began with, by the name that it has in the cache: a hash of what made it.
+        start: a digest of the adapter that it began with; of learning, the base's name in the cache.
+        grouping: a digest of which items each unit has.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Entry:
     begun: int = 0
     shared: bool = False
     start: str = ""
+    grouping: str = ""
 
     def paths(self, steps: int) -> list[tuple[Spending, ...]]:
         """What a unit can have paid after `steps`: that of its set, one alternative a set, or all together."""
@@ -101,7 +103,16 @@ class Account:
         return replace(self, entries=(*self.entries[:-1], replace(self.last, begun=begun)))
 
     def began_with(self, model: str) -> Account:
-        """The account with the model that the last entry began with."""
+        """The account with the model that the last entry began with.
+
+        Raises:
+            RunError: it has begun already, with another one: then that one's learning would be paid for by nobody.
+        """
+        if self.last.start not in ("", model):
+            raise RunError(
+                "the model that this run began with is gone: another was put or learned in its place, and its account "
+                "is not that of the run. Put the adapter back, or start a new run."
+            )
         return replace(self, entries=(*self.entries[:-1], replace(self.last, start=model)))
 
     def planned(self) -> Account:
@@ -212,7 +223,7 @@ def composed_by_set(accounts: Sequence[Account]) -> dict[str, float]:
     earlier: dict[object, Entry] = {}
     for i, account in enumerate(accounts):
         for k, (entry, following) in enumerate(itertools.pairwise(account.entries)):
-            # Equal terms do not make the same model, its name does; stages without a name are paid for one by one.
+            # Equal terms do not make the same model, its digest does; stages without one are paid for one by one.
             same = (repr(account.entries[: k + 1]), following.start) if following.start else (i, k)
             earlier[same] = entry
     # Orders do not matter: stages with equal terms collapse, or there would be two ways more with each of them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,6 +40,13 @@ def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
             # Of the unit's name alone: which of its items are used must not depend on other units.
             found[name] = sorted(random.Random(f"{config.seed}:unit:{name}").sample(own, privacy.max_examples))
     return found
+
+
+def grouping(study: Study) -> str:
+    """A digest of the request's units: which items each has, in both sets, protected or not."""
+    sides = (study.request.forget, study.request.retain)
+    found = [{name: [side[i].id for i in own] for name, own in group(side, study.config).items()} for side in sides]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def plan_unlearning(study: Study) -> Account | None:
@@ -84,6 +93,7 @@ def plan_unlearning(study: Study) -> Account | None:
         clipping=privacy.clipping,
         randomness=privacy.randomness,
         shared=shared,
+        grouping=grouping(study),
     )
     account = account.begin(entry)
     _check_budget(account, privacy.epsilon)

@@ -13,7 +13,7 @@ from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.account import FILE, Account, read_account
 from duolearn_cli.privacy.ledger import Ledger
 from duolearn_cli.privacy.mechanism import Mechanism
-from duolearn_cli.privacy.plan import group
+from duolearn_cli.privacy.plan import group, grouping
 from duolearn_cli.privacy.randomness import Randomness, Secure, Seeded
 from duolearn_cli.privacy.step import PrivateSteps, Unit
 from duolearn_cli.protocol import Laboratory
@@ -41,6 +41,11 @@ def private_steps(
             "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
             "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
         )
+    if account.last.grouping != grouping(lab.study):
+        raise RunError(
+            f"{lab.run.folder / FILE}: the run was planned for other units of records than the data now holds. Put the "
+            "data back, or start a new run."
+        )
     # Every process reads what is spent before the main one writes on.
     processes.wait()
     entry, request = account.last, lab.study.request
@@ -62,7 +67,7 @@ def private_steps(
         units,
         batches,
         Mechanism.of(entry, randomness(account, config.seed, processes)),
-        Ledger(account.began_with(lab.folder("target").name), lab.run.folder, writes=lab.is_main),
+        Ledger(account.began_with(lab.digest("target")), lab.run.folder, writes=lab.is_main),
         config.unlearn.micro_batch,
         config.prompt.max_tokens if config.unlearn.packing else None,
         update.constraint.settings.needs_fisher,
@@ -82,9 +87,4 @@ def _units(
     if name not in account.last.spendings:
         return [Unit(name, [example]) for example in examples]
     grouped = group(items, lab.study.config).values()
-    if len(grouped) != account.last.num_units[name]:
-        raise RunError(
-            f"{lab.run.folder / FILE}: the run was planned for {account.last.num_units[name]} {name} units, and the "
-            f"data holds {len(grouped)}. Put the data back, or start a new run."
-        )
     return [Unit(name, [examples[i] for i in own]) for own in grouped]

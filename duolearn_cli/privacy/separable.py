@@ -18,10 +18,12 @@ MEND = "Take means with tokens.mean(values, weights, owner), or choose privacy=n
 
 
 def check_separable(method: Method) -> None:
-    """Compare the losses of made-up items together with the sum of each alone; no data is read.
+    """Compare losses and gradients of made-up items together with those of each alone; no data is read.
+
+    It finds mistakes. Code that means to deceive, a plugin's as well as any, can do so elsewhere.
 
     Raises:
-        ConfigError: they differ, so that one item's loss depends on what else is in the step.
+        ConfigError: they differ, so that one item's part depends on what else is in the step, or came before.
     """
     generator = torch.Generator().manual_seed(0)
     draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
@@ -29,17 +31,38 @@ def check_separable(method: Method) -> None:
     kept = [torch.randn(2, max(1, layers), 2, WIDTH, generator=generator) for _ in ITEMS]
     everything = range(len(ITEMS))
     try:
-        whole = method.objective(_tokens(everything, draws, kept, layers))
-        alone = [method.objective(_tokens([i], draws, kept, layers)) for i in everything]
+        whole = _losses(method, _tokens(everything, draws, kept, layers))
+        alone = [_losses(method, _tokens([i], draws, kept, layers)) for i in everything]
+        again = _losses(method, _tokens(everything, draws, kept, layers))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {MEND}") from error
-    for loss in ("forget", "preserve"):
-        together, parts = float(getattr(whole, loss)), [float(getattr(one, loss)) for one in alone]
-        if abs(together - sum(parts)) > TOLERANCE * (1 + sum(map(abs, parts))):
+    for loss, (together, gradient) in whole.items():
+        parts, rows = [one[loss][0] for one in alone], torch.cat([one[loss][1] for one in alone])
+        scale = 1 + sum(map(abs, parts))
+        if abs(together - sum(parts)) > TOLERANCE * scale:
             raise ConfigError(
                 f"method={type(method).__name__}: its {loss} loss of several items is not the sum of theirs "
                 f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. {MEND}"
             )
+        distance = max(float((gradient - rows).abs().max()), float((gradient - again[loss][1]).abs().max()))
+        if distance > TOLERANCE * scale:
+            raise ConfigError(
+                f"method={type(method).__name__}: the gradient of its {loss} loss with respect to an item's logits "
+                f"depends on other items, or on earlier steps (by {distance:.3g}), so no record's part can be "
+                f"bounded. {MEND}"
+            )
+
+
+def _losses(method: Method, tokens: Tokens) -> dict[str, tuple[float, torch.Tensor]]:
+    """Each loss and its gradient with respect to the logits. Shape: [n, vocabulary]."""
+    objective, found = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
+    for name in ("forget", "preserve"):
+        loss = getattr(objective, name)
+        gradient = None
+        if loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss, tokens.logits, retain_graph=True, allow_unused=True)
+        found[name] = loss.item(), torch.zeros_like(tokens.logits) if gradient is None else gradient
+    return found
 
 
 def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], layers: int) -> Tokens:
@@ -61,7 +84,7 @@ def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence
         sequence=sequence,
         num_sequences=len(chosen),
         preserved=torch.arange(len(chosen)).repeat_interleave(2),
-        logits=logits,
+        logits=logits.clone().requires_grad_(),
         base_logits=lambda mask: base[mask],
         target_logits=lambda mask: target[mask],
         step=None,

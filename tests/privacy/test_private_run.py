@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 import torch
@@ -38,11 +39,12 @@ def history_of(run):
     return [line for line in lines if line["stage"] == "unlearn" and "step_norm" in line]
 
 
-def test_a_private_run_promises_and_tells_and_its_account_travels(duolearn, tmp_path):
+def test_a_private_run_promises_and_tells_and_its_account_travels(duolearn, cache, tmp_path):
     run = started(duolearn, tmp_path, "out")
     account = read_account(run / "adapter")
     assert account == read_account(run) and account.is_promise
-    assert account.last.start == json.loads((run / "run.json").read_text())["target_model"]
+    target = cache / "models" / json.loads((run / "run.json").read_text())["target_model"]
+    assert account.last.start == sha256((target / "adapter_model.safetensors").read_bytes()).hexdigest()
     assert account.last.begun == account.num_steps == len(history_of(run))
     assert {"units_retain", "clip_rate_forget", "signal_to_noise_retain"} <= set(history_of(run)[0])
     told = json.loads((run / "metrics.json").read_text())["account"]
@@ -116,6 +118,15 @@ def test_a_privately_learned_target_is_part_of_the_promise(duolearn, tmp_path):
     account = read_account(both / "adapter")
     assert [entry.stage for entry in account.entries] == ["learn", "unlearn"]
     assert 4 < account.worst() <= 6
+    # The same in two commands: the first reserves what the second will spend.
+    terms = ("privacy.learn_epsilon=2", "privacy.budget=6", "output_dir=reserved")
+    done = duolearn("learn", "+forget=surgery", *SMALL, *terms)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (reserved,) = runs(tmp_path / "reserved")
+    after = read_account(started(duolearn, tmp_path, "after", f"adapter={reserved}/adapter") / "adapter")
+    assert [entry.stage for entry in after.entries] == ["learn", "unlearn"] and after.budget == 6
+    done = duolearn("unlearn", *PRIVATE, f"adapter={learned}/adapter")
+    assert done.returncode == 2 and "the budget is 2" in done.stderr + done.stdout
 
 
 @pytest.mark.slow
@@ -137,6 +148,13 @@ def test_an_interrupted_private_run_spends_what_an_unbroken_one_does(duolearn, c
     (run,) = runs(tmp_path / "outputs")
     begun = read_account(run).last.begun
     assert 0 < begun < 60
+    said = (run / "privacy.json").read_text()
+    for key, message in (("start", "another was put or learned in its place"), ("grouping", "other units of records")):
+        value = getattr(read_account(run).last, key)
+        (run / "privacy.json").write_text(said.replace(value, "other"))
+        done = duolearn("unlearn", f"resume={run}")
+        assert done.returncode == 2 and message in done.stderr + done.stdout
+    (run / "privacy.json").write_text(said)
     done = duolearn("unlearn", f"resume={run}")
     assert done.returncode == 0, done.stderr
     account, whole = read_account(run / "adapter"), started(duolearn, tmp_path, "whole", *settings[2:])

@@ -185,3 +185,29 @@ def test_a_method_that_asks_for_the_step_is_refused():
 def test_a_loss_that_couples_records_is_refused(coupled):
     with pytest.raises(ConfigError, match=r"is not the sum of theirs.*tokens\.mean"):
         check_separable(coupled)
+
+
+class StraightThrough(Coupled):
+    """The value is a sum over records; the gradient of each hangs on how many others there are."""
+
+    def objective(self, tokens):
+        nll = -tokens.logits.log_softmax(-1).gather(1, tokens.labels[:, None])[:, 0]
+        return Objective(nll.sum(), nll.sum() + (tokens.num_sequences - 1) * (nll - nll.detach()).sum())
+
+
+class Remembering(Coupled):
+    """What it has seen before makes its gradient smaller."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def objective(self, tokens):
+        self.seen += tokens.num_sequences
+        nll = -tokens.logits.log_softmax(-1).gather(1, tokens.labels[:, None])[:, 0]
+        return Objective(nll.sum() + (nll - nll.detach()).sum() / self.seen, nll.sum())
+
+
+@pytest.mark.parametrize("method", [StraightThrough(), Remembering()])
+def test_a_gradient_that_couples_records_is_refused_though_the_loss_does_not(method):
+    with pytest.raises(ConfigError, match=r"gradient of its .* depends on other items, or on earlier steps"):
+        check_separable(method)
