@@ -1,0 +1,127 @@
+"""Let a model answer in its own words: greedy continuations of the questions, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from duolearn_cli.data.encoding import Encoder, batches_by_length
+from duolearn_cli.data.items import Item
+from duolearn_cli.errors import RunError
+from duolearn_cli.model import LanguageModel
+
+
+def generate(
+    model: LanguageModel,
+    encoder: Encoder,
+    items: Sequence[Item],
+    max_new_tokens: int,
+    batch_tokens: int,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[str]:
+    """What the model says after each question, in the items' order: always the most likely token, until end-of-text.
+
+    At most `max_new_tokens` tokens each, decoded without special tokens and without white space around them. Where
+    `Answer.recalled` holds for a cloze item and the answer has no more tokens than that, its answer comes out. A padded
+    batch holds at most `batch_tokens` tokens, new ones included (but at least one item). `advance` is told the number
+    of items of each finished batch.
+
+    Raises:
+        RunError: a prediction is not finite.
+    """
+    prompts = [_prompt(encoder, item) for item in items]
+    found = [""] * len(items)
+    for indices in batches_by_length([len(prompt) + max_new_tokens for prompt in prompts], batch_tokens):
+        new = _continued(model, [prompts[i] for i in indices], [items[i].id for i in indices], max_new_tokens)
+        for index, text in zip(indices, model.tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+            found[index] = text.strip()
+        advance(len(indices))
+    return found
+
+
+def _prompt(encoder: Encoder, item: Item) -> tuple[int, ...]:
+    """The tokens before the answer's first, exactly those after which the answer is learned and scored.
+
+    A question tokenised alone could end in other tokens: some join a template's last space to the answer's first word.
+    """
+    text = encoder.encode(item)
+    return text.ids[: text.labels("answer")[0]]
+
+
+def _continued(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], ids: Sequence[str], max_new_tokens: int
+) -> Tensor:
+    """The new tokens after each prompt. Shape: [prompts, at most max_new_tokens]."""
+    tokens, mask = (tensor.to(model.device) for tensor in _padded_left(prompts, _pad_id(model)))
+    with _plain_greedy(model, max_new_tokens) as config, model.autocast():
+        whole = model.network.generate(
+            input_ids=tokens,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=LogitsProcessorList([_RefuseDiverged(ids)]),
+        )
+    return whole[:, tokens.shape[1] :]
+
+
+def _pad_id(model: LanguageModel) -> int:
+    """A token to fill rows with; the mask hides it, so any will do where the tokenizer has none."""
+    known = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, 0)
+    return next(token for token in known if token is not None)
+
+
+def _padded_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Tokens and mask, every prompt at the right end of its row. Shapes: [prompts, longest] both."""
+    width = max(map(len, prompts))
+    tokens = torch.full((len(prompts), width), pad_id)
+    mask = torch.zeros_like(tokens)
+    for row, prompt in enumerate(prompts):
+        tokens[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return tokens, mask
+
+
+@contextmanager
+def _plain_greedy(model: LanguageModel, max_new_tokens: int) -> Iterator[GenerationConfig]:
+    """Greedy search by the tokenizer's end-of-text alone, for as long as the context lasts.
+
+    Many models ship a repetition penalty, a least length or sampling in their own configuration, and `generate` takes
+    from there whatever the one it is given leaves open: both are replaced, and put back.
+    """
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=_pad_id(model),
+        eos_token_id=model.tokenizer.eos_token_id,
+    )
+    # PEFT writes the adapter's configuration over the base's.
+    owners: list[Any] = [model.network, model.network.get_base_model()]
+    before = [owner.generation_config for owner in owners]
+    for owner in owners:
+        owner.generation_config = config
+    try:
+        yield config
+    finally:
+        for owner, own in zip(owners, before, strict=True):
+            owner.generation_config = own
+
+
+class _RefuseDiverged(LogitsProcessor):
+    """Changes no logits [rows, vocabulary]; the most likely token of something not a number would be an answer too."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        # A maximum passes on what is not a number, and lets single tokens be impossible.
+        finite = scores.amax(-1).isfinite().tolist()
+        if not all(finite):
+            raise RunError(
+                f"item {self.ids[finite.index(False)]}: the model's predictions are not finite: it diverged."
+            )
+        return scores
