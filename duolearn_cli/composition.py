@@ -21,6 +21,7 @@ from duolearn_cli.fields import NAME
 from duolearn_cli.folders import conf_dir, groups
 from duolearn_cli.hierarchies.base import HierarchySource
 from duolearn_cli.privacy import rules
+from duolearn_cli.robustness_config import list_problems
 from duolearn_cli.update_config import WITH_MOMENTUM
 
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
@@ -209,7 +210,8 @@ def _is_no_group(node: DictConfig, owner: type, name: str) -> bool:
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
     needs_target = (
-        config.command in ("learn", "retrain", "unlearn", "audit", "inspect")
+        config.command in ("learn", "retrain", "unlearn", "inspect")
+        or (config.command == "audit" and config.audit.kind == "privacy")
         or (config.command == "evaluate" and not config.run)
         or (config.command == "hierarchy" and config.action == "target")
     )
@@ -283,8 +285,15 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield 'which text? duolearn hierarchy find "TEXT"'
     if config.audit.guesses and config.audit.guesses > config.audit.canaries:
         yield f"audit.guesses={config.audit.guesses}: allowed: audit.canaries={config.audit.canaries} or less."
-    if config.run and config.command != "evaluate":
-        yield f"run={config.run}: only `duolearn evaluate` takes run; allowed here: resume=RUN to continue a run."
+    yield from (f"audit.robustness.{problem}" for problem in list_problems(config.audit.robustness))
+    attacks = config.command == "audit" and config.audit.kind == "robustness"
+    if attacks and not config.run:
+        yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
+    if config.run and config.command != "evaluate" and not attacks:
+        yield (
+            f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
+            "continue a run."
+        )
     if config.resume and config.command != "unlearn":
         yield f"resume={config.resume}: only `duolearn unlearn` can be resumed."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):

@@ -9,7 +9,8 @@ from omegaconf import MISSING
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.fields import NAME, setting
-from duolearn_cli.privacy_config import AuditConfig, PrivacyConfig
+from duolearn_cli.privacy_config import PrivacyConfig
+from duolearn_cli.robustness_config import AuditsConfig
 from duolearn_cli.update_config import UnlearnConfig
 
 
@@ -133,6 +134,9 @@ class EvaluationConfig:
         metadata={"help": "weights of the levels 1 to 4 in HMTA; not those of the losses, which a method may vary"},
     )
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
+    generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)
+    new_tokens: int = setting(24, "tokens of such an answer at most", minimum=1)
+    lm_eval: str | None = setting(None, "result file (JSON) of lm-evaluation-harness to show in the report")
 
 
 @dataclass
@@ -164,7 +168,7 @@ class RunConfig:
     forget: ForgetTarget = field(default_factory=lambda: ForgetTarget(name=MISSING))
     hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
     privacy: PrivacyConfig = setting(PrivacyConfig)
-    audit: AuditConfig = setting(AuditConfig)
+    audit: AuditsConfig = setting(AuditsConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
@@ -179,7 +183,7 @@ class RunConfig:
     cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
-    run: str | None = setting(None, "evaluate: a finished run folder to score again")
+    run: str | None = setting(None, "evaluate: a finished run folder to score again; audit robustness: one to attack")
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")

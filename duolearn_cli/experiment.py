@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, summary
-from duolearn_cli.evaluation import Answer
+from duolearn_cli import __version__, assessment, flags, summary
+from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.model import ADAPTER_FILE
 from duolearn_cli.places import Place
@@ -23,38 +23,35 @@ from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
 from duolearn_cli.run import Run, write_json, write_jsonl
 
-# By model, then by split.
-Answers = dict[str, dict[str, list[Answer]]]
+# By model.
+Assessments = dict[str, Assessment]
 
 
-def evaluate(lab: Laboratory, names: Sequence[str]) -> Answers:
-    """Answers of base, target or gold, each learned first where the cache has none; the last one stays in place."""
-    answers: Answers = {}
+def evaluate(lab: Laboratory, names: Sequence[str]) -> Assessments:
+    """Assess base, target or gold, each learned first where the cache has none; the last one stays in place."""
+    found: Assessments = {}
     for name in names:
         lab.load(name)
-        answers[name] = lab.answers(name)
+        found[name] = assess(lab, name)
         if name in STAGES:
             lab.run.forget_history_after(STAGES[name], 0)
             for line in lab.history(name):
                 lab.run.record(line)
-    return answers
+    return found
 
 
-def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any]:
+def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str, Any]:
     """Write predictions, metrics and report; return the metrics."""
+    answers = {name: one.answers for name, one in assessed.items()}
     config, run, study = lab.study.config, lab.run, lab.study
     lab.display.stage("Measure and report")
     levels = summary.Levels(study.item_levels(), config.evaluation.hmta_weights)
-    rows = [
-        {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
-        | {"level": levels.of_item.get(answer.id)}
-        for model, splits in answers.items()
-        for split, found in splits.items()
-        for answer in found
-    ]
-    write_jsonl(run.folder / "predictions.jsonl", rows)
+    write_item_files(run.folder, assessed, levels)
     models = summary.summarise(answers, study.target.labels, levels)
-    chance = summary.mean_chance(answers)
+    for name, one in assessed.items():
+        models[name] |= assessment.summarise(one)
+    chance, check = summary.mean_chance(answers), summary.membership_check(answers)
+    raised = flags.flags(models, chance, check)
     metrics = {
         "schema": 1,
         "duolearn": __version__,
@@ -67,7 +64,10 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
         "privacy": config.privacy.name,
         "models": models,
         "chance": chance,
-        "flags": summary.flags(models, chance),
+        "flags": [flag.sentence for flag in raised],
+        "flagged": flags.flagged(raised),
+        "membership_check": check,
+        "roc": summary.roc_curves(answers),
         "cost": {
             "seconds": time.monotonic() - started,
             "trainable_parameters": lab.model.num_adapter_parameters,
@@ -83,6 +83,24 @@ def conclude(lab: Laboratory, answers: Answers, started: float) -> dict[str, Any
     write_json(run.folder / "metrics.json", metrics)
     write_report(run.folder)
     return metrics
+
+
+def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:
+    """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
+    pairs = summary.member_pairs({name: one.answers for name, one in assessed.items()})
+    number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
+    rows = [
+        {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
+        | {"level": levels.of_item.get(answer.id)}
+        | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
+        for model, one in assessed.items()
+        for split, found in one.answers.items()
+        for answer in found
+    ]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    for name in ("written", "plain"):
+        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
+        write_jsonl(folder / f"{name}.jsonl", rows)
 
 
 def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:

@@ -33,6 +33,8 @@ EXAMPLES = {
         "duolearn audit privacy +forget=surgery privacy=eps1",
         "duolearn audit privacy +forget=surgery privacy=eps4 privacy.protect=retain audit.canaries=500",
         "duolearn audit privacy -m +forget=surgery privacy=eps1,eps4,eps8",
+        "duolearn audit robustness run=outputs/DATE/TIME-NAME",
+        "duolearn audit robustness run=outputs/DATE/TIME-NAME audit.robustness.attacks=[relearn,probe]",
     ),
     "inspect": (
         "duolearn inspect +forget=surgery",
@@ -62,7 +64,10 @@ EXAMPLES = {
     ),
 }
 USAGE = {
-    "audit": "  privacy               a lower bound on the epsilon of private unlearning, beside its claim\n",
+    "audit": """\
+  privacy               a lower bound on the epsilon of private unlearning, beside its claim
+  robustness run=FOLDER attacks that try to get forgotten knowledge back out of a run's model
+""",
     "hierarchy": """\
   show [NODE]           the tree, or what is below one concept; depth=2 (the default)
   check                 problems and warnings of a hierarchy, counts by level

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from duolearn_cli.errors import UserError, nearest
+from duolearn_cli.robustness_config import AUDITS
 
 ACTIONS = ("show", "check", "find", "target", "coverage", "import")
-AUDITS = ("privacy",)
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_$][\w./@:$-]*=|~[A-Za-z_]")
 # The word after `find` is the text, whatever it holds, unless it is one of the command line's own flags.
 _FLAG = re.compile(r"-{1,2}[a-z][a-z-]*(=.*)?", re.DOTALL)
@@ -47,7 +47,7 @@ def action_overrides(words: Sequence[str]) -> list[str]:
 
 
 def audit_overrides(words: Sequence[str]) -> list[str]:
-    """Turn ``audit privacy`` into an override. Raises UserError for no, another or a second word."""
+    """Turn ``audit privacy`` or ``robustness`` into an override. Raises UserError for no, another or a second word."""
     free = [word for word in words if not _OVERRIDE.match(word) and word != "--dry-run"]
     if len(free) != 1 or free[0] not in AUDITS:
         said = f"audit {' '.join(free)}: there is no such audit" if free else "audit: it is not said what"

@@ -34,8 +34,10 @@ from duolearn_cli.study import Study
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 
-# Raise this when a change of code changes what the same settings learn, or what an answer records.
+# Raise this when a change of code changes what the same settings learn.
 PROTOCOL = 2
+# The same for what is recorded about a model that is in the cache already.
+ANSWERS = 3
 STAGES = {"target": "learn", "gold": "retrain"}
 
 
@@ -196,32 +198,55 @@ class Laboratory:
         }
         return {name: items for name, items in splits.items() if items}
 
+    def kept(self, which: str, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` finds about the model in place, as JSON; the cache keeps it, but for ``unlearned``."""
+        path = self.folder(which) / f"{kind}-{_hash([ANSWERS, key])}.json" if which != "unlearned" else None
+        if path and path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        found = make()
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, found)
+        return found
+
     def answers(self, which: str) -> dict[str, list[Answer]]:
         """Answers of the model in place to every split. Those of base, target and gold are kept in the cache."""
-        splits = self.evaluation_splits()
-        cached = which != "unlearned"
-        # Where an item comes from and which concepts it mentions change no answer.
+        splits, study = self.evaluation_splits(), self.study
+        # Where an item comes from and which concepts it mentions change no answer; how its tokens are classed does.
         ignored = {"source": "", "row": 0, "concepts": (), "patient": None}
-        keys = {name: [asdict(item) | ignored for item in items] for name, items in splits.items()}
-        path = self.folder(which) / f"answers-{_hash(keys)}.json" if cached else Path()
-        if cached and path.is_file():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return {
-                name: [Answer(**row | {"scores": tuple(row["scores"])}) for row in rows]
-                for name, rows in stored.items()
-            }
-        self.display.stage(f"Evaluate {which} on {sum(map(len, splits.values()))} items")
-        total = sum(num_texts(self.encoder, items) for items in splits.values())
-        with self.display.progress(f"evaluate {which}", total) as advance:
-            answers = {name: self.score(items, lambda n: advance(n=n)) for name, items in splits.items()}
-        if cached:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {name: [answer.as_dict() for answer in rows] for name, rows in answers.items()})
-        return answers
+        items = {name: [asdict(item) | ignored for item in own] for name, own in splits.items()}
+        concepts = [fingerprint(study.hierarchy), VERSION, sorted(study.target.forget), sorted(study.target.boundary)]
 
-    def score(self, items: Sequence[Item], advance: Callable[[int], None] = lambda n: None) -> list[Answer]:
-        """Answers of the model in place; `advance` is told of finished texts."""
-        return score(self.model, self.encoder, items, self.study.config.evaluation.batch_tokens, advance)
+        def make() -> dict[str, list[dict[str, Any]]]:
+            self.display.stage(f"Evaluate {which} on {sum(map(len, splits.values()))} items")
+            total = sum(num_texts(self.encoder, own) for own in splits.values())
+            with self.display.progress(f"evaluate {which}", total) as advance:
+                found = {
+                    name: self.score(own, lambda n: advance(n=n), is_forget=name.startswith("forget"))
+                    for name, own in splits.items()
+                }
+            return {name: [answer.as_dict() for answer in rows] for name, rows in found.items()}
+
+        kept = self.kept(which, "answers", [items, concepts], make)
+        return {name: [Answer.of(row) for row in rows] for name, rows in kept.items()}
+
+    def score(
+        self,
+        items: Sequence[Item],
+        advance: Callable[[int], None] = lambda n: None,
+        *,
+        is_forget: bool | None = None,
+    ) -> list[Answer]:
+        """Answers of the model in place; `advance` is told of finished texts.
+
+        `is_forget` says on which side the items are, for the losses of token classes; without it there are none.
+        """
+
+        def classify(place: int, text: Encoded) -> list[int]:
+            return self.study.label(text, bool(is_forget))[0]
+
+        tokens = self.study.config.evaluation.batch_tokens
+        return score(self.model, self.encoder, items, tokens, advance, None if is_forget is None else classify)
 
 
 def _plain(node: Any) -> Any:

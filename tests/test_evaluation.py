@@ -1,14 +1,18 @@
 """Scores agree with a brute-force loop over full logits, one text at a time."""
 
 import copy
+import json
+import math
+import zlib
 
 import pytest
 import torch
 
+from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.evaluation import score
+from duolearn_cli.evaluation import Answer, score
 
 
 def full_log_probabilities(model, text):
@@ -110,3 +114,65 @@ def test_chat_templates_write_their_own_special_tokens(tiny, study):
         )
         # The end of the user's turn is a real token in the middle: it is neither padding nor a label.
         assert tokenizer.eos_token_id in text.ids[:-1]
+
+
+@pytest.mark.parametrize("form", ["cloze", "letter"])
+def test_everything_that_tokens_tell_comes_from_the_same_forward(fresh, study, form):
+    """Against one text at a time, all logits, float64 and plain loops."""
+    encoder, items = Encoder(fresh.tokenizer, PromptConfig(form=form)), study.splits.forget_train[:5]
+
+    def classify(place, text):
+        return [(place + i) % 3 for i in range(len(text.ids))]
+
+    for place, (item, answer) in enumerate(
+        zip(items, score(fresh, encoder, items, 2048, classify=classify), strict=True)
+    ):
+        text = encoder.encode(item)
+        log_p = full_log_probabilities(fresh, text)
+        rows = [(log_p[i - 1], text.ids[i]) for i in text.labels("answer")]
+        own = [row[token].item() for row, token in rows]
+        hits = [int(row.argmax()) == token for row, token in rows]
+        strength = max(n for n in range(len(hits) + 1) if all(hits[len(hits) - n :])) / len(hits)
+        standard = []
+        for (row, _), value in zip(rows, own, strict=True):
+            mean = sum(math.exp(x) * x for x in row.tolist())
+            variance = sum(math.exp(x) * (x - mean) ** 2 for x in row.tolist())
+            standard.append((value - mean) / math.sqrt(variance))
+        count = max(1, len(own) // 5)
+        assert answer.tokens == len(own)
+        assert answer.strength == strength
+        assert answer.min_k == pytest.approx(sum(sorted(own)[:count]) / count, abs=1e-4)
+        assert answer.min_k_plus == pytest.approx(sum(sorted(standard)[:count]) / count, abs=1e-3)
+        assert answer.compressed == len(zlib.compress(item.answer_text.encode()))
+        assert answer.nll == pytest.approx(-sum(own) / len(own), abs=1e-4)
+        if form == "cloze":
+            pairs = zip(answer.scores, lengths(encoder, item), strict=True)
+            assert answer.totals == pytest.approx([mean * count for mean, count in pairs])
+        for name, kind in CLASS_NAMES.items():
+            inside = [i for i in range(1, len(text.ids)) if (place + i) % 3 == kind]
+            total, tokens = answer.classes[name]
+            assert tokens == len(inside)
+            assert total == pytest.approx(-sum(log_p[i - 1, text.ids[i]].item() for i in inside), abs=1e-3)
+        weights = [math.exp(value) for value in answer.scores]
+        assert answer.chances == pytest.approx([weight / sum(weights) for weight in weights])
+
+
+def lengths(encoder, item):
+    return [len(encoder.encode(item, k).labels("answer")) for k in range(len(item.options))]
+
+
+def test_rows_of_logits_are_made_in_parts(fresh, study, monkeypatch):
+    encoder, items = Encoder(fresh.tokenizer, PromptConfig(form="letter")), study.splits.retain_train[:6]
+    whole = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
+    monkeypatch.setattr("duolearn_cli.evaluation.CHUNK", 7)
+    parts = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
+    for one, other in zip(whole, parts, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5) and one.valid == other.valid
+        assert one.classes["neutral"] == pytest.approx(other.classes["neutral"], abs=1e-3)
+
+
+def test_an_answer_survives_json(fresh, study):
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
+    (answer,) = score(fresh, encoder, study.splits.forget_train[:1], 512, classify=lambda i, text: [1] * len(text.ids))
+    assert Answer.of(json.loads(json.dumps(answer.as_dict()))) == answer
+    assert score(fresh, encoder, [], 512) == []

@@ -20,7 +20,7 @@ from duolearn_cli.study import Study, prepare
 from duolearn_cli.weights import find_weights
 
 if TYPE_CHECKING:
-    from duolearn_cli.experiment import Answers
+    from duolearn_cli.experiment import Assessments
     from duolearn_cli.privacy.account import Account
     from duolearn_cli.protocol import Laboratory
 
@@ -58,7 +58,7 @@ def _make_cache(configured: str | None) -> None:
         raise RunError(f"cache_dir={folder.parent}: cannot be written ({error.strerror}); choose another.") from error
 
 
-def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Answers]) -> str:
+def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Assessments]) -> str:
     """Load the model, go through `stages`, write metrics and report, show the table; return the run folder."""
     from duolearn_cli import experiment
     from duolearn_cli.protocol import Laboratory

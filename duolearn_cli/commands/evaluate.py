@@ -13,7 +13,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
-    from duolearn_cli.experiment import Answers
+    from duolearn_cli.experiment import Assessments
     from duolearn_cli.protocol import Laboratory
 
 # What a run that is scored again takes from the command line; all else is the run's own.
@@ -33,14 +33,15 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         dry_run(study)
         return ""
 
-    def stages(lab: Laboratory) -> Answers:
+    def stages(lab: Laboratory) -> Assessments:
         from duolearn_cli import experiment
+        from duolearn_cli.assessment import assess
 
-        answers = experiment.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
+        found = experiment.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
         if adapter:
             lab.model.load_adapter(adapter)
-            answers["unlearned"] = lab.answers("unlearned")
-        return answers
+            found["unlearned"] = assess(lab, "unlearned")
+        return found
 
     return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)
 

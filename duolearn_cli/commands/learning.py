@@ -12,7 +12,7 @@ from duolearn_cli.privacy.plan import plan_learning
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
-    from duolearn_cli.experiment import Answers
+    from duolearn_cli.experiment import Assessments
     from duolearn_cli.protocol import Laboratory
 
 
@@ -24,15 +24,15 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
         dry_run(study, account)
         return ""
 
-    def stages(lab: Laboratory) -> Answers:
+    def stages(lab: Laboratory) -> Assessments:
         from duolearn_cli import experiment
 
-        answers = experiment.evaluate(lab, ("base", which))
+        found = experiment.evaluate(lab, ("base", which))
         adapter = lab.run.folder / "adapter"
         if account := read_account(lab.folder(which)):
             adapter.mkdir()
             account.write(adapter)
         lab.model.save_adapter(adapter)
-        return answers
+        return found
 
     return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)

@@ -14,7 +14,7 @@ from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
-    from duolearn_cli.experiment import Answers
+    from duolearn_cli.experiment import Assessments
     from duolearn_cli.protocol import Laboratory
 
 
@@ -43,17 +43,18 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         raise
 
 
-def _stages(lab: Laboratory) -> Answers:
+def _stages(lab: Laboratory) -> Assessments:
     from duolearn_cli import experiment, stage, workers
+    from duolearn_cli.assessment import assess
 
     stage.check_method(lab)
-    answers = experiment.evaluate(lab, ("base", "target", "gold"))
+    found = experiment.evaluate(lab, ("base", "target", "gold"))
     if lab.study.config.runtime.num_processes > 1:
         workers.unlearn_in_workers(lab)
     else:
         stage.unlearn_stage(lab)
-    answers["unlearned"] = lab.answers("unlearned")
-    return answers
+    found["unlearned"] = assess(lab, "unlearned")
+    return found
 
 
 def _refuse_changes(overrides: Sequence[str]) -> None:

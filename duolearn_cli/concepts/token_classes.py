@@ -9,6 +9,8 @@ from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 
 NEUTRAL, UNLEARN, PRESERVE = 0, 1, 2
+# As results call them.
+CLASS_NAMES = {"target": UNLEARN, "general_medical": PRESERVE, "neutral": NEUTRAL}
 
 
 def classify(

@@ -109,8 +109,8 @@ class Batch:
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
-def collate(sequences: Sequence[Encoded], labels: str, *, pack_to: int | None = None) -> Batch:
-    """Lay out all sequences and list their labels ("answer" or "text").
+def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_to: int | None = None) -> Batch:
+    """Lay out all sequences and list their labels ("answer" or "text", one for all or one for each).
 
     One sequence a row, or with `pack_to` as many as fit into so many tokens.
     """
@@ -124,6 +124,7 @@ def collate(sequences: Sequence[Encoded], labels: str, *, pack_to: int | None = 
     count = [0] * num_rows
     tokens: list[Tensor] = []
     targets: list[tuple[int, int, int, int]] = []
+    wanted = [labels] * len(sequences) if isinstance(labels, str) else labels
     for index, (sequence, (at, start)) in enumerate(zip(sequences, starts, strict=True)):
         count[at] += 1
         own = slice(start, start + len(sequence.ids))
@@ -131,7 +132,7 @@ def collate(sequences: Sequence[Encoded], labels: str, *, pack_to: int | None = 
         segment[at, own] = count[at]
         place[at, own] = torch.arange(len(sequence.ids))
         tokens.append(torch.arange(own.start, own.stop) + at * width)
-        targets += [(at, start + i - 1, sequence.ids[i], index) for i in sequence.labels(labels)]
+        targets += [(at, start + i - 1, sequence.ids[i], index) for i in sequence.labels(wanted[index])]
     row, position, label, owner = torch.tensor(targets, dtype=torch.long).reshape(-1, 4).unbind(1)
     packed = pack_to is not None
     return Batch(ids, segment, place, row, position, label, owner, torch.cat(tokens), packed, max(lengths))

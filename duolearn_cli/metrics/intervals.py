@@ -42,6 +42,7 @@ def bootstrap(
     n: int,
     paired: bool = True,
     higher_is_better: bool | None = None,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Estimate:
     """Percentile bootstrap of ``statistic(*columns, axis=-1)``.
@@ -49,6 +50,7 @@ def bootstrap(
     Args:
         columns: per-cluster sums, resampled together if `paired`, else independently of each other.
         n: the number of items to report.
+        confidence: of the interval; more than 95 % where it is one of several that are judged together.
 
     The interval is undefined (None) with fewer than two clusters, where the statistic is not finite, or where all
     resamples agree.
@@ -66,7 +68,7 @@ def bootstrap(
             vectorized=True,
             n_resamples=RESAMPLES,
             batch=100,
-            confidence_level=CONFIDENCE,
+            confidence_level=confidence,
             method="percentile",
             rng=np.random.default_rng(seed),
         )

@@ -33,6 +33,17 @@ def chance_corrected_forgetting(
     return _paired_ratio(drop, [b - c for b, c in zip(before, chance, strict=True)], facts)
 
 
+def forgetting_against_gold(
+    before: Sequence[float], after: Sequence[float], gold: Sequence[float], facts: Sequence[str]
+) -> Estimate:
+    """(accuracy before - after) / (accuracy before - gold's): 1 where as much is known as if it had never been learned.
+
+    `gold` are the answers of the model that did not learn the forget items. Above 1 less is known than that.
+    """
+    drop = [b - a for b, a in zip(before, after, strict=True)]
+    return _paired_ratio(drop, [b - g for b, g in zip(before, gold, strict=True)], facts)
+
+
 def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
     """KPR = accuracy on retain items after / before; may exceed 1."""
     return _paired_ratio(after, before, facts)

@@ -20,13 +20,14 @@ OPTION_NAMES = ("name", "_target_")
 class Job:
     """One job of a sweep. `settings` are flat; `scores` is None for a job that left no metrics.json.
 
-    `account` is that of a private run's model.
+    `account` is that of a private run's model, `folder` where the job's files are.
     """
 
     name: str
     settings: Mapping[str, Any]
     scores: Mapping[str, Any] | None
     account: Account | None = None
+    folder: Path | None = None
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -57,7 +58,7 @@ def _read_job(folder: Path) -> Job:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account)
+    return Job(folder.name, settings, scores, account, folder)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.report import privacy
+from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.pictures import Picture, draw
@@ -59,6 +59,8 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
+        "evaluation": evaluation.tables(metrics),
+        "comparisons": evaluation.COMPARISONS,
         "target": [make(inputs.target) for make in (level_counts, item_counts, boundary_table) if inputs.target],
         "changed": change_table(metrics),
         "changed_note": NOTE,

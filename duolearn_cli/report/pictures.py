@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.report import figures, geometry_figures, privacy
+from duolearn_cli.report import evaluation, figures, geometry_figures, privacy
 from duolearn_cli.report.inputs import Inputs, forget_subjects
 
 CAPTIONS = {
     "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
     "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
+    "roc": "Membership attacks on each model: share of trained forget facts that are found against share of never-seen "
+    "facts that are taken for trained; on the diagonal the attack is blind.",
     "token_losses": "Mean loss of each token class while unlearning.",
     "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
     "training_losses": "Loss while the target and the gold model were trained.",
@@ -40,6 +42,7 @@ def draw(inputs: Inputs) -> list[Picture]:
     drawn = {
         "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
         "levels": figures.level_scores(inputs.metrics, LEVELS),
+        "roc": evaluation.roc_curves(inputs.metrics),
         "token_losses": figures.class_losses(inputs.history),
         "quick_accuracy": figures.quick_accuracy(inputs.history),
         "training_losses": figures.training_losses(inputs.history),

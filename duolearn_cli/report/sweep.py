@@ -10,6 +10,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from duolearn_cli.report.hierarchical import over_seeds_and_facts
 from duolearn_cli.report.jobs import Job, heading, is_seed, read_jobs, seeds_of, shown, value_of, varying
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
 from duolearn_cli.report.tables import MEASURES, Table, markdown_text, number
@@ -33,7 +34,8 @@ class SweepTable(Callback):
         # Each audit has said what it found, and has no scores.
         if jobs and config.get("command") != "audit":
             together = released_together(jobs)
-            tables = [table for table in (sweep_table(jobs), over_seeds(jobs), price_table(jobs)) if table]
+            made = (sweep_table(jobs), over_seeds(jobs), over_seeds_and_facts(jobs), price_table(jobs))
+            tables = [table for table in made if table]
             note = sweep_note(jobs, together)
             write_sweep(folder, jobs, tables, note, together)
             display = Display()

@@ -17,6 +17,8 @@ DASH = "—"
 ARROWS = {True: " ↑", False: " ↓", None: ""}
 MODELS = ("base", "target", "gold", "unlearned")
 FEW_ITEMS = 30
+# Beside a value that a warning is about.
+FLAGGED = " (!)"
 TOO_FEW = "too few for a claim"
 
 ACCURACY = "Plain accuracy; asking each fact in trained and held-out phrasings is this project's protocol."
@@ -97,6 +99,12 @@ MEASURES = {
         "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance.",
         higher_is_better=True,
     ),
+    "forgetting_against_gold": Measure(
+        "Forgetting against gold",
+        ("scores", "forgetting_against_gold"),
+        "(accuracy before - after) / (accuracy before - gold's): 100 % where as much is known as by a model that never "
+        "learned the forget items, more where less is known than that.",
+    ),
     "knowledge_preservation": Measure(
         "KPR",
         ("scores", "knowledge_preservation"),
@@ -115,7 +123,8 @@ MEASURES = {
     "mia_auc": Measure(
         "MIA AUC",
         ("scores", "mia_auc"),
-        "Area under the ROC of a loss attack that tells trained forget items from never-seen ones; 0.5 is blind.",
+        "Area under the ROC of a loss attack that tells trained forget facts from never-seen ones of equal length; 0.5 "
+        "is blind.",
         origin="The usual definition; that the attack reads the loss is this project's choice.",
         percent=False,
     ),
@@ -222,13 +231,16 @@ def present(metrics: Mapping[str, Any]) -> list[str]:
 
 def measures_table(metrics: Mapping[str, Any]) -> Table:
     """Measures down, models across, each with its 95 % interval; measures given for no model are left out."""
-    models = present(metrics)
+    models, doubted = present(metrics), metrics.get("flagged") or ()
     rows = []
-    for measure in MEASURES.values():
+    for key, measure in MEASURES.items():
         found = [measure.find(metrics["models"][name]) for name in models]
         if any(found):
-            rows.append((measure.label + measure.arrow(found), *map(measure.cell, found)))
-    return Table("Results, with 95 % intervals", ("Measure", *models), tuple(rows))
+            doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
+            cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
+            rows.append((measure.label + measure.arrow(found), *cells))
+    note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
+    return Table(f"Results, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
 
 
 def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> list[str]:

@@ -1,0 +1,80 @@
+"""duolearn audit robustness: can forgotten knowledge be got back out of an unlearned model?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, prepared, reopen
+from duolearn_cli.errors import RunError
+from duolearn_cli.robustness.material import Material
+from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.study import Study
+from duolearn_cli.weights import find_weights
+
+# What the attacks on a run take from the command line; all else is the run's own.
+CHANGEABLE = ("run", "audit", "evaluation", "runtime", "output_dir", "cache_dir", "dry_run")
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Attack `run`'s adapter, its target and gold; write robustness.json and .jsonl; return the new run folder."""
+    folder = Path(config.run)
+    config = _configuration_of_run(config, invocation.overrides)
+    check_adapter(folder / "adapter")
+    study = prepared(config)
+    if config.dry_run:
+        dry_run(study)
+        _say_what_is_tried(study)
+        return ""
+    from duolearn_cli.model import load_tokenizer
+    from duolearn_cli.protocol import Laboratory
+    from duolearn_cli.report.robustness import remarks, robustness_table
+    from duolearn_cli.report.terminal import Display
+    from duolearn_cli.robustness.audit import Planned, robustness
+
+    planned = Planned.of(study, load_tokenizer(find_weights(config.model, config.cache_dir), config.model))
+    opened, display = Run.create(study.config, invocation.overrides, invocation.sweep_folder), Display()
+    with opened.active():
+        rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)
+        write_jsonl(opened.folder / "robustness.jsonl", rows)
+        write_json(opened.folder / "robustness.json", found)
+        display.show(robustness_table(found))
+        for remark in remarks(found):
+            display.note(remark)
+    display.note(f"written to {opened.folder}: robustness.json, robustness.jsonl")
+    return str(opened.folder)
+
+
+def _say_what_is_tried(study: Study) -> None:
+    from duolearn_cli.report.terminal import Display
+
+    settings = study.config.audit.robustness
+    material = Material.of(study.splits, settings.max_items, study.config.seed)
+    Display().note(
+        f"attacks: {', '.join(settings.attacks)}, on {len(material.forget)} forget and {len(material.retain)} retain "
+        f"items, of target, gold and the adapter of {study.config.run}"
+    )
+
+
+def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The attacked run's configuration with what may change. Raises RunError for the rest, or a run of another kind."""
+    allowed = (*(f"{key}{end}" for key in CHANGEABLE for end in "=."), "plugins=", "model.trust_remote_code=")
+    changes = [text for text in overrides if not text.startswith(allowed)]
+    if changes:
+        raise RunError(
+            f"a run that is attacked keeps its own configuration; leave out: {' '.join(changes)}. "
+            f"What may change: {', '.join(CHANGEABLE)}."
+        )
+    opened, saved = reopen(Path(config.run), overrides)
+    if saved.command != "unlearn":
+        raise RunError(
+            f"run={config.run}: nothing was forgotten in a run of `duolearn {saved.command}`; "
+            "give a finished run of `duolearn unlearn`."
+        )
+    if opened.info.get("status") != "finished":
+        raise RunError(
+            f"run={config.run}: it is {opened.info.get('status')}; finish it with duolearn unlearn resume={config.run}."
+        )
+    return OmegaConf.merge(saved, {"command": "audit"}, {key: config[key] for key in CHANGEABLE})  # type: ignore[return-value]

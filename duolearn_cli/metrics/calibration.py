@@ -1,0 +1,59 @@
+"""Whether a model's confidence in its answers is right, and whether it prefers a place among the options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
+
+BINS = 10
+
+
+def expected_calibration_error(
+    confidences: Sequence[float], correct: Sequence[float], facts: Sequence[str], bins: int = BINS
+) -> Estimate:
+    """ECE (Guo et al. 2017): the sum over `bins` of equal width of |correct answers - confidence| over all items.
+
+    A confidence on an edge belongs to the bin below it. The bootstrap's percentiles lie a little high: noise in a bin
+    adds to the distance, never to the agreement.
+    """
+    place = np.clip(np.ceil(np.asarray(confidences, dtype=float) * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.asarray(correct, dtype=float) - np.asarray(confidences, dtype=float)
+    columns = [by_cluster(np.where(place == b, gap, 0.0).tolist(), facts) for b in range(bins)]
+    counts = by_cluster([1.0] * len(facts), facts)
+    return bootstrap([*columns, counts], _share_of_gaps, n=len(facts), higher_is_better=False)
+
+
+def _share_of_gaps(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
+    gaps, counts = columns[:-1], columns[-1]
+    return sum((np.abs(gap.sum(axis)) for gap in gaps), np.zeros(())) / counts.sum(axis)
+
+
+def normalised_entropy(chances: Sequence[Sequence[float]], facts: Sequence[str]) -> Estimate:
+    """The mean entropy of the options' probabilities, as a share of the largest possible: 1 is "any may be right"."""
+    values = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in chances]
+    return bootstrap([by_cluster(values, facts), by_cluster([1.0] * len(facts), facts)], ratio, n=len(facts))
+
+
+def position_shares(positions: Sequence[int]) -> list[float]:
+    """The share of each place among the options, the first place first."""
+    counts = np.bincount(np.asarray(positions, dtype=int))
+    return (counts / max(1, counts.sum())).tolist()
+
+
+def position_bias(predictions: Sequence[int], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
+    """Total variation between the places that were answered and those of the right answers: 0 no bias, 1 the most.
+
+    Half the sum over places of |share predicted - share right|; its bootstrap's percentiles lie a little high.
+    """
+    places = range(1 + max([*predictions, *answers], default=0))
+    columns = [
+        by_cluster([float(p == place) - float(a == place) for p, a in zip(predictions, answers, strict=True)], facts)
+        / 2
+        for place in places
+    ]
+    counts = by_cluster([1.0] * len(facts), facts)
+    return bootstrap([*columns, counts], _share_of_gaps, n=len(facts), higher_is_better=False)

@@ -1,0 +1,135 @@
+"""The tables of an evaluation beyond the main one: attacks, distance to gold, calibration, own words, token classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from duolearn_cli.report.figures import BASE, FORGET, GOLD, RETAIN, panels
+from duolearn_cli.report.tables import DASH, Table, cell, number, present
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COMPARISONS = (
+    "Each interval is at 95 % by itself: of twenty comparisons, one is expected to be off by chance. Choose the "
+    "measure before looking; where several are judged together (the self-check), intervals are widened (Bonferroni)."
+)
+SIDES = ("forget", "retain")
+ATTACKS = {"loss": "loss", "zlib": "zlib", "min_k": "min-k", "min_k_plus": "min-k++", "reference": "reference"}
+RATES = {"auc": "AUC", "tpr_1": "TPR at 1 % FPR", "tpr_01": "TPR at 0.1 % FPR"}
+WORDS = {"rouge_l_recall": "ROUGE-L recall", "rouge_l_f1": "ROUGE-L F1", "degenerate": "degenerate texts"}
+COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
+
+
+def tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """All of them that have something to show."""
+    makers = (attack_table, check_table, gold_table, calibration_table, words_table, class_table)
+    return [table for make in makers if (table := make(metrics)).rows]
+
+
+def attack_table(metrics: Mapping[str, Any]) -> Table:
+    """Every membership attack against every model: its AUC and what it finds at few false alarms."""
+    models = [name for name in present(metrics) if metrics["models"][name].get("membership")]
+    rows = []
+    for attack, label in ATTACKS.items():
+        for key, rate in RATES.items():
+            found = [(metrics["models"][name]["membership"].get(attack) or {}).get(key) for name in models]
+            if any(found):
+                count = next(one["n"] for one in found if one)
+                rows.append((f"{label}, {rate}", str(count), *(cell(one, scale=1, digits=3) for one in found)))
+    title = "Membership attacks: trained against never-seen forget facts, in pairs of equal length"
+    return Table(title, ("Attack", "facts", *models), tuple(rows))
+
+
+def check_table(metrics: Mapping[str, Any]) -> Table:
+    """Whether the attacks are blind on a model that saw neither side, as they must be."""
+    check = metrics.get("membership_check") or {}
+    rows = tuple(
+        (str(ATTACKS.get(name, name)), cell(one["auc"], scale=1, digits=3), "blind" if one["blind"] else "NOT BLIND")
+        for name, one in (check.get("attacks") or {}).items()
+    )
+    verdict = "usable" if check.get("usable") else "UNUSABLE"
+    share = f"{100 * check.get('confidence', 0.95):.3g} % intervals, 95 % for all together"
+    title = f"Self-check of the attacks on {check.get('model')}, which saw neither side: the split is {verdict}"
+    return Table(title, ("Attack", f"AUC ({share})", "Verdict"), rows)
+
+
+def gold_table(metrics: Mapping[str, Any]) -> Table:
+    """How far each model is from gold, on the items to forget and on those to keep."""
+    rows = []
+    for side in SIDES:
+        for name in present(metrics):
+            found = (metrics["models"][name].get("gold") or {}).get(side)
+            if found:
+                ks = number(found.get("ks"))
+                cells = cell(found["nll_distance"], 1, 3), cell(found["agreement"], 100, 1)
+                rows.append((f"{name}, {side}", str(found["agreement"]["n"]), f"{ks:.3f}" if ks else DASH, *cells))
+    header = ("Model, items", "n", "KS distance ↓", "Mean |difference of loss| (nats) ↓", "Same answer (%) ↑")
+    return Table("Distance to gold, the model that never learned the forget items", header, tuple(rows))
+
+
+def calibration_table(metrics: Mapping[str, Any]) -> Table:
+    """Expected calibration error, confidence, entropy, and which place among the options is answered."""
+    rows = []
+    for side in SIDES:
+        for name in present(metrics):
+            found = (metrics["models"][name].get("calibration") or {}).get(side)
+            if found:
+                figures = (cell(found[key], 100, 1) for key in ("ece", "confidence", "entropy", "position_bias"))
+                places = " / ".join(f"{100 * share:.0f}" for share in found["positions"])
+                rows.append((f"{name}, {side}", str(found["ece"]["n"]), *figures, places))
+    header = ("Model, items", "n", "ECE (%) ↓", "Confidence (%)", "Entropy (% of largest)", "Position bias (%) ↓")
+    return Table("Calibration and position", (*header, "Answers by place (%)"), tuple(rows))
+
+
+def words_table(metrics: Mapping[str, Any]) -> Table:
+    """Answers in the model's own words, and how well it still predicts plain text."""
+    rows = []
+    models = present(metrics)
+    for side in SIDES:
+        for key, label in WORDS.items():
+            found = [((metrics["models"][name].get("written") or {}).get(side) or {}).get(key) for name in models]
+            if any(found):
+                count = next(one["n"] for one in found if one)
+                rows.append((f"{side}: {label} (%)", str(count), *(cell(one, 100, 1) for one in found)))
+    general = [metrics["models"][name].get("general") or {} for name in models]
+    if any(general):
+        count = str(next(one["bits_per_byte"]["n"] for one in general if one))
+        rows.append(("plain text: bits per byte ↓", count, *(cell(one.get("bits_per_byte"), 1, 3) for one in general)))
+        shown = (number(one.get("perplexity")) for one in general)
+        rows.append(("plain text: perplexity ↓", count, *(DASH if v is None else f"{v:,.4g}" for v in shown)))
+    return Table("In its own words, and general text", ("Measure", "n", *models), tuple(rows))
+
+
+def class_table(metrics: Mapping[str, Any]) -> Table:
+    """Mean loss of each token class, on the items to forget and on those to keep."""
+    models, rows = present(metrics), []
+    for side in SIDES:
+        entries = [(metrics["models"][name].get("token_classes") or {}).get(side) or {} for name in models]
+        for key in dict.fromkeys(key for entry in entries for key in entry):
+            count = next(entry[key]["n"] for entry in entries if key in entry)
+            label = f"{side} items: {key.replace('_', ' ')} tokens"
+            rows.append((label, str(count), *(cell(entry.get(key), 1, 3) for entry in entries)))
+    return Table("Loss by token class (nats a token)", ("Tokens", "tokens", *models), tuple(rows))
+
+
+def roc_curves(metrics: Mapping[str, Any]) -> Figure | None:
+    """The loss and the reference attack's ROC curves, a panel each, a line a model; the diagonal is a blind attack."""
+    curves = metrics.get("roc") or {}
+    attacks = [attack for attack in ("loss", "reference") if any(attack in curves[name] for name in curves)]
+    if not attacks:
+        return None
+
+    def drawn(attack: str, axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=BASE, linestyle=":", linewidth=1)
+        for name in present(metrics):
+            if found := curves.get(name, {}).get(attack):
+                axes.plot(found["fpr"], found["tpr"], color=COLORS[name], label=name)
+        axes.set_xlabel(f"false positives, {ATTACKS[attack]} attack")
+        axes.set_ylabel("true positives")
+        axes.legend()
+
+    return panels([partial(drawn, attack) for attack in attacks], 3.4)

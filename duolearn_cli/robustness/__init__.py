@@ -1,0 +1,1 @@
+"""Attacks that try to get forgotten knowledge back out of an unlearned model."""

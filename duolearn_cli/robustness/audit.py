@@ -1,0 +1,86 @@
+"""All attacks on all models of a finished run, one model after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli import __version__
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.robustness import probing, prompts, quantising, relearning
+from duolearn_cli.robustness.attack import Attack, Skipped, scorer
+from duolearn_cli.robustness.material import Material
+from duolearn_cli.robustness.results import NONE, summarise
+from duolearn_cli.study import Study
+
+MODELS = ("base", "target", "gold", "unlearned")
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What will be tried, and what makes no sense here."""
+
+    material: Material
+    attacks: tuple[Attack, ...]
+    skipped: tuple[Skipped, ...]
+
+    @classmethod
+    def of(cls, study: Study, tokenizer: Any) -> Planned:
+        """Everything that the configuration asks for. Only the tokenizer is needed, no model."""
+        settings, seed = study.config.audit.robustness, study.config.seed
+        material = Material.of(study.splits, settings.max_items, seed)
+        makers = {
+            relearning.NAME: lambda: relearning.attacks(study, material),
+            quantising.NAME: lambda: quantising.attacks(settings),
+            prompts.NAME: lambda: prompts.attacks(study, tokenizer, material),
+            probing.NAME: lambda: probing.attacks(material, settings.probe_c, seed),
+        }
+        found = [one for name, make in makers.items() if name in settings.attacks for one in make()]
+        return cls(
+            material,
+            tuple(one for one in found if isinstance(one, Attack)),
+            tuple(one for one in found if isinstance(one, Skipped)),
+        )
+
+
+def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Try all attacks; return the rows of robustness.jsonl and the content of robustness.json.
+
+    `adapter` is the folder of the unlearned one. Target and gold are learned first where the cache has none.
+    """
+    rows: list[dict[str, Any]] = []
+    for model in MODELS:
+        rows += _tried_on(lab, adapter, planned, model)
+    config = lab.study.config
+    found = {
+        "schema": SCHEMA,
+        "duolearn": __version__,
+        "forget": lab.study.target.name,
+        "model": config.model.name,
+        "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
+        "method": str(config.method._target_).rpartition(".")[2],
+        "form": config.prompt.form,
+        "seed": config.seed,
+    }
+    return rows, found | summarise(rows, planned.attacks, planned.skipped)
+
+
+def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> Iterator[dict[str, Any]]:
+    attacks = [attack for attack in planned.attacks if model in attack.models]
+    if model != "base":
+        attacks.insert(0, Attack(NONE, NONE, lambda lab: nullcontext(scorer(lab))))
+    if not attacks:
+        return
+    if model == "unlearned":
+        lab.model.load_adapter(adapter)
+    else:
+        lab.load(model)
+    lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")
+    with lab.display.progress(f"attack {model}", len(attacks)) as advance:
+        for attack in attacks:
+            yield from attack.rows(lab, planned.material, model)
+            advance(n=1)

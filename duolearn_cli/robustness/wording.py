@@ -1,0 +1,118 @@
+"""Other ways to ask the same question: an encoder that words its prompts otherwise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from duolearn_cli.config import PromptConfig
+from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.data.items import LETTERS, Item
+
+DIGITS = "123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a question is asked.
+
+    Attributes:
+        head: the question's line or lines; ``{question}`` stands for its text.
+        tail: what comes right before the answer, without the space that follows it; chat templates have their own.
+        labels: what names the options of a letter prompt, one character each.
+        before: a paragraph in front of everything.
+        shots: items that are asked and answered first.
+    """
+
+    head: str = "Question: {question}"
+    tail: str = "Answer:"
+    labels: str = LETTERS
+    before: str = ""
+    shots: tuple[Item, ...] = ()
+
+
+# Question frames by name; the words of the data are the same in each.
+FRAMES = {
+    "Q and A": Wording("Q: {question}", "A:"),
+    "complete": Wording("Complete the following with the right answer.\n{question}", "The answer is"),
+    "exam": Wording("An exam asks: {question}", "The right answer is"),
+    "dialogue": Wording('A student asks a teacher: "{question}"', "The teacher replies:"),
+}
+
+
+class RewordedEncoder(Encoder):
+    """Encodes items as `Encoder` does, in another wording. With ``Wording()`` the texts are the same.
+
+    Raises:
+        ConfigError: see `Encoder`.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: PromptConfig, wording: Wording) -> None:
+        super().__init__(tokenizer, prompt)
+        self.wording = wording
+
+    def question(self, item: Item) -> str:
+        """The text up to where the answer begins: the paragraph before, the shots with their answers, the question."""
+        start = [self.wording.before] if self.wording.before else []
+        if not self.uses_chat:
+            shots = [f"{self._ask(shot)}{self.answer(shot, shot.answer)}" for shot in self.wording.shots]
+            return "\n\n".join([*start, *shots, self._ask(item)])
+        asked = [*self.wording.shots, item]
+        messages: list[dict[str, str]] = []
+        for one in asked:
+            content = "\n\n".join([*(start if one is asked[0] else []), self._body(one)])
+            messages += [{"role": "user", "content": content}]
+            messages += [{"role": "assistant", "content": self.answer(one, one.answer)}]
+        return self.tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+
+    def answer(self, item: Item, option: int) -> str:
+        """The text of the answer, with the space that separates it from a plain prompt."""
+        text = self.wording.labels[option] if self.prompt.form == "letter" else item.options[option]
+        return text if self.uses_chat else f" {text}"
+
+    def _ask(self, item: Item) -> str:
+        return f"{self._body(item)}\n{self.wording.tail}"
+
+    def _body(self, item: Item) -> str:
+        lines = [self.wording.head.format(question=item.question)]
+        if self.prompt.form == "letter":
+            lines += [f"{label}. {text}" for label, text in zip(self.wording.labels, item.options, strict=False)]
+        return "\n".join(lines)
+
+
+def expert(target: str) -> str:
+    """A sentence that puts the model into the role of someone who knows what was to be forgotten."""
+    return f"You are an expert in {target.replace('_', ' ')}. Give the right answer."
+
+
+def last_letters(items: Sequence[Item]) -> str:
+    """As many letters as the longest list of options needs, from the end of the alphabet."""
+    return LETTERS[-max(len(item.options) for item in items) :]
+
+
+def reordered(item: Item, generator: random.Random) -> Item:
+    """The item with its options in another order, in which the right one has another place."""
+    places = list(range(len(item.options)))
+    while places[item.answer] == item.answer:
+        generator.shuffle(places)
+    options = tuple(item.options[place] for place in places)
+    return replace(item, options=options, answer=places.index(item.answer))
+
+
+def confused_labels(encoder: Encoder, items: Sequence[Item]) -> str | None:
+    """Why the options' labels cannot be told apart by their first token, or None where they can.
+
+    A letter prompt is scored by the first token of each label: tokenizers that write a space or a byte first give all
+    labels the same one.
+    """
+    item = max(items, key=lambda one: len(one.options))
+    first: dict[int, int] = {}
+    for option in range(len(item.options)):
+        text = encoder.encode(item, option)
+        labels = text.labels("answer")
+        if len(labels) != 1:
+            return "this tokenizer writes a label in several tokens, and a letter prompt is scored by one"
+        first[option] = text.ids[labels[0]]
+    return None if len(set(first.values())) == len(first) else "this tokenizer begins all labels with the same token"
