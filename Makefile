@@ -39,8 +39,9 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## what the constraint and privacy cost a step, on the embedded model
+bench: setup ## what the constraint and privacy cost a step, and evaluation a forward, on the embedded model
 	$(BIN)/python scripts/bench_steps.py outputs/bench_steps.json 15 +forget=surgery
+	$(BIN)/python scripts/bench_evaluation.py outputs/bench_evaluation.json 7 +forget=surgery
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, assessment, flags, summary
+from duolearn_cli import __version__, assessment, flags, harness, summary
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.model import ADAPTER_FILE
@@ -22,6 +22,7 @@ from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
 from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.weights import find_weights
 
 # By model.
 Assessments = dict[str, Assessment]
@@ -68,6 +69,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "flagged": flags.flagged(raised),
         "membership_check": check,
         "roc": summary.roc_curves(answers),
+        "harness": general_ability(lab, "unlearned" in models),
         "cost": {
             "seconds": time.monotonic() - started,
             "trainable_parameters": lab.model.num_adapter_parameters,
@@ -83,6 +85,17 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     write_json(run.folder / "metrics.json", metrics)
     write_report(run.folder)
     return metrics
+
+
+def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
+    """The command of lm-evaluation-harness for the model that the run is about, and the results that were given."""
+    config = lab.study.config
+    weights = find_weights(config.model, config.cache_dir)
+    folder = Path(config.run) if config.run else lab.run.folder
+    adapter = folder / "adapter" if config.run or not config.adapter else Path(config.adapter)
+    found = harness.command(weights.location, weights.arguments(), adapter if has_adapter else None)
+    given = config.evaluation.lm_eval
+    return {"command": found, "results": harness.read_results(Path(given)) if given else []}
 
 
 def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:

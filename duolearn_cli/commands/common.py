@@ -14,6 +14,7 @@ from duolearn_cli.composition import check
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.folders import cache_dir
+from duolearn_cli.harness import read_results
 from duolearn_cli.plan import checkpoint_bytes, read_shape
 from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
@@ -43,6 +44,8 @@ def prepared(config: DictConfig) -> Study:
     shape = read_shape(weights) if study.config.command == "unlearn" else None
     # A new checkpoint is whole before the last one goes.
     checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape else 0
+    if config.evaluation.lm_eval:
+        read_results(Path(config.evaluation.lm_eval))
     check_space(Path(config.output_dir), NEEDED_BYTES + checkpoints)
     if not config.dry_run:
         _make_cache(config.cache_dir)
@@ -74,6 +77,8 @@ def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Assessment
         experiment.write_data_files(lab)
         metrics = experiment.conclude(lab, stages(lab), started)
     display.show(measures_table(metrics))
+    if study.config.command == "evaluate":
+        display.note(f"general ability by lm-evaluation-harness: {metrics['harness']['command']}")
     display.note(f"written to {opened.folder}: report.html, metrics.json")
     return str(opened.folder)
 

@@ -26,7 +26,7 @@ COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
 
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
     """All of them that have something to show."""
-    makers = (attack_table, check_table, gold_table, calibration_table, words_table, class_table)
+    makers = (attack_table, check_table, gold_table, calibration_table, words_table, harness_table, class_table)
     return [table for make in makers if (table := make(metrics)).rows]
 
 
@@ -102,6 +102,16 @@ def words_table(metrics: Mapping[str, Any]) -> Table:
         shown = (number(one.get("perplexity")) for one in general)
         rows.append(("plain text: perplexity ↓", count, *(DASH if v is None else f"{v:,.4g}" for v in shown)))
     return Table("In its own words, and general text", ("Measure", "n", *models), tuple(rows))
+
+
+def harness_table(metrics: Mapping[str, Any]) -> Table:
+    """What a result file of lm-evaluation-harness says, where one was given."""
+    rows = tuple(
+        (row["task"], row["metric"], f"{row['value']:.4g}", DASH if row["stderr"] is None else f"{row['stderr']:.2g}")
+        for row in (metrics.get("harness") or {}).get("results") or ()
+    )
+    title = "General ability by lm-evaluation-harness, as its result file says"
+    return Table(title, ("Task", "Metric", "Value", "Standard error"), rows, num_text=2)
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:

@@ -60,6 +60,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
         "evaluation": evaluation.tables(metrics),
+        "harness": (metrics.get("harness") or {}).get("command"),
         "comparisons": evaluation.COMPARISONS,
         "target": [make(inputs.target) for make in (level_counts, item_counts, boundary_table) if inputs.target],
         "changed": change_table(metrics),
