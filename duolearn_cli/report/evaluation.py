@@ -100,7 +100,7 @@ def words_table(metrics: Mapping[str, Any]) -> Table:
         count = str(next(one["bits_per_byte"]["n"] for one in general if one))
         rows.append(("plain text: bits per byte ↓", count, *(cell(one.get("bits_per_byte"), 1, 3) for one in general)))
         shown = (number(one.get("perplexity")) for one in general)
-        rows.append(("plain text: perplexity ↓", count, *(DASH if v is None else f"{v:,.4g}" for v in shown)))
+        rows.append(("plain text: perplexity ↓", count, *(DASH if v is None else f"{v:,.1f}" for v in shown)))
     return Table("In its own words, and general text", ("Measure", "n", *models), tuple(rows))
 
 

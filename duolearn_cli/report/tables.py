@@ -238,7 +238,10 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
         if any(found):
             doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
             cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
-            rows.append((measure.label + measure.arrow(found), *cells))
+            count = min(one["n"] for one in found if one)
+            few = f" ({TOO_FEW})" if count < FEW_ITEMS else ""
+            # In words that may wrap: a column more would not fit a terminal of 80 characters.
+            rows.append((f"{measure.label}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     return Table(f"Results, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
 
@@ -275,12 +278,13 @@ def level_table(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Table:
     """
     models = [name for name in present(metrics) if metrics["models"][name].get("levels")]
     measures = ("forgetting", "preservation", "score")
-    header = ("Level", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
+    header = ("Level", "n", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
     found = {model: metrics["models"][model]["levels"] for model in models}
     levels = sorted({level for by_level in found.values() for level in by_level}, key=int)
     rows = tuple(
         (
             f"{level} {names.get(int(level), '')}".strip(),
+            str(max(own["n"] for model in models for own in found[model].get(level, {}).values())),
             *(
                 cell(found[model].get(level, {}).get(measure), scale=100, digits=1)
                 for model in models

@@ -18,7 +18,8 @@ from duolearn_cli.report.tables import (
 
 
 def rows_by_name(table):
-    return {row[0]: row[1:] for row in table.rows}
+    """Without the number of items, which the first column ends with."""
+    return {row[0].partition(", n ")[0]: row[1:] for row in table.rows}
 
 
 def test_measures_stand_in_rows_and_models_in_columns(metrics):
@@ -31,6 +32,20 @@ def test_measures_stand_in_rows_and_models_in_columns(metrics):
     assert rows["KPR (%) ↑"][3] == "96.8 [94.8, 98.8]"
     assert rows["MIA AUC"][0] == "0.555 [0.505, 0.605]"
     assert len(rows) == len(MEASURES) - 1  # that against gold is not given
+
+
+def test_every_row_tells_how_many_items_and_where_they_are_too_few(metrics):
+    scores = metrics["models"]["unlearned"]["scores"]
+    scores["forgetting_rate"]["n"] = 29
+    names = [row[0] for row in measures_table(metrics).rows]
+    assert "FR (%) ↑, n 29 (too few for a claim)" in names and "MIA AUC, n 100" in names
+
+
+def test_a_value_that_a_warning_is_about_is_marked(metrics):
+    metrics["flagged"] = ["forgetting_rate"]
+    table = measures_table(metrics)
+    assert rows_by_name(table)["FR (%) ↑"][3] == "73.1 [68.1, 78.1] (!)" and "(!): see the warnings" in table.title
+    assert "(!)" not in str(measures_table(metrics | {"flagged": []}))
 
 
 def test_nan_is_a_dash(metrics):
@@ -120,8 +135,14 @@ def test_rich_takes_brackets_literally():
 
 def test_levels_by_number_with_a_dash_for_what_has_too_few_items(metrics):
     table = level_table(metrics, {1: "foundation", 4: "focused"})
-    assert table.header == ("Level", "Forgetting, unlearned (%)", "Preservation, unlearned (%)", "Score, unlearned (%)")
+    assert table.header == (
+        "Level",
+        "n",
+        "Forgetting, unlearned (%)",
+        "Preservation, unlearned (%)",
+        "Score, unlearned (%)",
+    )
     assert [row[0] for row in table.rows] == ["1 foundation", "4 focused"]
-    assert table.rows[0][1] == DASH and table.rows[1][1] == "90.0 [85.0, 95.0]"
+    assert table.rows[0][1:3] == ("60", DASH) and table.rows[1][2] == "90.0 [85.0, 95.0]"
     del metrics["models"]["unlearned"]["levels"]
     assert level_table(metrics, {}).rows == ()

@@ -1,0 +1,59 @@
+"""The tables of an evaluation, from metrics as `summarise` makes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from duolearn_cli.report.evaluation import attack_table, roc_curves, tables
+from duolearn_cli.report.figures import to_svg
+from duolearn_cli.summary import membership_check, summarise
+from duolearn_cli.summary import roc_curves as curves_of
+from tests.test_summary import NO_LEVELS, model
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    answers = {
+        "base": model([1] * 8, [1] * 4, nll=2.0),
+        "target": model([1] * 8, [1] * 4, nll=0.1),
+        "gold": model([1, 0] * 4, [1] * 4, nll=2.0),
+        "unlearned": model([0] * 8, [1] * 4, nll=3.0),
+    }
+    text = {"value": 1.5, "low": 1.4, "high": 1.6, "n": 61}
+    models = summarise(answers, set(), NO_LEVELS)
+    models["unlearned"] |= {
+        "written": {"retain": {"rouge_l_recall": text, "rouge_l_f1": text, "degenerate": text}},
+        "general": {"bits_per_byte": text, "perplexity": 12345.6, "tokens": 100},
+    }
+    rows = [{"task": "arc_easy", "metric": "acc", "value": 0.25, "stderr": None}]
+    return {
+        "models": models,
+        "membership_check": membership_check(answers),
+        "roc": curves_of(answers),
+        "harness": {"results": rows},
+    }
+
+
+def test_each_table_has_every_model_and_its_items(metrics):
+    found = {table.title: table for table in tables(metrics)}
+    assert len(found) == 7
+    for table in found.values():
+        assert table.rows and all(len(row) == len(table.header) for row in table.rows)
+    attacks = attack_table(metrics)
+    assert attacks.header == ("Attack", "facts", "base", "target", "gold", "unlearned")
+    by_name = {row[0]: row[1:] for row in attacks.rows}
+    assert by_name["loss, AUC"] == ("16", "0.500", "1.000", "0.500", "0.000")
+    assert by_name["reference, AUC"][1] == "—" and by_name["zlib, TPR at 1 % FPR"][2] == "1.000"
+    assert any("the split is usable" in title for title in found)
+    text = "\n".join(table.markdown() for table in found.values())
+    assert "| unlearned, forget | 8 |" in text and "12,345.6" in text and "| arc_easy | acc | 0.25 | — |" in text
+
+
+def test_a_run_of_before_has_none_of_them():
+    old = {"models": {"target": {"scores": {}, "splits": {}}}}
+    assert tables(old) == [] and roc_curves(old) is None
+
+
+def test_the_curves_have_a_line_a_model(metrics):
+    svg = to_svg(roc_curves(metrics))
+    assert all(name in svg for name in ("base", "target", "gold", "unlearned", "false positives, loss attack"))
