@@ -6,6 +6,7 @@ Every function takes answers as 0/1 per item and `facts`, the cluster of each it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,7 +42,9 @@ def forgetting_against_gold(
     `gold` are the answers of the model that did not learn the forget items. Above 1 less is known than that.
     """
     drop = [b - a for b, a in zip(before, after, strict=True)]
-    return _paired_ratio(drop, [b - g for b, g in zip(before, gold, strict=True)], facts)
+    found = _paired_ratio(drop, [b - g for b, g in zip(before, gold, strict=True)], facts)
+    # One is best: more than gold forgets is no gain.
+    return replace(found, higher_is_better=None)
 
 
 def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:

@@ -1,5 +1,7 @@
 """Forgetting and preservation against hand-computed values."""
 
+import math
+
 import pytest
 
 from duolearn_cli.metrics import knowledge
@@ -35,3 +37,14 @@ def test_knowledge_preservation_is_paired():
 
 def test_no_items():
     assert str(knowledge.knowledge_preservation([], [], []).value) == "nan"
+
+
+def test_forgetting_against_gold_is_one_where_gold_is():
+    before, facts = [1.0] * 4, ["a", "b", "c", "d"]
+    gold, after = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
+    assert knowledge.forgetting_against_gold(before, after, gold, facts).value == pytest.approx(1)
+    found = knowledge.forgetting_against_gold(before, [0.0] * 4, gold, facts)
+    assert found.value == pytest.approx(4 / 3) and found.higher_is_better is None
+    assert knowledge.forgetting_against_gold(before, before, gold, facts).value == 0
+    # Where gold knows all that the target knows there is nothing to forget.
+    assert math.isnan(knowledge.forgetting_against_gold(before, after, before, facts).value)

@@ -1,0 +1,112 @@
+"""Every measure of several runs as Markdown: `python scripts/results_table.py NAME=RUN[,RUN...] ...`.
+
+Runs of one name differ in their seeds: their unlearned model's values are means over them with a 95 % t-interval over
+seeds. Base, target and gold are those of the first run, with its intervals over facts. RUN is a folder of `duolearn
+unlearn` or of `duolearn audit robustness`; each kind makes tables of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.report.tables import DASH, MODELS, Table, cell, number
+
+Found = Mapping[tuple[str, ...], Any]
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every estimate or number below a model's entry, with the keys that lead to it."""
+    if isinstance(node, Mapping) and "value" not in node:
+        for key, value in node.items():
+            yield from leaves(value, (*path, key))
+    elif isinstance(node, Mapping) or number(node) is not None:
+        yield path, node
+
+
+def mean(values: Sequence[Any]) -> str:
+    """Mean and t-interval over seeds of estimates or numbers; no interval below three, or where all agree."""
+    found = [number(value["value"] if isinstance(value, Mapping) else value) for value in values]
+    known = [value for value in found if value is not None]
+    if not known:
+        return DASH
+    centre = sum(known) / len(known)
+    if len(known) < 3 or len(set(known)) == 1:
+        return f"{centre:.3f}"
+    from scipy import stats
+
+    low, high = stats.t.interval(0.95, len(known) - 1, centre, stats.sem(known))
+    return f"{centre:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def one(value: Any) -> str:
+    """An estimate with its interval over facts, or a number."""
+    if isinstance(value, Mapping):
+        return cell(value, 1, 3)
+    return DASH if number(value) is None else f"{value:.3f}"
+
+
+def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
+    """Measures down; base, target, gold, then each name's unlearned model across."""
+    read = {name: [_read(run / "metrics.json")["models"] for run in own] for name, own in runs.items()}
+    first = next(iter(read.values()))[0]
+    # Subjects and levels have tables in every report.
+    wanted = ("splits", "scores", "membership", "gold", "calibration", "token_classes", "written", "general")
+    by_model = {m: dict(leaves({k: first[m].get(k) or {} for k in wanted})) for m in MODELS[:-1]}
+    unlearned = {
+        name: [dict(leaves({k: run["unlearned"].get(k) or {} for k in wanted})) for run in own]
+        for name, own in read.items()
+    }
+    paths = dict.fromkeys(
+        path for found in (*by_model.values(), *(run for own in unlearned.values() for run in own)) for path in found
+    )
+    rows = tuple(
+        (
+            ", ".join(path),
+            *(one(found.get(path)) for found in by_model.values()),
+            *(mean([run.get(path) for run in own]) for own in unlearned.values()),
+        )
+        for path in paths
+    )
+    return Table("Every measure", ("measure", *by_model, *unlearned), rows)
+
+
+def attacks(runs: Mapping[str, Sequence[Path]]) -> Table:
+    """Attacks down; for each name forget accuracy under it, share recovered, gain above gold, retain accuracy."""
+    rows: dict[str, list[str]] = {}
+    for own in runs.values():
+        files = [_read(run / "robustness.json") for run in own]
+        for k, entry in enumerate(files[0]["attacks"]):
+            same = [found["attacks"][k] for found in files]
+            label = f"{entry['attack']}: {entry['variant']}" + " (blind)" * any(one["blind"] for one in same)
+            sides = [one["models"]["unlearned"] for one in same]
+            figures = (
+                [side["forget"]["accuracy"] for side in sides],
+                [side["forget"]["recovered"] or {"value": None} for side in sides],
+                [(one.get("above_gold") or {}).get("forget") or {"value": None} for one in same],
+                [side["retain"]["accuracy"] for side in sides],
+            )
+            rows.setdefault(label.removesuffix(" (blind)"), []).append(" · ".join(map(mean, figures)))
+    header = ("attack", *(f"{name}: forget · recovered · above gold · retain" for name in runs))
+    return Table("Attacks", header, tuple((label, *cells) for label, cells in rows.items()))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tables."""
+    runs = {
+        name: [Path(run) for run in given.split(",")] for name, _, given in (text.partition("=") for text in arguments)
+    }
+    first = next(iter(runs.values()))[0]
+    table = attacks(runs) if (first / "robustness.json").is_file() else measures(runs)
+    print(table.markdown())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
