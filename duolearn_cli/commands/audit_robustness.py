@@ -30,7 +30,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return ""
     from duolearn_cli.model import load_tokenizer
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.robustness import remarks, robustness_table
+    from duolearn_cli.report.robustness import remarks, robustness_table, write_page
     from duolearn_cli.report.terminal import Display
     from duolearn_cli.robustness.audit import Planned, robustness
 
@@ -40,10 +40,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)
         write_jsonl(opened.folder / "robustness.jsonl", rows)
         write_json(opened.folder / "robustness.json", found)
+        write_page(opened.folder, found)
         display.show(robustness_table(found))
         for remark in remarks(found):
             display.note(remark)
-    display.note(f"written to {opened.folder}: robustness.json, robustness.jsonl")
+    display.note(f"written to {opened.folder}: robustness.md, robustness.json, robustness.jsonl")
     return str(opened.folder)
 
 

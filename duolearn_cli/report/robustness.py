@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.report.figures import FORGET, GOLD, HEIGHT, panels
-from duolearn_cli.report.tables import DASH, FEW_ITEMS, TOO_FEW, Table, cell, number
+from duolearn_cli.report.figures import FORGET, GOLD, HEIGHT, panels, to_svg
+from duolearn_cli.report.tables import DASH, FEW_ITEMS, TOO_FEW, Table, cell, markdown_text, number
+from duolearn_cli.run import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +41,16 @@ def robustness_table(found: Mapping[str, Any]) -> Table:
     rows = [("no attack", *_cells({"models": before}))]
     rows += [(f"{one['attack']}: {one['variant']}", *_cells(one)) for one in found["attacks"]]
     return Table(f"Attacks on what was forgotten: {found['forget']}, with 95 % intervals", HEADER, tuple(rows))
+
+
+def write_page(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write robustness.md, for people, and beside it relearning.svg where there is a curve."""
+    parts = [f"# Attacks on {markdown_text(found['forget'])}", robustness_table(found).markdown()]
+    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(found)))
+    if curve := relearning_curve(found):
+        write_text(folder / "relearning.svg", to_svg(curve))
+        parts.append("![Accuracy on facts that were not taught, by the number of taught texts](relearning.svg)")
+    write_text(folder / "robustness.md", "\n\n".join(parts) + "\n")
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -76,6 +76,8 @@ def check_files(folder):
         "log.txt",
         "robustness.json",
         "robustness.jsonl",
+        "robustness.md",
+        "relearning.svg",
     }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from duolearn_cli.report.figures import to_svg
-from duolearn_cli.report.robustness import HEADER, relearning_curve, remarks, robustness_table
+from duolearn_cli.report.robustness import HEADER, relearning_curve, remarks, robustness_table, write_page
 from duolearn_cli.robustness.attack import Skipped
 from duolearn_cli.robustness.results import summarise
 from tests.robustness.stand_in import row
@@ -54,6 +54,18 @@ def test_the_table():
     assert taught["Gain above gold's (points)"] == "0.0" and taught["Forget, target (%)"] == "—"
     assert rows["quantise: 2 bit"]["Retain, unlearned (%)"].endswith("(blind)")
     assert "surgery" in table.title and table.markdown()
+
+
+def test_the_page_has_the_table_the_remarks_and_the_curve(tmp_path):
+    write_page(tmp_path, found())
+    page = (tmp_path / "robustness.md").read_text()
+    assert "| relearn: 8 forget items | 40 |" in page and "proves nothing" in page and "(relearning.svg)" in page
+    assert "<svg" in (tmp_path / "relearning.svg").read_text()
+    bare = found()
+    bare["attacks"] = []
+    (tmp_path / "bare").mkdir()
+    write_page(tmp_path / "bare", bare)
+    assert not (tmp_path / "bare" / "relearning.svg").exists()
 
 
 def test_few_items_are_marked_and_have_no_interval():
