@@ -60,9 +60,9 @@ def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
         name: [dict(leaves({k: run["unlearned"].get(k) or {} for k in wanted})) for run in own]
         for name, own in read.items()
     }
-    paths = dict.fromkeys(
-        path for found in (*by_model.values(), *(run for own in unlearned.values() for run in own)) for path in found
-    )
+    every = [*by_model.values(), *(run for own in unlearned.values() for run in own)]
+    # Sorting is stable: within a group the order is that of the file.
+    paths = sorted(dict.fromkeys(path for found in every for path in found), key=lambda path: wanted.index(path[0]))
     rows = tuple(
         (
             ", ".join(path),
