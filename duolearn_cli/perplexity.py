@@ -50,7 +50,7 @@ def perplexity(
     Raises:
         RunError: a prediction is not finite.
     """
-    encoded = [_encode(tokenizer, text, max_tokens) for text in texts]
+    encoded = [encode_text(tokenizer, text, max_tokens) for text in texts]
     found = [TextLoss(0.0, 0, 0)] * len(texts)
     predicted = [i for i, text in enumerate(encoded) if len(text.ids) > 1]
     with torch.no_grad():
@@ -91,10 +91,11 @@ def plain_texts() -> list[str]:
     return [" ".join(part.split()) for part in PLAIN_TEXT.read_text(encoding="utf-8").split("\n\n")]
 
 
-def _encode(tokenizer: Any, text: str, max_tokens: int) -> Encoded:
+def encode_text(tokenizer: Any, text: str, max_tokens: int) -> Encoded:
+    """Running text as its tokenizer writes it, cut after `max_tokens` tokens; all of it is to be predicted."""
     encoded = tokenizer(text, return_offsets_mapping=True)
     ids, offsets = tuple(encoded["input_ids"]), tuple(tuple(pair) for pair in encoded["offset_mapping"])
-    return Encoded(text, ids[:max_tokens], offsets[:max_tokens], (False,) * len(ids[:max_tokens]))
+    return Encoded(text, ids[:max_tokens], offsets[:max_tokens], (True,) * len(ids[:max_tokens]))
 
 
 def _token_nll(model: LanguageModel, batch: Batch) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from duolearn_cli.config import LearnConfig, RunConfig
-from duolearn_cli.data.streams import num_steps
+from duolearn_cli.data.encoding import Encoded
+from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import RunError
+from duolearn_cli.perplexity import encode_text, plain_texts
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness.attack import Attack, Scorer, Skipped, scorer
 from duolearn_cli.robustness.material import Lesson, Material, lessons
@@ -19,14 +22,17 @@ NAME = "relearn"
 
 
 def attacks(study: Study, material: Material) -> Iterator[Attack | Skipped]:
-    """One attack for each lesson, or the reason why there is none."""
-    found = lessons(study.splits, study.config.audit.robustness.relearn_shares, study.config.seed)
+    """One attack for each lesson and one with plain text, or the reason why there is none."""
+    config = study.config
+    found = lessons(study.splits, config.audit.robustness.relearn_shares, config.seed)
     asked = {item.fact_id for item in material.forget}
     if not found or asked <= found[0].facts:
         yield Skipped(NAME, "all", "no forget fact is left to ask beside those that are taught")
         return
-    settings = learn_settings(study.config)
-    yield from (_teaching(lesson, settings) for lesson in found)
+    settings = learn_settings(config)
+    yield from (_lesson(lesson, settings) for lesson in found)
+    paragraphs = sample(plain_texts(), max(len(lesson.items) for lesson in found), config.seed)
+    yield _plain(paragraphs, settings, found[0].facts, config.prompt.max_tokens)
 
 
 def learn_settings(config: RunConfig) -> LearnConfig:
@@ -43,26 +49,50 @@ def learn_settings(config: RunConfig) -> LearnConfig:
     )
 
 
-def _teaching(lesson: Lesson, settings: LearnConfig) -> Attack:
-    @contextmanager
-    def during(lab: Laboratory) -> Iterator[Scorer]:
-        with kept(lab.model):
-            texts = [lab.encoder.encode(item) for item in lesson.items]
-            try:
-                fine_tune(lab.model, texts, settings, lambda values: None)
-            except RunError as error:
-                mend = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
-                raise RunError(f"relearn: {str(error).partition(';')[0]}; {mend}.") from error
-            yield scorer(lab)
-
+def _lesson(lesson: Lesson, settings: LearnConfig) -> Attack:
     details = {
         "material": lesson.material,
         "share": lesson.share,
         "examples": len(lesson.items),
         "facts": len({item.fact_id for item in lesson.items}),
+    }
+
+    def texts(lab: Laboratory) -> list[Encoded]:
+        return [lab.encoder.encode(item) for item in lesson.items]
+
+    return _teaching(f"{len(lesson.items)} {lesson.material} items", texts, settings, lesson.facts, details)
+
+
+def _plain(paragraphs: Sequence[str], settings: LearnConfig, used: frozenset[str], max_tokens: int) -> Attack:
+    """Everyday English: any training at all may undo a change, whatever it is about."""
+    details = {"material": "plain", "share": None, "examples": len(paragraphs), "facts": 0}
+
+    def texts(lab: Laboratory) -> list[Encoded]:
+        return [encode_text(lab.model.tokenizer, text, max_tokens) for text in paragraphs]
+
+    return _teaching(f"{len(paragraphs)} plain texts", texts, settings, used, details)
+
+
+def _teaching(
+    variant: str,
+    texts: Callable[[Laboratory], list[Encoded]],
+    settings: LearnConfig,
+    used: frozenset[str],
+    details: Mapping[str, Any],
+) -> Attack:
+    @contextmanager
+    def during(lab: Laboratory) -> Iterator[Scorer]:
+        with kept(lab.model):
+            try:
+                fine_tune(lab.model, texts(lab), settings, lambda values: None)
+            except RunError as error:
+                mend = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
+                raise RunError(f"relearn: {str(error).partition(';')[0]}; {mend}.") from error
+            yield scorer(lab)
+
+    course = {
         "epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
-        "steps": num_steps(len(lesson.items), settings.batch_size, settings.epochs),
+        "steps": num_steps(details["examples"], settings.batch_size, settings.epochs),
     }
-    variant = f"{len(lesson.items)} {lesson.material} items"
-    return Attack(NAME, variant, during, models=("gold", "unlearned"), used=lesson.facts, details=details)
+    return Attack(NAME, variant, during, models=("gold", "unlearned"), used=used, details={**details, **course})

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.perplexity import bits_per_byte, perplexity, plain_texts
 from duolearn_cli.robustness import relearning
 from duolearn_cli.robustness.attack import Attack, scorer
 from duolearn_cli.robustness.audit import Planned
@@ -57,7 +58,7 @@ def test_relearning_teaches(fresh, study):
     """What was taught is known better; it is marked as used, and so is the control of every lesson."""
     lab = laboratory(fresh, study)
     plan = planned(lab, attacks=["relearn"], relearn_epochs=10, relearn_shares=[0.5], relearn_learning_rate=1e-2)
-    attack, control = plan.attacks
+    attack, control, _ = plan.attacks
     assert (attack.details["material"], control.details["material"]) == ("forget", "retain")
     assert attack.used == control.used and attack.models == ("gold", "unlearned")
     assert attack.details["examples"] == control.details["examples"]
@@ -67,6 +68,25 @@ def test_relearning_teaches(fresh, study):
         used = [row["nll"] - plain[row["id"]] for row in rows if row["used"]]
         assert len(used) >= 2 and sum(used) / len(used) < -0.2
         assert any(not row["used"] for row in rows)
+
+
+def test_plain_text_is_a_control_too(fresh, study):
+    """It is learned, in as many texts as the largest lesson has, and the same items are asked."""
+    lab = laboratory(fresh, study)
+    plan = planned(lab, attacks=["relearn"], relearn_epochs=3, relearn_shares=[0.2, 0.5], relearn_learning_rate=1e-3)
+    *lessons, plain = plan.attacks
+    assert plain.details["material"] == "plain" and plain.used == lessons[0].used
+    assert plain.details["examples"] == max(lesson.details["examples"] for lesson in lessons)
+    assert plain.variant == f"{plain.details['examples']} plain texts"
+
+    def bits():
+        size = study.config.prompt.max_tokens
+        return bits_per_byte(perplexity(lab.model, lab.model.tokenizer, plain_texts(), 4096, size))
+
+    before = bits()
+    with plain.during(lab):
+        assert bits() < before - 0.03
+    assert bits() == before
 
 
 def plain_during(lab):
