@@ -23,15 +23,15 @@ ASKED = ("forget_heldout", "forget_train", "retain_heldout", "retain_train")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a model wrote in answer to one item: the text, its ROUGE against the right answer, whether it is one."""
+    """What a model wrote in answer to one item, and its ROUGE against the right answer, None where that has no word."""
 
     id: str
     fact: str
     split: str
     text: str
     answer: str
-    rouge_l_recall: float
-    rouge_l_f1: float
+    rouge_l_recall: float | None
+    rouge_l_f1: float | None
     degenerate: bool
 
 
@@ -57,7 +57,6 @@ def summarise(assessment: Assessment) -> dict[str, Any]:
         facts = [row.fact for row in rows]
         if rows:
             written[side] = {
-                # An answer without a word that ROUGE knows has no score.
                 **{
                     name: _mean([(getattr(row, name), row.fact) for row in rows]).as_dict()
                     for name in ("rouge_l_recall", "rouge_l_f1")
@@ -73,8 +72,8 @@ def summarise(assessment: Assessment) -> dict[str, Any]:
     return {"written": written, "general": general | {"tokens": sum(loss.num_tokens for loss in plain)}}
 
 
-def _mean(pairs: Sequence[tuple[float, str]]) -> Estimate:
-    known = [(value, fact) for value, fact in pairs if not math.isnan(value)]
+def _mean(pairs: Sequence[tuple[float | None, str]]) -> Estimate:
+    known = [(value, fact) for value, fact in pairs if value is not None]
     if not known:
         return Estimate(math.nan, None, None, 0)
     values, facts = zip(*known, strict=True)
@@ -98,8 +97,16 @@ def _written(lab: Laboratory, which: str) -> list[Written]:
             texts = generate(lab.model, lab.encoder, items, settings.new_tokens, settings.batch_tokens)
             for item, text in zip(items, texts, strict=True):
                 right = lab.encoder.answer(item, item.answer).strip()
-                scores = recall.rouge_l_recall(text, right), recall.rouge_l_f1(text, right)
-                written = Written(item.id, item.fact_id, split, text, right, *scores, recall.degenerate(text))
+                written = Written(
+                    id=item.id,
+                    fact=item.fact_id,
+                    split=split,
+                    text=text,
+                    answer=right,
+                    rouge_l_recall=_known(recall.rouge_l_recall(text, right)),
+                    rouge_l_f1=_known(recall.rouge_l_f1(text, right)),
+                    degenerate=recall.degenerate(text),
+                )
                 rows.append(asdict(written))
         return rows
 
@@ -110,6 +117,11 @@ def _written(lab: Laboratory, which: str) -> list[Written]:
         {name: [asdict(item) | {"concepts": ()} for item in own] for name, own in asked.items()},
     ]
     return [Written(**row) for row in lab.kept(which, "written", key, make)]
+
+
+def _known(score: float) -> float | None:
+    """JSON has no NaN: what has no score is None from the start, so that the cache gives back what was put in."""
+    return None if math.isnan(score) else score
 
 
 def _plain(lab: Laboratory, which: str) -> list[TextLoss]:
