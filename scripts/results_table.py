@@ -81,7 +81,7 @@ def attacks(runs: Mapping[str, Sequence[Path]]) -> Table:
         files = [_read(run / "robustness.json") for run in own]
         for k, entry in enumerate(files[0]["attacks"]):
             same = [found["attacks"][k] for found in files]
-            label = f"{entry['attack']}: {entry['variant']}" + " (blind)" * any(one["blind"] for one in same)
+            label = f"{entry['attack']}: {entry['variant']}"
             sides = [one["models"]["unlearned"] for one in same]
             figures = (
                 [side["forget"]["accuracy"] for side in sides],
@@ -89,7 +89,7 @@ def attacks(runs: Mapping[str, Sequence[Path]]) -> Table:
                 [(one.get("above_gold") or {}).get("forget") or {"value": None} for one in same],
                 [side["retain"]["accuracy"] for side in sides],
             )
-            rows.setdefault(label.removesuffix(" (blind)"), []).append(" · ".join(map(mean, figures)))
+            rows.setdefault(label, []).append(" · ".join(map(mean, figures)))
     header = ("attack", *(f"{name}: forget · recovered · above gold · retain" for name in runs))
     return Table("Attacks", header, tuple((label, *cells) for label, cells in rows.items()))
 
