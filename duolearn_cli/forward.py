@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
 import torch
@@ -15,16 +17,18 @@ from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import Batch, Encoded, collate
 from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.losses import nll
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Method, Tokens, attention_of
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Method, Objective, Tokens, attention_of
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
+from duolearn_cli.readout import Readout
 from duolearn_cli.references import Reference, attend
 
 T = TypeVar("T")
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
 SIDES = ("forget", "preserve")
+# Along which dimension the outputs of groups are put side by side: hidden states by token, attention by P token.
+SIDE_BY_SIDE = (0, 1)
 TOKEN_CLASSES = ("target", "memorised", "general_medical", "neutral")
 
 
@@ -79,18 +83,22 @@ def gradients(
     watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
     total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
     figures: list[Tensor] = []
+    asked, together = attention_of(method), processes.sharded
     for part in cut(examples, micro_batch, processes):
         with watch.watching() if watch else nullcontext():
-            tokens, batch = predict(model, part or examples[:1], method.labels, attention_of(method), pack_to, step)
-        objective = method.objective(tokens)
+            forward = predict(model, part or examples[:1], method.labels, asked, pack_to, step, together=together)
+        objective = method.objective(forward.tokens)
         # A process without items of its own goes through a forward all the same: the others may wait for it.
         share = 1.0 if part else 0.0
         for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
-            own = [i for i, example in enumerate(part) if example.is_forget == (side == "forget")]
-            with watch.collecting(side, batch, own) if watch and side in squares else nullcontext():
-                (share * loss).backward(retain_graph=side == "forget")
+            for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
+                if pulled is None:
+                    continue
+                own = [i for i, example in enumerate(group.examples) if example.is_forget == (side == "forget")]
+                with watch.collecting(side, group.batch, own) if watch and side in squares else nullcontext():
+                    torch.autograd.backward(group.outputs, pulled, retain_graph=side == "forget")
             total[side] += coordinates.gradient()
-        figures.append(share * torch.stack([objective.forget, objective.preserve, *class_sums(tokens)]).detach())
+        figures.append(share * forward.figures(objective))
     reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
     means: dict[str, Tensor] = {}
     for side in squares:
@@ -139,6 +147,56 @@ def labels_of(examples: Sequence[Example], labels: str, device: torch.device) ->
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Examples of one kind that went through the model together.
+
+    Attributes:
+        outputs: hidden states at the labels [n, width] and, where attention is kept, what it writes [layers, p, width].
+    """
+
+    examples: Sequence[Example]
+    batch: Batch
+    outputs: list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """What went through the model, by group, and the tokens that losses are made of.
+
+    The losses' graph ends at `leaves`, the groups' outputs side by side: how a loss goes on from there is for each
+    group's own graph, so that none is entered for a loss that it has no part in.
+    """
+
+    groups: Sequence[Group]
+    tokens: Tokens
+    leaves: list[Tensor]
+    together: bool
+
+    def reached(self, loss: Tensor) -> list[list[Tensor] | None]:
+        """The gradients of `loss` at each group's outputs; None for a group that has no part in it.
+
+        Of a cut model, where each process must go as the others do, all groups have.
+        """
+        if not loss.requires_grad:
+            return [None for _ in self.groups]
+        found = torch.autograd.grad(loss, self.leaves, retain_graph=True, materialize_grads=True)
+        by_output = [
+            gradient.split([group.outputs[i].shape[dim] for group in self.groups], dim)
+            for i, (gradient, dim) in enumerate(zip(found, SIDE_BY_SIDE, strict=False))
+        ]
+        by_group = [list(own) for own in zip(*by_output, strict=True)]
+        if self.together:
+            return [*by_group]
+        # One transfer for all: each would make the host wait for the device.
+        has_part = torch.stack([torch.stack([gradient.any() for gradient in own]).any() for own in by_group])
+        return [own if mine else None for own, mine in zip(by_group, has_part.tolist(), strict=True)]
+
+    def figures(self, objective: Objective) -> Tensor:
+        """Both losses, then the sums of token classes, without gradients: see `named_losses`."""
+        return torch.stack([objective.forget, objective.preserve, *class_sums(self.tokens)]).detach()
+
+
 def predict(
     model: LanguageModel,
     examples: Sequence[Example],
@@ -147,31 +205,40 @@ def predict(
     pack_to: int | None = None,
     step: Labels | None = None,
     private: bool = False,
-) -> tuple[Tokens, Batch]:
-    """One forward over all examples; predictions at their labelled tokens only, beside the cached references.
+    together: bool = False,
+) -> Forward:
+    """One pass over all examples, forget and retain items each in rows of their own unless they go `together`.
 
     They are a part of the step whose labels are `step`, or all of it; in a `private` step each is by itself.
     """
-    batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
-    hidden, outputs = attend(model, batch, attention, [example.token_kind for example in examples])
+    sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
+    groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
+    by_output = zip(*(group.outputs for group in groups), strict=True)
+    joined = [torch.cat(outputs, dim) for outputs, dim in zip(by_output, SIDE_BY_SIDE, strict=False)]
+    leaves = [output.detach().requires_grad_(output.requires_grad) for output in joined]
 
     def stored(name: str, dim: int = 0) -> Tensor:
         return torch.cat([getattr(example.reference, name) for example in examples], dim).to(model.device)
 
-    def logits(name: str) -> Callable[[Tensor], Tensor]:
-        return lambda mask: model.head(stored(name)[mask])
-
     own = labels_of(examples, labels, model.device)
+    references = {name: partial(stored, f"{name}_hidden") for name in ("base", "target")}
+    kept = len(leaves) > 1
     tokens = Tokens(
         **vars(own),
-        logits=model.head(hidden),
-        base_logits=logits("base_hidden"),
-        target_logits=logits("target_hidden"),
+        readout=Readout(model, leaves[0], own.labels, references),
         step=None if private else step or own,
-        attention=outputs,
-        target_attention=None if outputs is None else stored("target_attention", 1),
+        attention=leaves[1] if kept else None,
+        target_attention=stored("target_attention", 1) if kept else None,
     )
-    return tokens, batch
+    return Forward(groups, tokens, leaves, together)
+
+
+def _forward(
+    model: LanguageModel, examples: Sequence[Example], labels: str, attention: Attention, pack_to: int | None
+) -> Group:
+    batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
+    hidden, kept = attend(model, batch, attention, [example.token_kind for example in examples])
+    return Group(examples, batch, [hidden] if kept is None else [hidden, kept])
 
 
 def classes(labels: Labels) -> dict[str, Tensor]:
@@ -185,7 +252,7 @@ def classes(labels: Labels) -> dict[str, Tensor]:
 @torch.no_grad()
 def class_sums(tokens: Tokens) -> list[Tensor]:
     """Of each token class the sum of its nll; where attention is kept, that of its distances from the target's."""
-    values = nll(tokens.logits, tokens.labels)
+    values = tokens.nll
     found = [values[mask].sum() for mask in classes(tokens).values()]
     if tokens.attention is None or tokens.target_attention is None:
         return found

@@ -42,7 +42,8 @@ class LanguageModel:
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
         self._decoder: Any = base.get_decoder()
-        self._head: nn.Module = base.get_output_embeddings()
+        self._head = self._output_layer(base)
+        self.vocabulary: int = self._head.weight.shape[0]
         self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
         self._check_head(base)
 
@@ -108,9 +109,24 @@ class LanguageModel:
         with self.autocast():
             return self._head(hidden).float()
 
+    def pull(self, gradient: Tensor) -> Tensor:
+        """The gradient at the hidden states of one at their logits. Shape: [n, vocabulary] -> [n, width]."""
+        with self.autocast():
+            return gradient.to(self._head.weight.dtype) @ self._head.weight
+
     def without_adapter(self) -> AbstractContextManager[Any]:
         """The base model, for as long as the context lasts."""
         return self.network.disable_adapter()
+
+    def _output_layer(self, base: Any) -> nn.Linear:
+        """What turns hidden states into logits; raises ModelError where it is trained, or more than a product."""
+        head = base.get_output_embeddings()
+        if not isinstance(head, nn.Linear):
+            raise ModelError(
+                f"the output layer of {self.architecture} is a {type(head).__name__}; allowed: a linear layer without "
+                "an adapter. Mend: take the output layer out of model.adapter.targets."
+            )
+        return head
 
     def _check_head(self, base: Any) -> None:
         """Some architectures rescale or cap their logits after the head; our short cut would miss that."""

@@ -75,12 +75,13 @@ class SingleGradients(ABC):
         finally:
             self._examples, self._pooled, self._layout = (), (), None
 
-    def backward(self, loss: Tensor, *, retain_graph: bool = False) -> None:
-        """Go back from `loss` without the parameters' own gradients, which would cost as much again as single ones.
+    def backward(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
+        """Go back without the parameters' own gradients, which would cost as much again as single ones.
 
-        Everything that is followed lies between the loss and the first followed layers.
+        `gradients` are those at the `outputs`; a single loss needs none. Everything that is followed lies between the
+        outputs and the first followed layers. The graph stays, for another backward.
         """
-        torch.autograd.grad(loss, self._roots, retain_graph=retain_graph, allow_unused=True)
+        torch.autograd.grad(outputs, self._roots, gradients, retain_graph=True, allow_unused=True)
 
     def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:

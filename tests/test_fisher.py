@@ -8,10 +8,12 @@ from accelerate import Accelerator
 
 from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates, flatten
+from duolearn_cli.data.encoding import collate
 from duolearn_cli.errors import ModelError
 from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.forward import gradients, predict
+from duolearn_cli.forward import gradients
 from duolearn_cli.parallel import Processes
+from tests.plain import plain_tokens
 from tests.test_unlearning import make_examples
 
 
@@ -23,11 +25,11 @@ def collected(model, examples, chosen, **settings):
 
 def naive(model, examples, chosen, side):
     """The mean over the side's items of squared gradients, one backward each, through the loss of the whole step."""
-    step = predict(model, examples, chosen.labels)[0]
+    step = plain_tokens(model, examples, chosen.labels)
     own = [example for example in examples if example.is_forget == (side == "forget")]
     total = 0
     for example in own:
-        tokens = predict(model, [example], chosen.labels, step=step)[0]
+        tokens = plain_tokens(model, [example], chosen.labels, step=step)
         loss = getattr(chosen.objective(tokens), side)
         total = total + (len(own) * flatten(torch.autograd.grad(loss, model.adapter))).square()
     return total / len(own)
@@ -51,7 +53,8 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
     forget, retain = make_examples(fresh, study, chosen.labels)
     watch = SquaredGradients(fresh.network, fresh.adapter)
     with watch.watching():
-        tokens, batch = predict(fresh, forget[:2] + retain[:2], chosen.labels)
+        tokens = plain_tokens(fresh, forget[:2] + retain[:2], chosen.labels)
+    batch = collate([example.text for example in forget[:2] + retain[:2]], chosen.labels)
     with watch.collecting("forget", batch, []):
         chosen.objective(tokens).forget.backward(retain_graph=True)
     chosen.objective(tokens).forget.backward()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from duolearn_cli import checkpoint, losses, unlearning
+from duolearn_cli import checkpoint, readout, unlearning
 from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
-from duolearn_cli.concepts.token_classes import PRESERVE
+from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import Encoder, collate
@@ -21,10 +21,12 @@ from duolearn_cli.forward import gradients, predict
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import NO_ATTENTION, attention_of, geometry_of
 from duolearn_cli.parallel import Processes
+from duolearn_cli.readout import kl_at
 from duolearn_cli.references import references
 from duolearn_cli.stage import examples
 from duolearn_cli.update import Update
 from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, UnlearnConfig
+from tests.plain import plain_tokens
 
 METHODS = sorted(groups()["method"])
 SETTINGS = UnlearnConfig(epochs=2, batch_size=4, learning_rate=1e-3)
@@ -82,7 +84,7 @@ def test_contract_of_every_method(fresh, study, name):
     chosen = method(name)
     assert chosen.labels in ("answer", "text")
     forget, retain = make_examples(fresh, study, chosen.labels)
-    tokens = predict(fresh, forget[:3] + retain[:3], chosen.labels)[0]
+    tokens = plain_tokens(fresh, forget[:3] + retain[:3], chosen.labels)
     objective = chosen.objective(tokens)
     assert objective.forget.shape == objective.preserve.shape == ()
     found = both_gradients(fresh, forget[:3] + retain[:3], chosen)
@@ -91,12 +93,12 @@ def test_contract_of_every_method(fresh, study, name):
     torch.testing.assert_close(found.losses["forget_loss"], objective.forget.detach())
     torch.testing.assert_close(found.losses["preserve_loss"], objective.preserve.detach())
     # Following the forget gradient makes forget answers less likely.
-    before = nll(tokens.logits, tokens.labels)[tokens.is_forget & tokens.is_answer].mean().item()
+    before = tokens.nll[tokens.is_forget & tokens.is_answer].mean().item()
     run(fresh, forget, retain, name)
     with torch.no_grad():
-        after_tokens = predict(fresh, forget[:3] + retain[:3], chosen.labels)[0]
+        after_tokens = plain_tokens(fresh, forget[:3] + retain[:3], chosen.labels)
         mask = after_tokens.is_forget & after_tokens.is_answer
-        after = nll(after_tokens.logits, after_tokens.labels)[mask].mean().item()
+        after = after_tokens.nll[mask].mean().item()
     assert after > before
 
 
@@ -111,11 +113,16 @@ def test_without_attention_settings_the_forward_is_the_plain_one(fresh, study, m
     calls, decoder = [], fresh.network.get_base_model().get_decoder()
     original = decoder.forward
     monkeypatch.setattr(decoder, "forward", lambda **inputs: calls.append(inputs) or original(**inputs))
-    tokens = predict(fresh, forget + retain, "text", attention_of(chosen))[0]
+    tokens = plain_tokens(fresh, forget + retain, "text", attention_of(chosen))
     assert [(sorted(inputs), inputs["attention_mask"].dim()) for inputs in calls] == [
         (["attention_mask", "input_ids", "use_cache"], 2)
     ]
     assert tokens.attention is None and all(example.reference.target_attention is None for example in forget)
+
+
+def away(tokens, reference):
+    """KL of every token from a reference."""
+    return tokens.read(kl_at(torch.ones_like(tokens.is_forget), reference))[0]
 
 
 def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study):
@@ -124,27 +131,26 @@ def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study
     asked = attention_of(chosen)
     forget, retain = make_examples(fresh, study, "text", attention=asked)
     for pack_to in (None, 128):
-        tokens = predict(fresh, forget + retain, "text", asked, pack_to)[0]
-        everything = torch.ones_like(tokens.is_forget)
-        assert losses.kl(tokens.target_logits(everything), tokens.logits).abs().max() < 1e-5
-        torch.testing.assert_close(nll(tokens.logits, tokens.labels), tokens.target_nll, atol=1e-4, rtol=1e-4)
+        tokens = plain_tokens(fresh, forget + retain, "text", asked, pack_to)
+        assert away(tokens, "target").abs().max() < 1e-5
+        torch.testing.assert_close(tokens.nll, tokens.target_nll, atol=1e-4, rtol=1e-4)
         num_preserved = sum(example.token_kind.count(PRESERVE) for example in forget + retain)
         assert tokens.attention.shape[:2] == tokens.target_attention.shape[:2] == (2, num_preserved)
         # What is stored is rounded to half precision.
         assert retention(tokens.attention, tokens.target_attention).mean() < 1e-5
         with fresh.without_adapter():
-            base = predict(fresh, forget + retain, "text", asked, pack_to)[0]
-        assert losses.kl(base.base_logits(everything), base.logits).abs().max() < 1e-5
+            base = plain_tokens(fresh, forget + retain, "text", asked, pack_to)
+        assert away(base, "base").abs().max() < 1e-5
         assert retention(base.attention, base.target_attention).mean() > 1e-4
-    unbiased = predict(fresh, forget + retain, "text")[0]
-    assert losses.kl(unbiased.target_logits(everything), unbiased.logits).max() > 1e-3
+    unbiased = plain_tokens(fresh, forget + retain, "text")
+    assert away(unbiased, "target").max() > 1e-3
 
 
 def test_kept_attention_is_part_of_the_preserve_loss_and_of_the_history(fresh, study):
     plain, chosen = method("duolearn"), method("duolearn", *KEPT)
     forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
     with fresh.without_adapter():
-        tokens = predict(fresh, forget + retain, "text", attention_of(chosen))[0]
+        tokens = plain_tokens(fresh, forget + retain, "text", attention_of(chosen))
         one, other = plain.objective(replace(tokens, attention=None)), chosen.objective(tokens)
     term = retention(tokens.attention, tokens.target_attention).mean()
     torch.testing.assert_close(other.preserve - one.preserve, 0.5 * term)
@@ -158,10 +164,10 @@ def test_packing_changes_no_gradient(fresh, study):
     chosen = method("duolearn")
     forget, retain = make_examples(fresh, study, "text")
     examples = [retain[0], *forget, *retain[1:]]
-    padded, packed = (predict(fresh, examples, "text", NO_ATTENTION, width)[0] for width in (None, 100))
+    padded, packed = (plain_tokens(fresh, examples, "text", NO_ATTENTION, width) for width in (None, 100))
     for name in ("labels", "kind", "is_forget", "is_answer", "sequence"):
         assert torch.equal(getattr(padded, name), getattr(packed, name)), name
-    torch.testing.assert_close(packed.logits, padded.logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(packed.readout.logits, padded.readout.logits, atol=1e-4, rtol=1e-4)
     found = [both_gradients(fresh, examples, chosen, pack_to=width) for width in (None, 100)]
     for side in ("forget", "preserve"):
         one, other = (getattr(each, side) for each in found)
@@ -183,15 +189,41 @@ def test_micro_batches_change_no_gradient_and_no_figure(fresh, study, name):
             torch.testing.assert_close(parts.losses[figure], value, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def test_two_gradients_through_one_forward_equal_two_backwards(fresh, study):
-    chosen = method("graddiff")
-    forget, retain = make_examples(fresh, study, "answer")
+def naive_gradient(model, loss):
+    if not loss.requires_grad:
+        return flatten([torch.zeros_like(parameter) for parameter in model.adapter])
+    return flatten(torch.autograd.grad(loss, model.adapter))
+
+
+@pytest.mark.parametrize("name", [*METHODS, "kept attention"])
+def test_gradients_equal_backwards_through_all_logits(fresh, study, name, monkeypatch):
+    """One readout in chunks, and groups that are entered for their own losses alone, against plain autograd."""
+    monkeypatch.setattr(readout, "CHUNK", 13 * fresh.vocabulary)
+    chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
     found = both_gradients(fresh, forget + retain, chosen)
-    for name in ("forget", "preserve"):
-        objective = chosen.objective(predict(fresh, forget + retain, "answer")[0])
-        naive = flatten(torch.autograd.grad(getattr(objective, name), fresh.adapter))
-        torch.testing.assert_close(getattr(found, name), naive, atol=1e-6, rtol=1e-4)
+    for side in ("forget", "preserve"):
+        objective = chosen.objective(plain_tokens(fresh, forget + retain, chosen.labels, attention_of(chosen)))
+        naive = naive_gradient(fresh, getattr(objective, side))
+        torch.testing.assert_close(getattr(found, side), naive, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.losses[f"{side}_loss"], getattr(objective, side).detach())
     assert all(parameter.grad is None for parameter in fresh.adapter)
+
+
+def test_a_group_is_entered_for_the_losses_that_it_has_a_part_in(fresh, study):
+    forget, retain = make_examples(fresh, study, "text")
+    # Retain items name no target concept here; forget items name others, which are kept.
+    assert not any(UNLEARN in example.kind for example in retain)
+    assert any(PRESERVE in example.kind for example in forget)
+    for name, expected in (("npo", [[True, False], [False, True]]), ("duolearn", [[True, False], [True, True]])):
+        chosen = method(name)
+        forward = predict(fresh, forget + retain, "text")
+        objective = chosen.objective(forward.tokens)
+        reached = [forward.reached(loss) for loss in (objective.forget, objective.preserve)]
+        assert [[own is not None for own in groups] for groups in reached] == expected
+        together = predict(fresh, forget + retain, "text", together=True)
+        assert len(together.groups) == 1
+        assert together.reached(chosen.objective(together.tokens).forget)[0] is not None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from duolearn_cli.readout import Reading, Readout
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:
@@ -74,20 +76,30 @@ class Tokens(Labels):
     own, in which no other item has a part, and losses are sums of those.
 
     Attributes:
-        logits: [n, vocabulary], the model's prediction for each label; the only field with a gradient.
-        base_logits, target_logits: compute [n] boolean mask -> [m, vocabulary], that model's logits at masked tokens.
+        readout: reads numbers off the model's predictions, see `read`.
         step: the labels of the whole step; None where each item's means are its own (a private step).
         attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
-            labelled or not; it has a gradient too. None unless the method's `attention` asks for it.
+            labelled or not, with a gradient. None unless the method's `attention` asks for it.
         target_attention: the same in the target model.
     """
 
-    logits: Tensor
-    base_logits: Callable[[Tensor], Tensor]
-    target_logits: Callable[[Tensor], Tensor]
+    readout: Readout
     step: Labels | None
     attention: Tensor | None = None
     target_attention: Tensor | None = None
+
+    def read(self, *readings: Reading) -> list[Tensor]:
+        """Numbers of single tokens, such as `nll_at` and `kl_at` give, with a gradient. Shapes: [m] each.
+
+        Ask for all of them at once, and for those tokens alone that a loss needs: each costs a product with the output
+        layer.
+        """
+        return self.readout.read(*readings)
+
+    @property
+    def nll(self) -> Tensor:
+        """The nll of every label, without a gradient [n]."""
+        return self.readout.nll
 
     def mean(self, values: Tensor, weights: Callable[[Labels], Tensor], owner: Tensor | None = None) -> Tensor:
         """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``; in a private step the
@@ -101,6 +113,25 @@ class Tokens(Labels):
         if self.step is not None:
             return share_of_mean(values, weights(self), weights(self.step).sum())
         return sum_of_means(values, weights(self), self.sequence if owner is None else owner, self.num_sequences)
+
+    def mean_over(
+        self,
+        values: Tensor,
+        where: Callable[[Labels], Tensor],
+        weights: Callable[[Labels], Tensor] = lambda labels: labels.item_weight,
+    ) -> Tensor:
+        """`mean` of the values of a mask's tokens; `weights` [n] are of all tokens, by default those of their items."""
+        return self.mean(values, lambda labels: weights(labels)[where(labels)], self.sequence[where(self)])
+
+
+def of_forget(labels: Labels) -> Tensor:
+    """Mask of the labelled tokens of forget items."""
+    return labels.is_forget
+
+
+def of_retain(labels: Labels) -> Tensor:
+    """Mask of the labelled tokens of retain items."""
+    return ~labels.is_forget
 
 
 def each_preserved(labels: Labels) -> Tensor:

@@ -55,45 +55,53 @@ class DuoLearn:
         return Attention(self.unlearn_key_bias, self.preserve_key_bias, kept_layers)
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli import losses
         from duolearn_cli.attention import retention
+        from duolearn_cli.readout import kl_at, nll_at
 
-        nll = losses.nll(tokens.logits, tokens.labels)
-        preserve = self._preserve(tokens, nll)
+        unlearn, preserve = self._unlearn(tokens), self._preserve(tokens)
+        nll, distill, kl, answers = tokens.read(
+            nll_at(unlearn), kl_at(unlearn, "base"), kl_at(preserve, "target"), nll_at(_retain_answers(tokens))
+        )
+        pushed = self._pushed(nll, tokens.base_nll[unlearn], distill)
+        forget = tokens.mean_over(pushed, self._unlearn, _weights)
+        kept = self.kl_weight * tokens.mean_over(kl, self._preserve, _weights)
+        kept = kept + self.retain_weight * tokens.mean_over(answers, _retain_answers)
         if tokens.attention is not None and tokens.target_attention is not None:
             away = retention(tokens.attention, tokens.target_attention)
-            preserve = preserve + self.attention_weight * tokens.mean(away, each_preserved, tokens.preserved)
-        return Objective(self._forget(tokens, nll), preserve)
+            kept = kept + self.attention_weight * tokens.mean(away, each_preserved, tokens.preserved)
+        return Objective(forget, kept)
 
-    def _forget(self, tokens: Tokens, nll: Tensor) -> Tensor:
+    def _pushed(self, nll: Tensor, base_nll: Tensor, distill: Tensor) -> Tensor:
+        """What each U token adds to the forget loss. Shapes: all [m]."""
         import torch
 
-        from duolearn_cli import losses
+        from duolearn_cli.losses import bounded_forget
 
-        unlearn = self._of_kind(tokens, UNLEARN)
-        nll, base_nll = nll[unlearn], tokens.base_nll[unlearn]
         score = nll.detach() - base_nll
-        distill = losses.kl(tokens.base_logits(unlearn), tokens.logits[unlearn])
-        ascent = losses.bounded_forget(nll, base_nll, self.beta) * (score < self.ceiling)
+        ascent = bounded_forget(nll, base_nll, self.beta) * (score < self.ceiling)
         # Memorised tokens weigh one and the others less: the weights of a mean must not depend on the model.
         memorised = torch.where(score < self.tau, 1.0, 1 / self.memorised_weight)
-        pushed = memorised * (self.distill_weight * distill + self.ascent_weight * ascent)
-        return tokens.mean(pushed, lambda t: self._weights(t, UNLEARN), tokens.sequence[unlearn])
+        return memorised * (self.distill_weight * distill + self.ascent_weight * ascent)
 
-    def _preserve(self, tokens: Tokens, nll: Tensor) -> Tensor:
-        from duolearn_cli import losses
+    def _unlearn(self, labels: Labels) -> Tensor:
+        """Mask of U tokens."""
+        return self._of_kind(labels, UNLEARN)
 
-        preserved = self._of_kind(tokens, PRESERVE)
-        kl = losses.kl(tokens.target_logits(preserved), tokens.logits[preserved])
-        kept = tokens.mean(kl, lambda t: self._weights(t, PRESERVE), tokens.sequence[preserved])
-        answers = tokens.mean(nll, lambda t: t.item_weight * (t.is_answer & ~t.is_forget))
-        return self.kl_weight * kept + self.retain_weight * answers
+    def _preserve(self, labels: Labels) -> Tensor:
+        """Mask of P tokens."""
+        return self._of_kind(labels, PRESERVE)
 
     def _of_kind(self, labels: Labels, kind: int) -> Tensor:
         """Mask of the tokens of a class; without token classes, of those in answers alone."""
         found = labels.kind == kind
         return found if self.token_classes else found & labels.is_answer
 
-    def _weights(self, labels: Labels, kind: int) -> Tensor:
-        """Weights of the tokens of a class, those alone."""
-        return (labels.item_weight * labels.level_weight)[self._of_kind(labels, kind)]
+
+def _retain_answers(labels: Labels) -> Tensor:
+    """Mask of the answers of retain items."""
+    return labels.is_answer & ~labels.is_forget
+
+
+def _weights(labels: Labels) -> Tensor:
+    """Weight of every token: its item's, times that of its concept's level."""
+    return labels.item_weight * labels.level_weight

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from duolearn_cli.fields import setting
-from duolearn_cli.methods.base import Objective, Tokens
+from duolearn_cli.methods.base import Objective, Tokens, of_forget, of_retain
 
 
 @dataclass
@@ -18,10 +18,10 @@ class GradDiff:
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli import losses
+        from duolearn_cli.readout import nll_at
 
-        nll = losses.nll(tokens.logits, tokens.labels)
+        forget, retain = tokens.read(nll_at(tokens.is_forget), nll_at(~tokens.is_forget))
         return Objective(
-            forget=-tokens.mean(nll, lambda t: t.item_weight * t.is_forget),
-            preserve=self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * ~t.is_forget),
+            forget=-tokens.mean_over(forget, of_forget),
+            preserve=self.retain_weight * tokens.mean_over(retain, of_retain),
         )

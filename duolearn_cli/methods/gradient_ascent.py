@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from duolearn_cli.methods.base import Objective, Tokens
+from duolearn_cli.methods.base import Objective, Tokens, of_forget
 
 
 @dataclass
@@ -15,8 +15,7 @@ class GradientAscent:
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli import losses
+        from duolearn_cli.readout import nll_at
 
-        nll = losses.nll(tokens.logits, tokens.labels)
-        forget = -tokens.mean(nll, lambda t: t.item_weight * t.is_forget)
-        return Objective(forget, preserve=nll.sum() * 0)
+        (nll,) = tokens.read(nll_at(tokens.is_forget))
+        return Objective(forget=-tokens.mean_over(nll, of_forget), preserve=nll.new_zeros(()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.fields import setting
-from duolearn_cli.methods.base import Labels, Objective, Tokens
+from duolearn_cli.methods.base import Labels, Objective, Tokens, of_retain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,16 +25,18 @@ class NPO:
         import torch
 
         from duolearn_cli import losses
+        from duolearn_cli.readout import nll_at
 
-        nll = losses.nll(tokens.logits, tokens.labels)
+        where = tokens.is_forget
+        forget, retain = tokens.read(nll_at(where), nll_at(~where))
         by_sequence = [
-            losses.per_sequence(values * tokens.is_forget, tokens.sequence, tokens.num_sequences)
-            for values in (nll, tokens.target_nll)
+            losses.per_sequence(values, tokens.sequence[where], tokens.num_sequences)
+            for values in (forget, tokens.target_nll[where])
         ]
         ascent = losses.bounded_forget(*by_sequence, beta=self.beta)
         return Objective(
             forget=tokens.mean(ascent, _forget_items, owner=torch.arange(tokens.num_sequences, device=ascent.device)),
-            preserve=self.retain_weight * tokens.mean(nll, lambda t: t.item_weight * ~t.is_forget),
+            preserve=self.retain_weight * tokens.mean_over(retain, of_retain),
         )
 
 

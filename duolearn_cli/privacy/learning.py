@@ -44,7 +44,7 @@ def learn_privately(
                 nll = losses.nll(model.head(model.hidden(batch)), batch.label)
             value = losses.sum_of_means(nll, torch.ones_like(nll), batch.sequence, len(own))
             with watch.rows(batch, range(len(own))) as (rows, _):
-                watch.backward(value)
+                watch.backward([value])
             owner = torch.tensor([k for k, unit in enumerate(chosen) for _ in unit], device=model.device)
             total, _ = clipped_sum(unit_means(rows, owner, len(chosen)), mechanism.max_grad_norm, mechanism.clipping)
             loss = value.item() / len(own)

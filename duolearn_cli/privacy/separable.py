@@ -9,6 +9,7 @@ import torch
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.methods.base import Method, Tokens, attention_of
+from duolearn_cli.readout import Readout
 
 VOCABULARY, WIDTH = 7, 4
 # Labelled tokens of each made-up item, and whether it is to be forgotten.
@@ -53,26 +54,42 @@ def check_separable(method: Method) -> None:
             )
 
 
-def _losses(method: Method, tokens: Tokens) -> dict[str, tuple[float, torch.Tensor]]:
+def _losses(method: Method, made: tuple[Tokens, torch.Tensor]) -> dict[str, tuple[float, torch.Tensor]]:
     """Each loss and its gradient with respect to the logits. Shape: [n, vocabulary]."""
+    tokens, logits = made
     objective, found = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
     for name in ("forget", "preserve"):
         loss = getattr(objective, name)
         gradient = None
         if loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss, tokens.logits, retain_graph=True, allow_unused=True)
-        found[name] = loss.item(), torch.zeros_like(tokens.logits) if gradient is None else gradient
+            (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True, allow_unused=True)
+        found[name] = loss.item(), torch.zeros_like(logits) if gradient is None else gradient
     return found
 
 
-def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], layers: int) -> Tokens:
-    """The tokens of some made-up items, as a private step has them."""
+class _Logits:
+    """An output layer that hands hidden states on: those that are made up are logits themselves."""
+
+    vocabulary = VOCABULARY
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+    def pull(self, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+def _tokens(
+    chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], layers: int
+) -> tuple[Tokens, torch.Tensor]:
+    """The tokens of some made-up items, as a private step has them, and their logits."""
     counts = torch.tensor([ITEMS[i][0] for i in chosen])
     sequence = torch.arange(len(chosen)).repeat_interleave(counts)
     logits, base, target, other = torch.cat([draws[i] for i in chosen], dim=1).unbind(0)
-    labels = other.argmax(-1)
+    labels, logits = other.argmax(-1), logits.clone().requires_grad_()
+    references = {"base": lambda: base, "target": lambda: target}
     attention = torch.cat([kept[i] for i in chosen], dim=2)
-    return Tokens(
+    tokens = Tokens(
         labels=labels,
         base_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
         target_nll=torch.nn.functional.cross_entropy(target, labels, reduction="none"),
@@ -84,10 +101,9 @@ def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence
         sequence=sequence,
         num_sequences=len(chosen),
         preserved=torch.arange(len(chosen)).repeat_interleave(2),
-        logits=logits.clone().requires_grad_(),
-        base_logits=lambda mask: base[mask],
-        target_logits=lambda mask: target[mask],
+        readout=Readout(_Logits(), logits, labels, references),
         step=None,
         attention=attention[0] if layers else None,
         target_attention=attention[1] if layers else None,
     )
+    return tokens, logits

@@ -20,7 +20,6 @@ from duolearn_cli.forward import (
     TOKEN_CLASSES,
     Example,
     Gradients,
-    class_sums,
     cut,
     labels_of,
     named_losses,
@@ -141,20 +140,26 @@ class PrivateSteps:
             return self.coordinates.values.new_zeros(len(protected), len(self.coordinates.values)).detach()
         model, method, watch = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
         with watch.watching():
-            tokens, batch = predict(model, examples, method.labels, attention_of(method), self.pack_to, private=True)
-        objective = method.objective(tokens)
-        is_own = [unit.set_name in sums.clipped for unit in part for _ in unit.examples]
-        own, bare = ([i for i, mine in enumerate(is_own) if mine == wanted] for wanted in (True, False))
-        with watch.rows(batch, own, bare) as (rows, total):
-            if bare:
-                for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
-                    watch.backward(loss, retain_graph=side == "forget")
-                    sums.raw[side] += self.coordinates.take(total)
-                    total.zero_()
-            else:
-                watch.backward(objective.forget + objective.preserve)
-        sums.figures.append(torch.stack([objective.forget, objective.preserve, *class_sums(tokens)]).detach())
-        rows = self.coordinates.take(rows)
+            forward = predict(model, examples, method.labels, attention_of(method), self.pack_to, private=True)
+        objective = method.objective(forward.tokens)
+        sums.figures.append(forward.figures(objective))
+        raw = {side: forward.reached(getattr(objective, side)) for side in SIDES}
+        both = forward.reached(objective.forget + objective.preserve)
+        is_own = {id(example): unit.set_name in sums.clipped for unit in part for example in unit.examples}
+        found: list[Tensor] = []
+        for i, group in enumerate(forward.groups):
+            own = [k for k, example in enumerate(group.examples) if is_own[id(example)]]
+            bare = [k for k, example in enumerate(group.examples) if not is_own[id(example)]]
+            with watch.rows(group.batch, own, bare) as (rows, total):
+                # A protected unit has one vector; of others the two gradients stay apart.
+                for side, pulled in {side: raw[side][i] for side in SIDES}.items() if bare else [("", both[i])]:
+                    if pulled:
+                        watch.backward(group.outputs, pulled)
+                    if bare:
+                        sums.raw[side] += self.coordinates.take(total)
+                        total.zero_()
+            found.append(self.coordinates.take(rows))
+        rows = torch.cat(found)
         if all(len(unit.examples) == 1 for unit in protected):
             return rows
         owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], device=model.device)

@@ -64,7 +64,7 @@ def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
     with watch.watching():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, range(3)) as (rows, _):
-        watch.backward(loss)
+        watch.backward([loss])
     torch.testing.assert_close(rows, expected)
     assert all(parameter.grad is None for parameter in model.adapter)
 
