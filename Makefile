@@ -39,9 +39,9 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## what the constraint and privacy cost a step, and evaluation a forward, on the embedded model
-	$(BIN)/python scripts/bench_steps.py outputs/bench_steps.json 15 +forget=surgery
-	$(BIN)/python scripts/bench_evaluation.py outputs/bench_evaluation.json 7 +forget=surgery
+bench: setup ## steps and evaluation beside plain ways of doing the same, on the embedded model, also with 32,000 tokens
+	$(BIN)/duolearn bench +forget=surgery bench.repeats=15 bench.memory=true
+	$(BIN)/duolearn bench +forget=surgery bench.vocabulary=32000 bench.only=[method,evaluation] bench.memory=true
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh

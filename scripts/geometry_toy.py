@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.forward import Gradients
+from duolearn_cli.gradients import Gradients
 from duolearn_cli.parallel import Processes
 from duolearn_cli.update import Update
 from duolearn_cli.update_config import GeometryConfig, UnlearnConfig
