@@ -9,9 +9,22 @@ from pathlib import Path
 
 from duolearn_cli import __version__
 from duolearn_cli.errors import UserError, nearest
-from duolearn_cli.positional import ACTIONS, AUDITS, action_overrides, audit_overrides, item_overrides, taken_text
+from duolearn_cli.positional import action_overrides, audit_overrides, item_overrides, taken_text
+from duolearn_cli.words import ACTIONS, AUDITS
 
-COMMANDS = ("learn", "retrain", "unlearn", "evaluate", "audit", "inspect", "doctor", "fetch", "export", "hierarchy")
+COMMANDS = (
+    "learn",
+    "retrain",
+    "unlearn",
+    "evaluate",
+    "audit",
+    "inspect",
+    "doctor",
+    "fetch",
+    "export",
+    "hierarchy",
+    "bench",
+)
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")

@@ -57,6 +57,11 @@ EXAMPLES = {
         'duolearn hierarchy find "sertraline for panic disorder" +forget=anxiety',
         "duolearn hierarchy import hierarchy=mesh hierarchy.path=desc2026.xml export_path=mine.tsv",
     ),
+    "bench": (
+        "duolearn bench +forget=surgery",
+        "duolearn bench +forget=surgery bench.only=[method,private] bench.repeats=15 bench.memory=true",
+        "duolearn bench +forget=surgery bench.vocabulary=32000 bench.compare=outputs/DATE/TIME-NAME/bench.json",
+    ),
     "fetch": (
         "duolearn fetch model=smollm2_135m",
         "duolearn fetch model=smollm2_135m cache_dir=models",

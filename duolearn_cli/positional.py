@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from duolearn_cli.errors import UserError, nearest
-from duolearn_cli.robustness_config import AUDITS
+from duolearn_cli.words import ACTIONS, AUDITS
 
-ACTIONS = ("show", "check", "find", "target", "coverage", "import")
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_$][\w./@:$-]*=|~[A-Za-z_]")
 # The word after `find` is the text, whatever it holds, unless it is one of the command line's own flags.
 _FLAG = re.compile(r"-{1,2}[a-z][a-z-]*(=.*)?", re.DOTALL)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from duolearn_cli.errors import nearest
 from duolearn_cli.fields import setting
 from duolearn_cli.privacy_config import AuditConfig
+from duolearn_cli.words import AUDITS
 
 ATTACKS = ("relearn", "quantise", "prompts", "probe")
-AUDITS = ("privacy", "robustness")
 BITS = (2, 16)
 
 

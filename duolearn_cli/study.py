@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher

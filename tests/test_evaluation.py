@@ -10,9 +10,11 @@ import torch
 
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.config import PromptConfig
+from duolearn_cli.data import encoding
 from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.evaluation import Answer, score
+from duolearn_cli.model import initialise
 
 
 def full_log_probabilities(model, text):
@@ -176,3 +178,28 @@ def test_an_answer_survives_json(fresh, study):
     (answer,) = score(fresh, encoder, study.splits.forget_train[:1], 512, classify=lambda i, text: [1] * len(text.ids))
     assert Answer.of(json.loads(json.dumps(answer.as_dict()))) == answer
     assert score(fresh, encoder, [], 512) == []
+
+
+def test_the_base_model_says_the_same_without_its_fresh_adapter(tiny, study):
+    initialise(tiny.network, 0)
+    encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.retain_train[:20]
+    fresh_adapter = score(tiny, encoder, items, 512)
+    with tiny.without_adapter():
+        assert score(tiny, encoder, items, 512) == fresh_adapter
+
+
+def test_a_text_is_tokenised_once(tiny, study, monkeypatch):
+    encoder, item = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.forget_train[0]
+    first = [encoder.encode(item, option) for option in range(4)]
+    monkeypatch.setattr(encoder, "tokenizer", None)
+    assert [encoder.encode(item, option) for option in range(4)] == first
+    assert encoder.encode(item) is first[item.answer]
+
+
+def test_more_texts_than_are_kept_are_encoded_anew(tiny, study, monkeypatch):
+    monkeypatch.setattr(encoding, "MAX_KEPT", 1)
+    encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.forget_train[:2]
+    for item in items:
+        assert encoder.encode(item) == Encoder(tiny.tokenizer, PromptConfig(form="cloze")).encode(item)
+    assert encoder.encode(items[0]) is encoder.encode(items[0])
+    assert encoder.encode(items[1]) is not encoder.encode(items[1])

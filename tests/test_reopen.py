@@ -3,10 +3,12 @@
 import pytest
 from omegaconf import OmegaConf
 
-from duolearn_cli.commands.common import reopen
+from duolearn_cli.commands.common import refuse_changes, reopen
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import RunError
 from duolearn_cli.run import Run, write_text
+
+CHANGEABLE = (("run", "evaluation"), "that run")
 
 
 @pytest.fixture
@@ -90,3 +92,13 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     write_text(tmp_path / "file", "text")
     assert (tmp_path / "file").read_text() == "text"
+
+
+def test_what_a_finished_run_may_be_given_is_told():
+    refuse_changes(["run=x", "evaluation.max_items=3", "plugins=[mine]", "model.trust_remote_code=true"], *CHANGEABLE)
+    with pytest.raises(RunError) as caught:
+        refuse_changes(["run=x", "seed=1", "evaluations=3", "++run=y"], *CHANGEABLE)
+    assert str(caught.value) == (
+        "that run keeps its own configuration; leave out: seed=1 evaluations=3 ++run=y. "
+        "What may change: run, evaluation."
+    )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, prepared
+from duolearn_cli.commands.common import STARTING, Invocation, check_adapter, dry_run, prepared
 from duolearn_cli.errors import LeakError
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
+from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json
 
 if TYPE_CHECKING:
@@ -27,17 +28,18 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     """
     if config.adapter:
         check_adapter(Path(config.adapter))
-    study = prepared(config)
+    display = Display()
+    study = prepared(config, display)
     account = plan_unlearning(study)
     if config.dry_run:
-        dry_run(study, account)
+        dry_run(study, display, account)
         return ""
     assert account is not None, "an audit needs privacy: see rules.py"
+    display.stage(STARTING)
     from duolearn_cli.privacy.audit_run import audit_stage
     from duolearn_cli.protocol import Laboratory
-    from duolearn_cli.report.terminal import Display
 
-    opened, display = Run.create(study.config, invocation.overrides, invocation.sweep_folder), Display()
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     account.write(opened.folder, account.planned().spent())
     with opened.active():
         findings = audit_stage(Laboratory.open(study, display, opened))

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, prepared, reopen
+from duolearn_cli.commands.common import (
+    STARTING,
+    Invocation,
+    check_adapter,
+    dry_run,
+    prepared,
+    refuse_changes,
+    reopen,
+)
 from duolearn_cli.errors import RunError
+from duolearn_cli.report.terminal import Display
 from duolearn_cli.robustness.material import Material
 from duolearn_cli.run import Run, write_json, write_jsonl
 from duolearn_cli.study import Study
@@ -23,19 +32,20 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     folder = Path(config.run)
     config = _configuration_of_run(config, invocation.overrides)
     check_adapter(folder / "adapter")
-    study = prepared(config)
+    display = Display()
+    study = prepared(config, display)
     if config.dry_run:
-        dry_run(study)
-        _say_what_is_tried(study)
+        dry_run(study, display)
+        _say_what_is_tried(study, display)
         return ""
+    display.stage(STARTING)
     from duolearn_cli.model import load_tokenizer
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.robustness import remarks, robustness_table, write_page
-    from duolearn_cli.report.terminal import Display
     from duolearn_cli.robustness.audit import Planned, robustness
 
     planned = Planned.of(study, load_tokenizer(find_weights(config.model, config.cache_dir), config.model))
-    opened, display = Run.create(study.config, invocation.overrides, invocation.sweep_folder), Display()
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     with opened.active():
         rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)
         write_jsonl(opened.folder / "robustness.jsonl", rows)
@@ -48,12 +58,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     return str(opened.folder)
 
 
-def _say_what_is_tried(study: Study) -> None:
-    from duolearn_cli.report.terminal import Display
-
+def _say_what_is_tried(study: Study, display: Display) -> None:
     settings = study.config.audit.robustness
     material = Material.of(study.splits, settings.max_items, study.config.seed)
-    Display().note(
+    display.note(
         f"attacks: {', '.join(settings.attacks)}, on {len(material.forget)} forget and {len(material.retain)} retain "
         f"items, of target, gold and the adapter of {study.config.run}"
     )
@@ -61,13 +69,7 @@ def _say_what_is_tried(study: Study) -> None:
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The attacked run's configuration with what may change. Raises RunError for the rest, or a run of another kind."""
-    allowed = (*(f"{key}{end}" for key in CHANGEABLE for end in "=."), "plugins=", "model.trust_remote_code=")
-    changes = [text for text in overrides if not text.startswith(allowed)]
-    if changes:
-        raise RunError(
-            f"a run that is attacked keeps its own configuration; leave out: {' '.join(changes)}. "
-            f"What may change: {', '.join(CHANGEABLE)}."
-        )
+    refuse_changes(overrides, CHANGEABLE, "a run that is attacked")
     opened, saved = reopen(Path(config.run), overrides)
     if saved.command != "unlearn":
         raise RunError(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig
 
-from duolearn_cli.composition import check
+from duolearn_cli.checking import check
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.harness import read_results
+from duolearn_cli.layers import ALL, chosen_layers
 from duolearn_cli.plan import checkpoint_bytes, read_shape
+from duolearn_cli.quantization import check_device, check_libraries
 from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study, prepare
 from duolearn_cli.weights import find_weights
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
     from duolearn_cli.experiment import Assessments
     from duolearn_cli.privacy.account import Account
     from duolearn_cli.protocol import Laboratory
+    from duolearn_cli.report.terminal import Display
 
 # Adapters, per-item results and reports, beside checkpoints.
 NEEDED_BYTES = 500_000_000
+# Said before the imports that take seconds.
+STARTING = "Start PyTorch"
+# Trust must be given anew on each command line: see `reopen`.
+TRUST = ("plugins=", "model.trust_remote_code=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +44,22 @@ class Invocation:
     sweep_folder: Path | None = None
 
 
-def prepared(config: DictConfig) -> Study:
-    """Check data, hierarchy, forget target, weights and disk space: all that costs no model."""
+def prepared(config: DictConfig, display: Display | None = None) -> Study:
+    """Check data, hierarchy, forget target, weights and disk space: all that costs no model. Says so on `display`."""
+    if display:
+        data = str(config.dataset._target_).rpartition(".")[2].lower()
+        display.stage(f"Read the data ({data}) and the hierarchy ({config.hierarchy.name})")
     study = prepare(cast(RunConfig, config))
     weights = find_weights(study.config.model, study.config.cache_dir)
-    shape = read_shape(weights) if study.config.command == "unlearn" else None
+    check_libraries(study.config.model, weights.gguf_file)
+    if not config.dry_run:
+        check_device(study.config.model)
+    layers, unlearns = study.config.model.adapter.layers, study.config.command == "unlearn"
+    shape = read_shape(weights) if unlearns or layers != ALL else None
+    if shape:
+        chosen_layers(layers, shape.layers)  # refuses those that the model has not
     # A new checkpoint is whole before the last one goes.
-    checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape else 0
+    checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape and unlearns else 0
     if config.evaluation.lm_eval:
         read_results(Path(config.evaluation.lm_eval))
     check_space(Path(config.output_dir), NEEDED_BYTES + checkpoints)
@@ -61,18 +77,19 @@ def _make_cache(configured: str | None) -> None:
         raise RunError(f"cache_dir={folder.parent}: cannot be written ({error.strerror}); choose another.") from error
 
 
-def perform(study: Study, opened: Run, stages: Callable[[Laboratory], Assessments]) -> str:
+def perform(study: Study, opened: Run, display: Display, stages: Callable[[Laboratory], Assessments]) -> str:
     """Load the model, go through `stages`, write metrics and report, show the table; return the run folder."""
-    from duolearn_cli import experiment
-    from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.tables import measures_table
-    from duolearn_cli.report.terminal import Display
 
-    display, started = Display(), time.monotonic()
     with opened.active():
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
         display.note(study.coverage().sentence())
+        display.stage(STARTING)
+        from duolearn_cli import experiment
+        from duolearn_cli.protocol import Laboratory
+
+        started = time.monotonic()
         lab = Laboratory.open(study, display, opened)
         experiment.write_data_files(lab)
         metrics = experiment.conclude(lab, stages(lab), started)
@@ -89,12 +106,30 @@ def check_adapter(folder: Path) -> None:
         raise RunError(f"{folder} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
 
 
-def dry_run(study: Study, account: Account | None = None) -> None:
+def refuse_changes(overrides: Sequence[str], changeable: Sequence[str], what: str) -> None:
+    """Refuse what would change the configuration of a run that has one already.
+
+    Args:
+        changeable: settings, or groups of them, that the command line may give.
+        what: the run, as the message names it.
+
+    Raises:
+        RunError: naming each override that has to go, and what may change.
+    """
+    allowed = (*(f"{key}{end}" for key in changeable for end in "=."), *TRUST)
+    changes = [text for text in overrides if not text.startswith(allowed)]
+    if changes:
+        raise RunError(
+            f"{what} keeps its own configuration; leave out: {' '.join(changes)}. "
+            f"What may change: {', '.join(changeable)}."
+        )
+
+
+def dry_run(study: Study, display: Display, account: Account | None = None) -> None:
     """Print what the run would do, and what it would spend."""
     from duolearn_cli.plan import plan
-    from duolearn_cli.report.terminal import Display
 
-    Display().show(plan(study, account))
+    display.show(plan(study, account))
 
 
 def export_file(configured: str, source: str | None = None) -> Path:

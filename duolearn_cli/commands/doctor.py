@@ -13,7 +13,7 @@ from typing import cast
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.commands.common import Invocation
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import UserError
 from duolearn_cli.folders import cache_dir

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, perform, prepared, reopen
-from duolearn_cli.errors import RunError
+from duolearn_cli.commands.common import (
+    Invocation,
+    check_adapter,
+    dry_run,
+    perform,
+    prepared,
+    refuse_changes,
+    reopen,
+)
+from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
@@ -28,9 +36,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         config = _configuration_of_run(config, invocation.overrides)
     if adapter:
         check_adapter(adapter)
-    study = prepared(config)
+    display = Display()
+    study = prepared(config, display)
     if only_plan:
-        dry_run(study)
+        dry_run(study, display)
         return ""
 
     def stages(lab: Laboratory) -> Assessments:
@@ -43,16 +52,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             found["unlearned"] = assess(lab, "unlearned")
         return found
 
-    return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    return perform(study, opened, display, stages)
 
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    allowed = (*(f"{key}{end}" for key in CHANGEABLE for end in "=."), "plugins=", "model.trust_remote_code=")
-    changes = [text for text in overrides if not text.startswith(allowed)]
-    if changes:
-        raise RunError(
-            f"a run that is scored again keeps its own configuration; leave out: {' '.join(changes)}. "
-            f"What may change: {', '.join(CHANGEABLE)}."
-        )
+    refuse_changes(overrides, CHANGEABLE, "a run that is scored again")
     _, saved = reopen(Path(config.run), overrides)
     return OmegaConf.merge(saved, {"command": "evaluate"}, {key: config[key] for key in CHANGEABLE})  # type: ignore[return-value]

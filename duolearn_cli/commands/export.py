@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import Invocation, export_file
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.data.minimed import to_medmcqa
 from duolearn_cli.run import write_jsonl
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.commands.common import Invocation, export_file
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.rows import as_tsv

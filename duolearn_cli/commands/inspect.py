@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import Invocation, prepared
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.report.terminal import Display
 from duolearn_cli.study import Study
 
 if TYPE_CHECKING:
     from duolearn_cli.data.encoding import Encoded, Encoder
-    from duolearn_cli.report.terminal import Display
     from duolearn_cli.report.tokens import TokenView
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
     """Print the item that `item` names, by default the first one to forget; writes nothing into a run folder."""
-    from duolearn_cli.report.terminal import Display
-
-    study = prepared(config)
-    item, is_forget = find_item(study, config.item)
     display = Display()
+    study = prepared(config, display)
+    item, is_forget = find_item(study, config.item)
     if config.scores:
         views = _scored(study, item, is_forget, display)
     else:

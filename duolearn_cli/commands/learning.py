@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared
 from duolearn_cli.privacy.account import read_account
 from duolearn_cli.privacy.plan import plan_learning
+from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
     """Make the ``target`` or ``gold`` model or take it from the cache, evaluate it, copy its adapter to a folder."""
-    study = prepared(config)
+    display = Display()
+    study = prepared(config, display)
     account = plan_learning(study) if which == "target" else None
     if config.dry_run:
-        dry_run(study, account)
+        dry_run(study, display, account)
         return ""
 
     def stages(lab: Laboratory) -> Assessments:
@@ -35,4 +37,5 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
         lab.model.save_adapter(adapter)
         return found
 
-    return perform(study, Run.create(study.config, invocation.overrides, invocation.sweep_folder), stages)
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    return perform(study, opened, display, stages)

@@ -37,8 +37,11 @@ class Matcher:
         """The automaton over all forms, and the concept of each form."""
         from ahocorasick_rs import AhoCorasick  # compiled; kept off the path of --help
 
-        owner = forms(self._hierarchy)
+        owner = self._forms()
         return AhoCorasick(list(owner)), list(owner.values())
+
+    def _forms(self) -> dict[str, str]:
+        return forms(self._hierarchy)
 
     def find(self, text: str) -> tuple[Mention, ...]:
         """Return the mentions in `text`, left to right, without overlap, the longest first at each place."""

@@ -1,41 +1,43 @@
-"""Mentions of a large collection of texts, kept on disk: found once, then read by every run on the same data."""
+"""What finding concepts costs, kept on disk: a hierarchy's forms, and the mentions of a large collection of texts."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import inspect
 import unicodedata
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from duolearn_cli.concepts import cache_file, folding, matcher, variants
+from duolearn_cli.concepts.cache_file import content_hash
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import VERSION, Matcher, Mention
 
 # Fewer texts are searched about as quickly as their mentions are read.
 MIN_TEXTS = 10_000
+# The forms of fewer terms are made in a quarter of a second.
+MIN_TERMS = 10_000
 _SCHEMA = 1
 
 
 class CachedMatcher(Matcher):
-    """A Matcher that takes the mentions of `texts` from a file in `folder`, which it writes where there is none.
+    """A Matcher that takes forms and the mentions of `texts` from files in `folder`, which it writes where missing.
 
-    The file goes by the hash of all that its content follows from; one that is damaged is written anew. Texts that are
+    Each file goes by the hash of all that its content follows from; one that is damaged is written anew. Texts that are
     not among `texts` are searched. With `may_write` false nothing is written.
     """
 
     def __init__(self, hierarchy: Hierarchy, texts: Iterable[str], folder: Path, *, may_write: bool = True) -> None:
         super().__init__(hierarchy)
+        self._folder, self._may_write = folder, may_write
         self._known: dict[str, tuple[Mention, ...]] = {}
         distinct = list(dict.fromkeys(texts))
         if len(distinct) >= MIN_TEXTS:
-            path = folder / f"{_key(hierarchy, distinct)}.jsonl"
-            mentions = _read(path)
+            path = folder / f"{_mentions_key(hierarchy, distinct)}.jsonl"
+            mentions = _mentions(cache_file.read(path))
             if mentions is None:
                 mentions = list(map(super().find, distinct))
-                if may_write:
-                    _write(path, mentions)
+                self._write(path, _mentions_content(mentions))
             self._known = dict(zip(distinct, mentions, strict=True))
 
     def find(self, text: str) -> tuple[Mention, ...]:
@@ -43,52 +45,55 @@ class CachedMatcher(Matcher):
         known = self._known.get(text)
         return super().find(text) if known is None else known
 
+    def _forms(self) -> dict[str, str]:
+        if sum(len(concept.terms) for concept in self._hierarchy.concepts.values()) < MIN_TERMS:
+            return super()._forms()
+        path = self._folder / f"forms-{_forms_key(self._hierarchy)}.jsonl"
+        kept = cache_file.read(path)
+        if kept is not None:
+            return dict(zip(kept["forms"], map(kept["concepts"].__getitem__, kept["owners"]), strict=True))
+        made = super()._forms()
+        number = {concept: place for place, concept in enumerate(dict.fromkeys(made.values()))}
+        owners = [number[concept] for concept in made.values()]
+        self._write(path, {"concepts": list(number), "forms": list(made), "owners": owners})
+        return made
+
+    def _write(self, path: Path, content: object) -> None:
+        if self._may_write:
+            cache_file.write(path, content)
+
 
 def fingerprint(hierarchy: Hierarchy) -> str:
     """Hash of the ids, levels and terms of a hierarchy, in its order: of two variants that clash the first counts."""
-    return _hash([(concept.id, concept.level, concept.terms) for concept in hierarchy.concepts.values()])
+    return content_hash([(concept.id, concept.level, concept.terms) for concept in hierarchy.concepts.values()])
 
 
-def _key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
+def _mentions_key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
     # Folding follows the Unicode tables of the Python that runs it.
-    return _hash([_SCHEMA, VERSION, unicodedata.unidata_version, fingerprint(hierarchy), texts])
+    return content_hash([_SCHEMA, VERSION, unicodedata.unidata_version, fingerprint(hierarchy), texts])
 
 
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+def _forms_key(hierarchy: Hierarchy) -> str:
+    # Every run reads this file: it must not outlive a change of the code that made it, however small.
+    code = [inspect.getsource(module) for module in (folding, variants, matcher)]
+    return content_hash([_SCHEMA, code, unicodedata.unidata_version, fingerprint(hierarchy)])
 
 
-def _read(path: Path) -> list[tuple[Mention, ...]] | None:
-    """The mentions text by text, or None where there is no file or its content is not what was written."""
-    try:
-        head, _, body = path.read_text(encoding="utf-8").partition("\n")
-    except (OSError, ValueError):
+def _mentions(kept: Any) -> list[tuple[Mention, ...]] | None:
+    """The mentions text by text, as they were kept."""
+    if kept is None:
         return None
-    if head != _head(body):
-        return None
-    content = json.loads(body)
-    ids = content["concepts"]
+    ids = kept["concepts"]
     return [
         tuple(Mention(start, end, ids[concept]) for start, end, concept in zip(*[iter(row)] * 3, strict=True))
-        for row in content["mentions"]
+        for row in kept["mentions"]
     ]
 
 
-def _write(path: Path, mentions: Sequence[tuple[Mention, ...]]) -> None:
+def _mentions_content(mentions: Sequence[tuple[Mention, ...]]) -> dict[str, Any]:
     number: dict[str, int] = {}
     rows = [
         [value for m in row for value in (m.start, m.end, number.setdefault(m.concept, len(number)))]
         for row in mentions
     ]
-    body = json.dumps({"concepts": list(number), "mentions": rows}, separators=(",", ":")) + "\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(OSError):  # a run without this file is slower, not wrong
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(f"{_head(body)}\n{body}", encoding="utf-8")
-        part.replace(path)
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
-
-
-def _head(body: str) -> str:
-    return json.dumps({"schema": _SCHEMA, "sha256": hashlib.sha256(body.encode()).hexdigest()})
+    return {"concepts": list(number), "mentions": rows}

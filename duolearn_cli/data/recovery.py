@@ -76,7 +76,7 @@ class Recovery:
         self._model: Any = None
         usable = [(c, label) for c, label in zip(concepts, given, strict=True) if c]
         if len(usable) >= MIN_LABELLED and len({label for _, label in usable}) > 1:
-            self._model = _learner().fit([self._features(c) for c, _ in usable], [label for _, label in usable])
+            self._model = _learned([self._features(c) for c, _ in usable], [label for _, label in usable])
 
     def guess(self, concepts: Sequence[Sequence[str]]) -> list[Guess]:
         """The likeliest label of items that mention `concepts`."""
@@ -101,12 +101,15 @@ class Recovery:
         }
 
 
-def _learner() -> Any:
+def _learned(features: Sequence[Mapping[str, float]], labels: Sequence[str]) -> Any:
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
+    from threadpoolctl import threadpool_limits
 
-    return make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
+    # The products are small: on a busy machine threads that wait for each other take ten times as long as one.
+    with threadpool_limits(limits=1):
+        return make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000)).fit(features, labels)
 
 
 def _best(shares: Mapping[str, float]) -> Guess:

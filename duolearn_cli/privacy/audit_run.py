@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from accelerate import Accelerator
 
-from duolearn_cli.composition import component
+from duolearn_cli.components import component
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.audit import Finding, audit

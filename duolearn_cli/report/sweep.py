@@ -10,7 +10,6 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from duolearn_cli.report.hierarchical import over_seeds_and_facts
 from duolearn_cli.report.jobs import Job, heading, is_seed, read_jobs, seeds_of, shown, value_of, varying
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
 from duolearn_cli.report.tables import MEASURES, Table, markdown_text, number
@@ -23,6 +22,8 @@ class SweepTable(Callback):
     """Hydra callback that prints the results of a finished sweep and writes sweep.md and sweep.json beside its jobs."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        # Hydra imports this file for every command: what needs SciPy waits until a sweep has ended.
+        from duolearn_cli.report.hierarchical import over_seeds_and_facts
         from duolearn_cli.report.terminal import Display
 
         folder = Path(config.hydra.sweep.dir)
@@ -31,8 +32,8 @@ class SweepTable(Callback):
             shutil.rmtree(folder, ignore_errors=True)
             return
         jobs = read_jobs(folder)
-        # Each audit has said what it found, and has no scores.
-        if jobs and config.get("command") != "audit":
+        # Each audit or bench has said what it found, and has no scores.
+        if jobs and config.get("command") not in ("audit", "bench"):
             together = released_together(jobs)
             made = (sweep_table(jobs), over_seeds(jobs), over_seeds_and_facts(jobs), price_table(jobs))
             tables = [table for table in made if table]

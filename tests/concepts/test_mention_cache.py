@@ -1,4 +1,4 @@
-"""Mentions on disk: the same as found anew, shared, kept apart by content, and no worse than none when damaged."""
+"""Mentions and forms on disk: the same as anew, shared, kept apart by content, and no worse than none when damaged."""
 
 import pytest
 
@@ -109,3 +109,47 @@ def test_the_fingerprint_follows_the_terms_and_not_what_mentions_do_not_depend_o
     same = [Concept("hernia", 1, "hernia", subjects=("Surgery",)), CONCEPTS[1]]
     assert fingerprint(Hierarchy(CONCEPTS)) == fingerprint(Hierarchy(same))
     assert fingerprint(Hierarchy(CONCEPTS)) != fingerprint(Hierarchy(CONCEPTS[::-1]))
+
+
+@pytest.fixture
+def forms_count(monkeypatch):
+    """Small hierarchies have their forms kept; the hierarchies whose forms were made rather than read."""
+    made, make = [], matcher.forms
+    monkeypatch.setattr(mention_cache, "MIN_TERMS", 2)
+    monkeypatch.setattr(mention_cache, "MIN_TEXTS", 100)
+    monkeypatch.setattr(matcher, "forms", lambda hierarchy: made.append(hierarchy) or make(hierarchy))
+    return made
+
+
+def test_forms_are_made_once_and_read_in_the_same_order(tmp_path, forms_count):
+    expected = matcher.forms(Hierarchy(CONCEPTS))
+    forms_count.clear()
+    for _ in range(3):
+        kept = cached(tmp_path / "new")
+        assert [kept.find(text) for text in TEXTS] == [Matcher(Hierarchy(CONCEPTS)).find(text) for text in TEXTS]
+        assert list(kept._forms().items()) == list(expected.items())
+    (path,) = (tmp_path / "new").iterdir()
+    assert path.name.startswith("forms-")
+    # Once for the cache; the others were those of the plain matchers beside it.
+    assert len(forms_count) == 1 + 3 * len(TEXTS)
+
+
+def test_forms_are_made_anew_where_the_file_is_damaged_or_the_code_has_changed(tmp_path, forms_count, monkeypatch):
+    expected = cached(tmp_path)._forms()
+    (path,) = tmp_path.iterdir()
+    good = path.read_bytes()
+    for damaged in (b"", good[:-20], good.replace(b"crural", b"plural"), b"\xff" + good):
+        path.write_bytes(damaged)
+        assert cached(tmp_path)._forms() == expected
+        assert path.read_bytes() == good
+    assert len(forms_count) == 5
+    monkeypatch.setattr(mention_cache.inspect, "getsource", lambda module: "changed")
+    assert cached(tmp_path)._forms() == expected
+    assert len(forms_count) == 6 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_dry_run_and_a_small_hierarchy_leave_no_forms(tmp_path, forms_count, monkeypatch):
+    assert CachedMatcher(Hierarchy(CONCEPTS), TEXTS, tmp_path, may_write=False).find("a hernia")
+    monkeypatch.setattr(mention_cache, "MIN_TERMS", 100)
+    assert cached(tmp_path).find("a hernia")
+    assert not list(tmp_path.iterdir())

@@ -74,3 +74,19 @@ def test_cross_guesses_never_see_the_items_own_fact():
     assert right < 130
     peeking = Recovery(hierarchy, concepts, truth, {"A", "B"}).guess(concepts)
     assert sum(guess.label == true for guess, true in zip(peeking, truth, strict=True)) > 190
+
+
+def test_learning_keeps_to_one_thread(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threads, fit = set(), LogisticRegression.fit
+
+    def recorded(self, *args, **kwargs):
+        threads.update(pool["num_threads"] for pool in threadpool_info())
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(LogisticRegression, "fit", recorded)
+    with threadpool_limits(limits=2):
+        Recovery(HIERARCHY, [["hernia"], ["phobia"]] * 25, ["Surgery", "Psychiatry"] * 25, LABELS)
+    assert threads == {1}
