@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from duolearn_cli.adapters import ADAPTER_FILE, initialise
 from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.data.encoding import Encoded, Encoder
@@ -22,7 +23,8 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
-from duolearn_cli.model import ADAPTER_FILE, LanguageModel, initialise, load_model
+from duolearn_cli.layers import ALL
+from duolearn_cli.model import LanguageModel, load_model
 from duolearn_cli.privacy.account import FILE, Account
 from duolearn_cli.privacy.learning import learn_privately
 from duolearn_cli.privacy.mechanism import Mechanism
@@ -62,8 +64,11 @@ class Laboratory:
         weights = find_weights(config.model, config.cache_dir)
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         numerics = [model.precision, model.device.type, model.dtype]
-        key = _hash([PROTOCOL, weights.fingerprint(), _plain(config.model.adapter), _plain(config.prompt), numerics])
+        numerics += [config.model.quantization] if config.model.quantization != "none" else []
+        key = _hash([PROTOCOL, weights.fingerprint(), _made(config.model.adapter), _plain(config.prompt), numerics])
         encoder = Encoder(model.tokenizer, config.prompt)
+        if model.kept_note:
+            display.note(model.kept_note)
         laboratory = cls(study, model, encoder, display, run, key, cache_dir(config.cache_dir), is_main)
         if is_main:
             run.update(device=str(model.device), precision=model.precision, signature=laboratory.signature())
@@ -72,7 +77,7 @@ class Laboratory:
     def signature(self) -> str:
         """Content hash of what determines the unlearned model: target, method, settings, forget target, seed."""
         config, target, request = self.study.config, self.study.target, self.study.request
-        nodes = [_plain(config.method), _plain(config.unlearn), _plain(config.hierarchy), config.labels.answers]
+        nodes = [_plain(config.method), _moved(config.unlearn), _plain(config.hierarchy), config.labels.answers]
         nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
         given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
         concepts = [fingerprint(self.study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
@@ -247,6 +252,16 @@ class Laboratory:
 
         tokens = self.study.config.evaluation.batch_tokens
         return score(self.model, self.encoder, items, tokens, advance, None if is_forget is None else classify)
+
+
+def _made(adapter: Any) -> dict[str, Any]:
+    """The settings of an adapter that determine it; those that came later count where they are not what they were."""
+    return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
+
+
+def _moved(settings: Any) -> dict[str, Any]:
+    """The settings of the loop without those that change nothing but memory and time."""
+    return {name: value for name, value in _plain(settings).items() if name not in ("memory_limit", "checkpointing")}
 
 
 def _plain(node: Any) -> Any:

@@ -13,6 +13,9 @@ from duolearn_cli.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Every model is asked the same: the texts of a few thousand items are kept, some 50 MB, those beyond are encoded anew.
+MAX_KEPT = 16_384
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -41,6 +44,7 @@ class Encoder:
         if prompt.chat == "always" and not has_template:
             raise ConfigError("prompt.chat=always: this tokenizer has no chat template; allowed: never, auto.")
         self.uses_chat = prompt.chat == "always" or (prompt.chat == "auto" and has_template)
+        self._known: dict[tuple[str, str], Encoded] = {}
 
     def question(self, item: Item) -> str:
         """The text up to where the answer begins."""
@@ -63,8 +67,16 @@ class Encoder:
         A cloze answer ends with the end-of-text token, so that "femoral" is not a match for "femoral hernia". A text
         over ``prompt.max_tokens`` loses tokens at its start.
         """
-        question = self.question(item)
-        text = question + self.answer(item, item.answer if option is None else option)
+        pair = self.question(item), self.answer(item, item.answer if option is None else option)
+        if pair in self._known:
+            return self._known[pair]
+        found = self._encoded(*pair)
+        if len(self._known) < MAX_KEPT:
+            self._known[pair] = found
+        return found
+
+    def _encoded(self, question: str, answer: str) -> Encoded:
+        text = question + answer
         # A chat template writes its own special tokens.
         encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=not self.uses_chat)
         ids, offsets = list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]
@@ -85,7 +97,7 @@ class Batch:
     the sequences of a row from 1, 0 is padding; `place` is a token's position in its own sequence. The hidden state at
     ``(row, position)`` predicts `label`, and `sequence` says whose label it is. `token` says where each token of each
     sequence went in the flattened rows. Both lists follow the order of the sequences, whatever row they are in.
-    `longest` is the length of the longest sequence.
+    `longest` is the length of the longest sequence; `texts` are their token ids once more, on no device.
     """
 
     ids: Tensor
@@ -98,6 +110,7 @@ class Batch:
     token: Tensor
     packed: bool
     longest: int
+    texts: tuple[tuple[int, ...], ...]
 
     @property
     def mask(self) -> Tensor:
@@ -135,7 +148,8 @@ def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_t
         targets += [(at, start + i - 1, sequence.ids[i], index) for i in sequence.labels(wanted[index])]
     row, position, label, owner = torch.tensor(targets, dtype=torch.long).reshape(-1, 4).unbind(1)
     packed = pack_to is not None
-    return Batch(ids, segment, place, row, position, label, owner, torch.cat(tokens), packed, max(lengths))
+    texts = tuple(sequence.ids for sequence in sequences)
+    return Batch(ids, segment, place, row, position, label, owner, torch.cat(tokens), packed, max(lengths), texts)
 
 
 def pack(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:

@@ -56,7 +56,7 @@ def rounded(model: LanguageModel, bits: int, group: int) -> Iterator[None]:
     saved: list[tuple[Tensor, Tensor]] = []
     per_row = bits >= PER_CHANNEL_FROM
     try:
-        with torch.no_grad(), model.without_adapter():
+        with torch.no_grad(), model.without_adapter(), model.without_kept_states():
             for layer, update in linear_layers(model):
                 weight: Tensor = layer.weight.data  # type: ignore[assignment]
                 saved.append((weight, weight.clone()))

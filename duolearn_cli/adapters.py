@@ -1,0 +1,137 @@
+"""The LoRA adapter of a model: its PEFT configuration, its first values, and its files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from duolearn_cli import parallel
+from duolearn_cli.config import AdapterConfig, target_names
+from duolearn_cli.errors import ModelError, nearest
+from duolearn_cli.layers import ALL, chosen_layers
+from duolearn_cli.places import Place
+from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK
+
+ADAPTER_FILE = "adapter_model.safetensors"
+# What an adapter's weights mean depends on these settings of PEFT's; each with what sets it here.
+DECISIVE = {
+    "r": "model.adapter.rank",
+    "lora_alpha": "model.adapter.alpha",
+    "use_rslora": "model.adapter.rank and model.adapter.alpha",
+    "use_dora": "model.adapter.rank and model.adapter.alpha",
+    "layers_to_transform": "model.adapter.layers",
+}
+
+
+def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
+    """PEFT's configuration of an adapter on `base`.
+
+    Raises:
+        ModelError: a target names no module of `base`, or there are no numbered layers to choose from.
+        ConfigError: the adapter names layers that `base` has not.
+    """
+    # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
+    alpha: Any = adapter.alpha
+    names = target_names(adapter)
+    modules = {name.rpartition(".")[2] for name, _ in base.named_modules()}
+    for name in names or ():
+        if name not in modules:
+            raise ModelError(f"model.adapter.targets: no module is called {name!r}{nearest(name, modules)}.")
+    layers, inside = _layers(adapter, base)
+    # With chosen layers PEFT takes names only: its word for all linear layers stands for those of every layer.
+    targets: Any = names or ("all-linear" if layers is None else sorted(inside))
+    return LoraConfig(
+        r=adapter.rank,
+        lora_alpha=alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=targets,
+        layers_to_transform=layers,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, Collection[str]]:
+    """The chosen layers, None for all; and what the linear modules of numbered layers are called."""
+    if adapter.layers == ALL:
+        return None, ()
+    linear = [name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    places = [place for place in map(Place.of, linear) if place.layer >= 0]
+    if not places:
+        raise ModelError(
+            f"model.adapter.layers={adapter.layers}: {type(base).__name__} has no numbered layers; allowed: {ALL}."
+        )
+    count = 1 + max(place.layer for place in places)
+    chosen = chosen_layers(adapter.layers, count)
+    return (None if len(chosen) == count else chosen), {place.module for place in places}
+
+
+def initialise(network: PeftModel, seed: int) -> None:
+    """Draw LoRA's A matrices from a generator of our own: the global one is never used. B stays zero."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if "lora_A" in name:
+            fresh = torch.empty(parameter.shape)
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+            parameter.data.copy_(fresh)
+        elif "lora_B" in name:
+            parameter.data.zero_()
+
+
+def save(network: PeftModel, folder: Path, *, is_main: bool) -> None:
+    """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call.
+
+    The file is marked where the model's privacy account lies in the folder already.
+    """
+    # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
+    state = get_peft_model_state_dict(network, save_embedding_layers=False)
+    tensors = {name: parallel.full(tensor.detach()).cpu().contiguous() for name, tensor in state.items()}
+    if not is_main:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = {ACCOUNT_MARK: ACCOUNT_FILE} if (folder / ACCOUNT_FILE).is_file() else {}
+    save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"} | mark)
+    network.peft_config["default"].save_pretrained(str(folder))
+
+
+def load(network: PeftModel, folder: Path) -> None:
+    """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
+    path = folder / ADAPTER_FILE
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
+    _check_config(network, folder)
+    try:
+        tensors = load_file(path)
+        own = get_peft_model_state_dict(network, save_embedding_layers=False)
+        cut = {name: parallel.cut_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
+        result = set_peft_model_state_dict(network, tensors | cut)
+    except (RuntimeError, ValueError, SafetensorError) as error:
+        raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
+    strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
+    if strange:
+        raise ModelError(f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ...")
+
+
+def _check_config(network: PeftModel, folder: Path) -> None:
+    """Weights of one rank or scale mean something else under another; those of other layers have no place."""
+    path, own = folder / "adapter_config.json", network.peft_config["default"].to_dict()
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.") from error
+    for key, settings in DECISIVE.items():
+        if saved.get(key, own.get(key)) != own.get(key):
+            raise ModelError(
+                f"the adapter in {folder} was made with {key}={saved[key]}, this model has {own[key]}; "
+                f"set {settings} to the adapter's."
+            )
