@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from duolearn_cli.composition import component
-from duolearn_cli.config import AdapterConfig, RunConfig, target_names
+from duolearn_cli.components import component
+from duolearn_cli.config import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps
+from duolearn_cli.fitting import gib
+from duolearn_cli.memory import Planner
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.privacy.account import Account
 from duolearn_cli.run import planned_folder
+from duolearn_cli.shape import Shape, read_shape
 from duolearn_cli.study import Study
-from duolearn_cli.weights import Weights, find_weights
+from duolearn_cli.weights import find_weights
 
 TOKENS_PER_CHARACTER = 0.3
 # A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
 TRAINING_FLOPS, FORWARD_FLOPS = 4, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The numbers of a Llama-like transformer that sizes follow from."""
-
-    width: int
-    inner: int
-    layers: int
-    vocabulary: int
-    attention: int
-    key_value: int
-    tied: bool
-
-    def linears(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of the linear layers of one block."""
-        return [
-            (self.width, self.attention),
-            (self.width, self.key_value),
-            (self.width, self.key_value),
-            (self.attention, self.width),
-            (self.width, self.inner),
-            (self.width, self.inner),
-            (self.inner, self.width),
-        ]
-
-    def parameters(self) -> int:
-        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
-        return embeddings + self.layers * sum(i * o for i, o in self.linears()) + (2 * self.layers + 1) * self.width
-
-    def adapter_parameters(self, adapter: AdapterConfig) -> int:
-        """LoRA pairs on every linear layer of every block, or on those that the configuration names."""
-        names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-        wanted = target_names(adapter) or names
-        sizes = [i + o for name, (i, o) in zip(names, self.linears(), strict=True) if name in wanted]
-        return self.layers * adapter.rank * sum(sizes)
-
-
-def read_shape(weights: Weights) -> Shape | None:
-    """From config.json or the GGUF's metadata; None for a hub model that is not here yet."""
-    folder = Path(weights.location)
-    if weights.gguf_file and (folder / weights.gguf_file).is_file():
-        return _gguf_shape(folder / weights.gguf_file)
-    if not (folder / "config.json").is_file():
-        return None
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    try:
-        heads, width = config["num_attention_heads"], config["hidden_size"]
-        size = config.get("head_dim") or width // heads
-        return Shape(
-            width=width,
-            inner=config["intermediate_size"],
-            layers=config["num_hidden_layers"],
-            vocabulary=config["vocab_size"],
-            attention=heads * size,
-            key_value=config.get("num_key_value_heads", heads) * size,
-            tied=config.get("tie_word_embeddings", False),
-        )
-    except KeyError:
-        return None
-
-
-def _gguf_shape(path: Path) -> Shape:
-    from gguf import GGUFReader
-
-    reader = GGUFReader(path)
-    architecture = reader.fields["general.architecture"].contents()
-
-    def number(key: str) -> int:
-        return int(reader.fields[f"{architecture}.{key}"].contents())
-
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    width, heads = number("embedding_length"), number("attention.head_count")
-    return Shape(
-        width=width,
-        inner=number("feed_forward_length"),
-        layers=number("block_count"),
-        vocabulary=int(tensors["token_embd.weight"].shape[1]),
-        attention=width,
-        key_value=number("attention.head_count_kv") * (width // heads),
-        tied="output.weight" not in tensors,
-    )
 
 
 def plan(study: Study, account: Account | None = None) -> Any:
@@ -166,21 +84,25 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     options = 4 if config.prompt.form == "cloze" else 1
     scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in splits.by_name().values())
     flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
-    batch = max(config.learn.batch_size, 2 * config.unlearn.batch_size)
-    length = _tokens(splits.forget_train) / len(splits.forget_train)
-    # Per token and block about 34 activations of the model's width (Korthikanti et al. 2022), 4 bytes each.
-    activations = batch * length * (shape.layers * shape.width * 34 * 4 + shape.vocabulary * 4 * 3)
-    memory = 4 * base + 16 * adapter + activations
     changed = _changed(config, shape)
-    memory += 4 * changed * _rows_of_state(config)
-    memory += 4 * adapter * _rows_of_units(config)
     return [
         ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
         ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),
-        ("memory", f"about {memory / 1e9:.1f} GB"),
+        *_memory(study),
         ("a checkpoint", f"about {checkpoint_bytes(config, shape) / 1e6:.0f} MB"),
         ("time", f"about {max(1, round(flops / _speed() / 60))} min on this machine's CPU, if no model is cached yet"),
     ]
+
+
+def _memory(study: Study) -> list[tuple[str, str]]:
+    """What unlearning is predicted to need, and of what."""
+    planner = Planner.of(study)
+    if planner is None:
+        return []
+    size = study.config.unlearn.micro_batch
+    memory = planner.predict(size)
+    parts = ", ".join(f"{name} {gib(part)}" for name, part in memory.parts.items() if part)
+    return [("memory of unlearning", f"{gib(memory.total)} with {size or 'all'} items of a step at once: {parts}")]
 
 
 def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
@@ -198,18 +120,6 @@ def _rows_of_state(config: RunConfig) -> int:
     """How many numbers a coordinate the constraint keeps: the basis with the gradient at hand, and the Fisher."""
     geometry = geometry_of(_method(config))
     return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
-
-
-def _rows_of_units(config: RunConfig) -> int:
-    """How many gradients of single items a private step holds at once: those of one forward."""
-    privacy, found = config.privacy, 0
-    items = 1 if privacy.unit == "example" else privacy.max_examples
-    if privacy.epsilon is not None:
-        units = 2 * (privacy.batch_size or config.unlearn.batch_size)
-        found = min(units, config.unlearn.micro_batch or units) * items
-    if privacy.learn_epsilon is not None:
-        found = max(found, (privacy.batch_size or config.learn.batch_size) * items)
-    return found
 
 
 def _method(config: RunConfig) -> Method:

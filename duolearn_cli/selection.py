@@ -11,7 +11,8 @@ from duolearn_cli import sparsity
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.streams import sample
 from duolearn_cli.errors import RunError
-from duolearn_cli.forward import SIDES, Example, gradients
+from duolearn_cli.forward import SIDES, Example
+from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import Method, sparsity_of
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
@@ -38,7 +39,8 @@ def choose(
     sums = {side: torch.zeros_like(everything.values.data) for side in SIDES}
     for start in range(0, max(map(len, sides)), size):
         batch = [example for side in sides for example in side[start : start + size]]
-        found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=SIDES)
+        with model.recomputed(settings.checkpointing):
+            found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=SIDES)
         for (side, squares), items in zip(found.squares.items(), sides, strict=True):
             # Means over a batch, and the last batch of a side may be smaller, or empty.
             sums[side] += len(items[start : start + size]) * squares
