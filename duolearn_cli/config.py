@@ -7,11 +7,14 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from duolearn_cli.bench_config import BenchConfig
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.fields import NAME, setting
+from duolearn_cli.layers import ALL
 from duolearn_cli.privacy_config import PrivacyConfig
 from duolearn_cli.robustness_config import AuditsConfig
 from duolearn_cli.update_config import UnlearnConfig
+from duolearn_cli.words import ACTIONS
 
 
 @dataclass
@@ -22,6 +25,9 @@ class AdapterConfig:
     alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0)
     dropout: float = setting(0.0, "dropout on the adapter's input, in learn and retrain", minimum=0, maximum=0.9)
     targets: str = setting("all-linear", "module names separated by commas, or all-linear")
+    layers: str = setting(
+        ALL, 'decoder layers that carry it, counted from 0: all, last:8, last:50%, 16-29 or "3,7,11" (in both quotes)'
+    )
 
 
 def target_names(adapter: AdapterConfig) -> list[str] | None:
@@ -42,6 +48,11 @@ class ModelConfig:
     revision: str | None = setting(None, "hub revision")
     allow_download: bool = setting(False, "may the hub be asked for the model")
     trust_remote_code: bool = setting(False, "may code that comes with the model run")
+    quantization: str = setting(
+        "none",
+        "the frozen base model in 4 (nf4) or 8 bits (int8): on a GPU, by bitsandbytes",
+        choices=["none", "nf4", "int8"],
+    )
     adapter: AdapterConfig = setting(AdapterConfig)
 
 
@@ -154,6 +165,11 @@ class RuntimeConfig:
         choices=["none", "fsdp2"],
     )
     threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
+    hidden_cache_gb: float = setting(
+        2.0,
+        "GB of hidden states kept of layers below the adapter (model.adapter.layers), in a temporary file; 0: none",
+        minimum=0,
+    )
 
 
 @dataclass
@@ -169,6 +185,7 @@ class RunConfig:
     hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
     privacy: PrivacyConfig = setting(PrivacyConfig)
     audit: AuditsConfig = setting(AuditsConfig)
+    bench: BenchConfig = setting(BenchConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
@@ -191,7 +208,7 @@ class RunConfig:
     action: str = setting(
         "show",
         "hierarchy: what to do; the first word after it",
-        choices=["show", "check", "find", "target", "coverage", "import"],
+        choices=list(ACTIONS),
     )
     node: str | None = setting(None, "hierarchy show: only this concept and what is below it")
     text: str | None = setting(None, "hierarchy find: the text to look for concepts in")

@@ -24,6 +24,7 @@ class Constraint:
     def __init__(self, settings: GeometryConfig, blocks: Sequence[int], processes: Processes) -> None:
         self.settings, self._blocks, self._processes = settings, list(blocks), processes
         self._fisher: Tensor | None = None
+        self._mean: Tensor | None = None
         self._num_seen = 0
         # A ring: row 0 is for the gradient at hand, so that no step copies the others to stand beside it.
         self._rows: Tensor | None = None
@@ -53,6 +54,15 @@ class Constraint:
             reduce=self._processes.sum_parts,
         )
 
+    def smooth(self, preserve: Tensor) -> Tensor:
+        """The preserve gradient that constrains this step [n]: the step's own, or a running mean with it in."""
+        decay = self.settings.gradient_decay
+        if not decay:
+            return preserve
+        # From zero on: its length does not matter to what is constrained.
+        self._mean = (1 - decay) * preserve + (decay * self._mean if self._mean is not None else 0.0)
+        return self._mean
+
     def observe(self, squares: Tensor) -> None:
         """Let the mean over examples of squared preserve gradients [n] enter the Fisher."""
         self._num_seen += 1
@@ -78,6 +88,8 @@ class Constraint:
         found = {"num_seen": torch.tensor(self._num_seen), "num_kept": torch.tensor(self._num_kept)}
         if self._fisher is not None:
             found["fisher"] = self._fisher
+        if self._mean is not None:
+            found["mean"] = self._mean
         if self._rows is not None:
             found["basis"] = self._rows[1:]
         return found
@@ -85,7 +97,7 @@ class Constraint:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on with what `state` told."""
         self._num_seen, self._num_kept = int(state["num_seen"]), int(state["num_kept"])
-        self._fisher = state.get("fisher")
+        self._fisher, self._mean = state.get("fisher"), state.get("mean")
         if "basis" in state:
             self._rows = torch.cat([torch.zeros_like(state["basis"][:1]), state["basis"]])
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duolearn_cli.forward import Gradients
 from duolearn_cli.geometry import block_sums, ratio
+from duolearn_cli.gradients import Gradients
 from duolearn_cli.metrics.conflict import BY_LAYER, FIGURES
 from duolearn_cli.update import Move, Update
 

@@ -1,34 +1,28 @@
-"""From the items of a step to the gradients of both losses, over micro-batches and processes."""
+"""From items through the model to the tokens that losses are made of, and back to where the model ends."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from duolearn_cli.attention import retention
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
-from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import Batch, Encoded, collate
-from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Method, Objective, Tokens, attention_of
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
 from duolearn_cli.model import LanguageModel
-from duolearn_cli.parallel import Processes
 from duolearn_cli.readout import Readout
 from duolearn_cli.references import Reference, attend
 
-T = TypeVar("T")
 # A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
 MEMORISED = -1.0
 SIDES = ("forget", "preserve")
-# Along which dimension the outputs of groups are put side by side: hidden states by token, attention by P token.
-SIDE_BY_SIDE = (0, 1)
+# Along which dimension outputs of that name are put side by side, group by group: see `references.attend`.
+SIDE_BY_SIDE = {"hidden": 0, "attention": 1, "activations": 0}
 TOKEN_CLASSES = ("target", "memorised", "general_medical", "neutral")
 
 
@@ -46,75 +40,6 @@ class Example:
     level_weight: Sequence[float]
     reference: Reference
     token_kind: Sequence[int] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """What a step needs of the model.
-
-    Attributes:
-        forget, preserve: gradients of both losses over the coordinates that may change [n].
-        squares: by side, where asked for, the mean over its items of their squared gradients [n].
-        losses: the step's values of both objectives, and by token class the mean nll; NaN for a class without tokens.
-    """
-
-    forget: Tensor
-    preserve: Tensor
-    squares: Mapping[str, Tensor] = field(default_factory=dict)
-    losses: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-def gradients(
-    model: LanguageModel,
-    examples: Sequence[Example],
-    method: Method,
-    coordinates: Coordinates,
-    processes: Processes,
-    micro_batch: int | None = None,
-    pack_to: int | None = None,
-    squares: Collection[str] = (),
-) -> Gradients:
-    """Both gradients through one forward, or one a micro-batch; the cut changes results by rounding only.
-
-    Args:
-        squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.
-    """
-    step = labels_of(examples, method.labels, model.device)
-    watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
-    total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
-    figures: list[Tensor] = []
-    asked, together = attention_of(method), processes.sharded
-    for part in cut(examples, micro_batch, processes):
-        with watch.watching() if watch else nullcontext():
-            forward = predict(model, part or examples[:1], method.labels, asked, pack_to, step, together=together)
-        objective = method.objective(forward.tokens)
-        # A process without items of its own goes through a forward all the same: the others may wait for it.
-        share = 1.0 if part else 0.0
-        for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
-            for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
-                if pulled is None:
-                    continue
-                own = [i for i, example in enumerate(group.examples) if example.is_forget == (side == "forget")]
-                with watch.collecting(side, group.batch, own) if watch and side in squares else nullcontext():
-                    torch.autograd.backward(group.outputs, pulled, retain_graph=side == "forget")
-            total[side] += coordinates.gradient()
-        figures.append(share * forward.figures(objective))
-    reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
-    means: dict[str, Tensor] = {}
-    for side in squares:
-        assert watch is not None
-        # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
-        count = sum(example.is_forget == (side == "forget") for example in examples)
-        means[side] = count * processes.sum_gradients(coordinates.take(watch.take(side)))
-    losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)
-    return Gradients(reduced["forget"], reduced["preserve"], means, losses)
-
-
-def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:
-    """This process's forwards. Every process gets as many, the last ones possibly empty."""
-    size = max(1, micro_batch or len(examples)) * processes.count
-    parts = max(1, -(-len(examples) // size)) * processes.count
-    return [examples[part::parts] for part in range(processes.rank, parts, processes.count)]
 
 
 def labels_of(examples: Sequence[Example], labels: str, device: torch.device) -> Labels:
@@ -149,15 +74,11 @@ def labels_of(examples: Sequence[Example], labels: str, device: torch.device) ->
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Examples of one kind that went through the model together.
-
-    Attributes:
-        outputs: hidden states at the labels [n, width] and, where attention is kept, what it writes [layers, p, width].
-    """
+    """Examples of one kind that went through the model together; `outputs` are what `references.attend` gives."""
 
     examples: Sequence[Example]
     batch: Batch
-    outputs: list[Tensor]
+    outputs: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,27 +91,35 @@ class Forward:
 
     groups: Sequence[Group]
     tokens: Tokens
-    leaves: list[Tensor]
+    leaves: Mapping[str, Tensor]
     together: bool
 
-    def reached(self, loss: Tensor) -> list[list[Tensor] | None]:
-        """The gradients of `loss` at each group's outputs; None for a group that has no part in it.
+    def reached(self, loss: Tensor) -> list[tuple[list[Tensor], list[Tensor]] | None]:
+        """Each group's outputs that `loss` is made of, and its gradients there; None for a group that has no part.
 
-        Of a cut model, where each process must go as the others do, all groups have.
+        Of a cut model, where each process must go as the others do, all groups have, with all outputs.
         """
         if not loss.requires_grad:
             return [None for _ in self.groups]
-        found = torch.autograd.grad(loss, self.leaves, retain_graph=True, materialize_grads=True)
-        by_output = [
-            gradient.split([group.outputs[i].shape[dim] for group in self.groups], dim)
-            for i, (gradient, dim) in enumerate(zip(found, SIDE_BY_SIDE, strict=False))
+        found = torch.autograd.grad(
+            loss, list(self.leaves.values()), retain_graph=True, allow_unused=True, materialize_grads=self.together
+        )
+        by_name: dict[str, Tensor | None] = dict(zip(self.leaves, found, strict=True))
+        # An output that no loss is made of is left out: from it a backward would go through all layers for nothing.
+        reached = {name: gradient for name, gradient in by_name.items() if gradient is not None}
+        parts = {name: gradient.split(self._sizes(name), SIDE_BY_SIDE[name]) for name, gradient in reached.items()}
+        pulled = [
+            ([group.outputs[name] for name in parts], [own[i] for own in parts.values()])
+            for i, group in enumerate(self.groups)
         ]
-        by_group = [list(own) for own in zip(*by_output, strict=True)]
-        if self.together:
-            return [*by_group]
+        if self.together or not parts:
+            return [each if parts else None for each in pulled]
         # One transfer for all: each would make the host wait for the device.
-        has_part = torch.stack([torch.stack([gradient.any() for gradient in own]).any() for own in by_group])
-        return [own if mine else None for own, mine in zip(by_group, has_part.tolist(), strict=True)]
+        has_part = torch.stack([torch.stack([own.any() for own in gradients]).any() for _, gradients in pulled])
+        return [each if mine else None for each, mine in zip(pulled, has_part.tolist(), strict=True)]
+
+    def _sizes(self, name: str) -> list[int]:
+        return [group.outputs[name].shape[SIDE_BY_SIDE[name]] for group in self.groups]
 
     def figures(self, objective: Objective) -> Tensor:
         """Both losses, then the sums of token classes, without gradients: see `named_losses`."""
@@ -213,22 +142,25 @@ def predict(
     """
     sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
     groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
-    by_output = zip(*(group.outputs for group in groups), strict=True)
-    joined = [torch.cat(outputs, dim) for outputs, dim in zip(by_output, SIDE_BY_SIDE, strict=False)]
-    leaves = [output.detach().requires_grad_(output.requires_grad) for output in joined]
+    joined = {
+        name: torch.cat([group.outputs[name] for group in groups], SIDE_BY_SIDE[name]) for name in groups[0].outputs
+    }
+    leaves = {name: output.detach().requires_grad_(output.requires_grad) for name, output in joined.items()}
 
     def stored(name: str, dim: int = 0) -> Tensor:
         return torch.cat([getattr(example.reference, name) for example in examples], dim).to(model.device)
 
     own = labels_of(examples, labels, model.device)
     references = {name: partial(stored, f"{name}_hidden") for name in ("base", "target")}
-    kept = len(leaves) > 1
+    inside = {name: stored(f"target_{name}", SIDE_BY_SIDE[name]) for name in leaves if name != "hidden"}
     tokens = Tokens(
         **vars(own),
-        readout=Readout(model, leaves[0], own.labels, references),
+        readout=Readout(model, leaves["hidden"], own.labels, references),
         step=None if private else step or own,
-        attention=leaves[1] if kept else None,
-        target_attention=stored("target_attention", 1) if kept else None,
+        attention=leaves.get("attention"),
+        target_attention=inside.get("attention"),
+        activations=leaves.get("activations"),
+        target_activations=inside.get("activations"),
     )
     return Forward(groups, tokens, leaves, together)
 
@@ -237,8 +169,7 @@ def _forward(
     model: LanguageModel, examples: Sequence[Example], labels: str, attention: Attention, pack_to: int | None
 ) -> Group:
     batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
-    hidden, kept = attend(model, batch, attention, [example.token_kind for example in examples])
-    return Group(examples, batch, [hidden] if kept is None else [hidden, kept])
+    return Group(examples, batch, attend(model, batch, attention, [example.token_kind for example in examples]))
 
 
 def classes(labels: Labels) -> dict[str, Tensor]:

@@ -26,6 +26,40 @@ def bounded_forget(nll: Tensor, ref_nll: Tensor, beta: float) -> Tensor:
     return (2 / beta) * F.softplus(-beta * (nll - ref_nll), threshold=40)
 
 
+def margin_forget(mean_nll: Tensor, beta: float, gamma: float) -> Tensor:
+    """Bounded ascent without a reference, of sequences' mean losses: ``-(2/beta) log sigmoid(beta mean_nll - gamma)``.
+
+    SimNPO (Fan et al. 2024). Its gradient is that of plain ascent times ``2 sigmoid(gamma - beta mean_nll)``.
+    """
+    return (2 / beta) * F.softplus(gamma - beta * mean_nll, threshold=40)
+
+
+def confidence(nll: Tensor, power: float) -> Tensor:
+    """The weight ``p^power`` of tokens with probability p, without a gradient; all 1 for power 0. Shape: [n]."""
+    return torch.exp(-power * nll.detach())
+
+
+def doubt(nll: Tensor, power: float) -> Tensor:
+    """The weight ``(1 - p)^power``, without a gradient and exact where p is near 1; all 1 for power 0. Shape: [n]."""
+    return (-torch.expm1(-nll.detach())).clamp(min=0) ** power
+
+
+def kl_to_lowered(ref_logits: Tensor, logits: Tensor, labels: Tensor, strength: float) -> Tensor:
+    """KL(q || p), q being the softmax of the reference's logits with the label's lowered by `strength`. Shape: [n].
+
+    The cross entropy with q (UNDIAL, Dong et al. 2024) but for q's entropy, which is a constant: zero is its minimum.
+    """
+    lowered = ref_logits.detach().clone()
+    lowered[torch.arange(len(labels), device=labels.device), labels] -= strength
+    return kl(lowered, logits)
+
+
+def squared_distance(outputs: Tensor, aim: Tensor) -> Tensor:
+    """``|h - a|^2``, in float32 at least; no gradient to `aim`. Shapes: [n, width], one that broadcasts -> [n]."""
+    wide = torch.promote_types(outputs.dtype, torch.float32)
+    return (outputs.to(wide) - aim.detach().to(wide)).square().sum(-1)
+
+
 def kl(ref_logits: Tensor, logits: Tensor) -> Tensor:
     """KL(p_ref || p) at each position, in nats. Shapes: both [n, vocabulary] -> [n]. `ref_logits` gets no gradient."""
     ref_log_p = F.log_softmax(ref_logits.detach(), dim=-1)

@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import math
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
-from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from duolearn_cli import attention, parallel
-from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig, target_names
+from duolearn_cli import activations, adapters, attention, lower, parallel, quantization
+from duolearn_cli.adapters import initialise, lora_config
+from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
-from duolearn_cli.errors import ModelError, nearest
-from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK
+from duolearn_cli.errors import ModelError
+from duolearn_cli.places import Place
+from duolearn_cli.recompute import recomputed
 from duolearn_cli.weights import Weights
 
 # Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
 BF16_FROM_PARAMETERS = 20_000_000
-ADAPTER_FILE = "adapter_model.safetensors"
 
 
 class LanguageModel:
     """Base model and adapter.
 
-    `logits` computes predictions at labelled positions only: the head never runs on the rest of the text.
+    `logits` computes predictions at labelled positions only: the head never runs on the rest of the text. Of layers
+    below the adapter up to `kept_bytes` of states are kept from forward to forward; `kept_note` tells how that went.
     """
 
-    def __init__(self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device) -> None:
+    def __init__(
+        self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device, kept_bytes: int = 0
+    ) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
         self._decoder: Any = base.get_decoder()
         self._head = self._output_layer(base)
         self.vocabulary: int = self._head.weight.shape[0]
-        self.num_base_parameters = sum(p.numel() for name, p in base.named_parameters() if "lora_" not in name)
+        self.num_base_parameters = quantization.num_parameters(base)
         self._check_head(base)
+        self._lower, self.kept_note = self._open_lower(kept_bytes)
 
     @property
     def adapter(self) -> list[nn.Parameter]:
@@ -60,6 +61,8 @@ class LanguageModel:
     def shard(self) -> None:
         """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
         parallel.shard(self._decoder, self.adapter, self.architecture)
+        # Each process must go through every layer when the others do.
+        self._lower, self.kept_note = None, ""
 
     @property
     def num_adapter_parameters(self) -> int:
@@ -84,12 +87,64 @@ class LanguageModel:
             mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype)
             inputs |= {"attention_mask": mask, "position_ids": batch.place}
         with self.autocast():
-            states = self._decoder(**inputs, use_cache=False).last_hidden_state
+            if self._lower and self._lower.in_use and key_bias is None:
+                states = self._lower.run(batch, inputs)
+            else:
+                states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
 
-    def attention_outputs(self, count: int) -> AbstractContextManager[dict[nn.Module, Tensor]]:
+    def without_kept_states(self, below: int | None = None) -> AbstractContextManager[None]:
+        """All layers run in every forward, where one `below` this number is looked into, or weights are changed."""
+        if self._lower is None or (below is not None and below >= self._lower.depth):
+            return nullcontext()
+        return self._lower.aside()
+
+    def _open_lower(self, limit: int) -> tuple[lower.LowerStates | None, str]:
+        depth = min((Place.of(name).layer for name, _ in self.named_adapter), default=0)
+        if depth < 1 or not limit:
+            return None, ""
+        with self.autocast():
+            opened = lower.open_states(self._decoder, depth, limit)
+        what = f"the lowest {depth} layers carry no adapter"
+        if opened is None:
+            return None, f"{what}, but {self.architecture} does not run without them: nothing is kept of them"
+        return opened, f"{what}: what they make of a text is computed once, and up to {limit / 1e9:g} GB of it are kept"
+
+    def recomputed(self, wanted: bool) -> AbstractContextManager[None]:
+        """Activation checkpointing of the decoder's layers, if `wanted`: see `recompute.recomputed`."""
+        return recomputed(self._decoder, self.architecture) if wanted else nullcontext()
+
+    @contextmanager
+    def attention_outputs(self, count: int) -> Iterator[dict[nn.Module, Tensor]]:
         """What the attention of `count` evenly spaced layers writes in the last forward: see `attention.recorded`."""
-        return attention.recorded(self._decoder, count, self.architecture)
+        lowest = min(attention.evenly_spaced(self._num_layers, count), default=self._num_layers)
+        recording = attention.recorded(self._decoder, count, self.architecture)
+        with self.without_kept_states(lowest), recording as outputs:
+            yield outputs
+
+    @contextmanager
+    def activations(self, depth: float) -> Iterator[list[Tensor]]:
+        """What the layer at `depth` writes in the last forward: see `activations.recorded`."""
+        layer = activations.layer_at(depth, self._num_layers) if depth else self._num_layers
+        with (
+            self.without_kept_states(layer),
+            activations.recorded(self._decoder, depth, self.architecture) as outputs,
+        ):
+            yield outputs
+
+    def check_adapted(self, depth: float) -> None:
+        """Refuse, with a ModelError, activations at a `depth` up to which no adapter could move them."""
+        lowest = min((Place.of(name).layer for name, _ in self.named_adapter), default=0)
+        if depth and activations.layer_at(depth, self._num_layers) < lowest:
+            raise ModelError(
+                f"method.depth={depth:g}: the adapter begins at layer {lowest}, above layer "
+                f"{activations.layer_at(depth, self._num_layers)}, so nothing could be steered; allowed: "
+                f"more than {lowest / self._num_layers:.3g}, or lower layers in model.adapter.layers."
+            )
+
+    @property
+    def _num_layers(self) -> int:
+        return len(getattr(self._decoder, "layers", ()))
 
     def check_attention(self, *, masks: bool, kept_layers: int) -> None:
         """Refuse early, with a ModelError, 4-D masks or kept layers that this model does not offer."""
@@ -121,7 +176,8 @@ class LanguageModel:
     def _output_layer(self, base: Any) -> nn.Linear:
         """What turns hidden states into logits; raises ModelError where it is trained, or more than a product."""
         head = base.get_output_embeddings()
-        if not isinstance(head, nn.Linear):
+        # Quantised layers are linear layers too, but `pull` needs the weights themselves.
+        if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
             raise ModelError(
                 f"the output layer of {self.architecture} is a {type(head).__name__}; allowed: a linear layer without "
                 "an adapter. Mend: take the output layer out of model.adapter.targets."
@@ -138,52 +194,12 @@ class LanguageModel:
             raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
     def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
-        """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call.
-
-        The file is marked where the model's privacy account lies in the folder already.
-        """
-        # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
-        state = get_peft_model_state_dict(self.network, save_embedding_layers=False)
-        tensors = {name: parallel.full(tensor.detach()).cpu().contiguous() for name, tensor in state.items()}
-        if not is_main:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = {ACCOUNT_MARK: ACCOUNT_FILE} if (folder / ACCOUNT_FILE).is_file() else {}
-        save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"} | mark)
-        self.network.peft_config["default"].save_pretrained(str(folder))
+        """Write the adapter into `folder`. All processes of a cut model must call."""
+        adapters.save(self.network, folder, is_main=is_main)
 
     def load_adapter(self, folder: Path) -> None:
         """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
-        path = folder / ADAPTER_FILE
-        if not path.is_file():
-            raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
-        self._check_adapter_config(folder)
-        try:
-            tensors = load_file(path)
-            own = get_peft_model_state_dict(self.network, save_embedding_layers=False)
-            cut = {name: parallel.cut_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
-            result = set_peft_model_state_dict(self.network, tensors | cut)
-        except (RuntimeError, ValueError, SafetensorError) as error:
-            raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
-        strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
-        if strange:
-            raise ModelError(
-                f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ..."
-            )
-
-    def _check_adapter_config(self, folder: Path) -> None:
-        """Weights of one rank or scale mean something else under another."""
-        path, own = folder / "adapter_config.json", self.network.peft_config["default"].to_dict()
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read: {error}.") from error
-        for key in ("r", "lora_alpha", "use_rslora", "use_dora"):
-            if saved.get(key, own.get(key)) != own.get(key):
-                raise ModelError(
-                    f"the adapter in {folder} was made with {key}={saved[key]}, this model has {own[key]}; "
-                    "set model.adapter.rank and model.adapter.alpha to the adapter's."
-                )
+        adapters.load(self.network, folder)
 
 
 def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
@@ -203,10 +219,12 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     """Load the base model and give it a fresh adapter, initialised from `seed`.
 
     Raises:
-        ModelError: the model cannot be read, or has no fast tokenizer.
+        ModelError: the model cannot be read or quantised, or has no fast tokenizer.
     """
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
+    quantization.check_libraries(config, weights.gguf_file)
+    quantization.check_device(config)
     device = choose_device(runtime.device)
     tokenizer = load_tokenizer(weights, config)
     # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
@@ -217,6 +235,7 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
             weights.location,
             dtype=dtype,
             **weights.arguments(model=True),
+            **quantization.arguments(config, dtype, device),
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
@@ -230,38 +249,8 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         except ValueError as error:
             raise ModelError(f"model.adapter.targets={config.adapter.targets}: {str(error).splitlines()[0]}") from error
     initialise(network, seed)
-    return LanguageModel(network.eval(), tokenizer, choose_precision(runtime.precision, base, device), device)
-
-
-def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
-    """Raises ModelError for a target that names no module of `base`."""
-    # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
-    alpha: Any = adapter.alpha
-    names = target_names(adapter)
-    modules = {name.rpartition(".")[2] for name, _ in base.named_modules()}
-    for name in names or ():
-        if name not in modules:
-            raise ModelError(f"model.adapter.targets: no module is called {name!r}{nearest(name, modules)}.")
-    targets: Any = names or "all-linear"
-    return LoraConfig(
-        r=adapter.rank,
-        lora_alpha=alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
-
-
-def initialise(network: PeftModel, seed: int) -> None:
-    """Draw LoRA's A matrices from a generator of our own: the global one is never used. B stays zero."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in network.named_parameters():
-        if "lora_A" in name:
-            fresh = torch.empty(parameter.shape)
-            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
-            parameter.data.copy_(fresh)
-        elif "lora_B" in name:
-            parameter.data.zero_()
+    precision, kept_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
+    return LanguageModel(network.eval(), tokenizer, precision, device, kept_bytes)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collate
-from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import NO_ATTENTION, Attention
 from duolearn_cli.model import LanguageModel
+from duolearn_cli.readout import Readout
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Of one text with n labels and p preservation-critical tokens, on the CPU.
 
-    Shapes: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]; target_attention [layers, p, width], None
-    where the method asks for no layer.
+    Shapes: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]; target_attention [layers, p, width] and
+    target_activations [n, width], None where the method does not ask for them.
     """
 
     base_nll: Tensor
@@ -32,6 +32,7 @@ class Reference:
     base_hidden: Tensor
     target_hidden: Tensor
     target_attention: Tensor | None = None
+    target_activations: Tensor | None = None
 
 
 def references(
@@ -52,16 +53,22 @@ def references(
         for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
             batch = collate([texts[i] for i in indices], labels).to(model.device)
             own_kinds = [kinds[i] for i in indices] if kinds else []
-            target_hidden, outputs = attend(model, batch, attention, own_kinds)
+            target = attend(model, batch, attention, own_kinds)
             with model.without_adapter():
-                base_hidden, _ = attend(model, batch, attention, own_kinds)
-            base_nll, target_nll = (nll(model.head(hidden), batch.label) for hidden in (base_hidden, target_hidden))
-            kept = [None] * len(indices) if outputs is None else _by_text(outputs, own_kinds)
+                base_hidden = attend(model, batch, attention, own_kinds)["hidden"]
+            target_hidden, inner = target["hidden"], target.get("activations")
+            base_nll, target_nll = (
+                # In chunks: of 8,192 tokens all logits may be gigabytes.
+                Readout(model, hidden, batch.label, {}).nll
+                for hidden in (base_hidden, target_hidden)
+            )
+            kept = _by_text(target["attention"], own_kinds) if "attention" in target else [None] * len(indices)
             for place, index in enumerate(indices):
                 own = batch.sequence == place
                 # Off the device: of a large model on many items these are the largest tensors of the run.
                 values = [t[own].cpu() for t in (base_nll, target_nll, base_hidden, target_hidden)]
-                found[index] = Reference(*values, target_attention=kept[place])
+                own_inner = None if inner is None else inner[own].cpu()
+                found[index] = Reference(*values, target_attention=kept[place], target_activations=own_inner)
     return [reference for reference in found if reference is not None]
 
 
@@ -73,19 +80,24 @@ def _by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
 
 def attend(
     model: LanguageModel, batch: Batch, attention: Attention, kinds: Sequence[Sequence[int]]
-) -> tuple[Tensor, Tensor | None]:
-    """Hidden states at the labels, under the key biases, and what the kept layers write for P tokens.
+) -> dict[str, Tensor]:
+    """What the forward of a batch gives, by name; all follow the order of the sequences.
 
-    Shapes: [n, width] and [layers, p, width], None for no layer; both follow the order of the sequences.
+    ``hidden`` [n, width]: last hidden states at the labels, under the key biases. Where asked for, ``attention``
+    [layers, p, width]: what the kept layers write for P tokens; ``activations`` [n, width]: an inner layer's output at
+    the labels.
     """
     if attention == NO_ATTENTION:
-        return model.hidden(batch), None
+        return {"hidden": model.hidden(batch)}
     flat = [kind for row in kinds for kind in row]
-    with model.attention_outputs(attention.kept_layers) as outputs:
-        hidden = model.hidden(batch, _key_bias(batch, attention, flat))
-    places = batch.token[[i for i, kind in enumerate(flat) if kind == PRESERVE]]
-    kept = [output.flatten(0, 1)[places] for output in outputs.values()]
-    return hidden, torch.stack(kept) if kept else None
+    with model.attention_outputs(attention.kept_layers) as outputs, model.activations(attention.depth) as inner:
+        found = {"hidden": model.hidden(batch, _key_bias(batch, attention, flat))}
+    if outputs:
+        places = batch.token[[i for i, kind in enumerate(flat) if kind == PRESERVE]]
+        found["attention"] = torch.stack([output.flatten(0, 1)[places] for output in outputs.values()])
+    if inner:
+        found["activations"] = inner[-1][batch.row, batch.position]
+    return found
 
 
 def _key_bias(batch: Batch, attention: Attention, kinds: Sequence[int]) -> Tensor | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,10 +18,10 @@ from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.forward import TOKEN_CLASSES, Example
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.outcome import write_result
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.private_run import private_steps
 from duolearn_cli.privacy.separable import check_separable
-from duolearn_cli.privacy.step import PrivateSteps
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.selection import choose
@@ -83,6 +83,9 @@ def check_method(lab: Laboratory) -> None:
     method = component(config.method, config.plugins)
     wanted, chosen = attention_of(method), sparsity_of(method)
     lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
+    with lab.model.activations(wanted.depth):
+        pass
+    lab.model.check_adapted(wanted.depth)
     everything = Coordinates(lab.model.named_adapter)
     is_private = config.privacy.epsilon is not None
     if chosen.unit != "none" or geometry_of(method).needs_fisher or is_private:
@@ -155,21 +158,7 @@ def unlearn_stage(lab: Laboratory) -> None:
                 raise KeyboardInterrupt
 
         unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to, private)
-    write_result(lab, private, save, steps, processes)
-
-
-def write_result(
-    lab: Laboratory, private: PrivateSteps | None, save: Callable[[int], None], steps: int, processes: Processes
-) -> None:
-    """The last checkpoint and the adapter, which is never without its account: that comes first."""
-    folder = lab.run.folder / "adapter"
-    if private and lab.is_main:
-        folder.mkdir(exist_ok=True)
-        for place in (lab.run.folder, folder):
-            private.ledger.account.write(place)
-    if lab.is_main or processes.sharded:
-        save(steps)
-        lab.model.save_adapter(folder, is_main=lab.is_main)
+    write_result(lab, method, private, save, steps, processes)
 
 
 def make_update(

@@ -9,7 +9,8 @@ from typing import Any
 from duolearn_cli.data.streams import pairs
 from duolearn_cli.diagnostics import measure
 from duolearn_cli.errors import RunError
-from duolearn_cli.forward import Example, gradients
+from duolearn_cli.forward import Example
+from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.privacy.step import PrivateSteps
@@ -44,14 +45,13 @@ def unlearn(
     steps = private.num_steps if private else len(order)
     squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
     for step in range(first_step + 1, steps + 1):
-        if private:
-            found = private.gradients(step)
-        else:
-            forgets, retains = order[step - 1]
-            examples = [forget[i] for i in forgets] + [retain[i] for i in retains]
-            found = gradients(
-                model, examples, method, update.coordinates, update.processes, settings.micro_batch, pack_to, squares
-            )
+        with model.recomputed(settings.checkpointing):
+            if private:
+                found = private.gradients(step)
+            else:
+                forgets, retains = order[step - 1]
+                items, size = [forget[i] for i in forgets] + [retain[i] for i in retains], settings.micro_batch
+                found = gradients(model, items, method, update.coordinates, update.processes, size, pack_to, squares)
         if found is None:
             return
         move = update.apply(step, learning_rate(step, steps, settings), found)

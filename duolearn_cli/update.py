@@ -11,7 +11,7 @@ from torch import Tensor
 from duolearn_cli import geometry
 from duolearn_cli.constraint import Constraint, curvature, make_optimizer
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.forward import Gradients
+from duolearn_cli.gradients import Gradients
 from duolearn_cli.parallel import Processes
 from duolearn_cli.update_config import GeometryConfig, UnlearnConfig
 
@@ -49,8 +49,9 @@ class Update:
         whole displacement must not do is taken back. In that of gradients it is given a gradient without conflict,
         which its momentum and its metric may turn into a step with one.
         """
-        values, constraint, preserve = self.coordinates.values, self.constraint, found.preserve
-        space, total = constraint.settings.space, found.forget + preserve
+        values, constraint = self.coordinates.values, self.constraint
+        space, preserve = constraint.settings.space, constraint.smooth(found.preserve)
+        total = found.forget if constraint.settings.follow == "forget" else found.forget + found.preserve
         if "preserve" in found.squares:
             constraint.observe(found.squares["preserve"])
         before = values.clone()
@@ -69,7 +70,7 @@ class Update:
             wanted = allowed = values - before
             slopes = self.processes.sum_parts(geometry.inner(wanted, preserve)).view(1, 1)
         self.coordinates.write()
-        constraint.remember(step, preserve)
+        constraint.remember(step, found.preserve)
         return Move(wanted, allowed, values - before, slopes)
 
     def state(self) -> dict[str, Tensor]:

@@ -37,6 +37,12 @@ class UnlearnConfig:
     micro_batch: int | None = setting(
         None, "items a forward, forget and retain together; empty: the whole batch at once", minimum=1
     )
+    memory_limit: float | None = setting(
+        None,
+        "GiB that unlearning may need by prediction; an empty micro_batch is then the largest that fits; empty: none",
+        minimum=0.01,
+    )
+    checkpointing: bool = setting(False, "layers compute their activations again in the backward: slower, less memory")
     evaluate_every: int = setting(0, "steps between quick evaluations; 0: five times a run", minimum=0)
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
@@ -51,6 +57,11 @@ class GeometryConfig:
         "what is constrained: the optimiser's executed step, the gradient that it is given, or nothing",
         choices=["step", "gradient", "none"],
     )
+    follow: str = setting(
+        "both",
+        "what updates go along: both gradients, or that of the forget loss, the other being for the constraint alone",
+        choices=["both", "forget"],
+    )
     sides: str = setting(
         "one", "one: the preserve losses may fall but not rise; two: they stay as they are", choices=["one", "two"]
     )
@@ -63,6 +74,12 @@ class GeometryConfig:
         "global",
         "the constraint holds for the whole step, or in each layer or module",
         choices=["global", "layer", "module"],
+    )
+    gradient_decay: float = setting(
+        0.0,
+        "how much of a running mean of preserve gradients, which then constrains, is kept each step; 0: the step's own",
+        minimum=0,
+        maximum=0.999999,
     )
     basis_size: int = setting(8, "earlier preserve gradients that constrain beside the current one", minimum=0)
     basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)

@@ -34,5 +34,5 @@ def plain_tokens(model, examples, labels, *args, **settings):
     """Like `predict`, with tokens whose losses reach the adapter through autograd alone."""
     forward = predict(model, examples, labels, *args, together=True, **settings)
     outputs = forward.groups[0].outputs
-    readout = PlainReadout(model, outputs[0], forward.tokens.labels, examples)
-    return replace(forward.tokens, readout=readout, attention=outputs[1] if len(outputs) > 1 else None)
+    readout = PlainReadout(model, outputs["hidden"], forward.tokens.labels, examples)
+    return replace(forward.tokens, readout=readout, **{name: outputs[name] for name in outputs if name != "hidden"})

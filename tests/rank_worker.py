@@ -46,7 +46,7 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     start = [full(parameter.detach()).clone() for parameter in model.adapter]
     forget, retain = make_examples(model, prepare(config), method.labels, attention=attention_of(method))
     settings = UnlearnConfig(epochs=2, batch_size=3, learning_rate=1e-2, optimizer=config.unlearn.optimizer)
-    settings.micro_batch = config.unlearn.micro_batch
+    settings.micro_batch, settings.checkpointing = config.unlearn.micro_batch, config.unlearn.checkpointing
     chosen = sparsity_of(method).unit != "none"
     index = choose(model, forget, retain, method, settings, 0, processes) if chosen else None
     update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)

@@ -104,12 +104,12 @@ def test_a_bias_of_zero_is_the_plain_mask(model):
 def test_a_bias_changes_what_is_computed_and_packing_does_not_matter_to_it(model):
     kinds = [KINDS[: len(one.ids)] for one in TEXTS]
     asked = Attention(unlearn_key_bias=-1.0, preserve_key_bias=0.5, kept_layers=2)
-    plain, _ = attend(model, collate(TEXTS, "text"), Attention(), kinds)
+    plain = attend(model, collate(TEXTS, "text"), Attention(), kinds)["hidden"]
     padded, packed = (attend(model, collate(TEXTS, "text", pack_to=width), asked, kinds) for width in (None, 21))
-    for one, other in zip(padded, packed, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-    assert (padded[0] - plain).abs().max() > 1e-3
-    assert padded[1].shape == (2, sum(row.count(PRESERVE) for row in kinds), 16)
+    for name, one in padded.items():
+        torch.testing.assert_close(one, packed[name], atol=1e-5, rtol=1e-5)
+    assert (padded["hidden"] - plain).abs().max() > 1e-3
+    assert padded["attention"].shape == (2, sum(row.count(PRESERVE) for row in kinds), 16)
 
 
 def test_later_tokens_other_texts_and_padding_never_matter(model):
@@ -318,13 +318,13 @@ def test_retention_gradient_against_finite_differences(model):
     """Through the model's own attention, with respect to its adapter."""
     kinds = [KINDS[: len(one.ids)] for one in TEXTS]
     batch, asked = collate(TEXTS, "text"), Attention(preserve_key_bias=0.3, kept_layers=2)
-    target = attend(model, batch, asked, kinds)[1].detach()
+    target = attend(model, batch, asked, kinds)["attention"].detach()
     parameter = next(p for p in model.adapter if p.abs().max() > 0)
     start = parameter.detach().clone()
 
     def value(shift):
         parameter.data.copy_(start + shift)
-        return attention.retention(attend(model, batch, asked, kinds)[1], target).mean()
+        return attention.retention(attend(model, batch, asked, kinds)["attention"], target).mean()
 
     generator = torch.Generator().manual_seed(3)
     away, direction = torch.randn(2, *start.shape, generator=generator, dtype=torch.float64) * 0.1

@@ -100,7 +100,7 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["hierarchy.name=.x"], ["hierarchy.name=.x", "a name is part of a path"]),
         (["method.geometry.metric=fischer"], ["method.geometry.metric=fischer", "did you mean 'fisher'"]),
         (["method.geometry.basis_sise=1"], ["method.geometry.basis_sise", "did you mean 'basis_size'"]),
-        (["method.geometry=none"], ["method.geometry=none", "settings: space, sides"]),
+        (["method.geometry=none"], ["method.geometry=none", "settings: space, follow"]),
         (["method.geometry.space=gradient", "method.geometry.metric=optimizer"], ["method.geometry.metric", "euclid"]),
         (["method.sparsity.fraction=2"], ["method.sparsity.fraction=2.0", "1e-09 to 1"]),
         (["unlearn.optimizer=adam"], ["unlearn.optimizer=adam", "did you mean 'Adam'"]),
@@ -149,7 +149,7 @@ def test_groups_hold_what_is_promised():
         "dataset": "minimed medmcqa mhqa local",
         "forget": "surgery anxiety depression trauma mental_health custom",
         "privacy": "none eps1 eps4 eps8 custom",
-        "method": "duolearn gradient_ascent graddiff npo",
+        "method": "duolearn gradient_ascent graddiff npo simnpo rmu wga satimp undial gru task_vector finetune_retain",
         "hierarchy": "medical4 mental_health4 mesh obo icd10cm csv",
     }
     found = groups()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from duolearn_cli.diagnostics import measure
-from duolearn_cli.forward import Gradients
+from duolearn_cli.gradients import Gradients
 from duolearn_cli.update import Move
 from duolearn_cli.update_config import GeometryConfig
 from tests.test_update import make

@@ -11,7 +11,7 @@ from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import collate
 from duolearn_cli.errors import ModelError
 from duolearn_cli.fisher import SquaredGradients
-from duolearn_cli.forward import gradients
+from duolearn_cli.gradients import gradients
 from duolearn_cli.parallel import Processes
 from tests.plain import plain_tokens
 from tests.test_unlearning import make_examples

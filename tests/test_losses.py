@@ -40,6 +40,46 @@ def test_bounded_forget_tends_to_ascent_for_small_beta():
     torch.testing.assert_close(shifted, -(nll - ref), atol=1e-4, rtol=0)
 
 
+@given(reals, betas, st.floats(0, 5))
+def test_margin_forget_is_the_published_formula_and_its_gradient_weighted_ascent(mean_nll, beta, gamma):
+    x = torch.tensor(mean_nll, dtype=torch.float64, requires_grad=True)
+    value = losses.margin_forget(x, beta, gamma)
+    value.backward()
+    sigmoid = 1 / (1 + math.exp(-(beta * mean_nll - gamma)))
+    assert value.item() == pytest.approx(-(2 / beta) * math.log(sigmoid), rel=1e-9, abs=1e-9)
+    assert x.grad.item() == pytest.approx(-2 * (1 - sigmoid), rel=1e-9, abs=1e-12)
+
+
+def test_weights_of_tokens_at_the_edges():
+    nll = torch.tensor([0.0, 1e-18, 1e-9, 50.0, 1e4], dtype=torch.float64, requires_grad=True)
+    assert losses.confidence(nll, 0.0).tolist() == losses.doubt(nll, 0.0).tolist() == [1] * 5
+    # 1 - p is not lost where p rounds to one.
+    torch.testing.assert_close(losses.doubt(nll, 1.0), f64([0, 1e-18, 1e-9, 1, 1]), rtol=1e-9, atol=0)
+    torch.testing.assert_close(losses.confidence(nll, 2.0), f64([1, 1, 1, math.exp(-100), 0]))
+    assert not losses.confidence(nll, 1.0).requires_grad and not losses.doubt(nll, 1.0).requires_grad
+
+
+def test_kl_to_lowered_moves_the_label_alone_and_leaves_its_arguments():
+    generator = torch.Generator().manual_seed(0)
+    ref, logits = torch.randn(2, 4, 7, generator=generator, dtype=torch.float64)
+    labels, before = torch.tensor([0, 6, 3, 3]), ref.clone()
+    q = (ref - 2.5 * torch.nn.functional.one_hot(labels, 7)).softmax(-1)
+    expected = (q * (q.log() - logits.log_softmax(-1))).sum(-1)
+    torch.testing.assert_close(losses.kl_to_lowered(ref, logits, labels, 2.5), expected)
+    assert torch.equal(ref, before)
+    assert torch.equal(losses.kl_to_lowered(ref, logits, labels, 0.0), losses.kl(ref, logits))
+    assert losses.kl_to_lowered(ref[:0], logits[:0], labels[:0], 1.0).shape == (0,)
+
+
+def test_squared_distance_is_of_float32_at_least_and_has_no_gradient_to_the_aim():
+    outputs = torch.tensor([[1.0, 2.0], [0.0, 1.0]], dtype=torch.bfloat16, requires_grad=True)
+    aim = torch.tensor([1.0, 0.5], requires_grad=True)
+    found = losses.squared_distance(outputs, aim)
+    assert found.dtype == torch.float32 and found.tolist() == [2.25, 1.25]
+    found.sum().backward()
+    assert aim.grad is None and outputs.grad.tolist() == [[0, 3], [-2, 1]]
+
+
 def test_kl_against_a_loop_and_no_gradient_to_the_reference():
     generator = torch.Generator().manual_seed(0)
     ref = torch.randn(4, 7, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 EVERYTHING = [
     "method.geometry.metric=fisher",
     "method.geometry.basis_size=3",
+    "method.geometry.gradient_decay=0.3",
     "method.sparsity.unit=coordinate",
     "method.sparsity.fraction=0.002",
 ]
@@ -25,6 +26,7 @@ OTHER = [
     "method.sparsity.fraction=0.01",
     "method.attention_weight=0.5",
     "unlearn.micro_batch=2",
+    "unlearn.checkpointing=true",
 ]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from duolearn_cli.constraint import curvature
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.forward import Gradients
+from duolearn_cli.gradients import Gradients
 from duolearn_cli.parallel import Processes
 from duolearn_cli.update import Update
 from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
@@ -231,3 +231,43 @@ def test_with_adam_the_gradient_alone_and_the_nearest_step_do_worse():
     gradient, nearest, own = (found[name] for name in list(SETTINGS)[1:])
     assert gradient.preserve[-1] > 10 * own.preserve[-1]
     assert (nearest.points[-1] - best).norm() > 5 * (own.points[-1] - best).norm()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2, 0.9])
+@given(seed=st.integers(0, 10**6))
+def test_rectified_gradients_are_grus_closed_form(decay, seed):
+    """With plain SGD the step is the gradient it was given: u - min(0, <u, r>) / |r|^2 r, r the running mean."""
+    geometry = GeometryConfig(space="gradient", follow="forget", basis_size=0, gradient_decay=decay)
+    update, parameters = make(geometry, seed, optimizer="SGD", max_grad_norm=1e9)
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.zeros(9).double()
+    for step in range(1, 6):
+        found, before = conflicting(generator), flat(parameters)
+        mean = decay * mean + (1 - decay) * found.preserve
+        update.apply(step, 0.1, found)
+        slope = found.forget @ mean
+        expected = found.forget - slope.clamp(max=0) / mean.square().sum() * mean
+        rectified = (before - flat(parameters)) / 0.1
+        torch.testing.assert_close(rectified, expected, rtol=1e-6, atol=1e-9)
+        assert float(rectified @ mean) >= -1e-9 * float(rectified.norm() * mean.norm())
+        # Where nothing conflicts the forget gradient is followed as it is.
+        if slope >= 0:
+            torch.testing.assert_close(rectified, found.forget)
+
+
+def test_a_running_mean_of_gradients_goes_on_where_its_state_was_taken():
+    geometry = GeometryConfig(space="gradient", follow="forget", gradient_decay=0.5, basis_size=2)
+    generator = torch.Generator().manual_seed(0)
+    steps = [conflicting(generator) for _ in range(6)]
+    whole, parameters = make(geometry)
+    for i, found in enumerate(steps, 1):
+        whole.apply(i, 0.1, found)
+    ended = flat(parameters)
+    first, parameters = make(geometry)
+    for i, found in enumerate(steps[:3], 1):
+        first.apply(i, 0.1, found)
+    resumed = Update(first.coordinates, UnlearnConfig(learning_rate=0.1), geometry, Processes(Accelerator(cpu=True)))
+    resumed.restore(first.state())
+    for i, found in enumerate(steps[3:], 4):
+        resumed.apply(i, 0.1, found)
+    assert torch.equal(flat(parameters), ended)

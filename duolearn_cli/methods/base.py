@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from duolearn_cli.readout import Reading, Readout
@@ -17,17 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What a method does to attention while unlearning; evaluation never sees it.
+    """What a method does to attention, and watches inside the model, while unlearning; evaluation never sees it.
 
     Attributes:
         unlearn_key_bias: added before the softmax to the scores of unlearning-targeted tokens as keys.
         preserve_key_bias: the same for preservation-critical tokens.
         kept_layers: in how many evenly spaced layers `Tokens.attention` is wanted; 0: it is not.
+        depth: after which share of the layers `Tokens.activations` are wanted; 0: they are not.
     """
 
     unlearn_key_bias: float = 0.0
     preserve_key_bias: float = 0.0
     kept_layers: int = 0
+    depth: float = 0.0
 
     @property
     def is_biased(self) -> bool:
@@ -81,12 +82,17 @@ class Tokens(Labels):
         attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
             labelled or not, with a gradient. None unless the method's `attention` asks for it.
         target_attention: the same in the target model.
+        activations: [n, width], what the layer at `Attention.depth` writes where each label is predicted, at the token
+            before it; with a gradient. None unless the method's `attention` asks for it.
+        target_activations: the same in the target model.
     """
 
     readout: Readout
     step: Labels | None
     attention: Tensor | None = None
     target_attention: Tensor | None = None
+    activations: Tensor | None = None
+    target_activations: Tensor | None = None
 
     def read(self, *readings: Reading) -> list[Tensor]:
         """Numbers of single tokens, such as `nll_at` and `kl_at` give, with a gradient. Shapes: [m] each.
@@ -134,6 +140,13 @@ def of_retain(labels: Labels) -> Tensor:
     return ~labels.is_forget
 
 
+def each_forget_item(labels: Labels) -> Tensor:
+    """Weights of a mean over forget items: its item's for each sequence of one, else none. Shape: [num_sequences]."""
+    weights = labels.item_weight.new_zeros(labels.num_sequences)
+    weights[labels.sequence] = labels.item_weight * labels.is_forget
+    return weights
+
+
 def each_preserved(labels: Labels) -> Tensor:
     """Weights of a mean over all preservation-critical tokens, for `Tokens.mean`. Shape: [p]."""
     return labels.item_weight.new_ones(len(labels.preserved))
@@ -147,12 +160,23 @@ class Objective:
     preserve: Tensor
 
 
+# What a run leaves in a tensor of the adapter, of where that began and where the loop ended: element by element, since
+# of a cut model each process has a part. It reads no data, so that privacy is untouched.
+Result = Callable[["Tensor", "Tensor"], "Tensor"]
+
+# A small space for tuning: values by setting, such as ``method.beta``; every combination is a run.
+Search = Mapping[str, Sequence[float | str]]
+# From the rates of large models to that of the embedded one, alike for all methods.
+LEARNING_RATES = [1e-4, 5e-4, 1e-3, 5e-3]
+
+
 class Method(Protocol):
     """A method as configured: ``method._target_`` names a dataclass of this form.
 
-    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). Three more attributes are
-    optional: `attention` of type `Attention`, where attention is changed or watched; `geometry` and `sparsity` of
-    `config`, which the loop obeys: what constrains each update, and which coordinates it may touch.
+    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). More is optional:
+    `attention` of type `Attention`, where attention is changed, or the inside of the model watched; `geometry` and
+    `sparsity` of `update_config`, which the loop obeys: what constrains each update, and which coordinates may change;
+    `result`, what the run leaves of where the loop ended (`Result`); `search`, values for tuning (`Search`).
     """
 
     labels: str
@@ -161,7 +185,7 @@ class Method(Protocol):
 
 
 def attention_of(method: Method) -> Attention:
-    """What `method` asks of attention; most ask nothing and need not say so."""
+    """What `method` asks of attention and of inner layers; most ask nothing and need not say so."""
     return getattr(method, "attention", NO_ATTENTION)
 
 
@@ -173,3 +197,13 @@ def geometry_of(method: Method) -> GeometryConfig:
 def sparsity_of(method: Method) -> SparsityConfig:
     """Which coordinates `method` may change: all, unless it says otherwise."""
     return getattr(method, "sparsity", SparsityConfig())
+
+
+def result_of(method: Method) -> Result | None:
+    """What `method` makes of where the loop ended; None: that is the result."""
+    return getattr(method, "result", None)
+
+
+def search_of(method: Method | type[Method]) -> Search:
+    """The declared search space of `method`; empty where it has none."""
+    return getattr(method, "search", {})

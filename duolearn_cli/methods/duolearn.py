@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.fields import setting
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens, each_preserved
+from duolearn_cli.methods.base import (
+    LEARNING_RATES,
+    NO_ATTENTION,
+    Attention,
+    Labels,
+    Objective,
+    Search,
+    Tokens,
+    each_preserved,
+)
 from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
@@ -46,6 +55,11 @@ class DuoLearn:
     sparsity: SparsityConfig = setting(SparsityConfig)
 
     labels: ClassVar[str] = "text"
+    search: ClassVar[Search] = {
+        "method.ascent_weight": [0.5, 2.0, 4.0],
+        "method.retain_weight": [1.0, 5.0],
+        "unlearn.learning_rate": LEARNING_RATES,
+    }
 
     @property
     def attention(self) -> Attention:

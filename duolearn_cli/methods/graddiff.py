@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
-from duolearn_cli.methods.base import Objective, Tokens, of_forget, of_retain
+from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
+from duolearn_cli.methods.retaining import Retaining
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
-class GradDiff:
-    """Minimise ``-nll`` of the forget answers plus `retain_weight` times the nll of the retain answers."""
+class GradDiff(Retaining):
+    """Minimise ``-nll`` of the forget answers plus the retain loss; with ``retain=kl`` it is TOFU's KL minimisation."""
 
-    retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)
+    search: ClassVar[Search] = {
+        "method.retain": ["nll", "kl"],
+        "method.retain_weight": [1.0, 5.0],
+        "unlearn.learning_rate": LEARNING_RATES,
+    }
 
-    labels: ClassVar[str] = "answer"
-
-    def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.readout import nll_at
-
-        forget, retain = tokens.read(nll_at(tokens.is_forget), nll_at(~tokens.is_forget))
-        return Objective(
-            forget=-tokens.mean_over(forget, of_forget),
-            preserve=self.retain_weight * tokens.mean_over(retain, of_retain),
-        )
+    def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
+        return -tokens.mean_over(values, of_forget)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from duolearn_cli.methods.base import Objective, Tokens, of_forget
+from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens, of_forget
 
 
 @dataclass
@@ -13,6 +13,7 @@ class GradientAscent:
     """Minimise ``-nll`` of the forget answers: unbounded, and nothing protects the rest."""
 
     labels: ClassVar[str] = "answer"
+    search: ClassVar[Search] = {"unlearn.learning_rate": [1e-5, 5e-5, *LEARNING_RATES]}
 
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli.readout import nll_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -28,13 +29,24 @@ def check_separable(method: Method) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
-    layers = attention_of(method).kept_layers
-    kept = [torch.randn(2, max(1, layers), 2, WIDTH, generator=generator) for _ in ITEMS]
+    asked = attention_of(method)
+    kept = [torch.randn(2, max(1, asked.kept_layers), 2, WIDTH, generator=generator) for _ in ITEMS]
+    inner = [torch.randn(2, count, WIDTH, generator=generator) for count, _ in ITEMS]
+
+    def losses(chosen: Sequence[int]) -> dict[str, tuple[float, torch.Tensor]]:
+        tokens, leaves = _tokens(chosen, draws)
+        if asked.kept_layers:
+            own, target = torch.cat([kept[i] for i in chosen], dim=2)
+            tokens = replace(tokens, attention=own, target_attention=target)
+        if asked.depth:
+            own, target = torch.cat([inner[i] for i in chosen], dim=1)
+            leaves.append(own.clone().requires_grad_())
+            tokens = replace(tokens, activations=leaves[-1], target_activations=target)
+        return _losses(method, tokens, leaves)
+
     everything = range(len(ITEMS))
     try:
-        whole = _losses(method, _tokens(everything, draws, kept, layers))
-        alone = [_losses(method, _tokens([i], draws, kept, layers)) for i in everything]
-        again = _losses(method, _tokens(everything, draws, kept, layers))
+        whole, alone, again = losses(everything), [losses([i]) for i in everything], losses(everything)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {MEND}") from error
     for loss, (together, gradient) in whole.items():
@@ -48,22 +60,21 @@ def check_separable(method: Method) -> None:
         distance = max(float((gradient - rows).abs().max()), float((gradient - again[loss][1]).abs().max()))
         if distance > TOLERANCE * scale:
             raise ConfigError(
-                f"method={type(method).__name__}: the gradient of its {loss} loss with respect to an item's logits "
-                f"depends on other items, or on earlier steps (by {distance:.3g}), so no record's part can be "
-                f"bounded. {MEND}"
+                f"method={type(method).__name__}: the gradient of its {loss} loss with respect to an item's logits or "
+                f"activations depends on other items, or on earlier steps (by {distance:.3g}), so no record's part can "
+                f"be bounded. {MEND}"
             )
 
 
-def _losses(method: Method, made: tuple[Tokens, torch.Tensor]) -> dict[str, tuple[float, torch.Tensor]]:
-    """Each loss and its gradient with respect to the logits. Shape: [n, vocabulary]."""
-    tokens, logits = made
+def _losses(method: Method, tokens: Tokens, leaves: Sequence[torch.Tensor]) -> dict[str, tuple[float, torch.Tensor]]:
+    """Each loss and its gradient with respect to all that tokens give, side by side. Shape: [n, all widths]."""
     objective, found = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
     for name in ("forget", "preserve"):
         loss = getattr(objective, name)
-        gradient = None
+        gradients = [torch.zeros_like(leaf) for leaf in leaves]
         if loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True, allow_unused=True)
-        found[name] = loss.item(), torch.zeros_like(logits) if gradient is None else gradient
+            gradients = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found[name] = loss.item(), torch.cat(list(gradients), dim=1)
     return found
 
 
@@ -79,16 +90,13 @@ class _Logits:
         return gradient
 
 
-def _tokens(
-    chosen: Sequence[int], draws: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], layers: int
-) -> tuple[Tokens, torch.Tensor]:
-    """The tokens of some made-up items, as a private step has them, and their logits."""
+def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor]) -> tuple[Tokens, list[torch.Tensor]]:
+    """The tokens of some made-up items, as a private step has them, and what their losses' gradients end at."""
     counts = torch.tensor([ITEMS[i][0] for i in chosen])
     sequence = torch.arange(len(chosen)).repeat_interleave(counts)
     logits, base, target, other = torch.cat([draws[i] for i in chosen], dim=1).unbind(0)
     labels, logits = other.argmax(-1), logits.clone().requires_grad_()
     references = {"base": lambda: base, "target": lambda: target}
-    attention = torch.cat([kept[i] for i in chosen], dim=2)
     tokens = Tokens(
         labels=labels,
         base_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
@@ -103,7 +111,5 @@ def _tokens(
         preserved=torch.arange(len(chosen)).repeat_interleave(2),
         readout=Readout(_Logits(), logits, labels, references),
         step=None,
-        attention=attention[0] if layers else None,
-        target_attention=attention[1] if layers else None,
     )
-    return tokens, logits
+    return tokens, [logits]

@@ -15,16 +15,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.forward import (
-    SIDES,
-    TOKEN_CLASSES,
-    Example,
-    Gradients,
-    cut,
-    labels_of,
-    named_losses,
-    predict,
-)
+from duolearn_cli.forward import SIDES, TOKEN_CLASSES, Example, labels_of, named_losses, predict
+from duolearn_cli.gradients import Gradients, cut
 from duolearn_cli.methods.base import Method, attention_of
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
@@ -154,7 +146,7 @@ class PrivateSteps:
                 # A protected unit has one vector; of others the two gradients stay apart.
                 for side, pulled in {side: raw[side][i] for side in SIDES}.items() if bare else [("", both[i])]:
                     if pulled:
-                        watch.backward(group.outputs, pulled)
+                        watch.backward(*pulled)
                     if bare:
                         sums.raw[side] += self.coordinates.take(total)
                         total.zero_()

@@ -11,13 +11,13 @@ import torch
 from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.folders import groups
-from duolearn_cli.methods.base import Objective, attention_of
+from duolearn_cli.methods.base import Attention, Objective, attention_of
 from duolearn_cli.privacy.separable import check_separable
 from duolearn_cli.privacy.step import Unit
 from duolearn_cli.readout import nll_at
 from tests.plain import plain_tokens
 from tests.privacy.engine import private_steps, singles
-from tests.test_unlearning import KEPT, make_examples, method
+from tests.test_unlearning import KEPT, drift, make_examples, method
 
 METHODS = [*sorted(groups()["method"]), "kept attention"]
 
@@ -44,7 +44,8 @@ def single(steps, example, loss):
     value = getattr(steps.method.objective(tokens), loss)
     if not value.requires_grad:
         return flatten([torch.zeros_like(parameter) for parameter in steps.coordinates.parameters])
-    return flatten(torch.autograd.grad(value, steps.coordinates.parameters))
+    found = torch.autograd.grad(value, steps.coordinates.parameters, allow_unused=True, materialize_grads=True)
+    return flatten(found)
 
 
 def naive(steps, name):
@@ -61,11 +62,12 @@ def naive(steps, name):
 @pytest.mark.parametrize("cut", [{}, {"micro_batch": 3}, {"pack_to": 100}], ids=["whole", "micro", "packed"])
 def test_equals_the_naive_loop(setup, name, cut):
     steps = setup(name, clip=0.3, **cut)
+    drift(steps.model)
     found = steps.gradients(1)
     for side, set_name in (("forget", "forget"), ("preserve", "retain")):
         expected = naive(steps, set_name).sum(0) / len(steps.units[set_name])
-        # Forwards of one text and of several differ by rounding in float32.
-        assert (getattr(found, side) - expected).norm() <= 2e-5 * expected.norm() + 1e-9, side
+        # Forwards of one text and of several differ by rounding in float32, which a KL near its minimum makes more of.
+        assert (getattr(found, side) - expected).norm() <= 1e-4 * expected.norm() + 1e-9, side
     assert all(parameter.grad is None for parameter in steps.coordinates.parameters)
 
 
@@ -215,7 +217,17 @@ class Remembering(Coupled):
         return Objective(nll.sum() + (nll - nll.detach()).sum() / self.seen, nll.sum())
 
 
-@pytest.mark.parametrize("method", [StraightThrough(), Remembering()])
+class Steered(Coupled):
+    """The activations of each item are steered away from what those of all have in common."""
+
+    attention = Attention(depth=0.5)
+
+    def objective(self, tokens):
+        around = tokens.activations - tokens.activations.detach().mean(0)
+        return Objective(around.square().sum() - around.square().sum().detach(), every_nll(tokens).sum())
+
+
+@pytest.mark.parametrize("method", [StraightThrough(), Remembering(), Steered()])
 def test_a_gradient_that_couples_records_is_refused_though_the_loss_does_not(method):
     with pytest.raises(ConfigError, match=r"gradient of its .* depends on other items, or on earlier steps"):
         check_separable(method)

@@ -1,0 +1,91 @@
+"""Both gradients of a step, over micro-batches and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.fisher import SquaredGradients
+from duolearn_cli.forward import SIDES, Example, labels_of, named_losses, predict
+from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.model import LanguageModel
+from duolearn_cli.parallel import Processes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What a step needs of the model.
+
+    Attributes:
+        forget, preserve: gradients of both losses over the coordinates that may change [n].
+        squares: by side, where asked for, the mean over its items of their squared gradients [n].
+        losses: the step's values of both objectives, and by token class the mean nll; NaN for a class without tokens.
+    """
+
+    forget: Tensor
+    preserve: Tensor
+    squares: Mapping[str, Tensor] = field(default_factory=dict)
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def gradients(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    method: Method,
+    coordinates: Coordinates,
+    processes: Processes,
+    micro_batch: int | None = None,
+    pack_to: int | None = None,
+    squares: Collection[str] = (),
+) -> Gradients:
+    """Both gradients through one forward, or one a micro-batch; the cut changes results by rounding only.
+
+    Args:
+        squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.
+    """
+    step = labels_of(examples, method.labels, model.device)
+    watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
+    total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
+    figures: list[Tensor] = []
+    asked, together = attention_of(method), processes.sharded
+    for part in cut(examples, micro_batch, processes):
+        with watch.watching() if watch else nullcontext():
+            forward = predict(model, part or examples[:1], method.labels, asked, pack_to, step, together=together)
+        objective = method.objective(forward.tokens)
+        # A process without items of its own goes through a forward all the same: the others may wait for it.
+        share = 1.0 if part else 0.0
+        for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
+            for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
+                if pulled is None:
+                    continue
+                own = [i for i, example in enumerate(group.examples) if example.is_forget == (side == "forget")]
+                with watch.collecting(side, group.batch, own) if watch and side in squares else nullcontext():
+                    torch.autograd.backward(*pulled, retain_graph=side == "forget")
+            total[side] += coordinates.gradient()
+        figures.append(share * forward.figures(objective))
+        # Graphs that no preserve loss went through still stand: they must not while the next ones are made.
+        forward = objective = loss = group = pulled = None
+    reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
+    means: dict[str, Tensor] = {}
+    for side in squares:
+        assert watch is not None
+        # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
+        count = sum(example.is_forget == (side == "forget") for example in examples)
+        means[side] = count * processes.sum_gradients(coordinates.take(watch.take(side)))
+    losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)
+    return Gradients(reduced["forget"], reduced["preserve"], means, losses)
+
+
+def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:
+    """This process's forwards. Every process gets as many, the last ones possibly empty."""
+    size = max(1, micro_batch or len(examples)) * processes.count
+    parts = max(1, -(-len(examples) // size)) * processes.count
+    return [examples[part::parts] for part in range(processes.rank, parts, processes.count)]

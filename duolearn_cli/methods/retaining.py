@@ -1,0 +1,46 @@
+"""What most baselines share: a loss of the forget answers, and one of the retain answers beside it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from duolearn_cli.fields import setting
+from duolearn_cli.methods.base import Objective, Tokens, of_retain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from duolearn_cli.readout import Reading
+
+
+@dataclass
+class Retaining(ABC):
+    """Minimise `forget_loss` plus `retain_weight` times the mean nll of retain answers, or the mean KL there."""
+
+    retain: str = setting(
+        "nll",
+        "what keeps the rest: the nll of retain answers, or the kl of the model from the target at them",
+        choices=["nll", "kl"],
+    )
+    retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)
+
+    labels: ClassVar[str] = "answer"
+
+    def objective(self, tokens: Tokens) -> Objective:
+        from duolearn_cli.readout import kl_at, nll_at
+
+        kept_at = kl_at(~tokens.is_forget, "target") if self.retain == "kl" else nll_at(~tokens.is_forget)
+        forget, kept = tokens.read(self.reading(tokens), kept_at)
+        return Objective(self.forget_loss(tokens, forget), self.retain_weight * tokens.mean_over(kept, of_retain))
+
+    def reading(self, tokens: Tokens) -> Reading:
+        """What `forget_loss` is made of: the nll of the forget answers, unless a method says otherwise."""
+        from duolearn_cli.readout import nll_at
+
+        return nll_at(tokens.is_forget)
+
+    @abstractmethod
+    def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
+        """This forward's share of the forget loss, of the `reading` at the forget answers' tokens [m]."""

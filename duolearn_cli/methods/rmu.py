@@ -1,0 +1,55 @@
+"""RMU, representation misdirection for unlearning (Li et al. 2024, "The WMDP Benchmark", section 4).
+
+``E_forget |h - c u|^2 + alpha E_retain |h - h_target|^2`` over all tokens, h being what a middle layer writes, u a
+random unit vector with entries drawn uniformly from [0, 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from duolearn_cli.fields import setting
+from duolearn_cli.methods.base import LEARNING_RATES, Attention, Objective, Search, Tokens, of_forget, of_retain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class RMU:
+    """Steer a middle layer's activations on forget texts to one random direction; keep the target's on retain texts."""
+
+    depth: float = setting(0.25, "the layer with which this share of all is passed", minimum=0.01, maximum=1)
+    coefficient: float = setting(6.5, "c, the length that activations of forget texts are steered to", minimum=0)
+    retain_weight: float = setting(1200.0, "alpha, weight of keeping the target's activations", minimum=0)
+    direction_seed: int = setting(0, "seed of the random direction", minimum=0)
+
+    labels: ClassVar[str] = "text"
+    search: ClassVar[Search] = {
+        "method.coefficient": [6.5, 20.0, 100.0],
+        "method.retain_weight": [100.0, 1200.0],
+        "unlearn.learning_rate": LEARNING_RATES,
+    }
+
+    @property
+    def attention(self) -> Attention:
+        return Attention(depth=self.depth)
+
+    def objective(self, tokens: Tokens) -> Objective:
+        from duolearn_cli.losses import squared_distance
+
+        assert tokens.activations is not None and tokens.target_activations is not None
+        forgets, retains = of_forget(tokens), of_retain(tokens)
+        aim = self.coefficient * self.direction(tokens.activations)
+        steered = squared_distance(tokens.activations[forgets], aim)
+        away = squared_distance(tokens.activations[retains], tokens.target_activations[retains])
+        return Objective(tokens.mean_over(steered, of_forget), self.retain_weight * tokens.mean_over(away, of_retain))
+
+    def direction(self, like: Tensor) -> Tensor:
+        """The unit vector u, of the width and on the device of `like`; its seed alone decides it. Shape: [width]."""
+        import torch
+
+        # On the CPU: other devices draw other numbers.
+        drawn = torch.rand(like.shape[-1], generator=torch.Generator().manual_seed(self.direction_seed))
+        return (drawn / drawn.norm()).to(like.device)
