@@ -24,15 +24,19 @@ PROBE_TOLERANCE = 0.05
 EPSILON = 1e-6
 
 
-def additive_mask(segment: Tensor, key_bias: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores before the softmax. Shapes: both [rows, length] -> [rows, 1, query, key].
+def additive_mask(segment: Tensor, key_bias: Tensor | None, dtype: torch.dtype, trunk: Tensor | None = None) -> Tensor:
+    """What is added to attention scores before the softmax. Shapes: all [rows, length] -> [rows, 1, query, key].
 
-    A query sees the keys of its own segment up to itself, each with its bias; all others get the lowest finite number,
-    as in transformers. Segment 0 is padding, which sees padding: no query is left without a key.
+    A query sees the keys of its own segment up to itself, and those of its trunk, the segment that its own goes on
+    from, each with its bias; all others get the lowest finite number, as in transformers. Segment 0 is padding, which
+    sees padding: no query is left without a key.
     """
     length = segment.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
-    seen = (segment[:, :, None] == segment[:, None, :]) & causal
+    seen = segment[:, :, None] == segment[:, None, :]
+    if trunk is not None:
+        seen = seen | (trunk[:, :, None] == segment[:, None, :])
+    seen = seen & causal
     bias = torch.zeros_like(segment, dtype=dtype) if key_bias is None else key_bias.to(dtype)
     return torch.where(seen, bias[:, None, :], torch.finfo(dtype).min)[:, None]
 

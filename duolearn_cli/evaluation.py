@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
+from duolearn_cli.data.branches import collate_branches, num_tokens
 from duolearn_cli.data.encoding import Batch, Encoded, Encoder, batches_by_length, collate
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
@@ -123,22 +125,36 @@ def score(
     letters = encoder.prompt.form == "letter"
     pairs = [(i, k) for i, item in enumerate(items) for k in ([item.answer] if letters else range(len(item.options)))]
     texts = [encoder.encode(items[i], k) for i, k in pairs]
-    is_right = [k == items[i].answer for i, k in pairs]
+    wanted = ["text" if classify and k == items[i].answer else "answer" for i, k in pairs]
     letter_ids = _letter_ids(encoder, items) if letters else []
     found: list[Predicted] = [None] * len(texts)  # type: ignore[list-item]
     with torch.no_grad():
-        for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
-            wanted = ["text" if classify and is_right[i] else "answer" for i in indices]
-            batch = collate([texts[i] for i in indices], wanted).to(model.device)
+        for rows in _rows(model, pairs, texts, batch_tokens):
+            indices = [i for row in rows for i in row]
+            own, labels = [[texts[i] for i in row] for row in rows], [wanted[i] for i in indices]
+            is_plain = all(len(row) == 1 for row in rows)
+            batch = collate([text for (text,) in own], labels) if is_plain else collate_branches(own, labels)
             options = [letter_ids[pairs[i][0]] for i in indices] if letters else []
             answers = [len(texts[i].labels("answer")) for i in indices]
-            for index, predicted in zip(indices, _predicted(model, batch, answers, options), strict=True):
+            predictions = _predicted(model, batch.to(model.device), answers, options)
+            for index, predicted in zip(indices, predictions, strict=True):
                 found[index] = predicted
             advance(len(indices))
     of_item: dict[int, list[tuple[Encoded, Predicted]]] = {}
     for (i, _), text, predicted in zip(pairs, texts, found, strict=True):
         of_item.setdefault(i, []).append((text, predicted))
     return [_answer(item, of_item[i], partial(classify, i) if classify else None) for i, item in enumerate(items)]
+
+
+def _rows(
+    model: LanguageModel, pairs: Sequence[tuple[int, int]], texts: Sequence[Encoded], batch_tokens: int
+) -> Iterator[list[list[int]]]:
+    """Batches of rows of indices of texts: an item's options in one row, if the model lets them share the question."""
+    groups = [[i for i, _ in own] for _, own in groupby(enumerate(pairs), lambda pair: pair[1][0])]
+    if not model.takes_branches(max((len(text.ids) for text in texts), default=0)):
+        groups = [[i] for group in groups for i in group]
+    lengths = [num_tokens([texts[i] for i in group]) for group in groups]
+    yield from ([groups[g] for g in batch] for batch in batches_by_length(lengths, batch_tokens))
 
 
 def num_texts(encoder: Encoder, items: Sequence[Item]) -> int:

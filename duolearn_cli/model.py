@@ -84,7 +84,7 @@ class LanguageModel:
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if batch.packed or key_bias is not None:
             attention.check_length(batch.longest, self._window, self.architecture)
-            mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype)
+            mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
             inputs |= {"attention_mask": mask, "position_ids": batch.place}
         with self.autocast():
             if self._lower and self._lower.in_use and key_bias is None:
@@ -152,6 +152,14 @@ class LanguageModel:
             _ = self._window
         with self.attention_outputs(kept_layers):
             pass
+
+    def takes_branches(self, longest: int) -> bool:
+        """Whether texts of up to `longest` tokens may share their beginnings in a row."""
+        try:
+            attention.check_length(longest, self._window, self.architecture)
+        except ModelError:
+            return False
+        return True
 
     @cached_property
     def _window(self) -> int | None:

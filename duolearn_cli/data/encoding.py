@@ -97,7 +97,8 @@ class Batch:
     the sequences of a row from 1, 0 is padding; `place` is a token's position in its own sequence. The hidden state at
     ``(row, position)`` predicts `label`, and `sequence` says whose label it is. `token` says where each token of each
     sequence went in the flattened rows. Both lists follow the order of the sequences, whatever row they are in.
-    `longest` is the length of the longest sequence; `texts` are their token ids once more, on no device.
+    `longest` is the length of the longest sequence; `texts` are their token ids once more, on no device. `trunk`
+    [rows, length] is the segment that a token's own goes on from, where sequences share one (see branches.py).
     """
 
     ids: Tensor
@@ -111,6 +112,7 @@ class Batch:
     packed: bool
     longest: int
     texts: tuple[tuple[int, ...], ...]
+    trunk: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:
