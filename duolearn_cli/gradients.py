@@ -46,7 +46,7 @@ def gradients(
     pack_to: int | None = None,
     squares: Collection[str] = (),
 ) -> Gradients:
-    """Both gradients through one forward, or one a micro-batch; the cut changes results by rounding only.
+    """Both gradients through one forward of each text. Micro-batches change results by rounding only.
 
     Args:
         squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.

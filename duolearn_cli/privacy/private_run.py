@@ -32,20 +32,7 @@ def private_steps(
     config = lab.study.config
     if config.privacy.epsilon is None:
         return None
-    account = read_account(lab.run.folder)
-    if account is None:
-        raise RunError(f"{lab.run.folder / FILE} is missing: what the run has spent is not known. Start it anew.")
-    is_shuffled = any(spending.sampling == "shuffled" for spending in account.last.spendings.values())
-    if is_shuffled and account.last.begun and account.last.randomness == "secure":
-        raise RunError(
-            "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
-            "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
-        )
-    if account.last.grouping != grouping(lab.study):
-        raise RunError(
-            f"{lab.run.folder / FILE}: the run was planned for other units of records than the data now holds. Put the "
-            "data back, or start a new run."
-        )
+    account = _account(lab)
     # Every process reads what is spent before the main one writes on.
     processes.wait()
     entry, request = account.last, lab.study.request
@@ -72,6 +59,25 @@ def private_steps(
         config.prompt.max_tokens if config.unlearn.packing else None,
         update.constraint.settings.needs_fisher,
     )
+
+
+def _account(lab: Laboratory) -> Account:
+    """The run's account. Raises RunError where it is missing, of other data, or of an order that is gone."""
+    account = read_account(lab.run.folder)
+    if account is None:
+        raise RunError(f"{lab.run.folder / FILE} is missing: what the run has spent is not known. Start it anew.")
+    is_shuffled = any(spending.sampling == "shuffled" for spending in account.last.spendings.values())
+    if is_shuffled and account.last.begun and account.last.randomness == "secure":
+        raise RunError(
+            "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
+            "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
+        )
+    if account.last.grouping != grouping(lab.study):
+        raise RunError(
+            f"{lab.run.folder / FILE}: the run was planned for other units of records than the data now holds. Put the "
+            "data back, or start a new run."
+        )
+    return account
 
 
 def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
