@@ -34,8 +34,9 @@ def unlearn(
     """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values.
 
     Two gradients are taken through one forward of each item, to forget or to retain. The optimiser moves along their
-    sum; what in its executed step would raise the preserve loss is taken back, if the method asks for that. With `pack_to`, texts
-    share rows of so many tokens. `private` steps have units and gradients of their own, and end with their budget.
+    sum; what in its executed step would raise the preserve loss is taken back, if the method asks for that. With
+    `pack_to`, texts share rows of so many tokens. `private` steps have units and gradients of their own, and end with
+    their budget.
 
     Raises:
         RunError: a step is not finite.
