@@ -24,6 +24,7 @@ COMMANDS = (
     "export",
     "hierarchy",
     "bench",
+    "benchmark",
 )
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli import quantization
+from duolearn_cli import benchmark_config, quantization
 from duolearn_cli.components import component, component_class
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, nearest
@@ -40,7 +40,7 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
         yield from _component_problems(config, name, extra)
     yield from _forget_problems(config, extra)
     yield from check_values(config, "", RunConfig)
-    yield from _combinations(config)
+    yield from _combinations(config, groups(extra).get("method", {}))
     yield from rules.problems(config, _method(config))  # type: ignore[arg-type]
 
 
@@ -114,7 +114,7 @@ def _is_no_group(node: DictConfig, owner: type, name: str) -> bool:
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:
     needs_target = (
-        config.command in ("learn", "retrain", "unlearn", "inspect", "bench")
+        config.command in ("learn", "retrain", "unlearn", "inspect", "bench", "benchmark")
         or (config.command == "audit" and config.audit.kind == "privacy")
         or (config.command == "evaluate" and not config.run)
         or (config.command == "hierarchy" and config.action == "target")
@@ -173,7 +173,7 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{low} or more" if low is not None else f"{high} or less"
 
 
-def _combinations(config: DictConfig) -> Iterator[str]:
+def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     """Settings that are fine alone and impossible together."""
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
@@ -192,6 +192,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     if config.audit.guesses and config.audit.guesses > config.audit.canaries:
         yield f"audit.guesses={config.audit.guesses}: allowed: audit.canaries={config.audit.canaries} or less."
     yield from (f"audit.robustness.{problem}" for problem in list_problems(config.audit.robustness))
+    yield from (f"benchmark.{problem}" for problem in benchmark_config.list_problems(config.benchmark, methods))
     attacks = config.command == "audit" and config.audit.kind == "robustness"
     if attacks and not config.run:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
@@ -200,8 +201,8 @@ def _combinations(config: DictConfig) -> Iterator[str]:
             f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
             "continue a run."
         )
-    if config.resume and config.command != "unlearn":
-        yield f"resume={config.resume}: only `duolearn unlearn` can be resumed."
+    if config.resume and config.command not in ("unlearn", "benchmark"):
+        yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:

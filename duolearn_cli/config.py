@@ -8,13 +8,14 @@ from typing import Any
 from omegaconf import MISSING
 
 from duolearn_cli.bench_config import BenchConfig
+from duolearn_cli.benchmark_config import BenchmarkConfig
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.fields import NAME, setting
 from duolearn_cli.layers import ALL
 from duolearn_cli.privacy_config import PrivacyConfig
 from duolearn_cli.robustness_config import AuditsConfig
 from duolearn_cli.update_config import UnlearnConfig
-from duolearn_cli.words import ACTIONS
+from duolearn_cli.words import ACTIONS, PARTS
 
 
 @dataclass
@@ -83,6 +84,9 @@ class SplitConfig:
     near_duplicates: str = setting(
         "remove", "near duplicates across splits: remove, report or ignore", choices=["remove", "report", "ignore"]
     )
+    validation_fraction: float = setting(
+        0.25, "share of each split's facts that choices are made on: see evaluation.part", minimum=0.05, maximum=0.9
+    )
     similarity: float = setting(0.8, "Jaccard similarity from which items are near duplicates", minimum=0.3, maximum=1)
 
 
@@ -139,6 +143,11 @@ class EvaluationConfig:
     """Scoring of base, target, gold and unlearned on the same items."""
 
     batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64)
+    part: str = setting(
+        "all",
+        "facts to score: all, or those that choices are made on (validation), or all but those (test)",
+        choices=list(PARTS),
+    )
     max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
     hmta_weights: list[float] = field(
         default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
@@ -147,6 +156,7 @@ class EvaluationConfig:
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
     generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)
     new_tokens: int = setting(24, "tokens of such an answer at most", minimum=1)
+    report: bool = setting(True, "write report.html, report.md and figures")
     lm_eval: str | None = setting(None, "result file (JSON) of lm-evaluation-harness to show in the report")
 
 
@@ -186,6 +196,7 @@ class RunConfig:
     privacy: PrivacyConfig = setting(PrivacyConfig)
     audit: AuditsConfig = setting(AuditsConfig)
     bench: BenchConfig = setting(BenchConfig)
+    benchmark: BenchmarkConfig = setting(BenchmarkConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)

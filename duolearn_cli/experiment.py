@@ -86,7 +86,8 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     if account := account_of(lab):
         metrics["account"] = told.summarise(account)
     write_json(run.folder / "metrics.json", metrics)
-    write_report(run.folder)
+    if config.evaluation.report:
+        write_report(run.folder)
     return metrics
 
 

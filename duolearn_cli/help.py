@@ -62,6 +62,11 @@ EXAMPLES = {
         "duolearn bench +forget=surgery bench.only=[method,private] bench.repeats=15 bench.memory=true",
         "duolearn bench +forget=surgery bench.vocabulary=32000 bench.compare=outputs/DATE/TIME-NAME/bench.json",
     ),
+    "benchmark": (
+        "duolearn benchmark +forget=surgery",
+        "duolearn benchmark +forget=surgery benchmark.methods=[duolearn,npo] benchmark.trials=12 benchmark.seeds=[0,1]",
+        "duolearn benchmark resume=outputs/DATE/TIME-NAME",
+    ),
     "fetch": (
         "duolearn fetch model=smollm2_135m",
         "duolearn fetch model=smollm2_135m cache_dir=models",

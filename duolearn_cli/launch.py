@@ -39,7 +39,7 @@ def launch(command: str, args: Sequence[str]) -> int:
 
     def job(config: DictConfig) -> str | None:
         try:
-            return _run_job(command, config)
+            return _run_job(command, config, parsed.config_dir)
         except Exception as error:
             # Hydra would print its own report of an exception and, in a sweep, drop the jobs that follow.
             errors.append(error)
@@ -69,7 +69,7 @@ def _message(error: Exception) -> str:
     return f"{said}; see log.txt in {folder}"
 
 
-def _run_job(command: str, config: DictConfig) -> str | None:
+def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -78,7 +78,7 @@ def _run_job(command: str, config: DictConfig) -> str | None:
     module = importlib.import_module(f"duolearn_cli.commands.{command}")
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir) if hydra.mode == RunMode.MULTIRUN else None
-    return module.run(config, Invocation(list(hydra.overrides.task), folder))
+    return module.run(config, Invocation(list(hydra.overrides.task), folder, config_dir))
 
 
 def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:

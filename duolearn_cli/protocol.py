@@ -199,7 +199,7 @@ class Laboratory:
         limit, seed = self.study.config.evaluation.max_items, self.study.config.split.seed
         splits = {
             name: sample([item for item in items if not (name.endswith("_unseen") and item.heldout)], limit, seed)
-            for name, items in self.study.splits.by_name().items()
+            for name, items in self.study.evaluated().by_name().items()
         }
         return {name: items for name, items in splits.items() if items}
 
@@ -260,8 +260,9 @@ def _made(adapter: Any) -> dict[str, Any]:
 
 
 def _moved(settings: Any) -> dict[str, Any]:
-    """The settings of the loop without those that change nothing but memory and time."""
-    return {name: value for name, value in _plain(settings).items() if name not in ("memory_limit", "checkpointing")}
+    """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
+    ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
+    return {name: value for name, value in _plain(settings).items() if name not in ignored}
 
 
 def _plain(node: Any) -> Any:

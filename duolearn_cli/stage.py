@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator
@@ -14,9 +12,9 @@ from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_che
 from duolearn_cli.composition import component
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.data.streams import num_steps
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.forward import TOKEN_CLASSES, Example
+from duolearn_cli.forward import Example
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
 from duolearn_cli.outcome import write_result
 from duolearn_cli.parallel import Processes
@@ -28,7 +26,8 @@ from duolearn_cli.selection import choose
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
-from duolearn_cli.workers import agreed, deferred_interrupt
+from duolearn_cli.watch import Watch, forget_nll_of
+from duolearn_cli.workers import deferred_interrupt
 
 
 def examples(
@@ -111,6 +110,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     config, run, model = lab.study.config, lab.run, lab.model
     settings = config.unlearn
     processes = Processes(Accelerator(cpu=model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
+    goal = forget_nll_of(lab, settings.stop) if settings.stop != "none" else None
     lab.load("target")
     if processes.sharded:
         model.shard()
@@ -133,7 +133,6 @@ def unlearn_stage(lab: Laboratory) -> None:
         lab.display.note(
             f"{lost} steps were begun and lost; their privacy is spent, and the run ends as many steps earlier"
         )
-    every = settings.evaluate_every or max(1, steps // 5)
     if lab.is_main:
         run.forget_history_after("unlearn", first)
     lab.display.stage(
@@ -142,23 +141,11 @@ def unlearn_stage(lab: Laboratory) -> None:
 
     with lab.display.progress("unlearn", steps) as advance, deferred_interrupt() as interrupted:
         advance(n=first)
-
-        def after_step(step: int, values: Mapping[str, Any]) -> None:
-            stopping = agreed(interrupted(), processes, model.device)
-            if lab.is_main:
-                run.record({"stage": "unlearn", "step": step, **values})
-                advance({name: values.get(name, math.nan) for name in TOKEN_CLASSES})
-            # Of a cut model every process has a part in each forward and each checkpoint.
-            if lab.is_main or processes.sharded:
-                if step % every == 0:
-                    quick_evaluation(lab, step)
-                if stopping or step % settings.checkpoint_every == 0:
-                    save(step)
-            if stopping:
-                raise KeyboardInterrupt
-
+        after_step = Watch(lab, processes, steps, save, advance, interrupted, goal)
         unlearn(model, forget, retain, method, settings, config.seed, update, first, after_step, pack_to, private)
     write_result(lab, method, private, save, steps, processes)
+    if interrupted():  # at the very step that ended the loop
+        raise KeyboardInterrupt
 
 
 def make_update(
@@ -176,24 +163,6 @@ def make_update(
     if checkpoint:
         update.restore(state)
     return update, first
-
-
-def quick_evaluation(lab: Laboratory, step: int) -> None:
-    """Accuracy and mean loss on a few forget and retain items, held-out phrasings where there are any."""
-    splits, count = lab.study.splits, lab.study.config.evaluation.quick_items
-    values = {}
-    for name, items in (
-        ("forget", splits.forget_heldout or splits.forget_train),
-        ("retain", splits.retain_heldout or splits.retain_train),
-    ):
-        answers = lab.score(sample(items, count, lab.study.config.split.seed))
-        values[f"{name}_accuracy"] = sum(answer.correct for answer in answers) / len(answers)
-        values[f"{name}_nll"] = sum(answer.nll for answer in answers) / len(answers)
-    if lab.is_main:
-        lab.run.record({"stage": "unlearn", "step": step, **values})
-    lab.display.note(
-        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items())
-    )
 
 
 def chosen_coordinates(

@@ -16,6 +16,7 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item, Loaded
+from duolearn_cli.data.parts import part_of
 from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
 from duolearn_cli.data.shuffling import with_shuffled_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
@@ -43,6 +44,11 @@ class Study:
         """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
         retain = self.splits.retain_train
         return (*self.splits.forget_train, *retain) if which == "target" else retain
+
+    def evaluated(self, part: str | None = None) -> Splits:
+        """The splits cut down to the facts that are scored, those of `part` or of ``evaluation.part``."""
+        split = self.config.split
+        return part_of(self.splits, part or self.config.evaluation.part, split.validation_fraction, split.seed)
 
     def item_levels(self) -> dict[str, int]:
         """The level of each item's most focused concept, by item id; items without a concept are left out."""

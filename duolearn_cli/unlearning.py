@@ -27,11 +27,12 @@ def unlearn(
     seed: int,
     update: Update,
     first_step: int,
-    after_step: Callable[[int, Mapping[str, Any]], None],
+    after_step: Callable[[int, Mapping[str, Any]], bool],
     pack_to: int | None = None,
     private: PrivateSteps | None = None,
 ) -> None:
-    """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values.
+    """Unlearn in place, from `first_step` on; `after_step` is told the step's number (from 1) and its values,
+    and says whether the loop ends with it.
 
     Two gradients are taken through one forward of each item, to forget or to retain. The optimiser moves along their
     sum; what in its executed step would raise the preserve loss is taken back, if the method asks for that. With
@@ -59,7 +60,8 @@ def unlearn(
         values = measure(found, move, update)
         if not math.isfinite(values["step_norm"]):
             raise RunError(f"unlearning diverged at step {step}; lower unlearn.learning_rate={settings.learning_rate}.")
-        after_step(step, values)
+        if after_step(step, values):
+            return
 
 
 def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:

@@ -43,8 +43,16 @@ class UnlearnConfig:
         minimum=0.01,
     )
     checkpointing: bool = setting(False, "layers compute their activations again in the backward: slower, less memory")
-    evaluate_every: int = setting(0, "steps between quick evaluations; 0: five times a run", minimum=0)
+    evaluate_every: int = setting(
+        0, "steps between quick evaluations; 0: five times a run, or twenty with unlearn.stop", minimum=0
+    )
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
+    stop: str = setting(
+        "none",
+        "end at the first quick evaluation where validation items of the forget side are as unlikely as gold, or the "
+        "base model, finds them; none: at the last step",
+        choices=["none", "gold", "base"],
+    )
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
 
 

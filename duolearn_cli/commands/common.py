@@ -38,10 +38,11 @@ TRUST = ("plugins=", "model.trust_remote_code=")
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How a command was called: its overrides, and the folder that a sweep made for this job."""
+    """How a command was called: its overrides, the folder that a sweep made for this job, the user's own groups."""
 
     overrides: Sequence[str] = ()
     sweep_folder: Path | None = None
+    config_dir: str | None = None
 
 
 def prepared(config: DictConfig, display: Display | None = None) -> Study:
@@ -96,7 +97,8 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
     display.show(measures_table(metrics))
     if study.config.command == "evaluate":
         display.note(f"general ability by lm-evaluation-harness: {metrics['harness']['command']}")
-    display.note(f"written to {opened.folder}: report.html, metrics.json")
+    report = "report.html, " * study.config.evaluation.report
+    display.note(f"written to {opened.folder}: {report}metrics.json")
     return str(opened.folder)
 
 

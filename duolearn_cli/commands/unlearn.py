@@ -14,9 +14,11 @@ from duolearn_cli.fitting import fit
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
+from duolearn_cli.study import Study
 
 if TYPE_CHECKING:
     from duolearn_cli.experiment import Assessments
+    from duolearn_cli.privacy.account import Account
     from duolearn_cli.protocol import Laboratory
 
 
@@ -38,15 +40,25 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         for note in notes:
             display.note(note)
         return ""
-    if opened is None:
-        opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
-        if account:
-            account.write(opened.folder, account.planned().spent())
+    opened = opened or begin(study, account, invocation)
     try:
-        return perform(study, opened, display, partial(_stages, notes))
+        return complete(study, opened, display, notes)
     except KeyboardInterrupt:
         print(f"continue with: duolearn unlearn resume={opened.folder}")
         raise
+
+
+def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
+    """Make the run folder, with what a private run plans to spend."""
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    if account:
+        account.write(opened.folder, account.planned().spent())
+    return opened
+
+
+def complete(study: Study, opened: Run, display: Display, notes: Sequence[str]) -> str:
+    """Go through the stages of a run that has its folder, from where it was left; return the folder."""
+    return perform(study, opened, display, partial(_stages, notes))
 
 
 def _stages(notes: Sequence[str], lab: Laboratory) -> Assessments:

@@ -77,6 +77,8 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
     faults = config.imperfect
     if faults.missing_subjects or faults.wrong_subjects or faults.wrong_answers or faults.imbalance != 1:
         yield f"imperfect.*: faults are drawn over all records together; {name} needs each record by itself."
+    if config.unlearn.stop != "none":
+        yield f"unlearn.stop={config.unlearn.stop}: its end would follow from raw answers; allowed with {name}: none."
     if config.unlearn.packing:
         yield f"unlearn.packing=true: texts that are not finite would spoil others of their row; with {name}: false."
     if config.runtime.sharding != "none":

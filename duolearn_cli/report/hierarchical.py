@@ -63,16 +63,15 @@ def estimate(
     A fact that several seeds have is drawn for all of them or for none: what is hard about it is so for each seed. With
     few seeds their share of the spread is drawn too small (by 1 / seeds of its variance). None without an item.
     """
-    sums = [_by_fact(rows, side, parts) for rows in runs]
-    facts = sorted({fact for run in sums for fact in run})
-    if not facts:
+    ratios = sums_by_fact(runs, side, parts)
+    num_facts = ratios.shape[1]
+    if not num_facts:
         return None
-    ratios = np.array([[run.get(fact, (0.0, 0.0)) for fact in facts] for run in sums])
 
     def mean_ratio(seed: np.ndarray, fact: np.ndarray, axis: int = -1) -> np.ndarray:
         # Shapes: seed [..., s], fact [..., f] -> [...]. How often each fact was drawn does for its sums.
         drawn = np.stack(
-            [np.bincount(row, minlength=len(facts)) for row in fact.reshape(-1, fact.shape[-1]).astype(int)]
+            [np.bincount(row, minlength=num_facts) for row in fact.reshape(-1, fact.shape[-1]).astype(int)]
         )
         above, below = (drawn @ ratios[:, :, k].T for k in (0, 1))
         by_run = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
@@ -80,8 +79,17 @@ def estimate(
         return chosen.mean(-1).reshape(seed.shape[:-1])
 
     count = sum(row["model"] == "unlearned" and row["split"].startswith(side) for row in runs[0])
-    columns = [np.arange(len(runs)), np.arange(len(facts))]
+    columns = [np.arange(len(runs)), np.arange(num_facts)]
     return bootstrap(columns, mean_ratio, n=count, paired=False, higher_is_better=True)
+
+
+def sums_by_fact(
+    runs: Sequence[Rows], side: str, parts: Callable[[float, float, float], tuple[float, float]]
+) -> np.ndarray:
+    """Sums of a score's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2]."""
+    sums = [_by_fact(rows, side, parts) for rows in runs]
+    facts = sorted({fact for run in sums for fact in run})
+    return np.array([[run.get(fact, (0.0, 0.0)) for fact in facts] for run in sums]).reshape(len(runs), len(facts), 2)
 
 
 def _by_fact(

@@ -10,7 +10,7 @@ from typing import Any
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.privacy.account import Account, read_account
-from duolearn_cli.report.tables import DASH
+from duolearn_cli.report.tables import DASH, number
 
 # What a group's option is called in its own settings; the first that varies stands for all that follows from it.
 OPTION_NAMES = ("name", "_target_")
@@ -33,14 +33,14 @@ class Job:
 def read_jobs(folder: Path) -> list[Job]:
     """The jobs of a sweep folder, in the order they were started."""
     folders = sorted((path for path in folder.iterdir() if path.is_dir()), key=_job_order) if folder.is_dir() else []
-    return [_read_job(path) for path in folders]
+    return [read_job(path) for path in folders]
 
 
 def _job_order(path: Path) -> tuple[bool, int, str]:
     return (not path.name.isdecimal(), int(path.name) if path.name.isdecimal() else 0, path.name)
 
 
-def _read_job(folder: Path) -> Job:
+def read_job(folder: Path) -> Job:
     """Read what the job left; a file that is missing or broken makes it a failed job, not a failed table."""
     import yaml
 
@@ -113,6 +113,25 @@ def is_seed(key: str) -> bool:
 def seeds_of(jobs: Sequence[Job]) -> set[tuple[str, ...]]:
     """The distinct combinations of seeds among jobs."""
     return {tuple(value_of(job, key) for key in job.settings if is_seed(key)) for job in jobs}
+
+
+def mean_over_seeds(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
+    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score.
+
+    No interval for fewer than three seeds, or where all agree: either would claim what so few values cannot tell.
+    """
+    found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
+    values = [value for value in found if value is not None]
+    if not values:
+        return None
+    mean = sum(values) / len(values)
+    if len(values) < 3 or len(seeds_of(jobs)) < len(jobs) or len(set(values)) == 1:
+        return {"value": mean}
+    from scipy import stats
+
+    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
+    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def heading(key: str) -> str:

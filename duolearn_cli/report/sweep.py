@@ -10,9 +10,19 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from duolearn_cli.report.jobs import Job, heading, is_seed, read_jobs, seeds_of, shown, value_of, varying
+from duolearn_cli.report.jobs import (
+    Job,
+    heading,
+    is_seed,
+    mean_over_seeds,
+    read_jobs,
+    seeds_of,
+    shown,
+    value_of,
+    varying,
+)
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
-from duolearn_cli.report.tables import MEASURES, Table, markdown_text, number
+from duolearn_cli.report.tables import MEASURES, Table, markdown_text
 from duolearn_cli.run import write_json, write_text
 
 SCORES = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation", "hmta", "mia_score")
@@ -33,7 +43,7 @@ class SweepTable(Callback):
             return
         jobs = read_jobs(folder)
         # Each audit or bench has said what it found, and has no scores.
-        if jobs and config.get("command") not in ("audit", "bench"):
+        if jobs and config.get("command") not in ("audit", "bench", "benchmark"):
             together = released_together(jobs)
             made = (sweep_table(jobs), over_seeds(jobs), over_seeds_and_facts(jobs), price_table(jobs))
             tables = [table for table in made if table]
@@ -80,7 +90,7 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
     rows = [
         (
             *(shown(group[0], key) for key in settings),
-            *(measure.cell(_over(group, key)) for key, measure in measures.items()),
+            *(measure.cell(mean_over_seeds(group, key)) for key, measure in measures.items()),
             str(len(seeds_of(group))),
         )
         for group in groups.values()
@@ -88,25 +98,6 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
     labels = [measure.label + measure.arrow([]) for measure in measures.values()]
     header = (*map(heading, settings), *labels, "seeds")
     return Table("Means over seeds, with 95 % intervals over seeds", header, tuple(rows), num_text=len(settings))
-
-
-def _over(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
-    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score.
-
-    No interval for fewer than three seeds, or where all agree: either would claim what so few values cannot tell.
-    """
-    found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
-    values = [value for value in found if value is not None]
-    if not values:
-        return None
-    mean = sum(values) / len(values)
-    if len(values) < 3 or len(seeds_of(jobs)) < len(jobs) or len(set(values)) == 1:
-        return {"value": mean}
-    from scipy import stats
-
-    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
-    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def write_sweep(

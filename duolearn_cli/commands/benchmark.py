@@ -1,0 +1,132 @@
+"""duolearn benchmark: methods tuned with equally many tries on validation facts, compared on test facts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+
+from duolearn_cli.benchmark.jobs import Job, Value, common, tries
+from duolearn_cli.commands import unlearn
+from duolearn_cli.commands.common import Invocation, prepared, refuse_changes, reopen
+from duolearn_cli.components import component_class
+from duolearn_cli.composition import compose
+from duolearn_cli.config import RunConfig
+from duolearn_cli.errors import UserError
+from duolearn_cli.fitting import fit
+from duolearn_cli.folders import groups
+from duolearn_cli.methods.base import search_of
+from duolearn_cli.privacy.plan import plan_unlearning
+from duolearn_cli.report.tables import Table
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run, write_json
+from duolearn_cli.study import Study
+
+# What a benchmark that is gone on with takes from the command line; all else is its own.
+CHANGEABLE = ("resume", "dry_run")
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Do all runs that are left, write benchmark.json, .md and pareto.svg, show the table; return the folder."""
+    only_plan, opened, overrides = config.dry_run, None, list(invocation.overrides)
+    if config.resume:
+        refuse_changes(overrides, CHANGEABLE, "a benchmark that is resumed")
+        opened, config = reopen(Path(config.resume), overrides)
+        overrides = opened.info["overrides"]
+    shared, display = common(overrides), Display()
+    study = prepared(config, display)
+    planned = _tries(config, shared, invocation.config_dir)
+    if only_plan:
+        display.show(_plan(planned))
+        return ""
+    opened = opened or Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    runner = _Runner(study, opened.folder, shared, invocation.config_dir)
+    try:
+        return _complete(opened, planned, runner, display)
+    except KeyboardInterrupt:
+        print(f"continue with: duolearn benchmark resume={opened.folder}")
+        raise
+
+
+def _complete(
+    opened: Run, planned: Mapping[str, Sequence[Mapping[str, Value]]], runner: _Runner, display: Display
+) -> str:
+    from duolearn_cli.benchmark.session import Session
+    from duolearn_cli.report.benchmark import benchmark_table, write_page
+
+    settings = runner.study.config.benchmark
+    session = Session(
+        opened.folder, planned, runner.study.config.seed, settings.seeds, settings.epochs, runner.perform, display
+    )
+    display.stage(f"{session.num_jobs} runs in {opened.folder}; the same command there shares them: resume=FOLDER")
+    try:
+        session.complete()
+    finally:  # of a benchmark that was broken off, as far as it has come
+        found = session.results(runner.study.config)
+        write_json(opened.folder / "benchmark.json", found)
+        write_page(opened.folder, found)
+    opened.update(status="finished")
+    display.show(benchmark_table(found))
+    display.note(f"written to {opened.folder}: benchmark.md, benchmark.json, pareto.svg")
+    return str(opened.folder)
+
+
+def _tries(config: DictConfig, shared: Sequence[str], config_dir: str | None) -> dict[str, list[dict[str, Value]]]:
+    """Every method's tries, each composed and checked: what is wrong with one is known before anything runs."""
+    options = groups(Path(config_dir) if config_dir else None)["method"]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for method in config.benchmark.methods or options:
+        own = compose("unlearn", [*shared, f"method={method}"], config_dir)
+        search = search_of(component_class(own.method, own.plugins))
+        found[method] = tries(own, search, config.benchmark.trials, shared)
+        for settings in found[method][1:]:
+            compose("unlearn", [*shared, f"method={method}", *(f"{k}={v}" for k, v in settings.items())], config_dir)
+    return found
+
+
+def _plan(planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> Table:
+    """The tries that would be made."""
+    rows = tuple(
+        (method, str(place), " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults")
+        for method, own in planned.items()
+        for place, settings in enumerate(own)
+    )
+    return Table("Tries", ("Method", "Try", "Settings"), rows, num_text=3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Runner:
+    """Does a benchmark's runs in this process, on the data that it has read once."""
+
+    study: Study
+    folder: Path
+    shared: Sequence[str]
+    config_dir: str | None
+
+    def perform(self, job: Job) -> None:
+        """Begin a job's run or go on with it; one that the user's settings make fail is left as failed."""
+        folder, given = self.folder / job.folder, [*self.shared, *job.overrides]
+        opened = None
+        if (folder / "run.json").is_file():
+            opened, config = reopen(folder, given)
+        else:
+            config = compose("unlearn", given, self.config_dir)
+        study = replace(self.study, config=cast(RunConfig, config))
+        notes = fit(study)
+        opened = opened or unlearn.begin(study, plan_unlearning(study), Invocation(given, folder))
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            try:
+                unlearn.complete(study, opened, _silent(nowhere), notes)
+            except UserError:  # it is in the run's run.json and log
+                return
+
+
+def _silent(file: Any) -> Display:
+    """A display that shows nothing: what a run says is in its log."""
+    from rich.console import Console
+
+    return Display(Console(file=file))

@@ -1,0 +1,155 @@
+"""What `duolearn benchmark` found: a table, the figure of forgetting against keeping, a page. benchmark.json in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duolearn_cli.report.figures import BASE, FORGET, GOLD, INK, panels, to_svg
+from duolearn_cli.report.tables import DASH, MEASURES, Table, cell, markdown_text, number
+from duolearn_cli.run import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "mia_auc")
+COSTS = ("KS to gold ↓", "changed (%)", "seconds", "seeds", "failed")
+FIGURE_HEIGHT = 5.0
+MARKERS = "os^vD<>Phd*X"
+
+
+def benchmark_table(found: Mapping[str, Any]) -> Table:
+    """One row a method and number of passes, best hypervolume first, and gold's."""
+    has_passes = any(len(one["runs"]) > 1 for one in found["methods"].values())
+    header = ("Method", *(("passes",) if has_passes else ()), "Hypervolume ↑", "Behind the best")
+    header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + COSTS
+    rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
+    if gold := found["references"].get("gold"):
+        cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
+        rows.append(("gold", *(("",) if has_passes else ()), DASH, DASH, *cells, *[DASH] * len(COSTS)))
+    return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
+
+
+def ranking(found: Mapping[str, Any]) -> list[str]:
+    """The methods, best hypervolume first, those without one last."""
+
+    def value(name: str) -> float:
+        return number((found["methods"][name].get("hypervolume") or {}).get("value")) or -1.0
+
+    return sorted(found["methods"], key=lambda name: -value(name))
+
+
+def _rows(name: str, one: Mapping[str, Any], has_passes: bool) -> Iterator[tuple[str, ...]]:
+    if not one["runs"]:
+        yield (name, *(("",) if has_passes else ()), *[DASH] * (2 + len(SHOWN) + len(COSTS) - 1), "all tries")
+    for place, (epochs, run) in enumerate(one["runs"].items()):
+        volume = cell(one.get("hypervolume"), 1, 3) if not place else ""
+        behind = ("best" if one.get("best") == name else cell(one.get("behind"), 1, 3)) if not place else ""
+        scores = (MEASURES[key].cell(run.get(key)) for key in SHOWN)
+        costs = (_digits(run.get("ks"), 2), _digits(run.get("changed"), 3, 100), _digits(run.get("seconds"), 0))
+        shown = (name if not place else "", *((epochs,) if has_passes else ()))
+        yield (*shown, volume, behind, *scores, *costs, str(run["seeds"]), str(run["failed"]))
+
+
+def _digits(value: float | None, digits: int, scale: float = 1) -> str:
+    return DASH if number(value) is None else f"{scale * number(value):.{digits}f}"  # type: ignore[operator]
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['forget']}, {found['dataset']}, {found['model']}: {found['num_tries']} tries a method on validation "
+        f"facts, seeds {', '.join(map(str, found['seeds']))} on test facts, with 95 % intervals"
+    )
+
+
+def pareto(found: Mapping[str, Any]) -> Figure | None:
+    """Keeping over forgetting: each method's runs with intervals, its tries (small), gold and target."""
+    names = [
+        name for name in ranking(found) if any(run.get("seeds") for run in found["methods"][name]["runs"].values())
+    ]
+    if not names:
+        return None
+
+    def draw(axes: Axes) -> None:
+        from matplotlib import colormaps
+
+        colors: dict[str, Any] = {name: colormaps["tab20"](place % 20) for place, name in enumerate(names)}
+        if "duolearn" in colors:
+            colors["duolearn"] = FORGET
+        for place, name in enumerate(names):
+            one, marker = found["methods"][name], MARKERS[place % len(MARKERS)]
+            tries = [trial for trial in one["trials"] if number(trial.get("forgetting")) is not None]
+            across = [100 * trial["forgetting"] for trial in tries]
+            axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=colors[name], alpha=0.35, markersize=4)
+            for run in one["runs"].values():
+                _mark(axes, run, colors[name], marker)
+            axes.plot([], [], marker, color=colors[name], linestyle="", label=name)
+        for name, color, marker in (("gold", GOLD, "*"), ("target", BASE, "*")):
+            reference = found["references"][name]
+            points = [
+                100 * (number((reference[key] or {}).get("value")) or default)
+                for key, default in zip(SHOWN, (0, 1), strict=False)
+            ]
+            axes.plot(*points, marker, color=color, markersize=13, linestyle="", label=name)
+        axes.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
+        axes.set_xlabel("chance-corrected forgetting (%); 100: chance")
+        axes.set_ylabel("KPR (%)")
+        axes.grid()
+        axes.figure.legend(loc="outside right upper")
+
+    return panels([draw], FIGURE_HEIGHT)
+
+
+def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
+    across, up = (run.get(key) for key in SHOWN[:2])
+    if not across or not up:
+        return
+    axes.plot(100 * across["value"], 100 * up["value"], marker, color=color, markersize=7)
+    for one, other, is_across in ((across, up, True), (up, across, False)):
+        low, high = number(one.get("low")), number(one.get("high"))
+        if low is not None and high is not None:
+            span, at = [100 * low, 100 * high], [100 * other["value"]] * 2
+            axes.plot(*((span, at) if is_across else (at, span)), color=color, linewidth=1)
+
+
+def write_page(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write benchmark.md for people, and beside it pareto.svg where there is anything to draw."""
+    parts = [f"# Benchmark: {markdown_text(found['forget'])}", benchmark_table(found).markdown()]
+    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(found)))
+    if figure := pareto(found):
+        write_text(folder / "pareto.svg", to_svg(figure))
+        parts.append("![Keeping over forgetting; small: tries, on validation facts](pareto.svg)")
+    parts.append(choices_table(found).markdown())
+    write_text(folder / "benchmark.md", "\n\n".join(parts) + "\n")
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """How the numbers came about, and what casts doubt on them."""
+    compared = sum(1 for one in found["methods"].values() if one.get("behind"))
+    said = [
+        f"Chosen by: {found['criterion']}, on validation facts with seed {found['seed']}.",
+        "Forgetting, keeping and hypervolume: means over seeds, intervals by a bootstrap of seeds and facts; MIA AUC: "
+        "t-intervals over seeds, gold's over facts. Hypervolume: what a method dominates of the square of both, cut to "
+        "0 to 1.",
+        f"Behind the best: paired by seeds and facts, {compared} comparisons held together (Bonferroni).",
+    ]
+    for name in ranking(found):
+        flags = dict.fromkeys(flag for run in found["methods"][name]["runs"].values() for flag in run.get("flags", ()))
+        said += [f"{name}: {flag}" for flag in flags]
+    return said
+
+
+def choices_table(found: Mapping[str, Any]) -> Table:
+    """Every try, with what it was worth; the chosen one is marked."""
+    rows = []
+    for name in ranking(found):
+        one = found["methods"][name]
+        for place, trial in enumerate(one["trials"]):
+            settings = " ".join(f"{key}={value}" for key, value in trial["settings"].items()) or "defaults"
+            points = (_digits(trial.get(key), 1, 100) for key in ("forgetting", "keeping"))
+            worth = _digits(trial["score"], 3) if trial["status"] == "finished" else trial["status"]
+            rows.append((name, settings, *points, worth, "chosen" if place == one["choice"] else ""))
+    header = ("Method", "Try", "Chance-corrected forgetting (%)", "KPR (%)", "Criterion", "")
+    return Table("Tries, on validation facts", header, tuple(rows), num_text=2)

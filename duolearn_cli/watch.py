@@ -1,0 +1,106 @@
+"""What is done after each step of the unlearning loop: record it, look at the model now and then, save, and end it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import sample
+from duolearn_cli.forward import TOKEN_CLASSES
+from duolearn_cli.parallel import Processes
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.terminal import Advance
+from duolearn_cli.workers import agreed
+
+# Quick evaluations a run: few to look at, more to end by.
+LOOKS, LOOKS_TO_STOP = 5, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """Called with each step's number (from 1) and values; says whether the loop ends with it.
+
+    With a `goal` it ends at the first quick evaluation whose forget nll has reached that: of a run that is broken off
+    and resumed at the same step as of one that is not, since such a step is never a checkpoint.
+
+    Raises:
+        KeyboardInterrupt: some process was `interrupted`; a checkpoint of the step has been saved.
+    """
+
+    lab: Laboratory
+    processes: Processes
+    steps: int
+    save: Callable[[int], None]
+    advance: Advance
+    interrupted: Callable[[], bool]
+    goal: float | None = None
+
+    def __call__(self, step: int, values: Mapping[str, Any]) -> bool:
+        lab, device = self.lab, self.lab.model.device
+        if lab.is_main:
+            lab.run.record({"stage": "unlearn", "step": step, **values})
+            self.advance({name: values.get(name, math.nan) for name in TOKEN_CLASSES})
+        # Of a cut model every process has a part in each forward and each checkpoint.
+        takes_part = lab.is_main or self.processes.sharded
+        found = quick_evaluation(lab, step) if takes_part and step % self._every == 0 else None
+        if self.goal is not None:
+            is_reached = found is not None and found["forget_nll"] >= self.goal
+            if agreed(is_reached, self.processes, device):
+                self._note_stop(step)
+                return True
+        stopping = agreed(self.interrupted(), self.processes, device)
+        if takes_part and (stopping or step % lab.study.config.unlearn.checkpoint_every == 0):
+            self.save(step)
+        if stopping:
+            raise KeyboardInterrupt
+        return False
+
+    @property
+    def _every(self) -> int:
+        looks = LOOKS if self.goal is None else LOOKS_TO_STOP
+        return self.lab.study.config.unlearn.evaluate_every or max(1, self.steps // looks)
+
+    def _note_stop(self, step: int) -> None:
+        if self.lab.is_main:
+            self.lab.run.update(stopped={"step": step, "of": self.steps, "goal": self.goal})
+        which = self.lab.study.config.unlearn.stop
+        self.lab.display.note(
+            f"ends at step {step} of {self.steps}: the forget loss is that of {which}, {self.goal:.2f}"
+        )
+
+
+def quick_items(lab: Laboratory) -> dict[str, tuple[Item, ...]]:
+    """A few forget and retain items of the validation part, held-out phrasings where there are any."""
+    splits, config = lab.study.evaluated("validation"), lab.study.config
+    sides = {
+        "forget": splits.forget_heldout or splits.forget_train,
+        "retain": splits.retain_heldout or splits.retain_train,
+    }
+    return {name: sample(items, config.evaluation.quick_items, config.split.seed) for name, items in sides.items()}
+
+
+def quick_evaluation(lab: Laboratory, step: int) -> dict[str, float]:
+    """Accuracy and mean loss of the model in place on `quick_items`, recorded and returned."""
+    values: dict[str, float] = {}
+    for name, items in quick_items(lab).items():
+        answers = lab.score(items)
+        values[f"{name}_accuracy"] = sum(answer.correct for answer in answers) / len(answers)
+        values[f"{name}_nll"] = sum(answer.nll for answer in answers) / len(answers)
+    if lab.is_main:
+        lab.run.record({"stage": "unlearn", "step": step, **values})
+    lab.display.note(
+        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items())
+    )
+    return values
+
+
+def forget_nll_of(lab: Laboratory, which: str) -> float:
+    """Mean loss of ``gold`` or ``base`` on the forget side of `quick_items`; that model is in place afterwards."""
+    items = quick_items(lab)["forget"]
+    lab.load(which)
+    key = [asdict(item) | {"concepts": ()} for item in items]
+    losses = lab.kept(which, "quick", key, lambda: [answer.nll for answer in lab.score(items)])
+    return sum(losses) / len(losses)

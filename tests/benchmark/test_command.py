@@ -1,0 +1,71 @@
+"""`duolearn benchmark` as a user calls it."""
+
+import json
+
+import pytest
+
+from duolearn_cli.composition import compose
+from duolearn_cli.errors import ConfigError
+from tests.conftest import SMALL
+
+GIVEN = ["benchmark", "+forget=surgery", *SMALL, "benchmark.methods=[npo,gradient_ascent]", "benchmark.trials=2"]
+GIVEN += ["benchmark.seeds=[0]", "evaluation.generate_items=0", "output_dir=outputs"]
+
+
+def test_a_benchmark_from_beginning_to_end(duolearn, tmp_path):
+    done = duolearn(*GIVEN)
+    assert done.returncode == 0, done.stderr
+    assert "| gradient_ascent |" in done.stdout and "| gold |" in done.stdout
+    (folder,) = tmp_path.glob("outputs/*/*-benchmark-surgery")
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+    found = json.loads((folder / "benchmark.json").read_text())
+    assert {"pareto.svg", "benchmark.md"} <= {path.name for path in folder.iterdir()}
+    for method, one in found["methods"].items():
+        assert [trial["status"] for trial in one["trials"]] == ["finished"] * 2
+        check_facts(folder, method)
+    again = duolearn("benchmark", f"resume={folder}")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "benchmark.json").read_text()) == found
+    refused = duolearn("benchmark", f"resume={folder}", "benchmark.trials=3")
+    assert refused.returncode == 2 and "leave out: benchmark.trials=3" in refused.stderr
+
+
+def check_facts(folder, method):
+    """What a choice is made by and what is reported have no fact in common, and are of the same models' answers."""
+    facts = {}
+    for name in (f"trials/{method}/0", f"runs/{method}/seed-0"):
+        rows = [json.loads(line) for line in (folder / name / "predictions.jsonl").read_text().splitlines()]
+        facts[name] = {row["fact"] for row in rows}
+        assert {row["model"] for row in rows} == {"base", "target", "gold", "unlearned"}
+        assert (folder / name / "report.html").is_file() == name.startswith("runs")
+    first, second = facts.values()
+    assert first and second and not first & second
+
+
+def test_a_dry_run_lists_the_tries_and_leaves_nothing(duolearn, tmp_path):
+    done = duolearn(*GIVEN, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| npo |") == 2 and not list(tmp_path.glob("outputs/*"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("benchmark.methods=[nopo]", "benchmark.methods=nopo: there is no such method; allowed: duolearn"),
+        ("benchmark.methods=[npo,npo]", "an entry is there twice"),
+        ("benchmark.seeds=[]", "benchmark.seeds=[]: one at least"),
+        ("benchmark.seeds=[-1]", "allowed: 0 or more"),
+        ("benchmark.epochs=[0]", "allowed: 1 or more"),
+        ("benchmark.trials=0", "benchmark.trials=0: allowed: 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(override, message):
+    with pytest.raises(ConfigError) as caught:
+        compose("benchmark", ["+forget=surgery", override])
+    assert message in str(caught.value)
+
+
+def test_a_method_that_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path):
+    done = duolearn(*GIVEN, "privacy=eps4", "unlearn.packing=true")
+    assert done.returncode == 2 and "unlearn.packing=true" in done.stderr
+    assert not list(tmp_path.glob("outputs/*"))

@@ -1,0 +1,141 @@
+"""What is done, by whom and in which order: with runs that are only left, not made."""
+
+import json
+import threading
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from duolearn_cli.benchmark.session import Session, claimed
+from duolearn_cli.composition import compose
+from duolearn_cli.report.benchmark import benchmark_table, choices_table, pareto, remarks, write_page
+from duolearn_cli.report.terminal import Display
+from tests.benchmark.folders import leave_run
+
+TRIES = {"good": [{}, {"method.beta": 0.5}], "bad": [{}, {"method.beta": 0.5}]}
+
+
+class Performer:
+    """Leaves a run for each job: `bad` forgets half as much, the second tries are better; some fail as told."""
+
+    def __init__(self, folder, failing=()):
+        self.folder, self.failing, self.done = folder, failing, []
+
+    def __call__(self, job):
+        self.done.append(str(job.folder))
+        forgotten = (0.7 if job.method == "good" else 0.3) + 0.05 * len(job.settings)
+        is_failing = str(job.folder) in self.failing
+        leave_run(
+            self.folder / job.folder, forgotten, 0.9, seed=job.seed, status="failed" if is_failing else "finished"
+        )
+
+
+def session(folder, performer, **changes):
+    given = {"tries": TRIES, "seed": 0, "seeds": [0, 1], "epochs": []} | changes
+    return Session(folder, perform=performer, display=Display(Console(file=StringIO())), **given)
+
+
+def test_tries_come_first_and_then_the_chosen_settings_seed_by_seed(tmp_path):
+    performer = Performer(tmp_path)
+    one = session(tmp_path, performer)
+    one.complete()
+    assert performer.done == [
+        "trials/good/0",
+        "trials/bad/0",
+        "trials/good/1",
+        "trials/bad/1",
+        "runs/good/seed-0",
+        "runs/bad/seed-0",
+        "runs/good/seed-1",
+        "runs/bad/seed-1",
+    ]
+    assert one.num_jobs == 8
+    for method in TRIES:
+        scores = one.scores(method)
+        assert one.choice(method) == scores.index(max(scores))
+        assert all(job.settings == TRIES[method][one.choice(method)] for job in one.runs(method))
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    session(tmp_path, Performer(tmp_path)).complete()
+    again = Performer(tmp_path)
+    session(tmp_path, again).complete()
+    assert again.done == []
+    more = Performer(tmp_path)
+    session(tmp_path, more, seeds=[0, 1, 2]).complete()
+    assert more.done == ["runs/good/seed-2", "runs/bad/seed-2"]
+
+
+def test_failed_tries_are_not_chosen_and_a_method_without_any_is_not_run(tmp_path):
+    performer = Performer(tmp_path, failing=["trials/good/1", "trials/bad/0", "trials/bad/1"])
+    one = session(tmp_path, performer)
+    one.complete()
+    assert one.choice("good") == 0 and one.choice("bad") is None
+    assert [name for name in performer.done if name.startswith("runs")] == ["runs/good/seed-0", "runs/good/seed-1"]
+    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    assert found["methods"]["bad"]["runs"] == {} and "hypervolume" not in found["methods"]["bad"]
+    shown = benchmark_table(found)
+    assert shown.rows[1][0] == "bad" and shown.rows[1][-1] == "all tries"
+    assert all(len(row) == len(shown.header) for row in shown.rows)
+    assert [row[-2] for row in choices_table(found).rows if row[0] == "bad"] == ["failed", "failed"]
+
+
+def test_an_interrupted_run_is_gone_on_with_and_the_rest_is_kept(tmp_path):
+    def interrupting(job):
+        if str(job.folder) == "trials/good/1":
+            leave_run(tmp_path / job.folder, 0, 0, status="interrupted")
+            raise KeyboardInterrupt
+        Performer(tmp_path)(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        session(tmp_path, interrupting).complete()
+    performer = Performer(tmp_path)
+    session(tmp_path, performer).complete()
+    assert performer.done[0] == "trials/good/1" and "trials/bad/0" not in performer.done
+
+
+def test_two_that_share_a_folder_do_each_run_once(tmp_path):
+    performers = [Performer(tmp_path), Performer(tmp_path)]
+    threads = [threading.Thread(target=session(tmp_path, one).complete) for one in performers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    done = performers[0].done + performers[1].done
+    assert len(done) == len(set(done)) == 8
+
+
+def test_a_claim_is_held_by_one_and_let_go(tmp_path):
+    with claimed(tmp_path / "trials" / "a") as first, claimed(tmp_path / "trials" / "a") as second:
+        assert (first, second) == (True, False)
+    with claimed(tmp_path / "trials" / "a") as third:
+        assert third
+
+
+def test_what_is_written(tmp_path):
+    one = session(tmp_path, Performer(tmp_path), epochs=[2, 4])
+    one.complete()
+    found = json.loads(json.dumps(one.results(compose("benchmark", ["+forget=surgery"]))))
+    assert found["schema"] == 1 and found["seeds"] == [0, 1] and list(found["methods"]) == ["good", "bad"]
+    assert list(found["methods"]["good"]["runs"]) == ["2", "4"]
+    table = benchmark_table(found)
+    assert [row[0] for row in table.rows] == ["good", "", "bad", "", "gold"]
+    assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
+    assert any("1 comparisons" in remark for remark in remarks(found))
+    assert pareto(found) is not None
+    write_page(tmp_path, found)
+    page = (tmp_path / "benchmark.md").read_text()
+    assert "pareto.svg" in page and "chosen" in page
+    assert (tmp_path / "pareto.svg").read_text().startswith("<svg")
+
+
+def test_nothing_is_drawn_before_anything_has_finished(tmp_path):
+    def interrupting(job):
+        raise KeyboardInterrupt
+
+    one = session(tmp_path, interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        one.complete()
+    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    assert pareto(found) is None and len(benchmark_table(found).rows) == 2
