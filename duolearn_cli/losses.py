@@ -54,6 +54,22 @@ def kl_to_lowered(ref_logits: Tensor, logits: Tensor, labels: Tensor, strength: 
     return kl(lowered, logits)
 
 
+def kl_of_others(ref_logits: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """KL(p_ref || p) of what else is predicted, given that it is not the label, in nats.
+
+    Neither side's probability of the label has a part in it, nor has it a gradient there: it keeps the proportions of
+    all other tokens. Shapes: both logits [n, vocabulary], labels [n] -> [n]. `ref_logits` gets no gradient.
+    """
+    places = torch.arange(len(labels), device=labels.device)
+    ref_log_p, log_p = (
+        other.index_put((places, labels), other.new_full((), -torch.inf)).log_softmax(-1)
+        for other in (ref_logits.detach(), logits)
+    )
+    # The label's own term is 0 (-inf - -inf).
+    apart = (ref_log_p - log_p).index_put((places, labels), logits.new_zeros(()))
+    return (ref_log_p.exp() * apart).sum(-1)
+
+
 def squared_distance(outputs: Tensor, aim: Tensor) -> Tensor:
     """``|h - a|^2``, in float32 at least; no gradient to `aim`. Shapes: [n, width], one that broadcasts -> [n]."""
     wide = torch.promote_types(outputs.dtype, torch.float32)

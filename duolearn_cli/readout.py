@@ -64,6 +64,16 @@ def kl_at(where: Tensor, reference: str) -> Reading:
     return Reading(divergence, where, reference)
 
 
+def kl_of_others_at(where: Tensor, reference: str) -> Reading:
+    """KL(reference || model) of all tokens but the label, given that it is not that, at some places, in nats."""
+
+    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
+        assert reference is not None
+        return losses.kl_of_others(reference, logits, labels)
+
+    return Reading(divergence, where, reference)
+
+
 class Readout:
     """Reads numbers off the hidden states [n, width] of labelled tokens.
 

@@ -71,6 +71,29 @@ def test_kl_to_lowered_moves_the_label_alone_and_leaves_its_arguments():
     assert losses.kl_to_lowered(ref[:0], logits[:0], labels[:0], 1.0).shape == (0,)
 
 
+@given(st.integers(0, 500), st.sampled_from([0.1, 1.0, 30.0]))
+def test_kl_of_others_is_the_kl_given_that_it_is_not_the_label(seed, scale):
+    generator = torch.Generator().manual_seed(seed)
+    ref, logits = (torch.randn(4, 6, generator=generator, dtype=torch.float64) * scale for _ in range(2))
+    labels = torch.randint(6, (4,), generator=generator)
+    logits.requires_grad_()
+    found = losses.kl_of_others(ref, logits, labels)
+    values = found.tolist()
+    for i, label in enumerate(labels.tolist()):
+        others = [k for k in range(6) if k != label]
+        p, log_q = torch.softmax(ref[i, others], 0), torch.log_softmax(logits[i, others], 0)
+        expected = sum(float(a * (a.log() - b)) for a, b in zip(p, log_q, strict=True) if a > 0)
+        assert values[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    assert gradient.isfinite().all()
+    # The label is left alone, and what it is predicted with changes nothing.
+    assert gradient[torch.arange(4), labels].abs().max() == 0
+    moved = logits.detach().clone()
+    moved[torch.arange(4), labels] += 5
+    torch.testing.assert_close(losses.kl_of_others(ref, moved, labels), found.detach())
+    assert losses.kl_of_others(ref[:0], logits[:0], labels[:0]).shape == (0,)
+
+
 def test_squared_distance_is_of_float32_at_least_and_has_no_gradient_to_the_aim():
     outputs = torch.tensor([[1.0, 2.0], [0.0, 1.0]], dtype=torch.bfloat16, requires_grad=True)
     aim = torch.tensor([1.0, 0.5], requires_grad=True)

@@ -31,12 +31,19 @@ class DuoLearn:
     """Forget what the target knows more than the base, token by token; keep the target's predictions elsewhere.
 
     Forget loss, over U tokens: ``KL(base, model)``, whose minimum is the base's prediction, neither knowing nor
-    avoiding the answer; and NPO's bounded ascent against the base on tokens whose score ``nll - base_nll`` is under
-    `ceiling`, so that no answer is left likelier than the base finds it. Tokens with a score under `tau` are memorised.
+    avoiding the answer, or with `distill_towards` the KL from the target of all that is not the answer; and NPO's
+    bounded ascent against the base on tokens whose score ``nll - base_nll`` is under `ceiling`, so that no answer is
+    left likelier than the base finds it. Tokens with a score under `tau` are memorised.
     Preserve loss: KL to the target on P tokens, plus the nll of retain answers, plus `attention.retention` where asked.
     """
 
-    distill_weight: float = setting(2.0, "weight of the KL to the base on U tokens", minimum=0)
+    distill_weight: float = setting(2.0, "weight of the KL on U tokens", minimum=0)
+    distill_towards: str = setting(
+        "base",
+        "what that KL is to: the base's prediction, or the target's of all tokens but the label, which keeps the form "
+        "of answers and leaves the label to the ascent",
+        choices=["base", "target"],
+    )
     ascent_weight: float = setting(2.0, "weight of the bounded ascent on U tokens", minimum=0)
     beta: float = setting(1.0, "inverse temperature of the bounded ascent", minimum=1e-6)
     ceiling: float = setting(0.0, "tokens with a score at or above this (nats) are forgotten: no ascent")
@@ -70,11 +77,12 @@ class DuoLearn:
 
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli.attention import retention
-        from duolearn_cli.readout import kl_at, nll_at
+        from duolearn_cli.readout import kl_at, kl_of_others_at, nll_at
 
         unlearn, preserve = self._unlearn(tokens), self._preserve(tokens)
+        towards = kl_of_others_at(unlearn, "target") if self.distill_towards == "target" else kl_at(unlearn, "base")
         nll, distill, kl, answers = tokens.read(
-            nll_at(unlearn), kl_at(unlearn, "base"), kl_at(preserve, "target"), nll_at(_retain_answers(tokens))
+            nll_at(unlearn), towards, kl_at(preserve, "target"), nll_at(_retain_answers(tokens))
         )
         pushed = self._pushed(nll, tokens.base_nll[unlearn], distill)
         forget = tokens.mean_over(pushed, self._unlearn, _weights)
