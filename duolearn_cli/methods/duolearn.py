@@ -64,7 +64,6 @@ class DuoLearn:
     labels: ClassVar[str] = "text"
     search: ClassVar[Search] = {
         "method.distill_towards": ["base", "target"],
-        "method.ascent_weight": [0.5, 2.0, 4.0],
         "method.retain_weight": [1.0, 5.0],
         "unlearn.learning_rate": LEARNING_RATES,
     }
