@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from duolearn_cli import __version__
 from duolearn_cli.protocol import Laboratory
@@ -82,5 +84,19 @@ def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> I
     lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")
     with lab.display.progress(f"attack {model}", len(attacks)) as advance:
         for attack in attacks:
-            yield from attack.rows(lab, planned.material, model)
+            # What attacks do to base, target and gold is the same for every run that shares them.
+            key = _key(lab.study, planned.material, attack)
+            yield from lab.kept(
+                model, "attack", key, lambda attack=attack: list(attack.rows(lab, planned.material, model))
+            )
             advance(n=1)
+
+
+def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
+    """All that an attack's rows follow from, beside the model."""
+    config, ignored = study.config, {"source": "", "row": 0, "concepts": (), "patient": None}
+    settings: list[Any] = [OmegaConf.to_container(node) for node in (config.audit.robustness, config.learn)]
+    settings[0] |= {"attacks": None, "max_items": None}  # others beside it change nothing, and items are told below
+    shown = [[asdict(item) | ignored for item in side] for side in (material.forget, material.retain)]
+    taught = [[item.id for item in side] for side in (study.splits.forget_train, study.splits.retain_train)]
+    return [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
