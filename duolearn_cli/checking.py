@@ -203,6 +203,11 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
         )
     if config.resume and config.command not in ("unlearn", "benchmark"):
         yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
+    if config.labels.answers == "trusted" and config.evaluation.part != "all":
+        yield (
+            f"labels.answers=trusted: the target is asked what is scored, and evaluation.part={config.evaluation.part} "
+            "scores a part; allowed with it: all."
+        )
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:

@@ -30,6 +30,10 @@ class RunError(UserError):
     """A run folder cannot be read, resumed or written."""
 
 
+class DivergedError(RunError):
+    """What was computed is not finite: the settings are too much for the model."""
+
+
 class LeakError(UserError):
     """An audit has found a leak: the command was not refused, it has failed."""
 

@@ -17,7 +17,7 @@ from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.data.branches import collate_branches, num_tokens
 from duolearn_cli.data.encoding import Batch, Encoded, Encoder, batches_by_length, collate
 from duolearn_cli.data.items import Item
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.metrics.tokens import compressed_bytes, extraction_strength, min_k, min_k_plus
 from duolearn_cli.model import LanguageModel
 
@@ -233,7 +233,7 @@ def _answer(
         scores, totals = ([float(figure(option.log_p)) for _, option in texts] for figure in (np.mean, np.sum))
         hits = [bool(option.greedy.all()) for _, option in texts]
     if not all(map(math.isfinite, scores)):
-        raise RunError(f"item {item.id}: the model's predictions are not finite: it diverged.")
+        raise DivergedError(f"item {item.id}: the model's predictions are not finite: it diverged.")
     return Answer(
         id=item.id,
         fact=item.fact_id,

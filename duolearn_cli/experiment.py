@@ -66,6 +66,8 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "method": str(config.method._target_).rpartition(".")[2] if "unlearned" in models else config.command,
         "seed": config.seed,
         "privacy": config.privacy.name,
+        "part": config.evaluation.part,
+        "stopped": run.info.get("stopped"),
         "models": models,
         "chance": chance,
         "flags": [flag.sentence for flag in raised],

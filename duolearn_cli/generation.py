@@ -12,7 +12,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from duolearn_cli.data.encoding import Encoder, batches_by_length
 from duolearn_cli.data.items import Item
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.model import LanguageModel
 
 
@@ -121,7 +121,7 @@ class _RefuseDiverged(LogitsProcessor):
         # A maximum passes on what is not a number, and lets single tokens be impossible.
         finite = scores.amax(-1).isfinite().tolist()
         if not all(finite):
-            raise RunError(
+            raise DivergedError(
                 f"item {self.ids[finite.index(False)]}: the model's predictions are not finite: it diverged."
             )
         return scores

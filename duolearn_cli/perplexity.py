@@ -13,7 +13,7 @@ from torch import Tensor
 
 from duolearn_cli import losses
 from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collate
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.folders import PACKAGE
 from duolearn_cli.model import LanguageModel
 
@@ -62,7 +62,8 @@ def perplexity(
                 found[index] = TextLoss(nll, len(encoded[index].labels("text")), _num_bytes(encoded[index]))
     for place, loss in enumerate(found):
         if not math.isfinite(loss.nll):
-            raise RunError(f"text {place + 1} of {len(texts)}: the model's predictions are not finite: it diverged.")
+            which = f"text {place + 1} of {len(texts)}"
+            raise DivergedError(f"{which}: the model's predictions are not finite: it diverged.")
     return found
 
 

@@ -79,6 +79,8 @@ class Laboratory:
         config, target, request = self.study.config, self.study.target, self.study.request
         nodes = [_plain(config.method), _moved(config.unlearn), _plain(config.hierarchy), config.labels.answers]
         nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
+        if config.unlearn.stop != "none":
+            nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
         given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
         concepts = [fingerprint(self.study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
         return _hash([self.key("target"), nodes, given, request.weights, concepts, config.seed])

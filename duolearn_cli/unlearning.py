@@ -8,7 +8,7 @@ from typing import Any
 
 from duolearn_cli.data.streams import pairs
 from duolearn_cli.diagnostics import measure
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.forward import Example
 from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import Method
@@ -40,7 +40,7 @@ def unlearn(
     their budget.
 
     Raises:
-        RunError: a step is not finite.
+        DivergedError: a step is not finite.
         ModelError: the method's key biases, or packing, need masks that the model does not take.
     """
     order = list(pairs(len(forget), len(retain), settings.batch_size, settings.epochs, seed))
@@ -59,7 +59,8 @@ def unlearn(
         move = update.apply(step, learning_rate(step, steps, settings), found)
         values = measure(found, move, update)
         if not math.isfinite(values["step_norm"]):
-            raise RunError(f"unlearning diverged at step {step}; lower unlearn.learning_rate={settings.learning_rate}.")
+            rate = settings.learning_rate
+            raise DivergedError(f"unlearning diverged at step {step}; lower unlearn.learning_rate={rate}.")
         if after_step(step, values):
             return
 

@@ -46,7 +46,7 @@ class Watch:
         # Of a cut model every process has a part in each forward and each checkpoint.
         takes_part = lab.is_main or self.processes.sharded
         found = quick_evaluation(lab, step) if takes_part and step % self._every == 0 else None
-        if self.goal is not None:
+        if self.goal is not None and step % self._every == 0:
             is_reached = found is not None and found["forget_nll"] >= self.goal
             if agreed(is_reached, self.processes, device):
                 self._note_stop(step)
@@ -74,10 +74,11 @@ class Watch:
 
 def quick_items(lab: Laboratory) -> dict[str, tuple[Item, ...]]:
     """A few forget and retain items of the validation part, held-out phrasings where there are any."""
-    splits, config = lab.study.evaluated("validation"), lab.study.config
+    splits, whole, config = lab.study.evaluated("validation"), lab.study.splits, lab.study.config
+    # A side of one fact has no validation part.
     sides = {
-        "forget": splits.forget_heldout or splits.forget_train,
-        "retain": splits.retain_heldout or splits.retain_train,
+        "forget": splits.forget_heldout or splits.forget_train or whole.forget_train,
+        "retain": splits.retain_heldout or splits.retain_train or whole.retain_train,
     }
     return {name: sample(items, config.evaluation.quick_items, config.split.seed) for name, items in sides.items()}
 

@@ -1,6 +1,7 @@
 """What is done after each step: quick evaluations on validation facts, and an end where gold's loss is reached."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,12 @@ def test_an_interrupt_saves_its_step(watched):
     with pytest.raises(KeyboardInterrupt):
         after_step(5, {})
     assert saved == [5]
+
+
+def test_a_side_of_one_fact_is_looked_at_whole(study):
+    few = replace(study.splits, forget_train=study.splits.forget_train[:1], forget_heldout=())
+    items = watch.quick_items(SimpleNamespace(study=replace(study, splits=few)))
+    assert items["forget"] == few.forget_train and items["retain"]
 
 
 def test_privacy_rules_it_out():

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.explanations import key_of
 from duolearn_cli.methods.base import Search
 
 Value = float | str
 # Set by the benchmark for each of its runs.
-OWN = ("method", "seed", "benchmark", "output_dir", "resume", "evaluation.part", "dry_run", "hydra")
+OWN = ("seed", "benchmark", "output_dir", "resume", "dry_run")
+# What may run code of others: of a benchmark that is resumed it counts only where the command line repeats it.
+TRUST = ("plugins", "model.trust_remote_code", "hydra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Job:
     part: str
     seed: int
     epochs: int | None = None
-    quick: tuple[str, ...] = field(default=())
+    quick: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> list[str]:
@@ -53,32 +56,44 @@ def common(overrides: Sequence[str]) -> list[str]:
     """
     kept = []
     for text in overrides:
-        key = text.lstrip("+~").partition("=")[0]
-        if key == "method" or key.startswith("method."):
+        key = key_of(text)
+        if key == "ablation" or is_of(key, "method"):
             raise ConfigError(f"{text}: a benchmark compares methods as they are; name them: benchmark.methods=[...].")
         if key == "evaluation.part":
             raise ConfigError(f"{text}: a benchmark chooses on validation facts and reports on test facts.")
-        if not any(key == own or key.startswith(f"{own}.") for own in OWN):
+        if not any(is_of(key, own) for own in OWN):
             kept.append(text)
     return kept
 
 
-def tries(config: DictConfig, search: Search, count: int, fixed: Sequence[str]) -> list[dict[str, Value]]:
+def granted(saved: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The overrides of a benchmark that is resumed: those `saved`, but trust in code only as it is `given` anew."""
+    kept = [text for text in saved if not any(is_of(key_of(text), one) for one in TRUST)]
+    return kept + [text for text in given if any(is_of(key_of(text), one) for one in TRUST)]
+
+
+def is_of(key: str, group: str) -> bool:
+    """Whether a setting is `group` or lies in it."""
+    return key == group or key.startswith(f"{group}.")
+
+
+def tries(config: DictConfig, search: Search, count: int, fixed: Sequence[str], seed: int) -> list[dict[str, Value]]:
     """Settings of a method's tries: its defaults (nothing set), then draws without repetition from its search space.
 
     Args:
         config: the composed configuration with the method's defaults, which are not drawn again.
         fixed: overrides of all runs; what they set is not searched.
+        seed: of the draws.
 
     A space with fewer combinations than `count` is tried whole.
     """
-    given = {text.lstrip("+").partition("=")[0] for text in fixed}
+    given = set(map(key_of, fixed))
     space = {key: values for key, values in search.items() if key not in given}
     usual = {key: OmegaConf.select(config, key) for key in space}
     combinations = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
     others = [one for one in combinations if one != usual]
     # All are put in an order, so that more tries begin with those of fewer.
-    random.Random(f"{config.seed}:search:{config.method._target_}").shuffle(others)
+    random.Random(f"{seed}:search:{config.method._target_}").shuffle(others)
     return [{}, *others[: count - 1]]
 
 
@@ -92,6 +107,6 @@ def trial(method: str, number: int, settings: Mapping[str, Value], seed: int) ->
 
 def reported(method: str, settings: Mapping[str, Value], seeds: Sequence[int], epochs: Sequence[int]) -> Iterator[Job]:
     """The runs that are reported: every seed, at every number of passes."""
-    for count, seed in itertools.product(epochs or [None], seeds):
-        name = f"seed-{seed}" if count is None else f"epochs-{count}-seed-{seed}"
+    for count, seed in itertools.product(epochs, seeds):
+        name = f"epochs-{count}-seed-{seed}"
         yield Job(PurePosixPath("runs", method, name), method, settings, "test", seed, count)

@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from duolearn_cli.benchmark.status import status_of
 from duolearn_cli.metrics.hypervolume import hypervolume
 from duolearn_cli.metrics.intervals import CONFIDENCE, bootstrap
-from duolearn_cli.report.hierarchical import SCORES, Rows, estimate, read_predictions, sums_by_fact
+from duolearn_cli.report.hierarchical import FEWEST, SCORES, Rows, estimate, read_predictions, sums_by_fact
 from duolearn_cli.report.jobs import mean_over_seeds, read_job
 
 # Of each run's scores, over seeds.
 OVER_SEEDS = ("mia_auc", "mia_score", "retain_accuracy", "invalid_rate")
 
 
-def outcome(runs: Mapping[int | None, Sequence[Path]]) -> dict[str, Any]:
-    """What a method's runs gave, by number of passes: scores with intervals over seeds and facts, and their cost."""
-    return {("" if epochs is None else str(epochs)): _outcome(folders) for epochs, folders in runs.items()}
+def outcome(runs: Mapping[int, Sequence[Path]]) -> dict[str, Any]:
+    """What a method's runs gave, by number of passes: scores with intervals over seeds and facts."""
+    return {str(epochs): _outcome(folders) for epochs, folders in runs.items()}
 
 
 def _outcome(folders: Sequence[Path]) -> dict[str, Any]:
-    read = [read_job(folder) for folder in folders]
-    finished = [job for job in read if job.scores is not None]
-    found: dict[str, Any] = {"seeds": len(finished), "failed": len(read) - len(finished)}
+    by_status = {folder: status_of(folder) for folder in folders}
+    finished = [folder for folder, status in by_status.items() if status == "finished"]
+    diverged = sum(status == "diverged" for status in by_status.values())
+    found: dict[str, Any] = {"finished": len(finished), "diverged": diverged, "planned": len(folders)}
     if not finished:
         return found
-    rows = [read_predictions(job) for job in finished]
+    read = [read_job(folder) for folder in finished]
+    rows = [read_predictions(job) for job in read]
     for key, score in SCORES.items():
         one = estimate(rows, *score)
         found[key] = one.as_dict() if one else None
-    found |= {key: mean_over_seeds(finished, key) for key in OVER_SEEDS}
-    metrics = [read_metrics(folder) for folder in folders if (folder / "metrics.json").is_file()]
-    found["ks"] = fmean(one["models"]["unlearned"]["gold"]["forget"]["ks"] for one in metrics)
-    found["seconds"] = fmean(one["cost"]["seconds"] for one in metrics)
-    found["changed"] = fmean((one.get("change") or {}).get("fraction", 0.0) for one in metrics)
+        if one and len(finished) < FEWEST:  # so few seeds say nothing about others
+            found[key] |= {"low": None, "high": None}
+    found |= {key: mean_over_seeds(read, key) for key in OVER_SEEDS}
+    metrics = [read_metrics(folder) for folder in finished]
+    found["ks"] = _mean(one["models"]["unlearned"]["gold"].get("forget", {}).get("ks") for one in metrics)
+    found["changed"] = _mean((one.get("change") or {}).get("fraction") for one in metrics)
     found["flags"] = sorted({flag for one in metrics for flag in one["flags"]})
     return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -48,46 +57,44 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
-def volumes(methods: Mapping[str, Mapping[int | None, Sequence[Path]]]) -> dict[str, dict[str, Any]]:
+def volumes(methods: Mapping[str, Mapping[int, Sequence[Path]]]) -> dict[str, dict[str, Any]]:
     """By method the hypervolume of its runs in forgetting and keeping, and how far it is below the best one's.
 
-    A method's volume is the mean over seeds of what its runs of that seed, one a number of passes, dominate. Intervals
-    are by a bootstrap of seeds and facts, the same draws for all methods: `behind`, the best method's less this one's,
-    is paired, and its interval is as wide as it must be for all these comparisons to hold together (Bonferroni). Only
-    seeds that all methods finished count. Methods without one are left out.
+    A method's volume is the mean over seeds of what its runs of that seed, one a number of passes, dominate; a run that
+    diverged dominates nothing. Only seeds that all methods are done with count. Intervals are by a bootstrap of seeds
+    and facts, the same draws for all methods: `behind`, the best method's less this one's, is paired, and its interval
+    is as wide as it must be for all comparisons with that method to hold together (Bonferroni). Methods of which
+    nothing finished are left out.
     """
-    seeds = _common_seeds(methods)
-    found: dict[str, dict[str, Any]] = {}
+    known = {name: runs for name, runs in methods.items() if _seeds(runs, ("finished",))}
+    settled = [_seeds(runs, ("finished", "diverged")) for runs in known.values()]
+    seeds = sorted(set.intersection(*settled), key=int) if settled else []
     if not seeds:
-        return found
-    tables = {name: _ratios(runs, seeds) for name, runs in methods.items() if _finished(runs)}
+        return {}
+    tables = {name: _ratios(runs, seeds) for name, runs in known.items()}
     whole = {name: _estimate([table]) for name, table in tables.items()}
     best = max(whole, key=lambda name: whole[name]["value"])
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(tables) - 1)
+    found: dict[str, dict[str, Any]] = {}
     for name, table in tables.items():
         behind = None if name == best else _estimate([tables[best], table], confidence)
         found[name] = {"hypervolume": whole[name], "behind": behind, "best": best, "seeds": len(seeds)}
+        if len(seeds) < FEWEST:
+            found[name]["hypervolume"] |= {"low": None, "high": None}
     return found
 
 
-def _finished(runs: Mapping[int | None, Sequence[Path]]) -> set[str]:
-    """The names of seeds whose runs have all finished."""
-    by_seed = [
-        {_seed(folder) for folder in folders if (folder / "metrics.json").is_file()} for folders in runs.values()
-    ]
-    return set.intersection(*by_seed) if by_seed else set()
+def _seeds(runs: Mapping[int, Sequence[Path]], statuses: Collection[str]) -> set[str]:
+    """The seeds whose runs at every number of passes have one of these statuses."""
+    by_passes = [{_seed(folder) for folder in folders if status_of(folder) in statuses} for folders in runs.values()]
+    return set.intersection(*by_passes) if by_passes else set()
 
 
 def _seed(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def _common_seeds(methods: Mapping[str, Mapping[int | None, Sequence[Path]]]) -> list[str]:
-    finished = [found for runs in methods.values() if (found := _finished(runs))]
-    return sorted(set.intersection(*finished), key=int) if finished else []
-
-
-def _ratios(runs: Mapping[int | None, Sequence[Path]], seeds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _ratios(runs: Mapping[int, Sequence[Path]], seeds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Sums of both parts of forgetting and of keeping. Shapes: [passes, seeds, facts, 2], twice."""
     rows: list[list[Rows]] = [
         [read_predictions(read_job(folder)) for seed in seeds for folder in folders if _seed(folder) == seed]
@@ -133,10 +140,10 @@ def _drawn(sums: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
 
 
-def references(methods: Mapping[str, Mapping[int | None, Sequence[Path]]]) -> dict[str, Any]:
+def references(methods: Mapping[str, Mapping[int, Sequence[Path]]]) -> dict[str, Any]:
     """Scores of gold and target on the test facts, which are the same in every run; none where no run has finished."""
     folders = (folder for runs in methods.values() for own in runs.values() for folder in own)
-    first = next((folder for folder in folders if (folder / "metrics.json").is_file()), None)
+    first = next((folder for folder in folders if status_of(folder) == "finished"), None)
     if first is None:
         return {}
     models = read_metrics(first)["models"]

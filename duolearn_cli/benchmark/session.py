@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,11 +14,14 @@ from filelock import FileLock, Timeout
 from duolearn_cli.benchmark.choice import CRITERION, chosen, criterion
 from duolearn_cli.benchmark.jobs import Job, Value, reported, trial
 from duolearn_cli.benchmark.results import outcome, read_metrics, references, volumes
+from duolearn_cli.benchmark.status import FINISHED, SETTLED, status_of
 from duolearn_cli.config import RunConfig
+from duolearn_cli.errors import RunError
 from duolearn_cli.report.terminal import Display
 
 # Seconds between looks at what other processes have done.
 PATIENCE = 2.0
+POINTS = {"forgetting": "forgetting", "keeping": "KPR"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,8 @@ class Session:
 
     Args:
         tries: settings of every method's tries.
-        perform: does a job, leaving its run folder; a job that fails leaves a run folder that says so.
+        perform: does a job, leaving a run folder that says whether it finished or diverged; what else fails is raised.
+        epochs: numbers of passes, one at least.
     """
 
     folder: Path
@@ -38,6 +41,7 @@ class Session:
     epochs: Sequence[int]
     perform: Callable[[Job], None]
     display: Display
+    _read: dict[PurePosixPath, dict[str, float | None]] = field(default_factory=dict)
 
     def complete(self) -> None:
         """Do all that is left. Processes that do this side by side share the runs among them."""
@@ -48,7 +52,7 @@ class Session:
                     told.add(job.folder)
                     self._tell(job)
                     advance()
-                ready = [job for job in self._known() if self.status(job) not in ("finished", "failed")]
+                ready = [job for job in self._known() if not self.is_settled(job)]
                 if not ready and len(told) == len(self._known()):
                     return
                 if not any(self._do(job) for job in ready):
@@ -57,28 +61,26 @@ class Session:
     @property
     def num_jobs(self) -> int:
         """How many runs there are at most: of a method whose tries all fail, none is reported."""
-        per_method = len(self.seeds) * max(1, len(self.epochs))
+        per_method = len(self.seeds) * len(self.epochs)
         return sum(map(len, self.tries.values())) + per_method * len(self.tries)
 
     def status(self, job: Job) -> str:
-        """How a job's run stands, as its run.json says; ``none`` where there is no run yet."""
-        try:
-            info = json.loads((self.folder / job.folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return "none"
-        return str(info.get("status"))
+        """How a job's run stands, see `status_of`."""
+        return status_of(self.folder / job.folder, job.overrides)
+
+    def is_settled(self, job: Job) -> bool:
+        return self.status(job) in SETTLED
 
     def trials(self, method: str) -> list[Job]:
         return [trial(method, place, settings, self.seed) for place, settings in enumerate(self.tries[method])]
 
     def scores(self, method: str) -> list[float | None]:
-        """What each try is worth; None of one that failed or has not finished."""
-        folders = [(job, self.folder / job.folder) for job in self.trials(method)]
-        return [criterion(read_metrics(path)) if self.status(job) == "finished" else None for job, path in folders]
+        """What each try is worth; None of one that diverged, has not finished, or where that is undefined."""
+        return [self._worth(job).get("score") for job in self.trials(method)]
 
     def choice(self, method: str) -> int | None:
-        """The place of the best try once all are settled; None before that, or where all failed."""
-        if any(self.status(job) not in ("finished", "failed") for job in self.trials(method)):
+        """The place of the best try once all are settled; None before that, or where none is worth anything."""
+        if not all(map(self.is_settled, self.trials(method))):
             return None
         return chosen(self.scores(method))
 
@@ -98,7 +100,6 @@ class Session:
             "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
             "privacy": config.privacy.name,
             "criterion": CRITERION,
-            "num_tries": max(map(len, self.tries.values())),
             "seed": self.seed,
             "seeds": list(self.seeds),
             "references": references(folders),
@@ -116,15 +117,16 @@ class Session:
     def _told(self, method: str) -> list[dict[str, Any]]:
         """Every try of a method with how it went."""
         return [
-            {"settings": dict(job.settings), "status": self.status(job), "score": score} | self._point(job)
-            for job, score in zip(self.trials(method), self.scores(method), strict=True)
+            {"settings": dict(job.settings), "status": self.status(job)} | {"score": None} | self._worth(job)
+            for job in self.trials(method)
         ]
 
-    def _folders(self) -> dict[str, dict[int | None, list[Path]]]:
+    def _folders(self) -> dict[str, dict[int, list[Path]]]:
         """The folders of the reported runs by method and number of passes."""
-        found: dict[str, dict[int | None, list[Path]]] = {}
+        found: dict[str, dict[int, list[Path]]] = {}
         for method in self.tries:
             for job in self.runs(method):
+                assert job.epochs is not None  # of a run that is reported
                 found.setdefault(method, {}).setdefault(job.epochs, []).append(self.folder / job.folder)
         return found
 
@@ -137,29 +139,33 @@ class Session:
         return [*tries, *runs]
 
     def _settled(self, told: set[PurePosixPath]) -> list[Job]:
-        return [job for job in self._known() if job.folder not in told and self.status(job) in ("finished", "failed")]
+        return [job for job in self._known() if job.folder not in told and self.is_settled(job)]
 
     def _do(self, job: Job) -> bool:
         """Do a job that no other process is at; tell whether it was done here."""
         with claimed(self.folder / job.folder) as is_mine:
-            if not is_mine or self.status(job) in ("finished", "failed"):
+            if not is_mine or self.is_settled(job):
                 return False
             self.perform(job)
+            if not self.is_settled(job):
+                raise RunError(f"{self.folder / job.folder}: this run has not ended, it is {self.status(job)}.")
             return True
 
     def _tell(self, job: Job) -> None:
         said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
-        point = self._point(job)
-        found = f"forgetting {point['forgetting']:.3f}, KPR {point['keeping']:.3f}" if point else self.status(job)
-        self.display.note(f"{job.folder} ({said}): {found}")
+        worth = self._worth(job)
+        points = [f"{name} {worth[key]:.3f}" for key, name in POINTS.items() if worth.get(key) is not None]
+        self.display.note(f"{job.folder} ({said}): {', '.join(points) or self.status(job)}")
 
-    def _point(self, job: Job) -> dict[str, float]:
-        """Chance-corrected forgetting and KPR of a run; nothing of one that has not finished."""
-        if self.status(job) != "finished":
-            return {}
-        scores = read_metrics(self.folder / job.folder)["models"]["unlearned"]["scores"]
-        keys = {"forgetting": "chance_corrected_forgetting", "keeping": "knowledge_preservation"}
-        return {name: scores[key]["value"] for name, key in keys.items()}
+    def _worth(self, job: Job) -> dict[str, float | None]:
+        """Forgetting and KPR of a run, and by the criterion; nothing of one that has not finished. Read once."""
+        if job.folder not in self._read and self.status(job) == FINISHED:
+            metrics = read_metrics(self.folder / job.folder)
+            scores = metrics["models"]["unlearned"]["scores"]
+            points = {"forgetting": "chance_corrected_forgetting", "keeping": "knowledge_preservation"}
+            worth = {name: scores[key]["value"] for name, key in points.items()}
+            self._read[job.folder] = worth | {"score": criterion(metrics)}
+        return self._read.get(job.folder, {})
 
 
 @contextmanager

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig
 
-from duolearn_cli.benchmark.jobs import Job, Value, common, tries
+from duolearn_cli.benchmark.jobs import Job, Value, common, granted, trial, tries
+from duolearn_cli.benchmark.status import OTHER, status_of
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation, prepared, refuse_changes, reopen
 from duolearn_cli.components import component_class
 from duolearn_cli.composition import compose
 from duolearn_cli.config import RunConfig
-from duolearn_cli.errors import UserError
+from duolearn_cli.errors import ConfigError, DivergedError, RunError
 from duolearn_cli.fitting import fit
 from duolearn_cli.folders import groups
 from duolearn_cli.methods.base import search_of
@@ -35,19 +38,24 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     only_plan, opened, overrides = config.dry_run, None, list(invocation.overrides)
     if config.resume:
         refuse_changes(overrides, CHANGEABLE, "a benchmark that is resumed")
-        opened, config = reopen(Path(config.resume), overrides)
-        overrides = opened.info["overrides"]
+        opened, config = reopen(Path(config.resume), overrides, "benchmark", invocation.config_dir)
+        overrides = granted(_saved(opened), overrides)
     shared, display = common(overrides), Display()
     study = prepared(config, display)
+    display.stage("Check every method's tries")
     planned = _tries(config, shared, invocation.config_dir)
+    # Which they are is settled here, whatever is added to the folders later.
+    config.benchmark.methods = list(planned)
     if only_plan:
         display.show(_plan(planned))
         return ""
     opened = opened or Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     runner = _Runner(study, opened.folder, shared, invocation.config_dir)
+    opened.update(status="running")
     try:
         return _complete(opened, planned, runner, display)
     except KeyboardInterrupt:
+        opened.update(status="interrupted")
         print(f"continue with: duolearn benchmark resume={opened.folder}")
         raise
 
@@ -59,10 +67,9 @@ def _complete(
     from duolearn_cli.report.benchmark import benchmark_table, write_page
 
     settings = runner.study.config.benchmark
-    session = Session(
-        opened.folder, planned, runner.study.config.seed, settings.seeds, settings.epochs, runner.perform, display
-    )
-    display.stage(f"{session.num_jobs} runs in {opened.folder}; the same command there shares them: resume=FOLDER")
+    epochs = settings.epochs or [runner.study.config.unlearn.epochs]
+    session = Session(opened.folder, planned, runner.study.config.seed, settings.seeds, epochs, runner.perform, display)
+    display.stage(f"{session.num_jobs} runs; others may share them: duolearn benchmark resume={opened.folder}")
     try:
         session.complete()
     finally:  # of a benchmark that was broken off, as far as it has come
@@ -75,17 +82,34 @@ def _complete(
     return str(opened.folder)
 
 
+def _saved(opened: Run) -> list[str]:
+    """The overrides that a benchmark was begun with. Raises RunError where run.json has none."""
+    found = opened.info.get("overrides")
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise RunError(f"{opened.folder / 'run.json'}: `overrides` is no list of words: begin the benchmark anew.")
+    return found
+
+
 def _tries(config: DictConfig, shared: Sequence[str], config_dir: str | None) -> dict[str, list[dict[str, Value]]]:
     """Every method's tries, each composed and checked: what is wrong with one is known before anything runs."""
     options = groups(Path(config_dir) if config_dir else None)["method"]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, Value]]] = {}
     for method in config.benchmark.methods or options:
-        own = compose("unlearn", [*shared, f"method={method}"], config_dir)
+        own = _composed(trial(method, 0, {}, config.seed), shared, config_dir)
         search = search_of(component_class(own.method, own.plugins))
-        found[method] = tries(own, search, config.benchmark.trials, shared)
-        for settings in found[method][1:]:
-            compose("unlearn", [*shared, f"method={method}", *(f"{k}={v}" for k, v in settings.items())], config_dir)
+        found[method] = tries(own, search, config.benchmark.trials, shared, config.seed)
+        for place, settings in enumerate(found[method][1:], start=1):
+            _composed(trial(method, place, settings, config.seed), shared, config_dir)
     return found
+
+
+def _composed(job: Job, shared: Sequence[str], config_dir: str | None) -> DictConfig:
+    """A job's configuration. Raises ConfigError, naming the job."""
+    try:
+        return compose("unlearn", [*shared, *job.overrides], config_dir)
+    except ConfigError as error:
+        said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
+        raise ConfigError("\n".join(f"{job.method} ({said}): {line}" for line in str(error).splitlines())) from error
 
 
 def _plan(planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> Table:
@@ -108,21 +132,20 @@ class _Runner:
     config_dir: str | None
 
     def perform(self, job: Job) -> None:
-        """Begin a job's run or go on with it; one that the user's settings make fail is left as failed."""
-        folder, given = self.folder / job.folder, [*self.shared, *job.overrides]
-        opened = None
+        """Begin a job's run or go on with it. That it diverged is left in its folder; other errors are raised."""
+        folder, given, opened = self.folder / job.folder, [*self.shared, *job.overrides], None
+        config = _composed(job, self.shared, self.config_dir)
         if (folder / "run.json").is_file():
-            opened, config = reopen(folder, given)
-        else:
-            config = compose("unlearn", given, self.config_dir)
+            if status_of(folder, job.overrides) == OTHER:
+                raise RunError(f"{folder}: this run has other settings; delete the folder, and it is done anew.")
+            opened, _ = Run.open(folder)
         study = replace(self.study, config=cast(RunConfig, config))
         notes = fit(study)
         opened = opened or unlearn.begin(study, plan_unlearning(study), Invocation(given, folder))
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            try:
-                unlearn.complete(study, opened, _silent(nowhere), notes)
-            except UserError:  # it is in the run's run.json and log
-                return
+        # That it diverged is in the run's run.json and log.
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, suppress(DivergedError):
+            unlearn.complete(study, opened, _silent(nowhere), notes)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # some hundred runs are kept
 
 
 def _silent(file: Any) -> Display:

@@ -152,8 +152,10 @@ def export_file(configured: str, source: str | None = None) -> Path:
     return path
 
 
-def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, DictConfig]:
-    """Open a run folder and check its saved configuration as strictly as a fresh one.
+def reopen(
+    folder: Path, overrides: Sequence[str] = (), command: str | None = None, config_dir: str | None = None
+) -> tuple[Run, DictConfig]:
+    """Open a run folder, of `command` if that is given, and check its saved configuration as strictly as a fresh one.
 
     Whoever wrote the file must not run code here: `plugins` and ``model.trust_remote_code=true`` count only where
     `overrides`, the command line, repeats them.
@@ -162,6 +164,8 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, DictConfig
         RunError: the folder is none, or everything that its config.yaml is refused for.
     """
     opened, config = Run.open(folder)
+    if command and config.command != command:
+        raise RunError(f"{folder} is of `duolearn {config.command}`, not of `duolearn {command}`.")
     granted = _given(overrides)
     refused = [name for name in config.plugins if name not in (granted.get("plugins") or [])]
     problems = []
@@ -169,7 +173,7 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, DictConfig
         problems.append(f"it names modules of code to run; if you trust them, add plugins=[{','.join(refused)}]")
     if config.model.trust_remote_code and granted.get("model.trust_remote_code") is not True:
         problems.append("it lets the model's own code run; if you trust it, add model.trust_remote_code=true")
-    problems = problems or list(check(config))
+    problems = problems or list(check(config, Path(config_dir) if config_dir else None))
     if problems:
         raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
     return opened, config

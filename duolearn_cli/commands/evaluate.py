@@ -17,6 +17,7 @@ from duolearn_cli.commands.common import (
     refuse_changes,
     reopen,
 )
+from duolearn_cli.explanations import key_of
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 
@@ -59,4 +60,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     refuse_changes(overrides, CHANGEABLE, "a run that is scored again")
     _, saved = reopen(Path(config.run), overrides)
-    return OmegaConf.merge(saved, {"command": "evaluate"}, {key: config[key] for key in CHANGEABLE})  # type: ignore[return-value]
+    merged = OmegaConf.merge(saved, {"command": "evaluate"}, {key: config[key] for key in CHANGEABLE})
+    if not any(key_of(text) == "evaluation.part" for text in overrides):
+        merged.evaluation.part = saved.evaluation.part
+    return merged  # type: ignore[return-value]

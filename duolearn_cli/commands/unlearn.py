@@ -27,7 +27,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     only_plan, opened = config.dry_run, None
     if config.resume:
         refuse_changes(invocation.overrides, ("resume", "dry_run"), "a resumed run")
-        opened, config = reopen(Path(config.resume), invocation.overrides)
+        opened, config = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
     elif config.adapter:
         check_adapter(Path(config.adapter))
     display = Display()

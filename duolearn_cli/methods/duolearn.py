@@ -5,6 +5,7 @@ The two strategies are the paper's (arXiv 2511.19498); the formulas are ours (me
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -67,6 +68,14 @@ class DuoLearn:
         "method.retain_weight": [1.0, 5.0],
         "unlearn.learning_rate": LEARNING_RATES,
     }
+
+    def problems(self) -> Iterator[str]:
+        """Yield settings that are fine alone and impossible together."""
+        if self.distill_towards == "target" and not self.ascent_weight:
+            yield (
+                "ascent_weight=0: with distill_towards=target nothing would lower an answer; allowed: more than 0, or "
+                "distill_towards=base."
+            )
 
     @property
     def attention(self) -> Attention:

@@ -50,7 +50,8 @@ def bootstrap(
     Args:
         columns: per-cluster sums, resampled together if `paired`, else independently of each other.
         n: the number of items to report.
-        confidence: of the interval; more than 95 % where it is one of several that are judged together.
+        confidence: of the interval; more than 95 % where it is one of several that are judged together, and then with
+            as many more resamples.
 
     The interval is undefined (None) with fewer than two clusters, where the statistic is not finite, or where all
     resamples agree.
@@ -66,7 +67,7 @@ def bootstrap(
             statistic,
             paired=paired and len(columns) > 1,
             vectorized=True,
-            n_resamples=RESAMPLES,
+            n_resamples=round(RESAMPLES * max(1.0, (1 - CONFIDENCE) / (1 - confidence))),
             batch=100,
             confidence_level=confidence,
             method="percentile",

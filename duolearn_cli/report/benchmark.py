@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "mia_auc")
-COSTS = ("KS to gold ↓", "changed (%)", "seconds", "seeds", "failed")
+REST = ("KS to gold ↓", "changed (%)", "runs", "tries")
 FIGURE_HEIGHT = 5.0
 MARKERS = "os^vD<>Phd*X"
 
@@ -24,11 +24,11 @@ def benchmark_table(found: Mapping[str, Any]) -> Table:
     """One row a method and number of passes, best hypervolume first, and gold's."""
     has_passes = any(len(one["runs"]) > 1 for one in found["methods"].values())
     header = ("Method", *(("passes",) if has_passes else ()), "Hypervolume ↑", "Behind the best")
-    header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + COSTS
+    header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + REST
     rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
     if gold := found["references"].get("gold"):
         cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
-        rows.append(("gold", *(("",) if has_passes else ()), DASH, DASH, *cells, *[DASH] * len(COSTS)))
+        rows.append(("gold", *(("",) if has_passes else ()), DASH, DASH, *cells, *[DASH] * len(REST)))
     return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
 
 
@@ -36,21 +36,34 @@ def ranking(found: Mapping[str, Any]) -> list[str]:
     """The methods, best hypervolume first, those without one last."""
 
     def value(name: str) -> float:
-        return number((found["methods"][name].get("hypervolume") or {}).get("value")) or -1.0
+        known = number((found["methods"][name].get("hypervolume") or {}).get("value"))
+        return -1.0 if known is None else known
 
     return sorted(found["methods"], key=lambda name: -value(name))
 
 
 def _rows(name: str, one: Mapping[str, Any], has_passes: bool) -> Iterator[tuple[str, ...]]:
+    tries = str(len(one["trials"]))
     if not one["runs"]:
-        yield (name, *(("",) if has_passes else ()), *[DASH] * (2 + len(SHOWN) + len(COSTS) - 1), "all tries")
+        yield (name, *(("",) if has_passes else ()), *[DASH] * (2 + len(SHOWN) + 2), _without_runs(one), tries)
     for place, (epochs, run) in enumerate(one["runs"].items()):
         volume = cell(one.get("hypervolume"), 1, 3) if not place else ""
         behind = ("best" if one.get("best") == name else cell(one.get("behind"), 1, 3)) if not place else ""
         scores = (MEASURES[key].cell(run.get(key)) for key in SHOWN)
-        costs = (_digits(run.get("ks"), 2), _digits(run.get("changed"), 3, 100), _digits(run.get("seconds"), 0))
-        shown = (name if not place else "", *((epochs,) if has_passes else ()))
-        yield (*shown, volume, behind, *scores, *costs, str(run["seeds"]), str(run["failed"]))
+        rest = (_digits(run.get("ks"), 2), _digits(run.get("changed"), 3, 100), _runs(run), tries if not place else "")
+        yield (name if not place else "", *((epochs,) if has_passes else ()), volume, behind, *scores, *rest)
+
+
+def _without_runs(one: Mapping[str, Any]) -> str:
+    is_open = any(trial["status"] not in ("finished", "diverged") for trial in one["trials"])
+    return "not chosen yet" if is_open else "no try is worth anything"
+
+
+def _runs(run: Mapping[str, Any]) -> str:
+    parts = [str(run["finished"])]
+    parts += [f"{run['diverged']} diverged"] if run["diverged"] else []
+    still = run["planned"] - run["finished"] - run["diverged"]
+    return ", ".join(parts + ([f"{still} to do"] if still else []))
 
 
 def _digits(value: float | None, digits: int, scale: float = 1) -> str:
@@ -59,16 +72,14 @@ def _digits(value: float | None, digits: int, scale: float = 1) -> str:
 
 def _title(found: Mapping[str, Any]) -> str:
     return (
-        f"{found['forget']}, {found['dataset']}, {found['model']}: {found['num_tries']} tries a method on validation "
-        f"facts, seeds {', '.join(map(str, found['seeds']))} on test facts, with 95 % intervals"
+        f"{found['forget']}, {found['dataset']}, {found['model']}: tried on validation facts, seeds "
+        f"{', '.join(map(str, found['seeds']))} on test facts, with 95 % intervals"
     )
 
 
 def pareto(found: Mapping[str, Any]) -> Figure | None:
     """Keeping over forgetting: each method's runs with intervals, its tries (small), gold and target."""
-    names = [
-        name for name in ranking(found) if any(run.get("seeds") for run in found["methods"][name]["runs"].values())
-    ]
+    names = [name for name in ranking(found) if any(run["finished"] for run in found["methods"][name]["runs"].values())]
     if not names:
         return None
 
@@ -80,19 +91,15 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
             colors["duolearn"] = FORGET
         for place, name in enumerate(names):
             one, marker = found["methods"][name], MARKERS[place % len(MARKERS)]
-            tries = [trial for trial in one["trials"] if number(trial.get("forgetting")) is not None]
+            tries = [t for t in one["trials"] if None not in (number(t.get("forgetting")), number(t.get("keeping")))]
             across = [100 * trial["forgetting"] for trial in tries]
             axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=colors[name], alpha=0.35, markersize=4)
             for run in one["runs"].values():
                 _mark(axes, run, colors[name], marker)
             axes.plot([], [], marker, color=colors[name], linestyle="", label=name)
-        for name, color, marker in (("gold", GOLD, "*"), ("target", BASE, "*")):
-            reference = found["references"][name]
-            points = [
-                100 * (number((reference[key] or {}).get("value")) or default)
-                for key, default in zip(SHOWN, (0, 1), strict=False)
-            ]
-            axes.plot(*points, marker, color=color, markersize=13, linestyle="", label=name)
+        for name, color in (("gold", GOLD), ("target", BASE)):
+            if point := _reference(found["references"].get(name) or {}, is_target=name == "target"):
+                axes.plot(*point, "*", color=color, markersize=13, linestyle="", label=name)
         axes.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
         axes.set_xlabel("chance-corrected forgetting (%); 100: chance")
         axes.set_ylabel("KPR (%)")
@@ -100,6 +107,14 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
         axes.figure.legend(loc="outside right upper")
 
     return panels([draw], FIGURE_HEIGHT)
+
+
+def _reference(scores: Mapping[str, Any], is_target: bool) -> tuple[float, float] | None:
+    """Forgetting and keeping in per cent; of the target, which is what both are measured from, 0 and 100."""
+    if is_target:
+        return (0.0, 100.0)
+    values = [number((scores.get(key) or {}).get("value")) for key in SHOWN[:2]]
+    return None if None in values else (100 * values[0], 100 * values[1])  # type: ignore[operator]
 
 
 def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
@@ -133,8 +148,14 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
         "Forgetting, keeping and hypervolume: means over seeds, intervals by a bootstrap of seeds and facts; MIA AUC: "
         "t-intervals over seeds, gold's over facts. Hypervolume: what a method dominates of the square of both, cut to "
         "0 to 1.",
-        f"Behind the best: paired by seeds and facts, {compared} comparisons held together (Bonferroni).",
+        f"Behind the best: paired by seeds and facts; {compared} comparisons with that method, widened to hold "
+        "together (Bonferroni). That it was found to be the best on the same facts is not accounted for.",
     ]
+    if found["privacy"] != "none":
+        said.append(
+            "The choice among tries looks at raw answers: it is no part of any run's epsilon, nor is releasing several "
+            "of these models together."
+        )
     for name in ranking(found):
         flags = dict.fromkeys(flag for run in found["methods"][name]["runs"].values() for flag in run.get("flags", ()))
         said += [f"{name}: {flag}" for flag in flags]

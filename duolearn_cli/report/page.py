@@ -117,7 +117,7 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
     rejected = [f"{count} {reason}" for reason, count in (data.get("rejected") or {}).items()]
     rows = [
         ("command", run.get("command")),
-        *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy")),
+        *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy", "part")),
         *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in SPLITS),
         ("rejected rows", ", ".join(rejected) or "none"),
         ("labels filled from concepts or left out", _counts(data.get("subjects"))),

@@ -243,7 +243,9 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
             # In words that may wrap: a column more would not fit a terminal of 80 characters.
             rows.append((f"{measure.label}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
-    return Table(f"Results, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
+    part = metrics.get("part") or "all"
+    of = "" if part == "all" else f" on {part} facts"
+    return Table(f"Results{of}, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
 
 
 def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> list[str]:

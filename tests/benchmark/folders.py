@@ -9,13 +9,15 @@ from duolearn_cli.run import write_json
 NUM_FACTS = 24
 
 
-def leave_run(folder, forgotten, kept, *, ks=0.1, auc=0.5, status="finished", seed=0):
+def leave_run(folder, forgotten, kept, *, ks=0.1, auc=0.5, status="finished", seed=0, overrides=()):
     """A run whose unlearned model misses each forget fact with one chance and knows each retain fact with another."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(f"seed: {seed}\n")
     if status == "finished":
         leave_results(folder, forgotten, kept, ks, auc, seed)
-    write_json(folder / "run.json", {"status": status})  # last, as in a real run
+    error = "DivergedError: unlearning diverged" if status == "diverged" else None
+    info = {"status": "failed" if status == "diverged" else status, "error": error, "overrides": list(overrides)}
+    write_json(folder / "run.json", info)  # last, as in a real run
 
 
 def leave_results(folder, forgotten, kept, ks, auc, seed):

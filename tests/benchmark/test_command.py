@@ -26,6 +26,8 @@ def test_a_benchmark_from_beginning_to_end(duolearn, tmp_path):
     again = duolearn("benchmark", f"resume={folder}")
     assert again.returncode == 0, again.stderr
     assert json.loads((folder / "benchmark.json").read_text()) == found
+    other = duolearn("unlearn", f"resume={folder}")
+    assert other.returncode == 2 and "is of `duolearn benchmark`, not of `duolearn unlearn`" in other.stderr
     refused = duolearn("benchmark", f"resume={folder}", "benchmark.trials=3")
     assert refused.returncode == 2 and "leave out: benchmark.trials=3" in refused.stderr
 
@@ -33,7 +35,7 @@ def test_a_benchmark_from_beginning_to_end(duolearn, tmp_path):
 def check_facts(folder, method):
     """What a choice is made by and what is reported have no fact in common, and are of the same models' answers."""
     facts = {}
-    for name in (f"trials/{method}/0", f"runs/{method}/seed-0"):
+    for name in (f"trials/{method}/0", f"runs/{method}/epochs-2-seed-0"):
         rows = [json.loads(line) for line in (folder / name / "predictions.jsonl").read_text().splitlines()]
         facts[name] = {row["fact"] for row in rows}
         assert {row["model"] for row in rows} == {"base", "target", "gold", "unlearned"}
@@ -65,7 +67,7 @@ def test_what_cannot_be_is_refused_at_once(override, message):
     assert message in str(caught.value)
 
 
-def test_a_method_that_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path):
+def test_what_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path):
     done = duolearn(*GIVEN, "privacy=eps4", "unlearn.packing=true")
     assert done.returncode == 2 and "unlearn.packing=true" in done.stderr
     assert not list(tmp_path.glob("outputs/*"))

@@ -38,8 +38,8 @@ def point_of(folder):
 
 
 def test_the_volume_of_one_run_a_seed_is_the_mean_of_rectangles(tmp_path):
-    found = leave_methods(tmp_path, {"a": {None: (0.6, 0.9)}})
-    areas = [np.prod(point_of(folder)) for folder in found["a"][None]]
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}})
+    areas = [np.prod(point_of(folder)) for folder in found["a"][8]]
     whole = volumes(found)["a"]
     assert whole["hypervolume"]["value"] == pytest.approx(np.mean(areas))
     assert whole["hypervolume"]["low"] < np.mean(areas) < whole["hypervolume"]["high"]
@@ -54,7 +54,7 @@ def test_the_volume_of_two_numbers_of_passes_is_of_what_either_dominates(tmp_pat
 
 
 def test_a_method_that_is_clearly_worse_is_behind_beyond_its_interval(tmp_path):
-    points = {"good": {None: (0.75, 0.98)}, "bad": {None: (0.2, 0.7)}, "same": {None: (0.75, 0.97)}}
+    points = {"good": {8: (0.75, 0.98)}, "bad": {8: (0.2, 0.7)}, "same": {8: (0.75, 0.97)}}
     found = volumes(leave_methods(tmp_path, points))
     assert found["bad"]["best"] in ("good", "same")
     assert found["bad"]["behind"]["low"] > 0
@@ -63,39 +63,57 @@ def test_a_method_that_is_clearly_worse_is_behind_beyond_its_interval(tmp_path):
 
 
 def test_intervals_of_more_comparisons_are_wider(tmp_path):
-    two = {"good": {None: (0.75, 0.98)}, "bad": {None: (0.4, 0.8)}}
-    many = two | {f"other{k}": {None: (0.3, 0.5 + k / 50)} for k in range(8)}
+    two = {"good": {8: (0.75, 0.98)}, "bad": {8: (0.4, 0.8)}}
+    many = two | {f"other{k}": {8: (0.3, 0.5 + k / 50)} for k in range(8)}
     narrow, wide = (volumes(leave_methods(tmp_path / str(len(own)), own))["bad"]["behind"] for own in (two, many))
     assert narrow["value"] == wide["value"]
     assert wide["high"] - wide["low"] > 1.2 * (narrow["high"] - narrow["low"])
 
 
-def test_only_seeds_that_all_methods_finished_count(tmp_path):
-    found = leave_methods(tmp_path, {"a": {None: (0.6, 0.9)}, "b": {None: (0.5, 0.9)}})
-    leave_run(tmp_path / "b" / "epochs-None-seed-3", 0.5, 0.9, status="failed", seed=3)
-    found["b"][None].append(tmp_path / "b" / "epochs-None-seed-3")
-    for path in found["b"][None][2].iterdir():
-        path.unlink()
-    assert volumes(found)["a"]["seeds"] == 2
-    told = outcome(found["b"])[""]
-    assert (told["seeds"], told["failed"]) == (2, 2)
+def leave_also(tmp_path, found, name, status, seed):
+    folder = tmp_path / name / f"epochs-8-seed-{seed}"
+    leave_run(folder, 0.5, 0.9, status=status, seed=seed)
+    found.setdefault(name, {}).setdefault(8, []).append(folder)
+
+
+def test_only_seeds_that_all_methods_are_done_with_count(tmp_path):
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}, "b": {8: (0.5, 0.9)}})
+    leave_also(tmp_path, found, "a", "finished", 3)
+    leave_also(tmp_path, found, "b", "interrupted", 3)
+    assert volumes(found)["a"]["seeds"] == 3
+    told = outcome(found["b"])["8"]
+    assert (told["finished"], told["diverged"], told["planned"]) == (3, 0, 4)
+
+
+def test_a_run_that_diverged_dominates_nothing(tmp_path):
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}, "b": {8: (0.5, 0.9)}})
+    areas = [np.prod(point_of(folder)) for folder in found["b"][8]]
+    leave_also(tmp_path, found, "a", "finished", 3)
+    leave_also(tmp_path, found, "b", "diverged", 3)
+    whole = volumes(found)
+    assert whole["a"]["seeds"] == 4 and whole["b"]["hypervolume"]["value"] == pytest.approx(sum(areas) / 4)
 
 
 def test_a_method_without_a_finished_run_is_left_out(tmp_path):
-    found = leave_methods(tmp_path, {"a": {None: (0.6, 0.9)}})
-    leave_run(tmp_path / "c" / "seed-0", 0, 0, status="failed")
-    found["c"] = {None: [tmp_path / "c" / "seed-0"]}
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}})
+    leave_also(tmp_path, found, "c", "diverged", 0)
     assert set(volumes(found)) == {"a"}
-    assert outcome(found["c"]) == {"": {"seeds": 0, "failed": 1}}
+    assert outcome(found["c"]) == {"8": {"finished": 0, "diverged": 1, "planned": 1}}
     assert volumes({"c": found["c"]}) == {} and references({"c": found["c"]}) == {}
 
 
+def test_two_seeds_give_no_interval(tmp_path):
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}}, seeds=(0, 1))
+    assert volumes(found)["a"]["hypervolume"]["low"] is None
+    assert outcome(found["a"])["8"]["knowledge_preservation"]["low"] is None
+
+
 def test_what_runs_gave(tmp_path):
-    found = leave_methods(tmp_path, {"a": {None: (0.6, 0.9)}})
-    told = outcome(found["a"])[""]
-    points = [point_of(folder) for folder in found["a"][None]]
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}})
+    told = outcome(found["a"])["8"]
+    points = [point_of(folder) for folder in found["a"][8]]
     assert told["knowledge_preservation"]["value"] == pytest.approx(np.mean([kept for _, kept in points]))
     assert told["ks"] == pytest.approx(0.1) and told["flags"] == ["flag of 0.1"]
-    assert (told["seconds"], told["changed"]) == pytest.approx((3.0, 0.01))
+    assert told["changed"] == pytest.approx(0.01)
     assert told["mia_auc"] == {"value": 0.5}
     assert references({"a": found["a"]})["gold"]["mia_auc"]["value"] == 0.9

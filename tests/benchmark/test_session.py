@@ -9,6 +9,7 @@ from rich.console import Console
 
 from duolearn_cli.benchmark.session import Session, claimed
 from duolearn_cli.composition import compose
+from duolearn_cli.errors import RunError
 from duolearn_cli.report.benchmark import benchmark_table, choices_table, pareto, remarks, write_page
 from duolearn_cli.report.terminal import Display
 from tests.benchmark.folders import leave_run
@@ -27,12 +28,17 @@ class Performer:
         forgotten = (0.7 if job.method == "good" else 0.3) + 0.05 * len(job.settings)
         is_failing = str(job.folder) in self.failing
         leave_run(
-            self.folder / job.folder, forgotten, 0.9, seed=job.seed, status="failed" if is_failing else "finished"
+            self.folder / job.folder,
+            forgotten,
+            0.9,
+            seed=job.seed,
+            status="diverged" if is_failing else "finished",
+            overrides=job.overrides,
         )
 
 
 def session(folder, performer, **changes):
-    given = {"tries": TRIES, "seed": 0, "seeds": [0, 1], "epochs": []} | changes
+    given = {"tries": TRIES, "seed": 0, "seeds": [0, 1], "epochs": [8]} | changes
     return Session(folder, perform=performer, display=Display(Console(file=StringIO())), **given)
 
 
@@ -45,10 +51,10 @@ def test_tries_come_first_and_then_the_chosen_settings_seed_by_seed(tmp_path):
         "trials/bad/0",
         "trials/good/1",
         "trials/bad/1",
-        "runs/good/seed-0",
-        "runs/bad/seed-0",
-        "runs/good/seed-1",
-        "runs/bad/seed-1",
+        "runs/good/epochs-8-seed-0",
+        "runs/bad/epochs-8-seed-0",
+        "runs/good/epochs-8-seed-1",
+        "runs/bad/epochs-8-seed-1",
     ]
     assert one.num_jobs == 8
     for method in TRIES:
@@ -64,7 +70,7 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert again.done == []
     more = Performer(tmp_path)
     session(tmp_path, more, seeds=[0, 1, 2]).complete()
-    assert more.done == ["runs/good/seed-2", "runs/bad/seed-2"]
+    assert more.done == ["runs/good/epochs-8-seed-2", "runs/bad/epochs-8-seed-2"]
 
 
 def test_failed_tries_are_not_chosen_and_a_method_without_any_is_not_run(tmp_path):
@@ -72,13 +78,16 @@ def test_failed_tries_are_not_chosen_and_a_method_without_any_is_not_run(tmp_pat
     one = session(tmp_path, performer)
     one.complete()
     assert one.choice("good") == 0 and one.choice("bad") is None
-    assert [name for name in performer.done if name.startswith("runs")] == ["runs/good/seed-0", "runs/good/seed-1"]
+    assert [name for name in performer.done if name.startswith("runs")] == [
+        "runs/good/epochs-8-seed-0",
+        "runs/good/epochs-8-seed-1",
+    ]
     found = one.results(compose("benchmark", ["+forget=surgery"]))
     assert found["methods"]["bad"]["runs"] == {} and "hypervolume" not in found["methods"]["bad"]
     shown = benchmark_table(found)
-    assert shown.rows[1][0] == "bad" and shown.rows[1][-1] == "all tries"
+    assert shown.rows[1][0] == "bad" and shown.rows[1][-2:] == ("no try is worth anything", "2")
     assert all(len(row) == len(shown.header) for row in shown.rows)
-    assert [row[-2] for row in choices_table(found).rows if row[0] == "bad"] == ["failed", "failed"]
+    assert [row[-2] for row in choices_table(found).rows if row[0] == "bad"] == ["diverged", "diverged"]
 
 
 def test_an_interrupted_run_is_gone_on_with_and_the_rest_is_kept(tmp_path):
@@ -123,6 +132,7 @@ def test_what_is_written(tmp_path):
     assert [row[0] for row in table.rows] == ["good", "", "bad", "", "gold"]
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
     assert any("1 comparisons" in remark for remark in remarks(found))
+    assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
     assert pareto(found) is not None
     write_page(tmp_path, found)
     page = (tmp_path / "benchmark.md").read_text()
@@ -138,4 +148,36 @@ def test_nothing_is_drawn_before_anything_has_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         one.complete()
     found = one.results(compose("benchmark", ["+forget=surgery"]))
-    assert pareto(found) is None and len(benchmark_table(found).rows) == 2
+    assert pareto(found) is None
+    assert [row[-2] for row in benchmark_table(found).rows] == ["not chosen yet"] * 2
+
+
+def test_scores_that_are_undefined_are_worth_nothing_and_shown_as_such(tmp_path):
+    def perform(job):
+        Performer(tmp_path)(job)
+        if job.method == "bad":
+            path = tmp_path / job.folder / "metrics.json"
+            found = json.loads(path.read_text())
+            found["models"]["unlearned"]["scores"]["knowledge_preservation"]["value"] = None
+            path.write_text(json.dumps(found))
+
+    one = session(tmp_path, perform)
+    one.complete()
+    assert one.choice("bad") is None and one.choice("good") is not None
+    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    assert pareto(found) is not None and benchmark_table(found).rows[1][-2] == "no try is worth anything"
+
+
+def test_a_run_of_other_settings_is_not_taken_for_this_one(tmp_path):
+    session(tmp_path, Performer(tmp_path)).complete()
+    changed = {"good": [{}, {"method.beta": 0.7}], "bad": TRIES["bad"]}
+    one = session(tmp_path, Performer(tmp_path), tries=changed)
+    assert one.status(one.trials("good")[1]) == "other settings" and one.choice("good") is None
+
+
+def test_a_job_that_does_not_end_is_no_endless_loop(tmp_path):
+    def nothing(job):
+        leave_run(tmp_path / job.folder, 0, 0, status="created")
+
+    with pytest.raises(RunError, match="trials/good/0: this run has not ended, it is created"):
+        session(tmp_path, nothing).complete()

@@ -1,5 +1,7 @@
 """Validation and test facts: disjoint, complete, of every split, phrasings together, stable."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,9 @@ def test_the_seed_decides(splits):
     found = {frozenset(facts(part_of(splits, "validation", 0.25, seed), "retain_train")) for seed in range(8)}
     assert len(found) > 1
     assert part_of(splits, "test", 0.25, 3) == part_of(splits, "test", 0.25, 3)
+
+
+def test_of_one_fact_there_is_no_validation_part(splits):
+    one = replace(splits, forget_train=splits.forget_train[:1], forget_heldout=())
+    assert part_of(one, "validation", 0.25, 0).forget_train == ()
+    assert part_of(one, "test", 0.25, 0).forget_train == one.forget_train
