@@ -39,22 +39,30 @@ class Missing:
             raise ImportError(f"there is no {name}")
 
 sys.meta_path.insert(0, Missing())
-main(sys.argv[2:])
+sys.exit(main(sys.argv[2:]))
 """
 
 
 def imported(folder, cache, *lines):
     """The modules that a fresh process has imported after it ran each command line."""
-    words = [word for line in lines for word in (*line, ";")]
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *words],
+    done = python(folder, cache, PROBE, *(word for line in lines for word in (*line, ";")))
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("imported: ")[2].split())
+
+
+def without(library, folder, cache, *line):
+    """What a command line does in a fresh process that cannot import a library."""
+    return python(folder, cache, WITHOUT, library, *line)
+
+
+def python(folder, cache, code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         env=os.environ | {"DUOLEARN_CACHE": str(cache)},
     )
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("imported: ")[2].split())
 
 
 @pytest.fixture
@@ -123,13 +131,13 @@ def test_a_dry_run_checks_no_less_for_it(duolearn, tmp_path):
     ],
 )
 def test_progress_is_told_before_what_takes_time_is_imported(tmp_path, cache, missing, line):
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, missing, "unlearn", "+forget=surgery", *SMALL],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"DUOLEARN_CACHE": str(cache)},
-    )
+    done = without(missing, tmp_path, cache, "unlearn", "+forget=surgery", *SMALL)
     assert done.returncode != 0 and f"there is no {missing}" in done.stderr
     said = done.stdout.splitlines()
     assert said[0].startswith("Read the data") and said[-1] == line
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers"])
+def test_a_wrong_setting_is_told_before_models_are_imported(tmp_path, cache, missing):
+    done = without(missing, tmp_path, cache, "unlearn", "+forget=surgery", "method.bta=1")
+    assert done.returncode == 2 and "did you mean 'beta'" in done.stderr, done.stderr
