@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.metrics.seeds import mean_of_seeds
 from duolearn_cli.report.tables import DASH, MODELS, Table, cell, number
 
 Found = Mapping[tuple[str, ...], Any]
@@ -33,13 +34,7 @@ def mean(values: Sequence[Any]) -> str:
     known = [value for value in found if value is not None]
     if not known:
         return DASH
-    centre = sum(known) / len(known)
-    if len(known) < 3 or len(set(known)) == 1:
-        return f"{centre:.3f}"
-    from scipy import stats
-
-    low, high = stats.t.interval(0.95, len(known) - 1, centre, stats.sem(known))
-    return f"{centre:.3f} [{low:.3f}, {high:.3f}]"
+    return cell(mean_of_seeds(known), 1, 3)
 
 
 def one(value: Any) -> str:

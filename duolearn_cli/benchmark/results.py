@@ -13,11 +13,14 @@ import numpy as np
 from duolearn_cli.benchmark.status import status_of
 from duolearn_cli.metrics.hypervolume import hypervolume
 from duolearn_cli.metrics.intervals import CONFIDENCE, bootstrap
-from duolearn_cli.report.hierarchical import FEWEST, SCORES, Rows, estimate, read_predictions, sums_by_fact
+from duolearn_cli.metrics.seeds import FEWEST, mean_of_seeds
+from duolearn_cli.report.hierarchical import SCORES, Rows, estimate, read_predictions, sums_by_fact
 from duolearn_cli.report.jobs import mean_over_seeds, read_job
 
 # Of each run's scores, over seeds.
 OVER_SEEDS = ("mia_auc", "mia_score", "retain_accuracy", "invalid_rate")
+# The three aims of unlearning that a volume can be taken of.
+AIMS = ("chance_corrected_forgetting", "knowledge_preservation", "mia_score")
 
 
 def outcome(runs: Mapping[int, Sequence[Path]]) -> dict[str, Any]:
@@ -60,6 +63,9 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 def volumes(methods: Mapping[str, Mapping[int, Sequence[Path]]]) -> dict[str, dict[str, Any]]:
     """By method the hypervolume of its runs in forgetting and keeping, and how far it is below the best one's.
 
+    `hypervolume_mia` has the MIA score as a third aim: what is forgotten so hard that it stands out has little of that.
+    Its interval is over seeds alone.
+
     A method's volume is the mean over seeds of what its runs of that seed, one a number of passes, dominate; a run that
     diverged dominates nothing. Only seeds that all methods are done with count. Intervals are by a bootstrap of seeds
     and facts, the same draws for all methods: `behind`, the best method's less this one's, is paired, and its interval
@@ -81,7 +87,18 @@ def volumes(methods: Mapping[str, Mapping[int, Sequence[Path]]]) -> dict[str, di
         found[name] = {"hypervolume": whole[name], "behind": behind, "best": best, "seeds": len(seeds)}
         if len(seeds) < FEWEST:
             found[name]["hypervolume"] |= {"low": None, "high": None}
+        found[name]["hypervolume_mia"] = mean_of_seeds([_with_mia(known[name], seed) for seed in seeds])
     return found
+
+
+def _with_mia(runs: Mapping[int, Sequence[Path]], seed: str) -> float:
+    """The volume in all aims of a method's runs of one seed; one that diverged, or lacks an aim, dominates nothing."""
+    folders = [folder for own in runs.values() for folder in own if _seed(folder) == seed]
+    scores = [
+        read_metrics(folder)["models"]["unlearned"]["scores"] for folder in folders if status_of(folder) == "finished"
+    ]
+    points = [[(one.get(aim) or {}).get("value") for aim in AIMS] for one in scores]
+    return float(hypervolume(np.array(points, dtype=float).reshape(-1, len(AIMS))))
 
 
 def _seeds(runs: Mapping[int, Sequence[Path]], statuses: Collection[str]) -> set[str]:

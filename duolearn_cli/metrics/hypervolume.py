@@ -1,4 +1,4 @@
-"""How much of the square of forgetting and keeping a set of models dominates."""
+"""How much of the unit cube of several aims a set of models dominates."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import numpy as np
 
 
 def hypervolume(points: np.ndarray) -> np.ndarray:
-    """The area of the union of the rectangles from (0, 0) to each point; coordinates beyond 0 and 1 are cut.
+    """The volume of the union of the boxes from 0 to each point; coordinates beyond 0 and 1 are cut.
 
-    The measure of Zitzler and Thiele (1998) in two dimensions, with both to be maximised and (0, 0) as reference. A
-    point that is not finite dominates nothing. Shapes: [..., n, 2] -> [...].
+    The measure of Zitzler and Thiele (1998), all aims to be maximised, with 0 as reference, in slices along the last
+    aim: each is as large as what the points beyond it dominate in the other aims. A point that is not finite dominates
+    nothing. Shapes: [..., points, aims] -> [...].
     """
     points = np.where(np.isfinite(points).all(-1, keepdims=True), points, 0.0).clip(0, 1)
-    order = np.argsort(-points[..., 0], axis=-1, kind="stable")[..., None]
+    count = points.shape[-2]
+    if points.shape[-1] == 1:
+        return points[..., 0].max(-1, initial=0.0)
+    order = np.argsort(-points[..., -1], axis=-1, kind="stable")[..., None]
     points = np.take_along_axis(points, order, axis=-2)
-    right, height = points[..., 0], np.maximum.accumulate(points[..., 1], axis=-1)
-    # A strip from each point to the next one on its left is as high as the highest point at or beyond its right end.
-    left = np.concatenate([right[..., 1:], np.zeros_like(right[..., :1])], axis=-1)
-    return ((right - left) * height).sum(-1)
+    last = points[..., -1]
+    depth = last - np.concatenate([last[..., 1:], np.zeros_like(last[..., :1])], axis=-1)
+    slices = (depth[..., k] * hypervolume(points[..., : k + 1, :-1]) for k in range(count))
+    return sum(slices, start=np.zeros(points.shape[:-2]))

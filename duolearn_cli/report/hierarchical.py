@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from duolearn_cli.metrics.intervals import Estimate, bootstrap
+from duolearn_cli.metrics.seeds import FEWEST
 from duolearn_cli.report.jobs import Job, heading, is_seed, seeds_of, shown, value_of, varying
 from duolearn_cli.report.tables import MEASURES, Table
 
-FEWEST = 3
 # Numerator and denominator of a score by fact, from the 0/1 answers of target and unlearned and from chance.
 SCORES: dict[str, tuple[str, Callable[[float, float, float], tuple[float, float]]]] = {
     "forgetting_rate": ("forget", lambda before, after, chance: (1 - after, 1)),

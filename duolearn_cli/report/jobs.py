@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.metrics.seeds import mean_of_seeds
 from duolearn_cli.privacy.account import Account, read_account
 from duolearn_cli.report.tables import DASH, number
 
@@ -116,22 +117,16 @@ def seeds_of(jobs: Sequence[Job]) -> set[tuple[str, ...]]:
 
 
 def mean_over_seeds(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
-    """The mean of a score over jobs with its t-interval, as an estimate; None where no job has the score.
+    """The mean of a score over jobs with its t-interval (see `mean_of_seeds`); None where no job has the score.
 
-    No interval for fewer than three seeds, or where all agree: either would claim what so few values cannot tell.
+    No interval where jobs share a seed.
     """
     found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
     values = [value for value in found if value is not None]
     if not values:
         return None
-    mean = sum(values) / len(values)
-    if len(values) < 3 or len(seeds_of(jobs)) < len(jobs) or len(set(values)) == 1:
-        return {"value": mean}
-    from scipy import stats
-
-    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
-    return {"value": mean, "low": mean - half, "high": mean + half}
+    whole = mean_of_seeds(values)
+    return whole if len(seeds_of(jobs)) == len(jobs) else {"value": whole["value"]}
 
 
 def heading(key: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from duolearn_cli.metrics.seeds import mean_of_seeds
 from duolearn_cli.privacy.account import Account, composed_by_set
 from duolearn_cli.privacy_config import SETS
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 
 PRICED = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation")
-FEWEST = 3
 # Settings that say which records are to be forgotten: where they vary, a record changes sets from run to run.
 MOVERS = ("forget.", "hierarchy.", "labels.", "imperfect.", "dataset.")
 
@@ -72,14 +72,9 @@ def _by_seed(jobs: Sequence[Job], score: str) -> dict[tuple[str, ...], float]:
 def _difference(pairs: Sequence[float]) -> str:
     if not pairs:
         return DASH
-    mean = sum(pairs) / len(pairs)
-    # Rounding apart, equal values have no spread; an interval would claim what so few cannot tell.
-    if len(pairs) < FEWEST or len({round(pair, 9) for pair in pairs}) == 1:
-        return f"{mean:+.1f}"
-    from scipy import stats
-
-    low, high = stats.t.interval(0.95, len(pairs) - 1, mean, stats.sem(pairs))
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    whole = mean_of_seeds(pairs)
+    interval = f" [{whole['low']:+.1f}, {whole['high']:+.1f}]" if "low" in whole else ""
+    return f"{whole['value']:+.1f}{interval}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from duolearn_cli.benchmark.results import outcome, references, volumes
 from tests.benchmark.folders import leave_run
 
 
-def leave_methods(tmp_path, points, seeds=(0, 1, 2)):
+def leave_methods(tmp_path, points, seeds=(0, 1, 2), auc=0.5):
     """A run a seed of each method; `points` are by method its (forgotten, kept) by number of passes."""
     found = {}
     for name, by_epochs in points.items():
         for epochs, point in by_epochs.items():
             for seed in seeds:
                 folder = tmp_path / name / f"epochs-{epochs}-seed-{seed}"
-                leave_run(folder, *point, seed=seed)
+                leave_run(folder, *point, seed=seed, auc=auc)
                 found.setdefault(name, {}).setdefault(epochs, []).append(folder)
     return found
 
@@ -51,6 +51,17 @@ def test_the_volume_of_two_numbers_of_passes_is_of_what_either_dominates(tmp_pat
     (x1, y1), (x5, y5) = (point_of(found["a"][epochs][0]) for epochs in (1, 5))
     assert x1 < x5 and y1 > y5
     assert volumes(found)["a"]["hypervolume"]["value"] == pytest.approx(x1 * y1 + (x5 - x1) * y5)
+
+
+def test_the_volume_with_the_mia_score_is_the_mean_of_boxes(tmp_path):
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}}, auc=0.8)
+    boxes = [np.prod(point_of(folder)) * (1 - 2 * 0.3) for folder in found["a"][8]]
+    whole = volumes(found)["a"]["hypervolume_mia"]
+    assert whole["value"] == pytest.approx(np.mean(boxes))
+    half = 4.302652729911275 * np.std(boxes, ddof=1) / 3**0.5  # Student's t with two degrees of freedom
+    assert (whole["low"], whole["high"]) == pytest.approx((np.mean(boxes) - half, np.mean(boxes) + half))
+    leave_also(tmp_path, found, "a", "diverged", 3)
+    assert volumes(found)["a"]["hypervolume_mia"]["value"] == pytest.approx(sum(boxes) / 4)
 
 
 def test_a_method_that_is_clearly_worse_is_behind_beyond_its_interval(tmp_path):
