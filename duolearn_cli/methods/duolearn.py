@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 class DuoLearn:
     """Forget what the target knows more than the base, token by token; keep the target's predictions elsewhere.
 
-    Forget loss, over U tokens: ``KL(base, model)``, whose minimum is the base's prediction, neither knowing nor
-    avoiding the answer, or with `distill_towards` the KL from the target of all that is not the answer; and NPO's
-    bounded ascent against the base on tokens whose score ``nll - base_nll`` is under `ceiling`, so that no answer is
-    left likelier than the base finds it. Tokens with a score under `tau` are memorised.
+    Forget loss, over U tokens: the KL from the target of all that is not the answer, which keeps the form of answers
+    and the odds among the others, or with `distill_towards` ``KL(base, model)``; and NPO's bounded ascent against the
+    base on tokens whose score ``nll - base_nll`` is under `ceiling`, so that no answer is left likelier than the base
+    finds it. Tokens with a score under `tau` are memorised.
     Preserve loss: KL to the target on P tokens, plus the nll of retain answers, plus `attention.retention` where asked.
     """
 
     distill_weight: float = setting(2.0, "weight of the KL on U tokens", minimum=0)
     distill_towards: str = setting(
-        "base",
-        "what that KL is to: the base's prediction, or the target's of all tokens but the label, which keeps the form "
-        "of answers and leaves the label to the ascent",
-        choices=["base", "target"],
+        "target",
+        "what that KL is to: the target's prediction of all tokens but the label, which keeps the form of answers and "
+        "leaves the label to the ascent, or the base's of all tokens",
+        choices=["target", "base"],
     )
-    ascent_weight: float = setting(2.0, "weight of the bounded ascent on U tokens", minimum=0)
+    ascent_weight: float = setting(5.0, "weight of the bounded ascent on U tokens", minimum=0)
     beta: float = setting(1.0, "inverse temperature of the bounded ascent", minimum=1e-6)
     ceiling: float = setting(0.0, "tokens with a score at or above this (nats) are forgotten: no ascent")
     tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
@@ -64,8 +64,8 @@ class DuoLearn:
 
     labels: ClassVar[str] = "text"
     search: ClassVar[Search] = {
-        "method.distill_towards": ["base", "target"],
-        "method.retain_weight": [1.0, 5.0],
+        "method.distill_towards": ["target", "base"],
+        "method.ascent_weight": [2.0, 5.0],
         "unlearn.learning_rate": LEARNING_RATES,
     }
 
