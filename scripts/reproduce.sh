@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# The runs behind docs/results.md. MEDMCQA is your copy of MedMCQA's development set; about 40 minutes on two CPU cores.
+# The runs behind docs/results.md. MEDMCQA is your copy of MedMCQA's development set; about an hour on two CPU cores without
+# it, some four hours with it.
 set -euo pipefail
 duolearn=${BIN:-.venv/bin}/duolearn
+out=${OUT:-outputs/reproduce}
+methods=duolearn,npo,graddiff,gradient_ascent
+
+attack() { # FOLDER SETTING...: attacks every run of a sweep
+  for run in "$1"/*/; do
+    "$duolearn" audit robustness "run=${run%/}" runtime.threads=1 "${@:2}"
+  done
+}
+
 "$duolearn" unlearn +forget=surgery
-"$duolearn" unlearn -m +forget=surgery split.seed=1,2,3
-"$duolearn" unlearn +forget=anxiety
-"$duolearn" unlearn -m +forget=surgery method=duolearn,npo seed=1,2
+"$duolearn" unlearn -m +forget=surgery "method=$methods" seed=0,1,2 runtime.threads=1 "hydra.sweep.dir=$out/minimed"
+attack "$out/minimed" audit.robustness.max_items=150
 if [[ -n "${MEDMCQA:-}" ]]; then
   "$duolearn" fetch model=smollm2_135m
-  real=(+forget=surgery model=smollm2_135m dataset=medmcqa "dataset.path=$MEDMCQA")
-  "$duolearn" unlearn "${real[@]}"
-  "$duolearn" unlearn "${real[@]}" method.retain_weight=5 method.kl_weight=5
-  "$duolearn" unlearn "${real[@]}" prompt.form=letter method.distill_weight=1 method.ascent_weight=1 \
-    unlearn.learning_rate=2e-4
+  "$duolearn" unlearn -m +forget=surgery "method=$methods" model=smollm2_135m dataset=medmcqa "dataset.path=$MEDMCQA" \
+    split.max_forget=40 split.max_retain=80 learn.epochs=5 unlearn.epochs=5 evaluation.max_items=40 \
+    evaluation.generate_items=16 runtime.threads=1 "hydra.sweep.dir=$out/smollm2"
+  attack "$out/smollm2" audit.robustness.max_items=16
 fi
