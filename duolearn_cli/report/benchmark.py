@@ -1,8 +1,8 @@
-"""What `duolearn benchmark` found: a table, the figure of forgetting against keeping, a page. benchmark.json in."""
+"""What `duolearn benchmark` found: a table, the figure of what was kept over what was forgotten, a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "mia_auc")
 REST = ("KS to gold ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("hypervolume", "hypervolume_mia")
-FIGURE_HEIGHT = 5.0
+FIGURE_HEIGHT = 6.5
 MARKERS = "os^vD<>Phd*X"
 
 
@@ -85,35 +85,56 @@ def _title(found: Mapping[str, Any]) -> str:
 
 
 def pareto(found: Mapping[str, Any]) -> Figure | None:
-    """Keeping over forgetting: each method's runs with intervals, its tries (small), gold and target."""
+    """Over forgetting: keeping, of each method's runs with intervals, its tries (small), gold and target; below it how
+    much like gold's the losses on forget items are.
+    """
     names = [name for name in ranking(found) if any(run["finished"] for run in found["methods"][name]["runs"].values())]
     if not names:
         return None
 
-    def draw(axes: Axes) -> None:
-        from matplotlib import colormaps
-
-        colors: dict[str, Any] = {name: colormaps["tab20"](place % 20) for place, name in enumerate(names)}
-        if "duolearn" in colors:
-            colors["duolearn"] = FORGET
-        for place, name in enumerate(names):
-            one, marker = found["methods"][name], MARKERS[place % len(MARKERS)]
+    def keeping(axes: Axes) -> None:
+        for name, (color, marker) in _looks(names).items():
+            one = found["methods"][name]
             tries = [t for t in one["trials"] if None not in (number(t.get("forgetting")), number(t.get("keeping")))]
             across = [100 * trial["forgetting"] for trial in tries]
-            axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=colors[name], alpha=0.35, markersize=4)
+            axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=color, alpha=0.35, markersize=4)
             for run in one["runs"].values():
-                _mark(axes, run, colors[name], marker)
-            axes.plot([], [], marker, color=colors[name], linestyle="", label=name)
+                _mark(axes, run, color, marker)
+            axes.plot([], [], marker, color=color, linestyle="", label=name)
         for name, color in (("gold", GOLD), ("target", BASE)):
             if point := _reference(found["references"].get(name) or {}, is_target=name == "target"):
                 axes.plot(*point, "*", color=color, markersize=13, linestyle="", label=name)
-        axes.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
-        axes.set_xlabel("chance-corrected forgetting (%); 100: chance")
         axes.set_ylabel("KPR (%)")
-        axes.grid()
         axes.figure.legend(loc="outside right upper")
 
-    return panels([draw], FIGURE_HEIGHT)
+    def likeness(axes: Axes) -> None:
+        for name, (color, marker) in _looks(names).items():
+            for run in found["methods"][name]["runs"].values():
+                across, apart = run.get(SHOWN[0]), number(run.get("ks"))
+                if across and apart is not None:
+                    axes.plot(100 * across["value"], 100 * (1 - apart), marker, color=color, markersize=7)
+        if point := _reference(found["references"].get("gold") or {}, is_target=False):
+            axes.plot(point[0], 100, "*", color=GOLD, markersize=13)
+        axes.set_ylabel("100 - KS to gold (%)")
+
+    def finish(axes: Axes) -> None:
+        for one in axes.figure.axes:
+            one.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
+            one.grid()
+        axes.set_xlabel("chance-corrected forgetting (%); 100: chance")
+
+    return panels([keeping, likeness], FIGURE_HEIGHT, finish)
+
+
+def _looks(names: Sequence[str]) -> dict[str, tuple[Any, str]]:
+    """Each method's colour and marker."""
+    from matplotlib import colormaps
+
+    colors = colormaps["tab20"]
+    return {
+        name: (FORGET if name == "duolearn" else colors(place % 20), MARKERS[place % len(MARKERS)])
+        for place, name in enumerate(names)
+    }
 
 
 def _reference(scores: Mapping[str, Any], is_target: bool) -> tuple[float, float] | None:
@@ -142,7 +163,7 @@ def write_page(folder: Path, found: Mapping[str, Any]) -> None:
     parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(found)))
     if figure := pareto(found):
         write_text(folder / "pareto.svg", to_svg(figure))
-        parts.append("![Keeping over forgetting; small: tries, on validation facts](pareto.svg)")
+        parts.append("![Keeping, and likeness to gold, over forgetting; small: tries, on validation facts](pareto.svg)")
     parts.append(choices_table(found).markdown())
     write_text(folder / "benchmark.md", "\n\n".join(parts) + "\n")
 
