@@ -98,6 +98,11 @@ def main(arguments: Sequence[str]) -> None:
     runs = {
         name: [Path(run) for run in given.split(",")] for name, _, given in (text.partition("=") for text in arguments)
     }
+    if not runs or not all(name and given != [Path()] for name, given in runs.items()):
+        sys.exit(__doc__)
+    for run in (run for given in runs.values() for run in given):
+        if not any((run / name).is_file() for name in ("robustness.json", "metrics.json")):
+            sys.exit(f"{run}: neither metrics.json nor robustness.json is there: name finished runs.")
     first = next(iter(runs.values()))[0]
     table = attacks(runs) if (first / "robustness.json").is_file() else measures(runs)
     print(table.markdown())

@@ -133,7 +133,11 @@ def test_what_is_written(tmp_path):
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
     assert any("1 comparisons" in remark for remark in remarks(found))
     assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
-    assert pareto(found) is not None
+    figure = pareto(found)
+    assert figure is not None
+    runs = [run for one in found["methods"].values() for run in one["runs"].values()]
+    heights = [line.get_ydata()[0] for line in figure.axes[1].get_lines()]  # of likeness to gold; gold's own is 100
+    assert {round(100 * (1 - run["ks"]), 6) for run in runs} | {100} <= {round(float(y), 6) for y in heights}
     write_page(tmp_path, found)
     page = (tmp_path / "benchmark.md").read_text()
     assert "pareto.svg" in page and "chosen" in page
