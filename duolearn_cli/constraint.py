@@ -103,7 +103,7 @@ class Constraint:
 
     def _relative(self, metric: Tensor) -> Tensor:
         """A diagonal over its mean, whatever the units; ones where all of it is zero."""
-        size = torch.tensor(float(len(metric)), dtype=metric.dtype, device=metric.device)
+        size = metric.new_full((), float(len(metric)))
         total, count = self._processes.sum_parts(torch.stack([metric.sum(), size]))
         mean = total / count
         return torch.where(mean > 0, metric / torch.where(mean > 0, mean, 1.0), 1.0)

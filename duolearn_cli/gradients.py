@@ -51,7 +51,7 @@ def gradients(
     Args:
         squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.
     """
-    step = labels_of(examples, method.labels, model.device)
+    step = labels_of(examples, method.labels)
     watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
     total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
     figures: list[Tensor] = []
@@ -64,7 +64,7 @@ def gradients(
         share = 1.0 if part else 0.0
         for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
             for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
-                if pulled is None:
+                if pulled is None or not (part or together):
                     continue
                 own = [i for i, example in enumerate(group.examples) if example.is_forget == (side == "forget")]
                 with watch.collecting(side, group.batch, own) if watch and side in squares else nullcontext():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from duolearn_cli.data.encoding import Batch, Encoded, collate
+from duolearn_cli.transfer import send
 
 # The same kernels on the same shapes: nothing differs but what padding holds, which no token sees.
 TOLERANCE = 1e-5
@@ -157,7 +158,7 @@ class LowerStates:
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
         with self._with(self._lower):
-            self._decoder(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            self._decoder(input_ids=send(ids, device), attention_mask=send(mask, device), use_cache=False)
         states, self._bypass.seen = self._bypass.seen, None
         assert states is not None
         return states
@@ -173,7 +174,7 @@ class LowerStates:
             pairs = [(place, known[key]) for place, key in zip(places, keys, strict=True) if key in known]
             if pairs:
                 where, values = (torch.cat(side) for side in zip(*pairs, strict=True))
-                states.index_copy_(0, where, values.to(states.device))
+                states.index_copy_(0, where, send(values, states.device))
         return states.view(*batch.ids.shape, -1)
 
     @contextmanager

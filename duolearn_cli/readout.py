@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli import losses
+from duolearn_cli.transfer import Rows, send
 
 # Numbers in the logits of a chunk: 32 MiB in float32, enough to keep a matrix product busy.
 CHUNK = 2**23
@@ -40,7 +41,7 @@ class Reading:
 
     Attributes:
         function: logits [m, vocabulary], labels [m], the reference's logits [m, vocabulary] (or None) -> [m].
-        where: which tokens, a mask [n].
+        where: which tokens, a mask [n] on the host.
         reference: the model that `function` compares with, ``base`` or ``target``; None: it does not.
     """
 
@@ -77,13 +78,15 @@ def kl_of_others_at(where: Tensor, reference: str) -> Reading:
 class Readout:
     """Reads numbers off the hidden states [n, width] of labelled tokens.
 
-    `references` computes, by name, the hidden states of another model at the same tokens [n, width].
+    `references` gives, by name, the hidden states of another model at the same tokens [n, width], on the host.
     """
 
     def __init__(
-        self, head: Head, hidden: Tensor, labels: Tensor, references: Mapping[str, Callable[[], Tensor]]
+        self, head: Head, hidden: Rows, labels: Tensor, references: Mapping[str, Callable[[], Tensor]]
     ) -> None:
-        self._head, self._hidden, self._labels, self._references = head, hidden, labels, references
+        self.device = hidden.parts[0].device
+        self._head, self._hidden, self._references = head, hidden, references
+        self._labels = send(labels, self.device)
         self._nll: Tensor | None = None
 
     @property
@@ -112,21 +115,26 @@ class Readout:
         others = {
             name: hidden() for name, hidden in self._references.items() if any(r.reference == name for r in readings)
         }
+        # On the host, as the masks are: the device need not say how many there are in a chunk.
         places = [reading.where.nonzero().squeeze(1) for reading in readings]
+        hidden = self._hidden.joined()
         values: list[list[Tensor]] = [[] for _ in readings]
         rows: list[list[Tensor]] = [[] for _ in readings]
         nll: list[Tensor] = []
         size = max(1, CHUNK // self._head.vocabulary)
         for start in range(0, max(1, len(self._labels)), size):
             chunk = slice(start, start + size)
-            logits, labels = self._head.head(self._hidden[chunk]), self._labels[chunk]
+            logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]
             nll.append(losses.nll(logits, labels))
             for i, (reading, place) in enumerate(zip(readings, places, strict=True)):
                 own = place[(place >= start) & (place < start + size)]
-                other = None if reading.reference is None else self._head.head(others[reading.reference][own])
-                value, slope = _slope(reading, logits[own - start], labels[own - start], other, wants_rows)
+                other = None
+                if reading.reference is not None:
+                    other = self._head.head(send(others[reading.reference][own], self.device))
+                here = send(own - start, self.device)
+                value, slope = _slope(reading, logits[here], labels[here], other, wants_rows)
                 values[i].append(value)
-                rows[i].append(self._head.pull(slope) if wants_rows else self._hidden[:0])
+                rows[i].append(self._head.pull(slope) if wants_rows else hidden[:0])
         return [torch.cat(parts) for parts in values], [torch.cat(parts) for parts in rows], torch.cat(nll)
 
 

@@ -17,6 +17,7 @@ from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collat
 from duolearn_cli.methods.base import NO_ATTENTION, Attention
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.readout import Readout
+from duolearn_cli.transfer import Rows, send
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def references(
             target_hidden, inner = target["hidden"], target.get("activations")
             base_nll, target_nll = (
                 # In chunks: of 8,192 tokens all logits may be gigabytes.
-                Readout(model, hidden, batch.label, {}).nll
+                Readout(model, Rows([hidden]), batch.label, {}).nll
                 for hidden in (base_hidden, target_hidden)
             )
             kept = _by_text(target["attention"], own_kinds) if "attention" in target else [None] * len(indices)
@@ -93,7 +94,8 @@ def attend(
     with model.attention_outputs(attention.kept_layers) as outputs, model.activations(attention.depth) as inner:
         found = {"hidden": model.hidden(batch, _key_bias(batch, attention, flat))}
     if outputs:
-        places = batch.token[[i for i, kind in enumerate(flat) if kind == PRESERVE]]
+        preserved = torch.tensor([i for i, kind in enumerate(flat) if kind == PRESERVE], dtype=torch.long)
+        places = batch.token[send(preserved, batch.token.device)]
         found["attention"] = torch.stack([output.flatten(0, 1)[places] for output in outputs.values()])
     if inner:
         found["activations"] = inner[-1][batch.row, batch.position]
@@ -105,5 +107,5 @@ def _key_bias(batch: Batch, attention: Attention, kinds: Sequence[int]) -> Tenso
     if not attention.is_biased:
         return None
     by_kind = {UNLEARN: attention.unlearn_key_bias, PRESERVE: attention.preserve_key_bias}
-    values = torch.tensor([by_kind.get(kind, 0.0) for kind in kinds], device=batch.ids.device)
+    values = send(torch.tensor([by_kind.get(kind, 0.0) for kind in kinds]), batch.ids.device)
     return values.new_zeros(batch.ids.numel()).index_copy(0, batch.token, values).view_as(batch.ids)

@@ -143,9 +143,5 @@ def _run(examples: Sequence[int]) -> Sequence[int] | slice:
 
 def _layout(batch: Batch) -> Tensor:
     """Where each token of each text is in the flattened rows, -1 for none. Shape: [texts, longest]."""
-    starts = [i for i, place in enumerate(batch.place.flatten()[batch.token].tolist()) if place == 0]
-    ends = [*starts[1:], len(batch.token)]
-    layout = batch.token.new_full((len(starts), batch.longest), -1)
-    for text, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        layout[text, : end - start] = batch.token[start:end]
-    return layout
+    parts = list(batch.token.split([len(text) for text in batch.texts]))
+    return nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=-1)

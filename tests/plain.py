@@ -6,13 +6,14 @@ import torch
 
 from duolearn_cli import losses
 from duolearn_cli.forward import predict
+from duolearn_cli.transfer import Rows
 
 
 class PlainReadout:
     """Every logit of every labelled token, with its graph."""
 
     def __init__(self, model, hidden, labels, examples):
-        self.labels, self.logits = labels, model.head(hidden)
+        self.labels, self.logits, self.device = labels, model.head(hidden), hidden.device
         self.others = {
             name: model.head(torch.cat([getattr(example.reference, f"{name}_hidden") for example in examples]))
             for name in ("base", "target")
@@ -35,4 +36,5 @@ def plain_tokens(model, examples, labels, *args, **settings):
     forward = predict(model, examples, labels, *args, together=True, **settings)
     outputs = forward.groups[0].outputs
     readout = PlainReadout(model, outputs["hidden"], forward.tokens.labels, examples)
-    return replace(forward.tokens, readout=readout, **{name: outputs[name] for name in outputs if name != "hidden"})
+    inner = {"activations": Rows([outputs["activations"]])} if "activations" in outputs else {}
+    return replace(forward.tokens, readout=readout, attention=outputs.get("attention"), **inner)

@@ -32,7 +32,7 @@ def test_it_is_the_hidden_state_after_that_layer_at_the_token_before_each_label(
         with torch.no_grad():
             states = fresh.network(input_ids=batch.ids, output_hidden_states=True).hidden_states[2]
         expected = states[batch.row, batch.position]
-        torch.testing.assert_close(tokens.activations.detach(), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(tokens.activations.joined(), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(tokens.target_activations, expected, atol=1e-4, rtol=1e-4)
     assert len(tokens.activations) == sum(len(example.text.ids) - 1 for example in examples)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from duolearn_cli import losses, readout
 from duolearn_cli.readout import Reading, Readout, kl_at, nll_at
+from duolearn_cli.transfer import Rows
 
 VOCABULARY, WIDTH = 11, 5
 
@@ -58,11 +59,15 @@ def test_equals_autograd_through_all_logits(count, chunk, seed):
     readings = nll_at(first), kl_at(second, "base"), kl_at(first, "target"), Reading(entropy, second)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readout, "CHUNK", chunk * VOCABULARY)
-        read = Readout(head, hidden, labels, references)
+        read = Readout(head, Rows([hidden]), labels, references)
         found = read.read(*readings)
     expected = plain(head, hidden, labels, references, first, second)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
+        # What no token has a part in has no graph, so that no backward is made for it.
+        assert one.requires_grad == (len(one) > 0)
+        if not len(one):
+            continue
         weights = torch.linspace(-1, 2, len(one), dtype=torch.float64)
         gradients = [
             torch.autograd.grad((weights * each.square()).sum(), hidden, retain_graph=True)[0] for each in (one, other)
@@ -75,18 +80,18 @@ def test_equals_autograd_through_all_logits(count, chunk, seed):
 def test_without_gradients_only_values_are_computed():
     head, hidden, labels, references, first, _ = made_up(20)
     with torch.no_grad():
-        (nll,) = Readout(head, hidden, labels, references).read(nll_at(first))
+        (nll,) = Readout(head, Rows([hidden]), labels, references).read(nll_at(first))
     assert not nll.requires_grad
     head.pull = None
-    (nll,) = Readout(head, hidden.detach(), labels, references).read(nll_at(first))
+    (nll,) = Readout(head, Rows([hidden.detach()]), labels, references).read(nll_at(first))
     assert not nll.requires_grad
 
 
 def test_the_nll_of_all_tokens_costs_nothing_once_something_is_read():
     head, hidden, labels, references, first, second = made_up(20)
-    read = Readout(head, hidden, labels, references)
+    read = Readout(head, Rows([hidden]), labels, references)
     read.read(nll_at(first), kl_at(second, "base"))
     assert head.rows == 20 + int(second.sum())
     assert len(read.nll) == 20 and head.rows == 20 + int(second.sum())
-    alone = Readout(head, hidden, labels, references)
+    alone = Readout(head, Rows([hidden]), labels, references)
     torch.testing.assert_close(alone.nll, read.nll)

@@ -120,8 +120,10 @@ class Batch:
         return (self.segment > 0).long()
 
     def to(self, device: Any) -> Batch:
+        from duolearn_cli.transfer import send
+
         tensors = {name: value for name, value in vars(self).items() if hasattr(value, "device")}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        return replace(self, **{name: send(tensor, device) for name, tensor in tensors.items()})
 
 
 def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_to: int | None = None) -> Batch:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from duolearn_cli.readout import Reading, Readout
+    from duolearn_cli.transfer import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ NO_ATTENTION = Attention()
 @dataclass(frozen=True, eq=False)
 class Labels:
     """What is known of labelled tokens before any forward; tensors have shape [n], but for `preserved`.
+
+    They lie on the host, so that what depends on them, such as which tokens a loss is made of, never waits for the
+    device. `Tokens.send` brings values of theirs to where predictions are.
 
     Attributes:
         labels: token ids.
@@ -84,14 +88,14 @@ class Tokens(Labels):
         target_attention: the same in the target model.
         activations: [n, width], what the layer at `Attention.depth` writes where each label is predicted, at the token
             before it; with a gradient. None unless the method's `attention` asks for it.
-        target_activations: the same in the target model.
+        target_activations: the same in the target model, on the host.
     """
 
     readout: Readout
     step: Labels | None
     attention: Tensor | None = None
     target_attention: Tensor | None = None
-    activations: Tensor | None = None
+    activations: Rows | None = None
     target_activations: Tensor | None = None
 
     def read(self, *readings: Reading) -> list[Tensor]:
@@ -107,6 +111,12 @@ class Tokens(Labels):
         """The nll of every label, without a gradient [n]."""
         return self.readout.nll
 
+    def send(self, values: Tensor) -> Tensor:
+        """Values of labels, or made of them, on the device of what `read` gives."""
+        from duolearn_cli.transfer import send
+
+        return send(values, self.readout.device)
+
     def mean(self, values: Tensor, weights: Callable[[Labels], Tensor], owner: Tensor | None = None) -> Tensor:
         """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``; in a private step the
         sum over items of ``sum(w v) / sum(w)``, each over the item's own values.
@@ -116,9 +126,10 @@ class Tokens(Labels):
         """
         from duolearn_cli.losses import share_of_mean, sum_of_means
 
+        own = self.send(weights(self))
         if self.step is not None:
-            return share_of_mean(values, weights(self), weights(self.step).sum())
-        return sum_of_means(values, weights(self), self.sequence if owner is None else owner, self.num_sequences)
+            return share_of_mean(values, own, weights(self.step).sum())
+        return sum_of_means(values, own, self.send(self.sequence if owner is None else owner), self.num_sequences)
 
     def mean_over(
         self,

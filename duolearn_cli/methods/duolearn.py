@@ -93,7 +93,7 @@ class DuoLearn:
         nll, distill, kl, answers = tokens.read(
             nll_at(unlearn), towards, kl_at(preserve, "target"), nll_at(_retain_answers(tokens))
         )
-        pushed = self._pushed(nll, tokens.base_nll[unlearn], distill)
+        pushed = self._pushed(nll, tokens.send(tokens.base_nll[unlearn]), distill)
         forget = tokens.mean_over(pushed, self._unlearn, _weights)
         kept = self.kl_weight * tokens.mean_over(kl, self._preserve, _weights)
         kept = kept + self.retain_weight * tokens.mean_over(answers, _retain_answers)

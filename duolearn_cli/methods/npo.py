@@ -30,9 +30,10 @@ class NPO(Retaining):
 
         from duolearn_cli import losses
 
-        where, every = tokens.is_forget, torch.arange(tokens.num_sequences, device=values.device)
+        where, every = tokens.is_forget, torch.arange(tokens.num_sequences)
+        owner = tokens.send(tokens.sequence[where])
         nll, target_nll = (
-            losses.per_sequence(each, tokens.sequence[where], tokens.num_sequences)
-            for each in (values, tokens.target_nll[where])
+            losses.per_sequence(each, owner, tokens.num_sequences)
+            for each in (values, tokens.send(tokens.target_nll[where]))
         )
         return tokens.mean(losses.bounded_forget(nll, target_nll, self.beta), each_forget_item, owner=every)

@@ -31,6 +31,9 @@ class Retaining(ABC):
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli.readout import kl_at, nll_at
 
+        if not self.retain_weight:
+            (forget,) = tokens.read(self.reading(tokens))
+            return Objective(self.forget_loss(tokens, forget), forget.new_zeros(()))
         kept_at = kl_at(~tokens.is_forget, "target") if self.retain == "kl" else nll_at(~tokens.is_forget)
         forget, kept = tokens.read(self.reading(tokens), kept_at)
         return Objective(self.forget_loss(tokens, forget), self.retain_weight * tokens.mean_over(kept, of_retain))

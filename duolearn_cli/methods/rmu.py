@@ -41,15 +41,14 @@ class RMU:
 
         assert tokens.activations is not None and tokens.target_activations is not None
         forgets, retains = of_forget(tokens), of_retain(tokens)
-        aim = self.coefficient * self.direction(tokens.activations)
-        steered = squared_distance(tokens.activations[forgets], aim)
-        away = squared_distance(tokens.activations[retains], tokens.target_activations[retains])
+        steered, kept = tokens.activations[forgets], tokens.activations[retains]
+        steered = squared_distance(steered, self.coefficient * tokens.send(self.direction(steered.shape[-1])))
+        away = squared_distance(kept, tokens.send(tokens.target_activations[retains]))
         return Objective(tokens.mean_over(steered, of_forget), self.retain_weight * tokens.mean_over(away, of_retain))
 
-    def direction(self, like: Tensor) -> Tensor:
-        """The unit vector u, of the width and on the device of `like`; its seed alone decides it. Shape: [width]."""
+    def direction(self, width: int) -> Tensor:
+        """The unit vector u, on the host, since other devices draw other numbers; its seed alone decides it [width]."""
         import torch
 
-        # On the CPU: other devices draw other numbers.
-        drawn = torch.rand(like.shape[-1], generator=torch.Generator().manual_seed(self.direction_seed))
-        return (drawn / drawn.norm()).to(like.device)
+        drawn = torch.rand(width, generator=torch.Generator().manual_seed(self.direction_seed))
+        return drawn / drawn.norm()

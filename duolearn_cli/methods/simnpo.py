@@ -34,8 +34,8 @@ class SimNPO(Retaining):
 
         from duolearn_cli import losses
 
-        owner, count = tokens.sequence[tokens.is_forget], tokens.num_sequences
+        owner, count = tokens.send(tokens.sequence[tokens.is_forget]), tokens.num_sequences
         length = losses.per_sequence(torch.ones_like(values), owner, count).clamp(min=1)
         mean_nll = losses.per_sequence(values, owner, count) / length
         ascent = losses.margin_forget(mean_nll, self.beta, self.gamma)
-        return tokens.mean(ascent, each_forget_item, owner=torch.arange(count, device=values.device))
+        return tokens.mean(ascent, each_forget_item, owner=torch.arange(count))

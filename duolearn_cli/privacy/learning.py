@@ -14,6 +14,7 @@ from duolearn_cli.data.encoding import Encoded, collate
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.privacy.mechanism import Mechanism, clipped_sum, unit_means
 from duolearn_cli.singles import GradientRows
+from duolearn_cli.transfer import send
 
 
 def learn_privately(
@@ -45,7 +46,7 @@ def learn_privately(
             value = losses.sum_of_means(nll, torch.ones_like(nll), batch.sequence, len(own))
             with watch.rows(batch, range(len(own))) as (rows, _):
                 watch.backward([value])
-            owner = torch.tensor([k for k, unit in enumerate(chosen) for _ in unit], device=model.device)
+            owner = send(torch.tensor([k for k, unit in enumerate(chosen) for _ in unit]), model.device)
             total, _ = clipped_sum(unit_means(rows, owner, len(chosen)), mechanism.max_grad_norm, mechanism.clipping)
             loss = value.item() / len(own)
         coordinates.values.grad = mechanism.privatise("retain", step, total)

@@ -18,7 +18,7 @@ STABILITY = 0.01
 
 def unit_means(rows: Tensor, unit: Tensor, num_units: int) -> Tensor:
     """The mean of each unit's rows, zero for one without. Shapes: rows [e, n], unit [e] (indices) -> [num_units, n]."""
-    counts = torch.bincount(unit, minlength=num_units).clamp(min=1)
+    counts = rows.new_zeros(num_units).index_add_(0, unit, rows.new_ones(len(unit)))
     return rows.new_zeros(num_units, rows.shape[1]).index_add_(0, unit, rows / counts[unit, None])
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duolearn_cli.transfer import send
+
 KEY_BYTES = 32
 # A double's 53 bits of precision, in (0, 1].
 TO_UNIT = 2.0**-53
@@ -77,7 +79,7 @@ class Secure:
         radius, angle = np.split(self.uniform(purpose, step, 2 * half), 2)
         radius, angle = np.sqrt(-2 * np.log(radius)), 2 * math.pi * angle
         pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-        return torch.from_numpy(pairs[:size].astype(np.float32)).to(device)
+        return send(torch.from_numpy(pairs[:size].astype(np.float32)), device)
 
     def _bytes(self, purpose: str, step: int, count: int) -> bytes:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes

@@ -11,6 +11,7 @@ from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.methods.base import Method, Tokens, attention_of
 from duolearn_cli.readout import Readout
+from duolearn_cli.transfer import Rows
 
 VOCABULARY, WIDTH = 7, 4
 # Labelled tokens of each made-up item, and whether it is to be forgotten.
@@ -109,7 +110,7 @@ def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor]) -> tuple[Token
         sequence=sequence,
         num_sequences=len(chosen),
         preserved=torch.arange(len(chosen)).repeat_interleave(2),
-        readout=Readout(_Logits(), logits, labels, references),
+        readout=Readout(_Logits(), Rows([logits]), labels, references),
         step=None,
     )
     return tokens, [logits]

@@ -23,6 +23,7 @@ from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.ledger import Ledger
 from duolearn_cli.privacy.mechanism import Mechanism, clipped_sum, unit_means
 from duolearn_cli.singles import GradientRows
+from duolearn_cli.transfer import send
 
 # Which of the two gradients the units of a set are for.
 SIDE = {"forget": "forget", "retain": "preserve"}
@@ -154,14 +155,14 @@ class PrivateSteps:
         rows = torch.cat(found)
         if all(len(unit.examples) == 1 for unit in protected):
             return rows
-        owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], device=model.device)
-        return unit_means(rows, owner.long(), len(protected))
+        owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], dtype=torch.long)
+        return unit_means(rows, send(owner, model.device), len(protected))
 
     def _told(self, name: str, total: Tensor, norms: Sequence[Tensor]) -> dict[str, Tensor]:
         """For the history: how many units came, the share that was clipped, the sum's norm over the noise's."""
         every = torch.cat([*norms, total.new_zeros(0)])
         longer = (every > self.mechanism.max_grad_norm).sum()
-        count, clipped = self.processes.sum_items(torch.stack([longer.new_tensor(len(every)), longer]).float())
+        count, clipped = self.processes.sum_items(torch.stack([longer.new_full((), len(every)), longer]).float())
         noise = self.mechanism.noise(name) * math.sqrt(len(total))
         return {
             f"units_{name}": count,
@@ -178,7 +179,7 @@ class PrivateSteps:
         figures = torch.stack([*sums.figures, torch.zeros(size, device=self.model.device)]).sum(0)
         figures = self.processes.sum_items(figures)
         figures[:2] /= len(examples)
-        return named_losses(figures, labels_of(examples, self.method.labels, self.model.device))
+        return named_losses(figures, labels_of(examples, self.method.labels))
 
 
 def _run(chosen: Sequence[bool]) -> slice:

@@ -7,6 +7,7 @@ import torch
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import Tokens
 from duolearn_cli.readout import Readout
+from duolearn_cli.transfer import Rows
 
 VOCABULARY, WIDTH = 7, 5
 # How many labelled tokens each item has, whether it is to be forgotten, and its weight.
@@ -51,9 +52,9 @@ def made_up(seed=0, private=False, scale=1.0, logits=None, target=None):
     }
     tokens = Tokens(
         **known,
-        readout=Readout(Identity(), logits, labels, {"base": lambda: base, "target": lambda: target}),
+        readout=Readout(Identity(), Rows([logits]), labels, {"base": lambda: base, "target": lambda: target}),
         step=None,
-        activations=activations,
+        activations=Rows([activations]),
         target_activations=inner[1],
     )
     if not private:

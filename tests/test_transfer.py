@@ -1,0 +1,97 @@
+"""What a step asks of the device: it runs on one that holds no data, so that nothing can have been read off it."""
+
+import copy
+
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import masking_utils
+
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.gradients import gradients
+from duolearn_cli.methods.base import attention_of, geometry_of
+from duolearn_cli.parallel import Processes
+from duolearn_cli.transfer import Rows, places, send
+from duolearn_cli.update import Update
+from tests.test_unlearning import METHODS, SETTINGS, make_examples, method
+
+BIASED = ["method.unlearn_key_bias=1", "method.attention_weight=0.5"]
+FISHER = ["method.geometry.metric=optimizer", "method.geometry.fisher_price=0.1"]
+
+
+@pytest.fixture
+def nowhere(fresh, monkeypatch):
+    """The model on a device that holds shapes alone: reading a value, or how many a mask has, is an error there."""
+    # The one look that transformers takes itself, at whether anything is padded.
+    monkeypatch.setattr(masking_utils, "_ignore_causal_mask_sdpa", lambda *args, **others: False)
+    fresh.check_attention(masks=True, kept_layers=0)  # looked at once, when a run begins
+    model = copy.deepcopy(fresh)
+    model.network.to("meta")
+    model.device = torch.device("meta")
+    return model
+
+
+def step(model, chosen, found, micro_batch=None, pack_to=None):
+    processes = Processes(Accelerator(cpu=True))
+    update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
+    squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
+    given = gradients(model, found, chosen, update.coordinates, processes, micro_batch, pack_to, squares)
+    return given, update.apply(1, 1e-3, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "settings"),
+    [
+        *((name, [], {}) for name in METHODS),
+        ("duolearn", [], {"micro_batch": 4}),
+        ("duolearn", [], {"pack_to": 200}),
+        ("duolearn", BIASED, {}),
+        ("duolearn", FISHER, {}),
+        ("npo", ["method.retain=kl"], {}),
+    ],
+)
+def test_no_step_waits_for_the_device(fresh, nowhere, study, name, overrides, settings):
+    chosen = method(name, *overrides)
+    found = [one for side in make_examples(fresh, study, chosen.labels, attention=attention_of(chosen)) for one in side]
+    given, move = step(nowhere, chosen, found, **settings)
+    for value in (given.forget, given.preserve, move.step):
+        assert value.device.type == "meta" and len(value) == fresh.num_adapter_parameters
+
+
+def test_several_constraints_do_wait(fresh, nowhere, study):
+    """Their multipliers come from a solver on the host: the check above would see that."""
+    chosen = method("duolearn", "method.geometry.basis_size=2")
+    found = [one for side in make_examples(fresh, study, chosen.labels) for one in side]
+    processes = Processes(Accelerator(cpu=True))
+    update = Update(Coordinates(nowhere.named_adapter), SETTINGS, geometry_of(chosen), processes)
+    given = gradients(nowhere, found, chosen, update.coordinates, processes)
+    update.apply(1, 1e-3, given)
+    with pytest.raises(NotImplementedError):
+        update.apply(2, 1e-3, given)
+
+
+def test_rows_are_those_of_the_joined_matrix_and_reach_the_parts_they_are_in():
+    parts = [torch.randn(size, 3, requires_grad=True) for size in (2, 0, 4)]
+    mask = torch.tensor([False, False, True, False, True, True])
+    rows = Rows(parts)
+    assert torch.equal(rows[mask], torch.cat(parts)[mask]) and torch.equal(rows.joined(), torch.cat(parts))
+    reached = torch.autograd.grad(rows[mask].sum(), parts, allow_unused=True)
+    assert [gradient is not None for gradient in reached] == [False, False, True]
+    assert torch.equal(reached[2].sum(1), 3.0 * mask[2:])
+    assert rows.requires_grad and not rows[~mask & mask].requires_grad
+    assert rows[~mask & mask].shape == (0, 3)
+
+
+def test_linked_rows_reach_every_part():
+    """Of a cut model every process goes back through its forward, whatever it has a part in."""
+    parts = [torch.randn(size, 3, requires_grad=True) for size in (2, 4)]
+    none = torch.zeros(6, dtype=torch.bool)
+    reached = torch.autograd.grad(Rows(parts, linked=True)[none].sum(), parts, allow_unused=True)
+    assert [gradient.abs().sum().item() for gradient in reached] == [0, 0]
+
+
+def test_places_and_values_arrive():
+    mask = torch.tensor([True, False, True])
+    assert places(mask, torch.device("cpu")).tolist() == [0, 2]
+    assert send(mask, torch.device("meta")).device.type == "meta"
+    assert places(~mask & mask, torch.device("cpu")).tolist() == []
