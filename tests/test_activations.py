@@ -34,7 +34,7 @@ def test_it_is_the_hidden_state_after_that_layer_at_the_token_before_each_label(
         expected = states[batch.row, batch.position]
         torch.testing.assert_close(tokens.activations.joined(), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(tokens.target_activations, expected, atol=1e-4, rtol=1e-4)
-    assert len(tokens.activations) == sum(len(example.text.ids) - 1 for example in examples)
+    assert len(tokens.activations.joined()) == sum(len(example.text.ids) - 1 for example in examples)
 
 
 def test_a_loss_of_activations_changes_no_layer_above_and_starts_at_zero_for_retain_texts(fresh, study):
