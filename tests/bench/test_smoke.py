@@ -4,6 +4,8 @@ The least times of interleaved repeats, for other work only adds to them; measur
 forward, or a live reference, is caught without a clock too: test_workbench.py counts texts through any model.
 """
 
+from pathlib import Path
+
 import pytest
 
 from duolearn_cli.bench.results import compared
@@ -35,3 +37,26 @@ def test_steps_keep_their_price(workbench):
         if not exceeded:
             return
     pytest.fail(f"slower than allowed, twice: {exceeded}")
+
+
+# Written by `duolearn bench +forget=surgery bench.only=[method/duolearn,private,evaluation] bench.repeats=11
+# bench.memory=true runtime.threads=1 model.adapter.rank=8`; after a change that is meant to cost more, write it again.
+KEPT = Path(__file__).parent / "kept.json"
+# Wider than the quartiles of a busy machine, narrower than what a second forward of each text adds to a step.
+TOLERANCE = 0.4
+
+
+def test_ratios_are_those_of_the_kept_result(duolearn):
+    wanted = ["bench.only=[method/duolearn,private/both,evaluation/full]", "bench.repeats=7", "model.adapter.rank=8"]
+    for _ in range(2):
+        done = duolearn(
+            "bench",
+            "+forget=surgery",
+            *wanted,
+            "runtime.threads=1",
+            f"bench.compare={KEPT}",
+            f"bench.tolerance={TOLERANCE}",
+        )
+        if not done.returncode:
+            return
+    pytest.fail(done.stdout + done.stderr)
