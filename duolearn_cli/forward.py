@@ -57,7 +57,9 @@ def labels_of(examples: Sequence[Example], labels: str) -> Labels:
         base_nll=torch.cat([example.reference.base_nll for example in examples]),
         target_nll=torch.cat([example.reference.target_nll for example in examples]),
         kind=torch.tensor([kind for example in examples for kind in example.kind], dtype=torch.long),
-        level_weight=torch.tensor([weight for example in examples for weight in example.level_weight]),
+        level_weight=torch.tensor(
+            [weight for example in examples for weight in example.level_weight], dtype=torch.float32
+        ),
         item_weight=by_item([example.weight for example in examples], torch.float32),
         is_forget=by_item([example.is_forget for example in examples], torch.bool),
         is_answer=torch.tensor([example.text.is_answer[i] for example, place in rows for i in place]).bool(),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli import losses
-from duolearn_cli.transfer import Rows, send
+from duolearn_cli.transfer import Rows, checked_mask, send
 
 # Numbers in the logits of a chunk: 32 MiB in float32, enough to keep a matrix product busy.
 CHUNK = 2**23
@@ -115,8 +115,8 @@ class Readout:
         others = {
             name: hidden() for name, hidden in self._references.items() if any(r.reference == name for r in readings)
         }
-        # On the host, as the masks are: the device need not say how many there are in a chunk.
-        places = [reading.where.nonzero().squeeze(1) for reading in readings]
+        places = [checked_mask(reading.where).nonzero().squeeze(1) for reading in readings]
+        sent = [send(place, self.device) for place in places]
         hidden = self._hidden.joined()
         values: list[list[Tensor]] = [[] for _ in readings]
         rows: list[list[Tensor]] = [[] for _ in readings]
@@ -127,11 +127,11 @@ class Readout:
             logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]
             nll.append(losses.nll(logits, labels))
             for i, (reading, place) in enumerate(zip(readings, places, strict=True)):
-                own = place[(place >= start) & (place < start + size)]
-                other = None
+                # Where a chunk begins and ends the host knows: the device need not say how many tokens are in it.
+                own = slice(*torch.searchsorted(place, torch.tensor([start, start + size])).tolist())
+                here, other = sent[i][own] - start, None
                 if reading.reference is not None:
-                    other = self._head.head(send(others[reading.reference][own], self.device))
-                here = send(own - start, self.device)
+                    other = self._head.head(send(others[reading.reference][place[own]], self.device))
                 value, slope = _slope(reading, logits[here], labels[here], other, wants_rows)
                 values[i].append(value)
                 rows[i].append(self._head.pull(slope) if wants_rows else hidden[:0])

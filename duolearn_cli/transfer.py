@@ -1,4 +1,4 @@
-"""From the host to the device and never back, so that a step can be laid out while the device computes the last one."""
+"""From the host to the device and never back, so that a step can be laid out while the device is still computing it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from torch import Tensor
 def send(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on `device`, without waiting for what that is doing."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        # Out of memory that may be swapped a copy waits for all that the device was given before.
-        return tensor.pin_memory().to(device, non_blocking=True)
+        # Out of memory that may be swapped a copy waits for all that the device was given before, and what does not lie
+        # in one piece is copied into such memory first.
+        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
-def places(mask: Tensor, device: torch.device) -> Tensor:
-    """Where `mask` is true, as indices on `device`. Shapes: [n] -> [m].
+def checked_mask(mask: Tensor) -> Tensor:
+    """`mask` itself. Raises TypeError where it is none on the host: how many it chooses only a device would know."""
+    if mask.dtype != torch.bool or mask.device.type != "cpu":
+        raise TypeError(f"a mask of {mask.dtype} on {mask.device}; wanted: booleans on the host, made of labels.")
+    return mask
 
-    It lies on the host: how many rows a mask on the device chooses only the device knows.
-    """
-    return send(mask.nonzero().squeeze(1), device)
+
+def places(mask: Tensor, device: torch.device) -> Tensor:
+    """Where a mask on the host is true, as indices on `device`. Shapes: [n] -> [m]."""
+    return send(checked_mask(mask).nonzero().squeeze(1), device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,7 @@ class Rows:
     linked: bool = False
 
     def __getitem__(self, mask: Tensor) -> Tensor:
-        own = mask.split([len(part) for part in self.parts])
+        own = checked_mask(mask).split([len(part) for part in self.parts])
         taken = [
             part[places(chosen, part.device)]
             for part, chosen in zip(self.parts, own, strict=True)

@@ -1,22 +1,51 @@
 """What a step asks of the device: it runs on one that holds no data, so that nothing can have been read off it."""
 
 import copy
+import sys
 
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import masking_utils
 
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import attention_of, geometry_of
 from duolearn_cli.parallel import Processes
+from duolearn_cli.readout import Readout, nll_at
 from duolearn_cli.transfer import Rows, places, send
 from duolearn_cli.update import Update
+from tests.methods.made_up import Identity
 from tests.test_unlearning import METHODS, SETTINGS, make_examples, method
 
 BIASED = ["method.unlearn_key_bias=1", "method.attention_weight=0.5"]
 FISHER = ["method.geometry.metric=optimizer", "method.geometry.fisher_price=0.1"]
+
+
+class OnlySent(TorchDispatchMode):
+    """Nothing of the host takes part in what the device does, but for single numbers and what `send` brings there.
+
+    A real device refuses some of that, and silently waits for the rest; one without data accepts much of it.
+    """
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        found = function(*args, **kwargs)
+        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        made = [one for one in tree_leaves(found) if isinstance(one, torch.Tensor)]
+        hosts = [one for one in given if one.device.type == "cpu" and one.dim()]
+        if hosts and any(one.device.type == "meta" for one in [*given, *made]):
+            assert is_sending(), f"{function} brings {[tuple(one.shape) for one in hosts]} of the host to the device"
+        return found
+
+
+def is_sending():
+    frame = sys._getframe()
+    while frame is not None and frame.f_code is not send.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 @pytest.fixture
@@ -35,8 +64,9 @@ def step(model, chosen, found, micro_batch=None, pack_to=None):
     processes = Processes(Accelerator(cpu=True))
     update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
     squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
-    given = gradients(model, found, chosen, update.coordinates, processes, micro_batch, pack_to, squares)
-    return given, update.apply(1, 1e-3, given)
+    with OnlySent():
+        given = gradients(model, found, chosen, update.coordinates, processes, micro_batch, pack_to, squares)
+        return given, update.apply(1, 1e-3, given)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +118,25 @@ def test_linked_rows_reach_every_part():
     none = torch.zeros(6, dtype=torch.bool)
     reached = torch.autograd.grad(Rows(parts, linked=True)[none].sum(), parts, allow_unused=True)
     assert [gradient.abs().sum().item() for gradient in reached] == [0, 0]
+
+
+def test_what_is_no_mask_is_refused():
+    """Indices would be taken for a mask of as many rows, and a mask on the device would be waited for."""
+    for wrong in (torch.tensor([0, 1]), torch.ones(2, dtype=torch.bool, device="meta")):
+        with pytest.raises(TypeError, match=r"a mask of torch\..* booleans on the host"):
+            Rows([torch.ones(2, 3)])[wrong]
+        with pytest.raises(TypeError, match=r"a mask of torch\..* booleans on the host"):
+            Readout(Identity(), Rows([torch.ones(2, 7)]), torch.tensor([0, 1]), {}).read(nll_at(wrong))
+
+
+def test_the_check_sees_what_comes_past_it():
+    device = torch.ones(3, device="meta")
+    with OnlySent(), pytest.raises(AssertionError, match="of the host"):
+        device[torch.tensor([0, 2])]
+    with OnlySent(), pytest.raises(AssertionError, match="of the host"):
+        torch.ones(3).to("meta")
+    with OnlySent():
+        device[places(torch.tensor([True, False, True]), device.device)] * torch.tensor(2.0)
 
 
 def test_places_and_values_arrive():

@@ -11,6 +11,7 @@ from duolearn_cli.data.items import LETTERS, Item
 from duolearn_cli.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 # Every model is asked the same: the texts of a few thousand items are kept, some 50 MB, those beyond are encoded anew.
@@ -119,7 +120,7 @@ class Batch:
         """1 for tokens, 0 for padding. It comes from lengths: a pad token equal to the end-of-text token hides none."""
         return (self.segment > 0).long()
 
-    def to(self, device: Any) -> Batch:
+    def to(self, device: torch.device) -> Batch:
         from duolearn_cli.transfer import send
 
         tensors = {name: value for name, value in vars(self).items() if hasattr(value, "device")}

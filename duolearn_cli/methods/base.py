@@ -86,9 +86,9 @@ class Tokens(Labels):
         attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
             labelled or not, with a gradient. None unless the method's `attention` asks for it.
         target_attention: the same in the target model.
-        activations: [n, width], what the layer at `Attention.depth` writes where each label is predicted, at the token
-            before it; with a gradient. None unless the method's `attention` asks for it.
-        target_activations: the same in the target model, on the host.
+        activations: ``activations[mask]`` [m, width] is what the layer at `Attention.depth` writes where the labels of
+            a mask are predicted, at the token before each, with a gradient. None unless the method's `attention` asks.
+        target_activations: the same in the target model, on the host, of all labels [n, width].
     """
 
     readout: Readout

@@ -42,7 +42,7 @@ def check_separable(method: Method) -> None:
         if asked.depth:
             own, target = torch.cat([inner[i] for i in chosen], dim=1)
             leaves.append(own.clone().requires_grad_())
-            tokens = replace(tokens, activations=leaves[-1], target_activations=target)
+            tokens = replace(tokens, activations=Rows([leaves[-1]]), target_activations=target)
         return _losses(method, tokens, leaves)
 
     everything = range(len(ITEMS))

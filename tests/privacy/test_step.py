@@ -223,7 +223,8 @@ class Steered(Coupled):
     attention = Attention(depth=0.5)
 
     def objective(self, tokens):
-        around = tokens.activations - tokens.activations.detach().mean(0)
+        inner = tokens.activations[tokens.is_forget | ~tokens.is_forget]
+        around = inner - inner.detach().mean(0)
         return Objective(around.square().sum() - around.square().sum().detach(), every_nll(tokens).sum())
 
 
