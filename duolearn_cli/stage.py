@@ -26,7 +26,7 @@ from duolearn_cli.selection import choose
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
-from duolearn_cli.watch import Watch, forget_nll_of
+from duolearn_cli.watch import Goal, Watch
 from duolearn_cli.workers import deferred_interrupt
 
 
@@ -110,7 +110,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     config, run, model = lab.study.config, lab.run, lab.model
     settings = config.unlearn
     processes = Processes(Accelerator(cpu=model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
-    goal = forget_nll_of(lab, settings.stop) if settings.stop != "none" else None
+    goal = Goal.of(lab, settings.stop) if settings.stop != "none" else None
     lab.load("target")
     if processes.sharded:
         model.shard()
