@@ -41,8 +41,8 @@ class LeakError(UserError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest of `known`, or an empty string."""
+    """Return ``" (did you mean 'x'?)"`` for the closest of `known`, or an empty string."""
     import difflib  # only a mistake needs it
 
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    return f" (did you mean {match[0]!r}?)" if match else ""

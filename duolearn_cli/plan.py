@@ -109,9 +109,14 @@ def _memory(study: Study) -> list[tuple[str, str]]:
     return [("memory of unlearning", f"{gib(memory.total)} with {size or 'all'} items of a step at once: {parts}")]
 
 
+def adapter_bytes(config: RunConfig, shape: Shape) -> int:
+    """The size of the adapter that a run leaves."""
+    return 4 * shape.adapter_parameters(config.model.adapter)
+
+
 def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
     """The size of a checkpoint: the adapter, two moments of the optimiser, what the constraint remembers."""
-    return 4 * (shape.adapter_parameters(config.model.adapter) + _changed(config, shape) * (2 + _rows_of_state(config)))
+    return adapter_bytes(config, shape) + 4 * _changed(config, shape) * (2 + _rows_of_state(config))
 
 
 def _changed(config: RunConfig, shape: Shape) -> int:

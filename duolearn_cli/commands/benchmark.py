@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from duolearn_cli.benchmark.jobs import Job, Value, common, granted, trial, tries
 from duolearn_cli.benchmark.status import OTHER, status_of
 from duolearn_cli.commands import unlearn
-from duolearn_cli.commands.common import Invocation, prepared, refuse_changes, reopen
+from duolearn_cli.commands.common import NEEDED_BYTES, Invocation, prepared, refuse_changes, reopen
 from duolearn_cli.components import component_class
 from duolearn_cli.composition import compose
 from duolearn_cli.config import RunConfig
@@ -23,14 +23,18 @@ from duolearn_cli.errors import ConfigError, DivergedError, RunError
 from duolearn_cli.fitting import fit
 from duolearn_cli.folders import groups
 from duolearn_cli.methods.base import search_of
+from duolearn_cli.plan import adapter_bytes, checkpoint_bytes, read_shape
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, write_json
+from duolearn_cli.run import Run, check_space, write_json
 from duolearn_cli.study import Study
+from duolearn_cli.weights import find_weights
 
 # What a benchmark that is gone on with takes from the command line; all else is its own.
 CHANGEABLE = ("resume", "dry_run")
+# What a run leaves beside its adapter: answers to every item, history, report.
+FILES_BYTES = 10_000_000
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
@@ -49,7 +53,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if only_plan:
         display.show(_plan(planned))
         return ""
-    opened = opened or Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    if not opened:
+        _check_space(study.config, planned)
+        opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     runner = _Runner(study, opened.folder, shared, invocation.config_dir)
     opened.update(status="running")
     try:
@@ -110,6 +116,15 @@ def _composed(job: Job, shared: Sequence[str], config_dir: str | None) -> DictCo
     except ConfigError as error:
         said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
         raise ConfigError("\n".join(f"{job.method} ({said}): {line}" for line in str(error).splitlines())) from error
+
+
+def _check_space(config: RunConfig, planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
+    """Raise RunError if there is no room for what all runs leave, and for the checkpoints of the one at work."""
+    shape, asked = read_shape(find_weights(config.model, config.cache_dir)), config.benchmark
+    if shape:
+        runs = sum(map(len, planned.values())) + len(planned) * len(asked.seeds) * max(1, len(asked.epochs))
+        each = adapter_bytes(config, shape) + FILES_BYTES
+        check_space(Path(config.output_dir), NEEDED_BYTES + 2 * checkpoint_bytes(config, shape) + runs * each)
 
 
 def _plan(planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> Table:

@@ -1,11 +1,15 @@
 """`duolearn benchmark` as a user calls it."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from duolearn_cli.commands import benchmark
+from duolearn_cli.commands.common import NEEDED_BYTES, Invocation
 from duolearn_cli.composition import compose
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, RunError
 from tests.conftest import SMALL
 
 GIVEN = ["benchmark", "+forget=surgery", *SMALL, "benchmark.methods=[npo,gradient_ascent]", "benchmark.trials=2"]
@@ -48,6 +52,15 @@ def test_a_dry_run_lists_the_tries_and_leaves_nothing(duolearn, tmp_path):
     done = duolearn(*GIVEN, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| npo |") == 2 and not list(tmp_path.glob("outputs/*"))
+
+
+def test_room_for_all_runs_is_asked_for_before_the_first(tmp_path, monkeypatch):
+    """There would be enough for one run, and there is not for six."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=NEEDED_BYTES + 50_000_000))
+    given = [*GIVEN[1:], f"output_dir={tmp_path / 'out'}", f"cache_dir={tmp_path / 'cache'}"]
+    with pytest.raises(RunError, match="GB needed"):
+        benchmark.run(compose("benchmark", given), Invocation(given))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_concepts_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"question": "stemm"}, r"no column 'stemm'; did you mean 'stem'\?"),
+        ({"question": "stemm"}, r"no column 'stemm' \(did you mean 'stem'\?\)"),
         ({"options": ["a", "zz"]}, r"no column 'zz'.*Found: stem, a, b"),
         ({"subject": "feild"}, r"did you mean 'field'\?"),
         ({"options": {"a": 1}}, r"fields\.options=.*a list of columns is needed"),

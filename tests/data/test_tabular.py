@@ -107,7 +107,7 @@ def test_unknown_encoding(tmp_path: Path, encoding: str) -> None:
 
 def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, "train.jsonl", "{}")
-    with pytest.raises(DataError, match=r"no such file; did you mean 'train\.jsonl'\?"):
+    with pytest.raises(DataError, match=r"no such file \(did you mean 'train\.jsonl'\?\)"):
         list(rows(tmp_path / "trian.jsonl"))
     with pytest.raises(DataError, match="no folder"):
         list(rows(tmp_path / "nowhere" / "train.jsonl"))
@@ -179,7 +179,8 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_missing_column_names_needed_and_found() -> None:
-    with pytest.raises(DataError, match=r"no column 'question'; did you mean 'questions'\?.*Needed: id, .*Found: id,"):
+    words = r"no column 'question' \(did you mean 'questions'\?\).*Needed: id, .*Found: id,"
+    with pytest.raises(DataError, match=words):
         require_columns("t.csv", [Row(2, {"id": 1, "questions": 2})], ["id", "question"])
 
 

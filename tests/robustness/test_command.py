@@ -122,7 +122,7 @@ def test_mistakes_get_one_line(duolearn, tmp_path, arguments, said):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("attacks=[relern]", "attacks=relern: allowed: relearn, quantise, prompts, probe; did you mean 'relearn'?"),
+        ("attacks=[relern]", "attacks=relern: allowed: relearn, quantise, prompts, probe (did you mean 'relearn'?)"),
         ("attacks=[]", "attacks=[]: one at least is needed; allowed: relearn"),
         ("attacks=[probe,probe]", "an entry is there twice"),
         ("attacks=probe", "a list, such as [a,b]"),
