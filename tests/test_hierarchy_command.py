@@ -59,7 +59,7 @@ def test_check(duolearn, tmp_path):
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
     for said in (
         "3 problems",
-        "blade (line 5): unknown parent 'fild'; did you mean 'field'",
+        "blade (line 5): unknown parent 'fild' (did you mean 'field'?)",
         "the term 'blade'",
         "x (line 6): level 1",
     ):
