@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from duolearn_cli.fields import setting
+
+# What a method's tries may differ in: all else, data and models above all, is the same for all methods.
+SEARCHED = ("method.", "unlearn.")
 
 
 @dataclass
@@ -17,6 +21,10 @@ class BenchmarkConfig:
     )
     trials: int = setting(
         6, "tries of each method: its defaults, then draws from its search space (docs/baselines.md)", minimum=1
+    )
+    search: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "search spaces of your own: +benchmark.search.npo={method.beta:[0.05,0.5]}"},
     )
     seeds: list[int] = field(
         default_factory=lambda: [0, 1, 2], metadata={"help": "seeds of the runs that are reported"}
@@ -32,6 +40,8 @@ def list_problems(settings: BenchmarkConfig, methods: Mapping[str, str]) -> Iter
     for name in settings.methods:
         if name not in methods:
             yield f"methods={name}: there is no such method; allowed: {', '.join(methods)}."
+    for name, space in settings.search.items():
+        yield from (f"search.{problem}" for problem in _space_problems(name, space, methods))
     if not settings.seeds:
         yield "seeds=[]: one at least is needed; e.g. [0,1,2]."
     if any(seed < 0 for seed in settings.seeds):
@@ -46,3 +56,20 @@ def list_problems(settings: BenchmarkConfig, methods: Mapping[str, str]) -> Iter
     for key, values in lists.items():
         if len(set(values)) < len(values):
             yield f"{key}={list(values)}: an entry is there twice; give each once."
+
+
+def _space_problems(name: str, space: Any, methods: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with the search space of a method."""
+    if name not in methods:
+        yield f"{name}: there is no such method; allowed: {', '.join(methods)}."
+    if not isinstance(space, Mapping) or not space:
+        shown = dict(space) if isinstance(space, Mapping) else space
+        yield f"{name}={shown}: allowed: values by setting, such as {{method.beta:[0.05,0.5]}}."
+        return
+    for key, values in space.items():
+        if not str(key).startswith(SEARCHED):
+            yield f"{name}: {key}: a method's tries share all else; allowed: {'* and '.join(SEARCHED)}*."
+        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+            yield f"{name}: {key}={values}: allowed: a list of values, such as [0.05,0.5]."
+        elif not all(isinstance(value, (bool, int, float, str)) for value in values):
+            yield f"{name}: {key}={list(values)}: allowed: numbers and words."

@@ -20,6 +20,8 @@ DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
 # Groups without a default: an option is added with a plus.
 ADDED_GROUPS = ("forget", "ablation")
+# Settings that hold entries by name.
+NEW_ENTRIES = ("benchmark.search.",)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _WRONG_TYPE = (
     "could not be converted",
@@ -76,6 +78,8 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
     inner = re.search(r"full_key: (\S+)", text)
     place = inner[1] if inner and inner[1].startswith(f"{key}.") else key
     if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
+        if place.startswith(NEW_ENTRIES):
+            return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
         allowed = _allowed_beside(place, choices, extra)
         if not allowed:
             return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."

@@ -102,7 +102,7 @@ def _tries(config: DictConfig, shared: Sequence[str], config_dir: str | None) ->
     found: dict[str, list[dict[str, Value]]] = {}
     for method in config.benchmark.methods or options:
         own = _composed(trial(method, 0, {}, config.seed), shared, config_dir)
-        search = search_of(component_class(own.method, own.plugins))
+        search = config.benchmark.search.get(method) or search_of(component_class(own.method, own.plugins))
         found[method] = tries(own, search, config.benchmark.trials, shared, config.seed)
         for place, settings in enumerate(found[method][1:], start=1):
             _composed(trial(method, place, settings, config.seed), shared, config_dir)

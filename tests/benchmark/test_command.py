@@ -54,6 +54,40 @@ def test_a_dry_run_lists_the_tries_and_leaves_nothing(duolearn, tmp_path):
     assert done.stdout.count("| npo |") == 2 and not list(tmp_path.glob("outputs/*"))
 
 
+def test_a_search_space_of_ones_own_replaces_the_methods(duolearn):
+    space = "+benchmark.search.npo={method.beta:[0.3],unlearn.learning_rate:[2e-3,3e-3]}"
+    done = duolearn(*GIVEN, "benchmark.trials=9", space, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    found = [row for row in done.stdout.splitlines() if row.startswith("| npo |")]
+    assert "defaults" in found[0] and all("method.beta=0.3 unlearn.learning_rate=" in row for row in found[1:])
+    assert len(found) == 3 and done.stdout.count("| gradient_ascent |") > 2
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (
+            "+benchmark.search.nop={method.beta:[1]}",
+            "search.nop: there is no such method; allowed: duolearn, ",
+        ),
+        ("+benchmark.search.npo={}", "benchmark.search.npo={}: allowed: values by setting"),
+        (
+            "+benchmark.search.npo={split.seed:[1]}",
+            "split.seed: a method's tries share all else; allowed: ",
+        ),
+        ("+benchmark.search.npo={method.beta:0.5}", "method.beta=0.5: allowed: a list of values"),
+        ("+benchmark.search.npo={method.beta:[[1]]}", "method.beta=[[1]]: allowed: numbers and words."),
+        ("+benchmark.search.npo={method.bta:[1]}", "npo (method.bta=1): method.bta: there is no such setting"),
+        ("benchmark.search.npo={method.beta:[1]}", "added with a plus: +benchmark.search.npo={...}."),
+        ("benchmark.search={npo:{method.beta:[1]}}", "added with a plus: +benchmark.search.npo={...}."),
+    ],
+)
+def test_a_search_space_that_cannot_be_is_refused(given, told):
+    with pytest.raises(ConfigError) as refused:
+        benchmark.run(compose("benchmark", [*GIVEN[1:], given, "dry_run=true"]), Invocation([*GIVEN[1:], given], None))
+    assert told in str(refused.value)
+
+
 def test_room_for_all_runs_is_asked_for_before_the_first(tmp_path, monkeypatch):
     """There would be enough for one run, and there is not for six."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=NEEDED_BYTES + 50_000_000))
