@@ -40,6 +40,7 @@ class Example:
     kind: Sequence[int]
     level_weight: Sequence[float]
     reference: Reference
+    formed_nll: Tensor
     token_kind: Sequence[int] = ()
 
 
@@ -55,6 +56,7 @@ def labels_of(examples: Sequence[Example], labels: str) -> Labels:
     return Labels(
         labels=torch.tensor([example.text.ids[i] for example, place in rows for i in place], dtype=torch.long),
         base_nll=torch.cat([example.reference.base_nll for example in examples]),
+        formed_nll=torch.cat([example.formed_nll for example in examples]),
         target_nll=torch.cat([example.reference.target_nll for example in examples]),
         kind=torch.tensor([kind for example in examples for kind in example.kind], dtype=torch.long),
         level_weight=torch.tensor(

@@ -26,6 +26,15 @@ def bounded_forget(nll: Tensor, ref_nll: Tensor, beta: float) -> Tensor:
     return (2 / beta) * F.softplus(-beta * (nll - ref_nll), threshold=40)
 
 
+def huber(nll: Tensor, aim: Tensor) -> Tensor:
+    """Huber's distance from an aim, element by element: ``d^2 / 2`` within one nat, ``|d| - 1/2`` beyond; >= 0.
+
+    Its gradient is that of plain ascent where the aim is far above, shrinks with the distance within a nat of it, and
+    is that of learning above it: an end that is reached gently and from both sides.
+    """
+    return F.huber_loss(nll, aim, reduction="none")
+
+
 def margin_forget(mean_nll: Tensor, beta: float, gamma: float) -> Tensor:
     """Bounded ascent without a reference, of sequences' mean losses: ``-(2/beta) log sigmoid(beta mean_nll - gamma)``.
 

@@ -8,14 +8,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from duolearn_cli.answer_form import AnswerForm, places
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.streams import num_steps
+from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.forward import Example
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.methods.base import (
+    NO_ATTENTION,
+    Attention,
+    Method,
+    attention_of,
+    geometry_of,
+    sparsity_of,
+    wants_answer_form,
+)
 from duolearn_cli.outcome import write_result
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.private_run import private_steps
@@ -29,9 +38,17 @@ from duolearn_cli.update import Update
 from duolearn_cli.watch import Goal, Watch
 from duolearn_cli.workers import deferred_interrupt
 
+# Retain items whose wrong options tell the form of answers.
+FORM_ITEMS = 64
+
 
 def examples(
-    lab: Laboratory, items: Sequence[Item], is_forget: bool, labels: str, attention: Attention = NO_ATTENTION
+    lab: Laboratory,
+    items: Sequence[Item],
+    is_forget: bool,
+    labels: str,
+    attention: Attention = NO_ATTENTION,
+    form: AnswerForm | None = None,
 ) -> list[Example]:
     """Encode, classify and look up the references of `items`; the target model must be in place."""
     study = lab.study
@@ -41,19 +58,43 @@ def examples(
     cached = references(lab.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
     found: list[Example] = []
     for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
-        places = text.labels(labels)
+        at = text.labels(labels)
+        place = torch.tensor(places([text.is_answer[i] for i in at]), dtype=torch.long)
         found.append(
             Example(
                 text,
                 is_forget,
                 study.request.weights.get(item.id, 1.0),
-                [kinds[i] for i in places],
-                [weights[i] for i in places],
+                [kinds[i] for i in at],
+                [weights[i] for i in at],
                 reference,
+                form.formed(reference.base_nll, place) if form else reference.base_nll,
                 kinds,
             )
         )
     return found
+
+
+def answer_form(lab: Laboratory, method: Method) -> AnswerForm | None:
+    """The form of answers as the target, which must be in place, has learned it; None where the method asks for none.
+
+    It is told from wrong options of retain items, whose right ones the target knows. That is outside of what a private
+    run accounts for, so such a run has none.
+    """
+    config = lab.study.config
+    if not wants_answer_form(method) or config.privacy.epsilon is not None:
+        return None
+    items = sample(lab.study.request.retain, FORM_ITEMS, config.learn.seed)
+    texts = [lab.encoder.encode(item, k) for item in items for k in range(len(item.options)) if k != item.answer]
+
+    def make() -> list[tuple[float, float] | None]:
+        lab.display.stage(f"Tell the form of answers from {len(texts)} wrong options")
+        found = references(lab.model, texts, "answer", config.evaluation.batch_tokens)
+        place = [each for text in texts for each in places([text.is_answer[i] for i in text.labels("answer")])]
+        base_nll, target_nll = (torch.cat([getattr(one, name) for one in found]) for name in ("base_nll", "target_nll"))
+        return list(AnswerForm.fit(base_nll, target_nll, torch.tensor(place)).lines)
+
+    return AnswerForm(lab.kept("target", "form", [text.ids for text in texts], make))
 
 
 def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:
@@ -112,11 +153,12 @@ def unlearn_stage(lab: Laboratory) -> None:
     processes = Processes(Accelerator(cpu=model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
     goal = Goal.of(lab, settings.stop) if settings.stop != "none" else None
     lab.load("target")
+    method = component(config.method, config.plugins)
+    form = answer_form(lab, method)
     if processes.sharded:
         model.shard()
-    method = component(config.method, config.plugins)
     forget, retain = (
-        examples(lab, trusted(lab, items), is_forget, method.labels, attention_of(method))
+        examples(lab, trusted(lab, items), is_forget, method.labels, attention_of(method), form)
         for items, is_forget in ((lab.study.request.forget, True), (lab.study.request.retain, False))
     )
     pack_to = config.prompt.max_tokens if settings.packing else None

@@ -135,3 +135,13 @@ def test_shares_of_a_weighted_mean():
 def test_per_sequence_is_a_sum_by_index():
     sums = losses.per_sequence(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 2, 0]), 3)
     assert sums.tolist() == [5, 0, 2]
+
+
+@given(reals, reals)
+def test_huber_is_the_published_formula_and_pulls_from_both_sides(nll, aim):
+    x = torch.tensor(nll, dtype=torch.float64, requires_grad=True)
+    value = losses.huber(x, f64(aim))
+    value.backward()
+    away = nll - aim
+    assert value.item() == pytest.approx(away**2 / 2 if abs(away) < 1 else abs(away) - 1 / 2, abs=1e-12)
+    assert x.grad.item() == pytest.approx(min(max(away, -1.0), 1.0), abs=1e-12)

@@ -1,5 +1,6 @@
-"""The loop: references, gradients, the executed step, resume, determinism, several processes."""
+"""The loop: references, what it allows for, gradients, the executed step, resume, determinism, several processes."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,10 +9,11 @@ import torch
 from accelerate import Accelerator
 
 from duolearn_cli import checkpoint, readout, unlearning
+from duolearn_cli.answer_form import INSIDE, OPENING
 from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
-from duolearn_cli.config import PromptConfig
+from duolearn_cli.config import LearnConfig, PromptConfig
 from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.streams import pairs
@@ -24,7 +26,8 @@ from duolearn_cli.methods.base import NO_ATTENTION, attention_of, geometry_of, r
 from duolearn_cli.parallel import Processes
 from duolearn_cli.readout import kl_at
 from duolearn_cli.references import references
-from duolearn_cli.stage import examples
+from duolearn_cli.stage import answer_form, examples
+from duolearn_cli.training import fine_tune
 from duolearn_cli.update import Update
 from duolearn_cli.update_config import OPTIMIZERS, WITH_MOMENTUM, UnlearnConfig
 from tests.plain import plain_tokens
@@ -78,6 +81,63 @@ def test_references_equal_single_forwards(fresh, study):
         torch.testing.assert_close(found.base_nll, nll(base, batch.label), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(fresh.head(found.target_hidden), target, atol=1e-4, rtol=1e-4)
         assert not torch.allclose(found.target_nll, found.base_nll, atol=1e-3)
+
+
+def loud(items):
+    """The same questions with options in a form that the base never saw."""
+    return [replace(item, options=tuple(option.upper() for option in item.options)) for item in items]
+
+
+def form_lab(model, study, config):
+    """A laboratory whose retain items, and a target that learned them, have loud answers."""
+    display = SimpleNamespace(stage=lambda text: None)
+    request = SimpleNamespace(retain=loud(study.splits.retain_train), weights={})
+    return SimpleNamespace(
+        study=SimpleNamespace(config=config, request=request, label=study.label),
+        model=model,
+        encoder=Encoder(model.tokenizer, PromptConfig(form="cloze")),
+        display=display,
+        kept=lambda which, kind, key, make: json.loads(json.dumps(make())),
+    )
+
+
+def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fresh, study):
+    lab = form_lab(fresh, study, study.config)
+    texts = [lab.encoder.encode(item) for item in lab.study.request.retain]
+    fine_tune(fresh, texts, LearnConfig(seed=0, epochs=2, batch_size=8, learning_rate=5e-3), lambda values: None)
+    form = answer_form(lab, method("duolearn"))
+    assert form.lines[OPENING] is not None and form.lines[INSIDE] is not None
+    found = examples(lab, loud(study.splits.forget_train), True, "text", NO_ATTENTION, form)
+    is_answer = torch.tensor([one.text.is_answer[i] for one in found for i in one.text.labels("text")])
+    base, formed, target = (
+        torch.cat(each)
+        for each in zip(
+            *((one.reference.base_nll, one.formed_nll, one.reference.target_nll) for one in found), strict=True
+        )
+    )
+    assert (formed <= base).all() and torch.equal(formed[~is_answer], base[~is_answer])
+    # The target was taught nothing of these, but their form.
+    away = [float((nll - target)[is_answer].mean().abs()) for nll in (base, formed)]
+    assert away[1] < away[0]
+
+
+def test_only_a_method_that_asks_has_a_form_and_no_private_run(fresh, study):
+    lab = form_lab(fresh, study, study.config)
+    assert answer_form(lab, method("npo")) is None
+    assert answer_form(lab, method("duolearn", "method.answer_form=false")) is None
+    private = compose("unlearn", ["+forget=surgery", "privacy=eps8"])
+    assert answer_form(form_lab(fresh, study, private), method("duolearn")) is None
+
+
+def test_nothing_is_allowed_for_where_learning_made_wrong_options_less_likely(fresh, study):
+    """As the embedded base does, which was made from texts of the form that is asked for."""
+    lab = form_lab(fresh, study, study.config)
+    lab.study.request.retain = study.splits.retain_train
+    texts = [lab.encoder.encode(item) for item in lab.study.request.retain]
+    fine_tune(fresh, texts, LearnConfig(seed=0, epochs=4, batch_size=8, learning_rate=5e-3), lambda values: None)
+    form = answer_form(lab, method("duolearn"))
+    found = examples(lab, study.splits.forget_train[:6], True, "text", NO_ATTENTION, form)
+    assert all(torch.equal(example.formed_nll, example.reference.base_nll) for example in found)
 
 
 # What a method promises, if it is not that forget answers become less likely: that this loss of its own falls.

@@ -91,13 +91,14 @@ def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list
     from duolearn_cli.methods.base import attention_of
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.run import Run
-    from duolearn_cli.stage import examples
+    from duolearn_cli.stage import answer_form, examples
 
     lab = Laboratory.open(study, display, Run(Path()), is_main=False)
     lab.load("target")
     method = component(study.config.method, study.config.plugins)
-    (example,) = examples(lab, [item], is_forget, "text", attention_of(method))
-    values = (example.reference.target_nll - example.reference.base_nll).tolist()
+    form = answer_form(lab, method)
+    (example,) = examples(lab, [item], is_forget, "text", attention_of(method), form)
+    values = (example.reference.target_nll - example.formed_nll).tolist()
     scores = dict(zip(example.text.labels("text"), values, strict=True))
     return token_views(study, example.text, is_forget, example.weight, scores)
 

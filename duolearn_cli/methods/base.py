@@ -49,6 +49,7 @@ class Labels:
     Attributes:
         labels: token ids.
         base_nll: the label's negative log-likelihood under the base model (adapter off), in nats.
+        formed_nll: base_nll with the form of answers allowed for (`answer_form`), where the method asks for that.
         target_nll: the same under the target model, where unlearning began.
         kind: token class, one of `concepts.token_classes`.
         level_weight: weight of the token's concept level, 1 where it has none.
@@ -61,6 +62,7 @@ class Labels:
 
     labels: Tensor
     base_nll: Tensor
+    formed_nll: Tensor
     target_nll: Tensor
     kind: Tensor
     level_weight: Tensor
@@ -187,7 +189,8 @@ class Method(Protocol):
     `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). More is optional:
     `attention` of type `Attention`, where attention is changed, or the inside of the model watched; `geometry` and
     `sparsity` of `update_config`, which the loop obeys: what constrains each update, and which coordinates may change;
-    `result`, what the run leaves of where the loop ended (`Result`); `search`, values for tuning (`Search`).
+    `answer_form`, whether `Labels.formed_nll` differs from `base_nll`; `result`, what the run leaves of where the loop
+    ended (`Result`); `search`, values for tuning (`Search`).
     """
 
     labels: str
@@ -208,6 +211,11 @@ def geometry_of(method: Method) -> GeometryConfig:
 def sparsity_of(method: Method) -> SparsityConfig:
     """Which coordinates `method` may change: all, unless it says otherwise."""
     return getattr(method, "sparsity", SparsityConfig())
+
+
+def wants_answer_form(method: Method) -> bool:
+    """Whether `method` measures answers against a base that knows their form."""
+    return getattr(method, "answer_form", False)
 
 
 def result_of(method: Method) -> Result | None:

@@ -32,9 +32,9 @@ class DuoLearn:
     """Forget what the target knows more than the base, token by token; keep the target's predictions elsewhere.
 
     Forget loss, over U tokens: the KL from the target of all that is not the answer, which keeps the form of answers
-    and the odds among the others, or with `distill_towards` ``KL(base, model)``; and NPO's bounded ascent against the
-    base on tokens whose score ``nll - base_nll`` is under `ceiling`, so that no answer is left likelier than the base
-    finds it. Tokens with a score under `tau` are memorised.
+    and the odds among the others, or with `distill_towards` ``KL(base, model)``; and an `ascent` of labels until their
+    score ``nll - formed_nll`` is at `ceiling`: no answer is left likelier than the base would find it, had it learned
+    how answers look. Tokens with a score under `tau` are memorised.
     Preserve loss: KL to the target on P tokens, plus the nll of retain answers, plus `attention.retention` where asked.
     """
 
@@ -45,8 +45,19 @@ class DuoLearn:
         "leaves the label to the ascent, or the base's of all tokens",
         choices=["target", "base"],
     )
-    ascent_weight: float = setting(5.0, "weight of the bounded ascent on U tokens", minimum=0)
+    ascent: str = setting(
+        "bounded",
+        "how labels of U tokens lose likelihood: by NPO's bounded ascent until their score is at `ceiling`, or by the "
+        "Huber distance of their score from it, which slows down near the end and leads back what fell too far",
+        choices=["bounded", "huber"],
+    )
+    ascent_weight: float = setting(5.0, "weight of the ascent on U tokens", minimum=0)
     beta: float = setting(1.0, "inverse temperature of the bounded ascent", minimum=1e-6)
+    answer_form: bool = setting(
+        True,
+        "scores allow for the form of answers, which the target learned from other items too, told from wrong options "
+        "of retain items; false: the base's nll as it is. Private runs allow for nothing",
+    )
     ceiling: float = setting(0.0, "tokens with a score at or above this (nats) are forgotten: no ascent")
     tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
     memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0.01)
@@ -93,7 +104,7 @@ class DuoLearn:
         nll, distill, kl, answers = tokens.read(
             nll_at(unlearn), towards, kl_at(preserve, "target"), nll_at(_retain_answers(tokens))
         )
-        pushed = self._pushed(nll, tokens.send(tokens.base_nll[unlearn]), distill)
+        pushed = self._pushed(nll, tokens.send(tokens.formed_nll[unlearn]), distill)
         forget = tokens.mean_over(pushed, self._unlearn, _weights)
         kept = self.kl_weight * tokens.mean_over(kl, self._preserve, _weights)
         kept = kept + self.retain_weight * tokens.mean_over(answers, _retain_answers)
@@ -102,14 +113,17 @@ class DuoLearn:
             kept = kept + self.attention_weight * tokens.mean(away, each_preserved, tokens.preserved)
         return Objective(forget, kept)
 
-    def _pushed(self, nll: Tensor, base_nll: Tensor, distill: Tensor) -> Tensor:
+    def _pushed(self, nll: Tensor, reference: Tensor, distill: Tensor) -> Tensor:
         """What each U token adds to the forget loss. Shapes: all [m]."""
         import torch
 
-        from duolearn_cli.losses import bounded_forget
+        from duolearn_cli.losses import bounded_forget, huber
 
-        score = nll.detach() - base_nll
-        ascent = bounded_forget(nll, base_nll, self.beta) * (score < self.ceiling)
+        score = nll.detach() - reference
+        if self.ascent == "huber":
+            ascent = huber(nll, reference + self.ceiling)
+        else:
+            ascent = bounded_forget(nll, reference, self.beta) * (score < self.ceiling)
         # Memorised tokens weigh one and the others less: the weights of a mean must not depend on the model.
         memorised = torch.where(score < self.tau, 1.0, 1 / self.memorised_weight)
         return memorised * (self.distill_weight * distill + self.ascent_weight * ascent)

@@ -101,6 +101,7 @@ def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor]) -> tuple[Token
     tokens = Tokens(
         labels=labels,
         base_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
+        formed_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
         target_nll=torch.nn.functional.cross_entropy(target, labels, reduction="none"),
         kind=torch.tensor([(UNLEARN, PRESERVE, NEUTRAL)[k % 3] for i in chosen for k in range(ITEMS[i][0])]),
         level_weight=1 + other[:, 0].abs(),

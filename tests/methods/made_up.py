@@ -40,6 +40,7 @@ def made_up(seed=0, private=False, scale=1.0, logits=None, target=None):
     known = {
         "labels": labels,
         "base_nll": nll(base, labels),
+        "formed_nll": nll(base, labels),
         "target_nll": nll(target, labels),
         "kind": torch.zeros(total, dtype=torch.long),
         "level_weight": torch.ones(total, dtype=torch.float64),
