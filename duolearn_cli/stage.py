@@ -12,6 +12,7 @@ from duolearn_cli.answer_form import AnswerForm, places
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
 from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import ConfigError, RunError
@@ -85,16 +86,25 @@ def answer_form(lab: Laboratory, method: Method) -> AnswerForm | None:
     if not wants_answer_form(method) or config.privacy.epsilon is not None:
         return None
     items = sample(lab.study.request.retain, FORM_ITEMS, config.learn.seed)
-    texts = [lab.encoder.encode(item, k) for item in items for k in range(len(item.options)) if k != item.answer]
+    texts = wrong_options(lab, items)
 
     def make() -> list[tuple[float, float] | None]:
         lab.display.stage(f"Tell the form of answers from {len(texts)} wrong options")
-        found = references(lab.model, texts, "answer", config.evaluation.batch_tokens)
-        place = [each for text in texts for each in places([text.is_answer[i] for i in text.labels("answer")])]
-        base_nll, target_nll = (torch.cat([getattr(one, name) for one in found]) for name in ("base_nll", "target_nll"))
-        return list(AnswerForm.fit(base_nll, target_nll, torch.tensor(place)).lines)
+        return list(AnswerForm.fit(*answer_tokens(lab, texts)).lines)
 
     return AnswerForm(lab.kept("target", "form", [text.ids for text in texts], make))
+
+
+def wrong_options(lab: Laboratory, items: Sequence[Item]) -> list[Encoded]:
+    return [lab.encoder.encode(item, k) for item in items for k in range(len(item.options)) if k != item.answer]
+
+
+def answer_tokens(lab: Laboratory, texts: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the tokens of all answers: nll under the base, nll under the model in place, place in the answer [n]."""
+    found = references(lab.model, texts, "answer", lab.study.config.evaluation.batch_tokens)
+    place = [each for text in texts for each in places([text.is_answer[i] for i in text.labels("answer")])]
+    base_nll, own_nll = (torch.cat([getattr(one, name) for one in found]) for name in ("base_nll", "target_nll"))
+    return base_nll, own_nll, torch.tensor(place, dtype=torch.long)
 
 
 def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:

@@ -1,0 +1,74 @@
+"""How well the form of answers, told from wrong options, foretells what gold makes of answers that it never saw.
+
+    answer_form_study.py OVERRIDE...    two tables, as Markdown, for the study that these overrides compose
+
+Target and gold are learned where the cache has none; nothing is unlearned.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from torch import Tensor
+
+from duolearn_cli.answer_form import PLACES
+from duolearn_cli.commands.common import prepared
+from duolearn_cli.composition import component, compose
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, ratio
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.tables import Table, cell
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run
+from duolearn_cli.stage import answer_form, answer_tokens, wrong_options
+
+
+def changes(title: str, base: Tensor, other: Tensor, place: Tensor) -> tuple[str, ...]:
+    """A row: the base's mean nll at each place in the answer, and how far the other model's is from it."""
+    found = [(base[place == each].mean(), (other - base)[place == each].mean()) for each in PLACES]
+    return (title, *(f"{first:.2f} {then:+.2f}" for first, then in found))
+
+
+def errors(title: str, foretold: Tensor, gold: Tensor, item: np.ndarray) -> tuple[str, ...]:
+    """A row: mean and root mean square of items' foretold losses less gold's, with bootstrap intervals over items."""
+    away = np.bincount(item, (foretold - gold).numpy()) / np.bincount(item)
+
+    def root(squares: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.sqrt(ratio(squares, counts, axis))
+
+    found: list[Estimate] = [
+        bootstrap([values, np.ones(len(away))], statistic, n=len(away))
+        for values, statistic in ((away, ratio), (away**2, root))
+    ]
+    return (title, *(cell(asdict(one), 1, 2) for one in found))
+
+
+def main(overrides: Sequence[str]) -> None:
+    config = compose("unlearn", list(overrides))
+    study = prepared(config)
+    lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
+    right = [lab.encoder.encode(item) for item in study.request.forget]
+    lab.load("gold")
+    base, gold, place = answer_tokens(lab, right)
+    lab.load("target")
+    rows = [changes("gold, right options of forget items", base, gold, place)]
+    for name, items in (("retain", study.request.retain), ("forget", study.request.forget)):
+        rows.append(changes(f"target, wrong options of {name} items", *answer_tokens(lab, wrong_options(lab, items))))
+    header = ("Base, and change from it (nats)", "first token", "between", "last token")
+    print(f"{Table('', header, tuple(rows)).markdown()}\n")
+    item = np.repeat(np.arange(len(right)), [len(text.labels("answer")) for text in right])
+    form = answer_form(lab, component(config.method))
+    foretold = [errors("the base", base, gold, item)]
+    if form:
+        foretold.append(errors("the base, form allowed for", form.formed(base, place), gold, item))
+    header = ("Foretold by", "mean error (nats a token)", "root mean square")
+    print(Table("", header, tuple(foretold)).markdown())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
