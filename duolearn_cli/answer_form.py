@@ -46,7 +46,7 @@ class AnswerForm:
         lines: list[tuple[float, float] | None] = []
         for each in PLACES:
             x, y = (nll[place == each].double() for nll in (base_nll, target_nll))
-            if len(x) < FEWEST or y.mean() >= x.mean():
+            if len(x) < FEWEST or not y.mean() < x.mean():
                 lines.append(None)
                 continue
             away = x - x.mean()

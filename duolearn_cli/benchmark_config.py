@@ -8,8 +8,8 @@ from typing import Any
 
 from duolearn_cli.fields import setting
 
-# What a method's tries may differ in: all else, data and models above all, is the same for all methods.
-SEARCHED = ("method.", "unlearn.")
+# What a method's tries may differ in: data, models and budget (passes, batch size) are the same for all methods.
+SEARCHED = ("method.", "unlearn.learning_rate")
 
 
 @dataclass
@@ -41,7 +41,7 @@ def list_problems(settings: BenchmarkConfig, methods: Mapping[str, str]) -> Iter
         if name not in methods:
             yield f"methods={name}: there is no such method; allowed: {', '.join(methods)}."
     for name, space in settings.search.items():
-        yield from (f"search.{problem}" for problem in _space_problems(name, space, methods))
+        yield from (f"search.{problem}" for problem in _space_problems(name, space, settings.methods or list(methods)))
     if not settings.seeds:
         yield "seeds=[]: one at least is needed; e.g. [0,1,2]."
     if any(seed < 0 for seed in settings.seeds):
@@ -58,18 +58,20 @@ def list_problems(settings: BenchmarkConfig, methods: Mapping[str, str]) -> Iter
             yield f"{key}={list(values)}: an entry is there twice; give each once."
 
 
-def _space_problems(name: str, space: Any, methods: Mapping[str, str]) -> Iterator[str]:
+def _space_problems(name: str, space: Any, compared: Sequence[str]) -> Iterator[str]:
     """Yield what is wrong with the search space of a method."""
-    if name not in methods:
-        yield f"{name}: there is no such method; allowed: {', '.join(methods)}."
+    if name not in compared:
+        yield f"{name}: there is no such method in this benchmark; allowed: {', '.join(compared)}."
     if not isinstance(space, Mapping) or not space:
         shown = dict(space) if isinstance(space, Mapping) else space
         yield f"{name}={shown}: allowed: values by setting, such as {{method.beta:[0.05,0.5]}}."
         return
     for key, values in space.items():
         if not str(key).startswith(SEARCHED):
-            yield f"{name}: {key}: a method's tries share all else; allowed: {'* and '.join(SEARCHED)}*."
+            yield f"{name}: {key}: a method's tries share all else; allowed: method.* and unlearn.learning_rate."
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
             yield f"{name}: {key}={values}: allowed: a list of values, such as [0.05,0.5]."
         elif not all(isinstance(value, (bool, int, float, str)) for value in values):
             yield f"{name}: {key}={list(values)}: allowed: numbers and words."
+        elif len(set(values)) < len(values):
+            yield f"{name}: {key}={list(values)}: a value is there twice; give each once."

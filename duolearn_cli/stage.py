@@ -87,6 +87,8 @@ def answer_form(lab: Laboratory, method: Method) -> AnswerForm | None:
         return None
     items = sample(lab.study.request.retain, FORM_ITEMS, config.learn.seed)
     texts = wrong_options(lab, items)
+    if not texts:
+        return None
 
     def make() -> list[tuple[float, float] | None]:
         lab.display.stage(f"Tell the form of answers from {len(texts)} wrong options")
@@ -96,6 +98,7 @@ def answer_form(lab: Laboratory, method: Method) -> AnswerForm | None:
 
 
 def wrong_options(lab: Laboratory, items: Sequence[Item]) -> list[Encoded]:
+    """Each item's question with each of its wrong options."""
     return [lab.encoder.encode(item, k) for item in items for k in range(len(item.options)) if k != item.answer]
 
 
@@ -164,6 +167,7 @@ def unlearn_stage(lab: Laboratory) -> None:
     goal = Goal.of(lab, settings.stop) if settings.stop != "none" else None
     lab.load("target")
     method = component(config.method, config.plugins)
+    # Before the model is cut: a process that finds it in the cache goes through no forward, and others would wait.
     form = answer_form(lab, method)
     if processes.sharded:
         model.shard()

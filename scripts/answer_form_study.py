@@ -14,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from torch import Tensor
 
 from duolearn_cli.answer_form import PLACES
 from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import component, compose
+from duolearn_cli.concepts.token_classes import UNLEARN
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, ratio
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table, cell
@@ -49,6 +51,7 @@ def errors(title: str, foretold: Tensor, gold: Tensor, item: np.ndarray) -> tupl
 
 
 def main(overrides: Sequence[str]) -> None:
+    """Print both tables."""
     config = compose("unlearn", list(overrides))
     study = prepared(config)
     lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
@@ -61,11 +64,15 @@ def main(overrides: Sequence[str]) -> None:
         rows.append(changes(f"target, wrong options of {name} items", *answer_tokens(lab, wrong_options(lab, items))))
     header = ("Base, and change from it (nats)", "first token", "between", "last token")
     print(f"{Table('', header, tuple(rows)).markdown()}\n")
-    item = np.repeat(np.arange(len(right)), [len(text.labels("answer")) for text in right])
-    form = answer_form(lab, component(config.method))
-    foretold = [errors("the base", base, gold, item)]
+    # What forgetting moves: not the end-of-text token.
+    kinds = [study.label(text, True)[0] for text in right]
+    answers = [(own, text.labels("answer")) for text, own in zip(right, kinds, strict=True)]
+    moved = torch.tensor([own[i] == UNLEARN for own, places in answers for i in places])
+    item = np.repeat(np.arange(len(right)), [len(text.labels("answer")) for text in right])[moved.numpy()]
+    form = answer_form(lab, component(config.method, config.plugins))
+    foretold = [errors("the base", base[moved], gold[moved], item)]
     if form:
-        foretold.append(errors("the base, form allowed for", form.formed(base, place), gold, item))
+        foretold.append(errors("the base, form allowed for", form.formed(base, place)[moved], gold[moved], item))
     header = ("Foretold by", "mean error (nats a token)", "root mean square")
     print(Table("", header, tuple(foretold)).markdown())
 

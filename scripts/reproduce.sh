@@ -17,8 +17,11 @@ attack() { # FOLDER SETTING...: attacks every run of a sweep
 attack "$out/minimed" audit.robustness.max_items=150
 if [[ -n "${MEDMCQA:-}" ]]; then
   "$duolearn" fetch model=smollm2_135m
-  "$duolearn" unlearn -m +forget=surgery "method=$methods" model=smollm2_135m dataset=medmcqa "dataset.path=$MEDMCQA" \
-    split.max_forget=40 split.max_retain=80 learn.epochs=5 unlearn.epochs=5 evaluation.max_items=40 \
-    evaluation.generate_items=16 evaluation.quick_items=8 runtime.threads=1 "hydra.sweep.dir=$out/smollm2"
+  real=(model=smollm2_135m dataset=medmcqa "dataset.path=$MEDMCQA" split.max_forget=40 split.max_retain=80 learn.epochs=5
+    unlearn.epochs=5 evaluation.max_items=40 evaluation.generate_items=16 evaluation.quick_items=8 runtime.threads=1)
+  # The page's runs are of before scores allowed for the form of answers.
+  "$duolearn" unlearn -m +forget=surgery method=duolearn method.answer_form=false "${real[@]}" "hydra.sweep.dir=$out/smollm2"
+  "$duolearn" unlearn -m +forget=surgery "method=${methods#duolearn,}" "${real[@]}" "hydra.sweep.dir=$out/smollm2-others"
   attack "$out/smollm2" audit.robustness.max_items=16
+  attack "$out/smollm2-others" audit.robustness.max_items=16
 fi

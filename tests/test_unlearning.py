@@ -8,8 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from duolearn_cli import checkpoint, readout, unlearning
-from duolearn_cli.answer_form import INSIDE, OPENING
+from duolearn_cli import checkpoint, readout, stage, unlearning
+from duolearn_cli.answer_form import INSIDE, OPENING, AnswerForm
 from duolearn_cli.attention import retention
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
@@ -119,6 +119,30 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
     # The target was taught nothing of these, but their form.
     away = [float((nll - target)[is_answer].mean().abs()) for nll in (base, formed)]
     assert away[1] < away[0]
+
+
+def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch, tmp_path):
+    """What the loop is given: every answer's reference is the form's, no other token's is."""
+    given = {}
+    form = AnswerForm([(0.0, 0.5)] * 3)
+    lab = form_lab(fresh, study, study.config)
+    lab.load, lab.run, lab.is_main = lambda which: None, SimpleNamespace(folder=tmp_path), False
+    lab.study.request.forget = loud(study.splits.forget_train[:2])
+    lab.study.request.retain = lab.study.request.retain[:2]
+    monkeypatch.setattr(stage, "answer_form", lambda lab, method: form)
+
+    def stop(lab, forget, retain, *others):
+        given["forget"], given["retain"] = forget, retain
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "make_update", stop)
+    lab.signature = lambda: "signature"
+    with pytest.raises(KeyboardInterrupt):
+        stage.unlearn_stage(lab)
+    for example in (*given["forget"], *given["retain"]):
+        is_answer = torch.tensor([example.text.is_answer[i] for i in example.text.labels("text")])
+        base = example.reference.base_nll
+        assert torch.equal(example.formed_nll, torch.where(is_answer, base.clamp(max=0.5), base))
 
 
 def test_only_a_method_that_asks_has_a_form_and_no_private_run(fresh, study):

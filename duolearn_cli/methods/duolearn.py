@@ -5,6 +5,7 @@ The two strategies are the paper's (arXiv 2511.19498); the formulas are ours (me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -52,13 +53,15 @@ class DuoLearn:
         choices=["bounded", "huber"],
     )
     ascent_weight: float = setting(5.0, "weight of the ascent on U tokens", minimum=0)
-    beta: float = setting(1.0, "inverse temperature of the bounded ascent", minimum=1e-6)
+    beta: float = setting(1.0, "inverse temperature of the bounded ascent; the Huber distance has none", minimum=1e-6)
     answer_form: bool = setting(
         True,
         "scores allow for the form of answers, which the target learned from other items too, told from wrong options "
         "of retain items; false: the base's nll as it is. Private runs allow for nothing",
     )
-    ceiling: float = setting(0.0, "tokens with a score at or above this (nats) are forgotten: no ascent")
+    ceiling: float = setting(
+        0.0, "tokens with a score at or above this (nats) are forgotten: no ascent; ascent=huber leads them back to it"
+    )
     tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
     memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0.01)
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
@@ -87,6 +90,8 @@ class DuoLearn:
                 "ascent_weight=0: with distill_towards=target nothing would lower an answer; allowed: more than 0, or "
                 "distill_towards=base."
             )
+        if self.ascent == "huber" and math.isinf(self.ceiling):
+            yield f"ceiling={self.ceiling}: ascent=huber leads labels to it; allowed: a number, or ascent=bounded."
 
     @property
     def attention(self) -> Attention:

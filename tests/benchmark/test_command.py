@@ -68,13 +68,19 @@ def test_a_search_space_of_ones_own_replaces_the_methods(duolearn):
     [
         (
             "+benchmark.search.nop={method.beta:[1]}",
-            "search.nop: there is no such method; allowed: duolearn, ",
+            "search.nop: there is no such method in this benchmark; allowed: npo, ",
         ),
         ("+benchmark.search.npo={}", "benchmark.search.npo={}: allowed: values by setting"),
         (
             "+benchmark.search.npo={split.seed:[1]}",
             "split.seed: a method's tries share all else; allowed: ",
         ),
+        (
+            "+benchmark.search.wga={method.beta:[1]}",
+            "search.wga: there is no such method in this benchmark",
+        ),
+        ("+benchmark.search.npo={unlearn.epochs:[5]}", "unlearn.epochs: a method's tries share all else; allowed: "),
+        ("+benchmark.search.npo={method.beta:[1,1]}", "method.beta=[1, 1]: a value is there twice"),
         ("+benchmark.search.npo={method.beta:0.5}", "method.beta=0.5: allowed: a list of values"),
         ("+benchmark.search.npo={method.beta:[[1]]}", "method.beta=[[1]]: allowed: numbers and words."),
         ("+benchmark.search.npo={method.bta:[1]}", "npo (method.bta=1): method.bta: there is no such setting"),

@@ -87,3 +87,9 @@ def test_an_answer_falls_to_the_end_and_by_hubers_distance_is_led_back_from_belo
             assert sign == (-1 if score < 0 else 1 if ascent == "huber" else 0)
             seen.add(sign)
     assert len(seen) == 2
+
+
+def test_hubers_distance_needs_an_end():
+    (problem,) = DuoLearn(ascent="huber", ceiling=math.inf).problems()
+    assert problem.startswith("ceiling=inf: ascent=huber leads labels to it; allowed: a number")
+    assert not list(DuoLearn(ceiling=math.inf).problems())
