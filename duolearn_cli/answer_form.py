@@ -1,65 +1,49 @@
-"""How answers look, apart from what they say: what learning made of their tokens, told from wrong options.
+"""How answers begin, apart from what they say: what learning made of their first token, told from wrong options.
 
-A target has learned from other items too how answers begin and end, and so has gold, which never saw the forget items;
-the base has not. Measured against the base alone, that form would pass for knowledge of the forget items.
+A target has learned from other items too how answers begin, and so has gold, which never saw the forget items; the base
+has not. Measured against the base alone, that form would pass for knowledge of the forget items. Later tokens follow on
+an answer's beginning, and the base finds them as gold does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-OPENING, INSIDE, END = PLACES = range(3)
-# Not a token of an answer.
-OUTSIDE = -1
-# Fewer tokens tell nothing.
+# Fewer wrong options tell nothing.
 FEWEST = 20
 
 
-def places(is_answer: Sequence[bool]) -> list[int]:
-    """Where in its answer each labelled token of a text stands: its first, its last, those between; an only one is
-    its first.
-    """
-    found, inside = [], [False, *is_answer, False]
-    for (before, here), after in zip(pairwise(inside[:-1]), inside[2:], strict=True):
-        found.append(OUTSIDE if not here else OPENING if not before else INSIDE if after else END)
-    return found
+def openings(is_answer: Sequence[bool]) -> Tensor:
+    """Mask of the tokens that begin an answer; shapes [n] -> [n]."""
+    own = torch.tensor(is_answer, dtype=torch.bool)
+    return own & ~torch.cat([own.new_zeros(1), own])[:-1]
 
 
 @dataclass(frozen=True)
 class AnswerForm:
-    """By place, slope and intercept of the nll with the form learned over the base's nll; None: no allowance."""
+    """The nll of first tokens with the form learned, as a line over the base's nll."""
 
-    lines: Sequence[tuple[float, float] | None]
+    slope: float
+    intercept: float
 
     @classmethod
-    def fit(cls, base_nll: Tensor, target_nll: Tensor, place: Tensor) -> AnswerForm:
-        """Least squares over the tokens of wrong options, place by place; shapes [n].
+    def fit(cls, base_nll: Tensor, target_nll: Tensor) -> AnswerForm | None:
+        """Least squares over the first tokens of wrong options; shapes [n].
 
-        A place has no line where its tokens became no likelier, which is knowledge of the right options and no form, or
-        where there are too few of them.
+        None where these became no likelier, which is knowledge of the right options and no form, or are too few.
         """
-        lines: list[tuple[float, float] | None] = []
-        for each in PLACES:
-            x, y = (nll[place == each].double() for nll in (base_nll, target_nll))
-            if len(x) < FEWEST or not y.mean() < x.mean():
-                lines.append(None)
-                continue
-            away = x - x.mean()
-            spread = away.square().sum()
-            slope = float((away * (y - y.mean())).sum() / spread) if spread > 0 else 0.0
-            lines.append((slope, float(y.mean()) - slope * float(x.mean())))
-        return cls(lines)
+        x, y = base_nll.double(), target_nll.double()
+        if len(x) < FEWEST or not y.mean() < x.mean():
+            return None
+        away = x - x.mean()
+        spread = away.square().sum()
+        slope = float((away * (y - y.mean())).sum() / spread) if spread > 0 else 0.0
+        return cls(slope, float(y.mean()) - slope * float(x.mean()))
 
-    def formed(self, base_nll: Tensor, place: Tensor) -> Tensor:
-        """`base_nll` [n] as it were with the form learned: never more, never under zero."""
-        found = base_nll.clone()
-        for each, line in enumerate(self.lines):
-            if line is not None:
-                slope, intercept = line
-                found = torch.where(place == each, (slope * base_nll + intercept).clamp(min=0), found)
-        return torch.minimum(found, base_nll)
+    def formed(self, base_nll: Tensor, opening: Tensor) -> Tensor:
+        """`base_nll` [n] as it were with the form learned, never under zero; `opening` [n] masks first tokens."""
+        return torch.where(opening, (self.slope * base_nll + self.intercept).clamp(min=0), base_nll)

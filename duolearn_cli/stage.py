@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from duolearn_cli.answer_form import AnswerForm, places
+from duolearn_cli.answer_form import AnswerForm, openings
 from duolearn_cli.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component
 from duolearn_cli.coordinates import Coordinates
@@ -60,7 +60,7 @@ def examples(
     found: list[Example] = []
     for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
         at = text.labels(labels)
-        place = torch.tensor(places([text.is_answer[i] for i in at]), dtype=torch.long)
+        opening = openings(text.is_answer)[at]
         found.append(
             Example(
                 text,
@@ -69,7 +69,7 @@ def examples(
                 [kinds[i] for i in at],
                 [weights[i] for i in at],
                 reference,
-                form.formed(reference.base_nll, place) if form else reference.base_nll,
+                form.formed(reference.base_nll, opening) if form else reference.base_nll,
                 kinds,
             )
         )
@@ -90,11 +90,14 @@ def answer_form(lab: Laboratory, method: Method) -> AnswerForm | None:
     if not texts:
         return None
 
-    def make() -> list[tuple[float, float] | None]:
+    def make() -> tuple[float, float] | None:
         lab.display.stage(f"Tell the form of answers from {len(texts)} wrong options")
-        return list(AnswerForm.fit(*answer_tokens(lab, texts)).lines)
+        base_nll, target_nll, opening = answer_tokens(lab, texts)
+        form = AnswerForm.fit(base_nll[opening], target_nll[opening])
+        return form and (form.slope, form.intercept)
 
-    return AnswerForm(lab.kept("target", "form", [text.ids for text in texts], make))
+    line = lab.kept("target", "opening", [text.ids for text in texts], make)
+    return AnswerForm(*line) if line else None
 
 
 def wrong_options(lab: Laboratory, items: Sequence[Item]) -> list[Encoded]:
@@ -103,11 +106,11 @@ def wrong_options(lab: Laboratory, items: Sequence[Item]) -> list[Encoded]:
 
 
 def answer_tokens(lab: Laboratory, texts: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the tokens of all answers: nll under the base, nll under the model in place, place in the answer [n]."""
+    """Of the tokens of all answers: nll under the base, nll under the model in place, which begin an answer [n]."""
     found = references(lab.model, texts, "answer", lab.study.config.evaluation.batch_tokens)
-    place = [each for text in texts for each in places([text.is_answer[i] for i in text.labels("answer")])]
+    opening = [openings(text.is_answer)[text.labels("answer")] for text in texts]
     base_nll, own_nll = (torch.cat([getattr(one, name) for one in found]) for name in ("base_nll", "target_nll"))
-    return base_nll, own_nll, torch.tensor(place, dtype=torch.long)
+    return base_nll, own_nll, torch.cat(opening)
 
 
 def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:

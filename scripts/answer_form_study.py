@@ -18,10 +18,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from duolearn_cli.answer_form import PLACES
 from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import UNLEARN
+from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, ratio
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table, cell
@@ -30,10 +30,12 @@ from duolearn_cli.run import Run
 from duolearn_cli.stage import answer_form, answer_tokens, wrong_options
 
 
-def changes(title: str, base: Tensor, other: Tensor, place: Tensor) -> tuple[str, ...]:
-    """A row: the base's mean nll at each place in the answer, and how far the other model's is from it."""
-    found = [(base[place == each].mean(), (other - base)[place == each].mean()) for each in PLACES]
-    return (title, *(f"{first:.2f} {then:+.2f}" for first, then in found))
+def changes(title: str, texts: Sequence[Encoded], base: Tensor, other: Tensor, opening: Tensor) -> tuple[str, ...]:
+    """A row: the base's mean nll of answers' first tokens, last ones and those between, and how far the other's is."""
+    last = torch.zeros_like(opening)
+    last[np.cumsum([len(text.labels("answer")) for text in texts]) - 1] = True
+    places = (opening, ~opening & ~last, ~opening & last)
+    return (title, *(f"{base[place].mean():.2f} {(other - base)[place].mean():+.2f}" for place in places))
 
 
 def errors(title: str, foretold: Tensor, gold: Tensor, item: np.ndarray) -> tuple[str, ...]:
@@ -57,11 +59,12 @@ def main(overrides: Sequence[str]) -> None:
     lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
     right = [lab.encoder.encode(item) for item in study.request.forget]
     lab.load("gold")
-    base, gold, place = answer_tokens(lab, right)
+    base, gold, opening = answer_tokens(lab, right)
     lab.load("target")
-    rows = [changes("gold, right options of forget items", base, gold, place)]
+    rows = [changes("gold, right options of forget items", right, base, gold, opening)]
     for name, items in (("retain", study.request.retain), ("forget", study.request.forget)):
-        rows.append(changes(f"target, wrong options of {name} items", *answer_tokens(lab, wrong_options(lab, items))))
+        texts = wrong_options(lab, items)
+        rows.append(changes(f"target, wrong options of {name} items", texts, *answer_tokens(lab, texts)))
     header = ("Base, and change from it (nats)", "first token", "between", "last token")
     print(f"{Table('', header, tuple(rows)).markdown()}\n")
     # What forgetting moves: not the end-of-text token.
@@ -72,7 +75,7 @@ def main(overrides: Sequence[str]) -> None:
     form = answer_form(lab, component(config.method, config.plugins))
     foretold = [errors("the base", base[moved], gold[moved], item)]
     if form:
-        foretold.append(errors("the base, form allowed for", form.formed(base, place)[moved], gold[moved], item))
+        foretold.append(errors("the base, form allowed for", form.formed(base, opening)[moved], gold[moved], item))
     header = ("Foretold by", "mean error (nats a token)", "root mean square")
     print(Table("", header, tuple(foretold)).markdown())
 
