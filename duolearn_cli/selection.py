@@ -11,7 +11,7 @@ from duolearn_cli import sparsity
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.streams import sample
 from duolearn_cli.errors import RunError
-from duolearn_cli.forward import SIDES, Example
+from duolearn_cli.forward import Example
 from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import Method, sparsity_of
 from duolearn_cli.model import LanguageModel
@@ -29,25 +29,31 @@ def choose(
     processes: Processes,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Tensor:
-    """Indices of the adapter coordinates that `method` may change, by squared gradients of single items at the target.
+    """Indices of the adapter coordinates that `method` may change, by what single items ask for at the target.
 
-    Items are drawn by `seed`; `advance` is told how many are done.
+    Forgetting is asked for by the mean of forget items' gradients, each of norm one: an item that the target is sure of
+    has hardly a gradient there, and needs forgetting most. Items are drawn by `seed`; `advance` is told how many are
+    done.
     """
-    sparse, size = sparsity_of(method), settings.batch_size
+    sparse = sparsity_of(method)
     everything = Coordinates(model.named_adapter)
-    sides = [sample(side, sparse.examples, seed) for side in (forget, retain)]
-    sums = {side: torch.zeros_like(everything.values.data) for side in SIDES}
-    for start in range(0, max(map(len, sides)), size):
-        batch = [example for side in sides for example in side[start : start + size]]
+    asked, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
+    for one in sample(forget, sparse.examples, seed):
         with model.recomputed(settings.checkpointing):
-            found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=SIDES)
-        for (side, squares), items in zip(found.squares.items(), sides, strict=True):
-            # Means over a batch, and the last batch of a side may be smaller, or empty.
-            sums[side] += len(items[start : start + size]) * squares
+            own = gradients(model, [one], method, everything, processes).forget
+        norm = processes.sum_parts(own.square().sum()).sqrt()
+        asked += own / norm.clamp(min=torch.finfo(own.dtype).tiny)
+        advance(1)
+    spared = sample(retain, sparse.examples, seed)
+    for start in range(0, len(spared), settings.batch_size):
+        batch = spared[start : start + settings.batch_size]
+        with model.recomputed(settings.checkpointing):
+            found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=("preserve",))
+        cost += len(batch) * found.squares["preserve"]
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
     budget = int(sparse.fraction * model.num_base_parameters)
-    index = sparsity.choose(sums["forget"], sums["preserve"], units, budget, processes, sparse.damping)
+    index = sparsity.choose(asked.square(), cost, units, budget, processes, sparse.damping)
     if not processes.sum_parts(torch.tensor(float(len(index)), device=index.device)):
         raise RunError(
             f"method.sparsity.fraction={sparse.fraction} chose nothing: no {sparse.unit} fits, or the forget loss "

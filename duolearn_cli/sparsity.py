@@ -1,4 +1,8 @@
-"""Which coordinates may change: those where forgetting needs much and retaining little (method.md section 5, ours)."""
+"""Which coordinates may change: those where forgetting asks for much and retaining loses little (ours).
+
+Within a budget a step d gains g'd on the forget loss, g its gradient, for d'Fd / 2 on the retain loss, F its diagonal
+curvature. The best step is g / F, and each coordinate's part of what it gains g^2 / F.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from duolearn_cli.parallel import Processes
 def choose(
     forget: Tensor, retain: Tensor, units: Tensor | None, budget: int, processes: Processes, damping: float
 ) -> Tensor:
-    """Indices of at most `budget` coordinates, in order, with the highest F_forget / (F_retain + damping x its mean).
+    """Indices of at most `budget` coordinates, in order, with the highest forget / (retain + damping x its mean).
 
     `units` [n] numbers coordinates that are chosen together; those of the highest ratio of sums come first, and one
-    that does not fit any more is passed over. None chooses coordinates one by one. Shapes: forget, retain [n] -> [m].
+    that does not fit any more is passed over. None chooses coordinates one by one. Both are squares of
+    gradients. Shapes: forget, retain [n] -> [m].
     """
     sizes = torch.tensor(float(len(retain)), dtype=torch.float64, device=retain.device)
     total, count = processes.sum_parts(torch.stack([retain.double().sum(), sizes]))

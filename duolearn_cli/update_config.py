@@ -121,7 +121,7 @@ class GeometryConfig:
 
 @dataclass
 class SparsityConfig:
-    """Which adapter coordinates unlearning may change: those that matter more for forgetting than for retaining."""
+    """Which adapter coordinates unlearning may change: those that forget items ask for most at the least cost."""
 
     unit: str = setting(
         "none", "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen", choices=["none", *UNITS]
@@ -129,5 +129,5 @@ class SparsityConfig:
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
     examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
     damping: float = setting(
-        1e-3, "added to the retain side, as a share of its mean: more favours what forgetting needs", minimum=1e-9
+        1e-3, "added to the retain side, as a share of its mean: more favours what forgetting asks for", minimum=1e-9
     )
