@@ -1,0 +1,104 @@
+"""What a first step does to right and wrong options, by how the coordinates that may change were chosen.
+
+    coordinate_study.py OVERRIDE...    a table, as Markdown, for the study that these overrides compose
+
+`method.sparsity` gives the budget, the damping and how many items. The target is learned where the cache has none.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor
+
+from duolearn_cli import sparsity
+from duolearn_cli.commands.common import prepared
+from duolearn_cli.composition import component, compose
+from duolearn_cli.coordinates import Coordinates
+from duolearn_cli.data.encoding import Encoded, collate
+from duolearn_cli.data.streams import sample
+from duolearn_cli.losses import nll
+from duolearn_cli.methods.base import sparsity_of
+from duolearn_cli.parallel import Processes
+from duolearn_cli.protocol import Laboratory
+from duolearn_cli.report.tables import Table
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.run import Run
+from duolearn_cli.stage import wrong_options
+
+
+def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[Tensor]:
+    """Each text's gradient of its answer's mean nll, without the end of the text, over the whole adapter [n]."""
+    coordinates = Coordinates(lab.model.named_adapter)
+    for text in texts:
+        batch = collate([text], "answer")
+        logits = lab.model.network(input_ids=batch.ids).logits[0][batch.position]
+        lab.model.network.zero_grad()
+        nll(logits, batch.label)[:-1].mean().backward()
+        yield coordinates.gradient()
+
+
+def summed(lab: Laboratory, texts: Sequence[Encoded]) -> dict[str, Tensor]:
+    """Of single gradients: their mean, their mean square, and the mean of those of norm one."""
+    mean, square, unit = (torch.zeros_like(Coordinates(lab.model.named_adapter).values.data) for _ in range(3))
+    for one in pulls(lab, texts):
+        mean += one / len(texts)
+        square += one.square() / len(texts)
+        unit += one / one.norm() / len(texts)
+    return {"mean": mean, "square": square, "unit": unit}
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Print the table."""
+    config = compose("unlearn", list(overrides))
+    lab = Laboratory.open(prepared(config), Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
+    sparse = sparsity_of(component(config.method, config.plugins))
+    lab.load("target")
+    request, right, wrong = lab.study.request, {}, {}
+    for side, items in (("forget", request.forget), ("retain", request.retain)):
+        asked = sample(items, sparse.examples, config.seed)
+        right[side] = summed(lab, [lab.encoder.encode(item) for item in asked])
+        wrong[side] = summed(lab, wrong_options(lab, asked))["mean"]
+    asked, cost = right["forget"], right["retain"]["square"]
+    budget, processes = int(sparse.fraction * lab.model.num_base_parameters), Processes(Accelerator(cpu=True))
+    is_b = torch.cat([torch.full((p.numel(),), "lora_B" in name) for name, p in lab.model.named_adapter])
+
+    def row(name: str, chosen: Tensor) -> tuple[str, ...]:
+        step = torch.zeros_like(cost)
+        step[chosen] = asked["mean"][chosen].sign()  # as Adam's first
+        gain = float(step @ asked["mean"])
+        others = (wrong["forget"], right["retain"]["mean"], wrong["retain"])
+        return (
+            name,
+            f"{100 * float(is_b[chosen].float().mean()):.0f}",
+            f"{gain / float(asked['mean'].abs().sum()):.3f}",
+            *(f"{float(step @ other) / gain:+.2f}" for other in others),
+        )
+
+    criteria = {
+        "single items' squares": asked["square"],
+        "square of the mean": asked["mean"].square(),
+        "square of the mean, items of norm one": asked["unit"].square(),
+    }
+    rows = [row("the whole adapter", torch.arange(len(cost)))]
+    for name, forget in criteria.items():
+        rows.append(row(name, sparsity.choose(forget, cost, None, budget, processes, sparse.damping)))
+    header = (
+        "Chosen by, over the retain side's squares",
+        "of B (%)",
+        "reach",
+        "wrong options, forget",
+        "right options, retain",
+        "wrong options, retain",
+    )
+    print(Table("", header, tuple(rows)).markdown())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
