@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
 
 from duolearn_cli.benchmark.choice import CRITERION, chosen, criterion
 from duolearn_cli.benchmark.jobs import Job, Value, reported, trial
@@ -100,6 +101,7 @@ class Session:
             "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
             "privacy": config.privacy.name,
             "criterion": CRITERION,
+            "search": OmegaConf.to_object(config.benchmark.search),
             "seed": self.seed,
             "seeds": list(self.seeds),
             "references": references(folders),

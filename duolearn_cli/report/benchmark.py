@@ -184,6 +184,9 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
             "The choice among tries looks at raw answers: it is no part of any run's epsilon, nor is releasing several "
             "of these models together."
         )
+    for name, space in found["search"].items():
+        given = ", ".join(f"{key}: {values}" for key, values in space.items())
+        said.append(f"{name}: its tries after the defaults are from a space given for this benchmark ({given}).")
     for name in ranking(found):
         flags = dict.fromkeys(flag for run in found["methods"][name]["runs"].values() for flag in run.get("flags", ()))
         said += [f"{name}: {flag}" for flag in flags]

@@ -133,6 +133,10 @@ def test_what_is_written(tmp_path):
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
     assert any("1 comparisons" in remark for remark in remarks(found))
     assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
+    assert not any("given for this benchmark" in remark for remark in remarks(found))
+    config = compose("benchmark", ["+forget=surgery", "+benchmark.search.npo={method.beta:[0.1,0.5]}"])
+    said = remarks(one.results(config))
+    assert any("npo: its tries" in remark and "method.beta: [0.1, 0.5]" in remark for remark in said)
     figure = pareto(found)
     assert figure is not None
     runs = [run for one in found["methods"].values() for run in one["runs"].values()]
