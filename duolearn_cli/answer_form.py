@@ -1,8 +1,8 @@
 """How answers begin, apart from what they say: what learning made of their first token, told from wrong options.
 
 A target has learned from other items too how answers begin, and so has gold, which never saw the forget items; the base
-has not. Measured against the base alone, that form would pass for knowledge of the forget items. Later tokens follow on
-an answer's beginning, and the base finds them as gold does.
+has not. Measured against the base alone, that form would pass for knowledge of the forget items. What follows on an
+answer's beginning the base finds as gold does, but for the end of the text, which forgetting does not move.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,13 +26,13 @@ class Gradients:
 
     Attributes:
         forget, preserve: gradients of both losses over the coordinates that may change [n].
-        squares: by side, where asked for, the mean over its items of their squared gradients [n].
+        squares: where asked for, the mean over retain items of their squared gradients of the preserve loss [n].
         losses: the step's values of both objectives, and by token class the mean nll; NaN for a class without tokens.
     """
 
     forget: Tensor
     preserve: Tensor
-    squares: Mapping[str, Tensor] = field(default_factory=dict)
+    squares: Tensor | None = None
     losses: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -44,12 +44,12 @@ def gradients(
     processes: Processes,
     micro_batch: int | None = None,
     pack_to: int | None = None,
-    squares: Collection[str] = (),
+    squares: bool = False,
 ) -> Gradients:
     """Both gradients through one forward of each text. Micro-batches change results by rounding only.
 
     Args:
-        squares: of which sides, ``forget`` or ``preserve``, the squares of single gradients are wanted.
+        squares: whether the squares of retain items' own gradients are wanted.
     """
     step = labels_of(examples, method.labels)
     watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
@@ -66,22 +66,21 @@ def gradients(
             for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
                 if pulled is None or not (part or together):
                     continue
-                own = [i for i, example in enumerate(group.examples) if example.is_forget == (side == "forget")]
-                with watch.collecting(side, group.batch, own) if watch and side in squares else nullcontext():
+                own = [i for i, example in enumerate(group.examples) if not example.is_forget]
+                with watch.following(group.batch, own) if watch and side == "preserve" else nullcontext():
                     torch.autograd.backward(*pulled, retain_graph=side == "forget")
             total[side] += coordinates.gradient()
         figures.append(share * forward.figures(objective))
         # Graphs that no preserve loss went through still stand: they must not while the next ones are made.
         forward = objective = loss = group = pulled = None
     reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
-    means: dict[str, Tensor] = {}
-    for side in squares:
-        assert watch is not None
+    mean_squares = None
+    if watch:
         # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
-        count = sum(example.is_forget == (side == "forget") for example in examples)
-        means[side] = count * processes.sum_gradients(coordinates.take(watch.take(side)))
+        count = sum(not example.is_forget for example in examples)
+        mean_squares = count * processes.sum_gradients(coordinates.take(watch.take()))
     losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)
-    return Gradients(reduced["forget"], reduced["preserve"], means, losses)
+    return Gradients(reduced["forget"], reduced["preserve"], mean_squares, losses)
 
 
 def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:

@@ -18,6 +18,9 @@ from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
 from duolearn_cli.update_config import UnlearnConfig
 
+# A forget item whose gradient is no longer than this has nothing to forget: what is left is rounding.
+FAINT = 1e-4
+
 
 def choose(
     model: LanguageModel,
@@ -31,9 +34,9 @@ def choose(
 ) -> Tensor:
     """Indices of the adapter coordinates that `method` may change, by what single items ask for at the target.
 
-    Forgetting is asked for by the mean of forget items' gradients, each of norm one: an item that the target is sure of
-    has hardly a gradient there, and needs forgetting most. Items are drawn by `seed`; `advance` is told how many are
-    done.
+    Forgetting is asked for by the weighted mean of forget items' gradients, each of norm one: an item that the target
+    is sure of has hardly a gradient there, and needs forgetting most. Items are drawn by `seed`; `advance` is told how
+    many are done.
     """
     sparse = sparsity_of(method)
     everything = Coordinates(model.named_adapter)
@@ -42,14 +45,16 @@ def choose(
         with model.recomputed(settings.checkpointing):
             own = gradients(model, [one], method, everything, processes).forget
         norm = processes.sum_parts(own.square().sum()).sqrt()
-        asked += own / norm.clamp(min=torch.finfo(own.dtype).tiny)
+        if norm > FAINT:
+            asked += one.weight * own / norm
         advance(1)
     spared = sample(retain, sparse.examples, seed)
     for start in range(0, len(spared), settings.batch_size):
         batch = spared[start : start + settings.batch_size]
         with model.recomputed(settings.checkpointing):
-            found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=("preserve",))
-        cost += len(batch) * found.squares["preserve"]
+            found = gradients(model, batch, method, everything, processes, settings.micro_batch, squares=True)
+        assert found.squares is not None
+        cost += len(batch) * found.squares
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
     budget = int(sparse.fraction * model.num_base_parameters)

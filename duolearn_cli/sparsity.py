@@ -1,7 +1,8 @@
 """Which coordinates may change: those where forgetting asks for much and retaining loses little (ours).
 
 Within a budget a step d gains g'd on the forget loss, g its gradient, for d'Fd / 2 on the retain loss, F its diagonal
-curvature. The best step is g / F, and each coordinate's part of what it gains g^2 / F.
+curvature, for which its mean squared gradient stands. The best step is g / F, and each coordinate's part of what it
+gains g^2 / F. Coordinates that are chosen together go by the ratio of their sums.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def unlearn(
     """
     order = list(pairs(len(forget), len(retain), settings.batch_size, settings.epochs, seed))
     steps = private.num_steps if private else len(order)
-    squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
+    squares = update.constraint.settings.needs_fisher
     for step in range(first_step + 1, steps + 1):
         with model.recomputed(settings.checkpointing):
             if private:

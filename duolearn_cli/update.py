@@ -52,8 +52,8 @@ class Update:
         values, constraint = self.coordinates.values, self.constraint
         space, preserve = constraint.settings.space, constraint.smooth(found.preserve)
         total = found.forget if constraint.settings.follow == "forget" else found.forget + found.preserve
-        if "preserve" in found.squares:
-            constraint.observe(found.squares["preserve"])
+        if found.squares is not None:
+            constraint.observe(found.squares)
         before = values.clone()
         if space == "gradient":
             wanted = -total

@@ -3,6 +3,7 @@
     coordinate_study.py OVERRIDE...    a table, as Markdown, for the study that these overrides compose
 
 `method.sparsity` gives the budget, the damping and how many items. The target is learned where the cache has none.
+Both sides are the plain nll of right options, without a method's own losses. Negative: becomes likelier.
 """
 
 from __future__ import annotations
@@ -30,17 +31,20 @@ from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
+from duolearn_cli.selection import FAINT
 from duolearn_cli.stage import wrong_options
 
 
 def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[Tensor]:
-    """Each text's gradient of its answer's mean nll, without the end of the text, over the whole adapter [n]."""
+    """Each text's gradient of its answer's mean nll, without the last token, the text's end, over the adapter [n]."""
     coordinates = Coordinates(lab.model.named_adapter)
     for text in texts:
         batch = collate([text], "answer")
-        logits = lab.model.network(input_ids=batch.ids).logits[0][batch.position]
+        device = lab.model.device
+        logits = lab.model.network(input_ids=batch.ids.to(device)).logits[0][batch.position.to(device)]
+        found = nll(logits, batch.label.to(device))
         lab.model.network.zero_grad()
-        nll(logits, batch.label)[:-1].mean().backward()
+        (found[:-1] if len(found) > 1 else found).mean().backward()
         yield coordinates.gradient()
 
 
@@ -50,7 +54,7 @@ def summed(lab: Laboratory, texts: Sequence[Encoded]) -> dict[str, Tensor]:
     for one in pulls(lab, texts):
         mean += one / len(texts)
         square += one.square() / len(texts)
-        unit += one / one.norm() / len(texts)
+        unit += one / one.norm().clamp(min=FAINT) / len(texts)
     return {"mean": mean, "square": square, "unit": unit}
 
 
@@ -67,7 +71,9 @@ def main(overrides: Sequence[str]) -> None:
         wrong[side] = summed(lab, wrong_options(lab, asked))["mean"]
     asked, cost = right["forget"], right["retain"]["square"]
     budget, processes = int(sparse.fraction * lab.model.num_base_parameters), Processes(Accelerator(cpu=True))
-    is_b = torch.cat([torch.full((p.numel(),), "lora_B" in name) for name, p in lab.model.named_adapter])
+    everything = Coordinates(lab.model.named_adapter)
+    of_b = {id(parameter) for name, parameter in lab.model.named_adapter if "lora_B" in name}
+    is_b = torch.cat([torch.full((one.numel(),), id(one) in of_b) for one in everything.parameters])
 
     def row(name: str, chosen: Tensor) -> tuple[str, ...]:
         step = torch.zeros_like(cost)

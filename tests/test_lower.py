@@ -334,9 +334,9 @@ def test_references_and_gradients_of_every_method(tinies, study, name):
                 Coordinates(model.named_adapter),
                 Processes(Accelerator(cpu=True)),
                 pack_to=pack_to,
-                squares=("preserve",),
+                squares=True,
             )
-            found.append([step.forget, step.preserve, step.squares["preserve"]])
+            found.append([step.forget, step.preserve, step.squares])
         found.append([example.reference.target_nll for example in forget_side])
         found.append([example.reference.base_hidden for example in retain_side])
     for values, expected in zip(found[:4], found[4:], strict=True):

@@ -63,7 +63,7 @@ def nowhere(fresh, monkeypatch):
 def step(model, chosen, found, micro_batch=None, pack_to=None):
     processes = Processes(Accelerator(cpu=True))
     update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
-    squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
+    squares = update.constraint.settings.needs_fisher
     with OnlySent():
         given = gradients(model, found, chosen, update.coordinates, processes, micro_batch, pack_to, squares)
         return given, update.apply(1, 1e-3, given)

@@ -188,7 +188,7 @@ def test_the_fisher_metric_corrects_where_retaining_does_not_care():
     update, parameters = make(geometry, optimizer="SGD", max_grad_norm=1e9)
     squares = torch.where(torch.arange(9) < 4, 1e6, 1e-6).double()
     preserve, before = torch.ones(9).double(), flat(parameters)
-    move = update.apply(1, 0.1, Gradients(-3 * preserve, preserve, {"preserve": squares}))
+    move = update.apply(1, 0.1, Gradients(-3 * preserve, preserve, squares))
     taken = move.wanted - (flat(parameters) - before)
     assert float(taken[:4].abs().max()) < 1e-9 < float(taken[4:].min())
     assert float((flat(parameters) - before) @ preserve) == pytest.approx(0, abs=1e-9)
@@ -196,7 +196,7 @@ def test_the_fisher_metric_corrects_where_retaining_does_not_care():
 
 def test_the_fisher_price_shortens_steps_where_retaining_is_sensitive():
     squares = torch.where(torch.arange(9) < 4, 4.0, 1.0).double()
-    found = Gradients(torch.ones(9).double(), torch.zeros(9).double(), {"preserve": squares})
+    found = Gradients(torch.ones(9).double(), torch.zeros(9).double(), squares)
     geometry = GeometryConfig(fisher_price=2, damping=1e-9)
     update, parameters = make(geometry, optimizer="SGD", max_grad_norm=1e9)
     before = flat(parameters)

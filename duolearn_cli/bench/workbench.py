@@ -171,7 +171,7 @@ class Workbench:
         """How a step gets its gradients, as the loop does; private ones begin an account in the variant's folder."""
         config, model = lab.study.config, lab.model
         pack_to = config.prompt.max_tokens if config.unlearn.packing else None
-        squares = ("preserve",) if update.constraint.settings.needs_fisher else ()
+        squares = update.constraint.settings.needs_fisher
         if account := plan_unlearning(lab.study):
             account.write(lab.run.folder)
             # An account names the adapter that it begins with, by its content.

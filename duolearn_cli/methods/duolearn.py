@@ -35,7 +35,7 @@ class DuoLearn:
     Forget loss, over U tokens: the KL from the target of all that is not the answer, which keeps the form of answers
     and the odds among the others, or with `distill_towards` ``KL(base, model)``; and an `ascent` of labels until their
     score ``nll - formed_nll`` is at `ceiling`: no answer is left likelier than the base would find it, had it learned
-    how answers look. Tokens with a score under `tau` are memorised.
+    how answers begin. Tokens with a score under `tau` are memorised.
     Preserve loss: KL to the target on P tokens, plus the nll of retain answers, plus `attention.retention` where asked.
     """
 

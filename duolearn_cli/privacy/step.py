@@ -100,7 +100,7 @@ class PrivateSteps:
             total = self.processes.sum_gradients(sums.clipped[name])
             found[SIDE[name]] += self.mechanism.privatise(name, step, total)
             told |= self._told(name, total, sums.norms[name])
-        squares = {"preserve": found["preserve"].square()} if self.needs_fisher else {}
+        squares = found["preserve"].square() if self.needs_fisher else None
         return Gradients(found["forget"], found["preserve"], squares, self._losses(units, sums) | told)
 
     def chosen(self, step: int) -> list[Unit]:

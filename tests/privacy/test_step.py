@@ -145,7 +145,7 @@ def test_chosen_coordinates_are_clipped_alone(setup, fresh):
 
 def test_the_fisher_sees_the_privatised_gradient_alone(setup):
     found = setup(noise=1.0, needs_fisher=True).gradients(1)
-    assert torch.equal(found.squares["preserve"], found.preserve.square())
+    assert torch.equal(found.squares, found.preserve.square())
 
 
 def test_the_history_tells_clipping_and_signal(setup):
