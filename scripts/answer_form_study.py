@@ -22,6 +22,7 @@ from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import component, compose
 from duolearn_cli.concepts.token_classes import UNLEARN
 from duolearn_cli.data.encoding import Encoded
+from duolearn_cli.errors import UserError
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, ratio
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table, cell
@@ -81,4 +82,7 @@ def main(overrides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -24,6 +24,7 @@ from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import Encoded, collate
 from duolearn_cli.data.streams import sample
+from duolearn_cli.errors import UserError
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import sparsity_of
 from duolearn_cli.parallel import Processes
@@ -107,4 +108,7 @@ def main(overrides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -32,6 +32,7 @@ from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import batches_by_length, collate
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.errors import UserError
 from duolearn_cli.forward import Example
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import geometry_of, sparsity_of
@@ -111,7 +112,6 @@ def overrides_of(variant: str) -> list[str]:
 
 def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
     """Every variant and seed that is this part's and not there yet; a model is loaded once a seed."""
-    folder.mkdir(parents=True, exist_ok=True)
     chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
     overrides = [text for text in overrides if not text.startswith("only=")]
     jobs = [(seed, name) for seed in SEEDS for name in (chosen[0] if chosen else VARIANTS)][part::parts]
@@ -123,6 +123,7 @@ def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence
         for name, path in missing.items():
             if shared:
                 found = follow(shared, every, VARIANTS[name].get("rate", 1), [*given, *overrides_of(name)])
+                folder.mkdir(parents=True, exist_ok=True)
                 write_json(path, {"variant": name, "seed": seed, **found})
                 print(f"{name}, seed {seed}", flush=True)
 
@@ -271,12 +272,15 @@ def table(folder: Path) -> Table:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["run", where, part, distance, *given]:
-            mine, _, all_parts = part.partition("/")
-            run_all(Path(where), int(mine), int(all_parts), int(distance), given)
-        case ["table", where]:
-            found = table(Path(where))
-            print(found.markdown() if found.rows else f"{where}: no finished run of a study")
-        case _:
-            sys.exit((__doc__ or "").strip())
+    try:
+        match sys.argv[1:]:
+            case ["run", where, part, distance, *given]:
+                mine, _, all_parts = part.partition("/")
+                run_all(Path(where), int(mine), int(all_parts), int(distance), given)
+            case ["table", where]:
+                found = table(Path(where))
+                print(found.markdown() if found.rows else f"{where}: no finished run of a study")
+            case _:
+                sys.exit((__doc__ or "").strip())
+    except UserError as error:
+        sys.exit(f"error: {error}")
