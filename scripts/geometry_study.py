@@ -110,6 +110,14 @@ def overrides_of(variant: str) -> list[str]:
     return [f"{name}={value}" for name, value in (PLAIN | own).items()]
 
 
+def share(part: str) -> tuple[int, int]:
+    """Which part of how many: of ``1/2`` 1 and 2. Parts count from 0."""
+    numbers = re.fullmatch("([0-9]+)/([0-9]+)", part)
+    if not numbers or int(numbers[1]) >= int(numbers[2]):
+        raise UserError(f"PART/PARTS is {part!r}: give two numbers, the first below the second, such as 0/1 or 1/2")
+    return int(numbers[1]), int(numbers[2])
+
+
 def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence[str]) -> None:
     """Every variant and seed that is this part's and not there yet; a model is loaded once a seed."""
     chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
@@ -275,8 +283,10 @@ if __name__ == "__main__":
     try:
         match sys.argv[1:]:
             case ["run", where, part, distance, *given]:
-                mine, _, all_parts = part.partition("/")
-                run_all(Path(where), int(mine), int(all_parts), int(distance), given)
+                mine, all_parts = share(part)
+                if not re.fullmatch("[1-9][0-9]*", distance):
+                    raise UserError(f"EVERY is {distance!r}: give a number of steps, 1 or more")
+                run_all(Path(where), mine, all_parts, int(distance), given)
             case ["table", where]:
                 found = table(Path(where))
                 print(found.markdown() if found.rows else f"{where}: no finished run of a study")

@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.errors import UserError
+
 MEBIBYTE = 2**20
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -76,7 +78,7 @@ def child(overrides: list[str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--measure", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{shlex.join(command)}:\n{done.stderr}")
+        sys.exit(f"{shlex.join(overrides)}:\n{done.stderr.strip()}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -94,10 +96,13 @@ def main(path: Path, asked: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["--measure", *given]:
-            print(json.dumps(measure(given)))
-        case [file, *given] if given:
-            main(Path(file), given)
-        case _:
-            sys.exit((__doc__ or "").strip())
+    try:
+        match sys.argv[1:]:
+            case ["--measure", *given]:
+                print(json.dumps(measure(given)))
+            case [file, *given] if given:
+                main(Path(file), given)
+            case _:
+                sys.exit((__doc__ or "").strip())
+    except UserError as error:
+        sys.exit(f"error: {error}")

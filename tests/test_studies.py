@@ -1,6 +1,7 @@
 """The studies in scripts/ say what is wrong with their settings, and leave nothing."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,4 +19,28 @@ def test_a_wrong_setting_is_told_without_a_traceback(script, before, tmp_path, m
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
     assert str(ended.value).startswith("error: forget=surgary: ") and "did you mean 'surgery'?" in str(ended.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "part, every, told",
+    [("half", "1", "PART/PARTS is 'half'"), ("2/2", "1", "PART/PARTS is '2/2'"), ("0/1", "0", "EVERY is '0'")],
+)
+def test_the_geometry_study_tells_which_number_is_wrong(part, every, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["geometry_study", "run", "found", part, every, "+forget=surgery"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "geometry_study.py"), run_name="__main__")
+    assert str(ended.value).startswith(f"error: {told}: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory table asks Linux for what is resident")
+def test_the_memory_table_tells_which_configuration_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["memory_table", "found.json", "wrong: +forget=surgary"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "memory_table.py"), run_name="__main__")
+    message = str(ended.value)
+    assert message.startswith("+forget=surgary:\nerror: forget=surgary: ") and "Traceback" not in message
     assert not list(tmp_path.iterdir())
