@@ -80,4 +80,6 @@ def table(found: dict[str, dict[str, dict[str, Any]]]) -> Table:
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (jobs := read(Path(sys.argv[1]))):
         sys.exit("usage: ablation_table.py FOLDER, the folder of a finished sweep over +ablation=")
+    if FULL not in jobs:
+        sys.exit(f"error: {sys.argv[1]} has no finished job of +ablation={FULL}, which others are compared with")
     print(table(jobs).markdown())

@@ -1,5 +1,6 @@
 """The studies in scripts/ say what is wrong with their settings, and leave nothing."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -44,3 +45,18 @@ def test_the_memory_table_tells_which_configuration_is_wrong(tmp_path, monkeypat
     message = str(ended.value)
     assert message.startswith("+forget=surgary:\nerror: forget=surgary: ") and "Traceback" not in message
     assert not list(tmp_path.iterdir())
+
+
+def test_the_ablation_table_asks_for_the_full_method(tmp_path, monkeypatch):
+    job = tmp_path / "0"
+    job.mkdir()
+    seeds = {"seed": 0, "split": {"seed": 0}, "learn": {"seed": 0}}
+    (job / "config.yaml").write_text(json.dumps({"ablation": "no_boundary", **seeds}), encoding="utf-8")
+    splits = {f"{side}_train": {"nll": {"value": 1.0}} for side in ("forget", "retain")}
+    metrics = {"models": {"unlearned": {"scores": {}, "splits": splits}}}
+    (job / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (job / "predictions.jsonl").touch()
+    monkeypatch.setattr("sys.argv", ["ablation_table", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "ablation_table.py"), run_name="__main__")
+    assert str(ended.value).startswith("error: ") and "no finished job of +ablation=full" in str(ended.value)
