@@ -124,3 +124,28 @@ def test_what_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path
     done = duolearn(*GIVEN, "privacy=eps4", "unlearn.packing=true")
     assert done.returncode == 2 and "unlearn.packing=true" in done.stderr
     assert not list(tmp_path.glob("outputs/*"))
+
+
+def test_a_method_of_the_users_own_is_compared_like_any_other(duolearn, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from duolearn_cli.methods.npo import NPO\n\n\n"
+        "@dataclass\nclass Mine(NPO):\n    pass\n"
+    )
+    (tmp_path / "own" / "method").mkdir(parents=True)
+    (tmp_path / "own" / "method" / "mine.yaml").write_text("_target_: mine.Mine\nbeta: 0.2\nretain_weight: 1\n")
+    groups, trust = ["--config-dir", "own"], "plugins=[mine]"
+    given = [*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1"]
+    refused = duolearn(*given)
+    assert refused.returncode == 2 and "plugins" in refused.stderr and not list(tmp_path.glob("outputs/*"))
+    done = duolearn(*given, trust)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("outputs/*/*-benchmark-surgery")
+    found = json.loads((folder / "benchmark.json").read_text())
+    assert list(found["methods"]) == ["mine"] and found["methods"]["mine"]["runs"]["2"]["finished"] == 1
+    untrusted = duolearn("benchmark", *groups, f"resume={folder}")
+    assert untrusted.returncode != 0 and "plugins=[mine]" in untrusted.stderr
+    assert "Traceback" not in untrusted.stderr + duolearn("benchmark", f"resume={folder}", trust).stderr
+    again = duolearn("benchmark", *groups, f"resume={folder}", trust)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "benchmark.json").read_text()) == found
