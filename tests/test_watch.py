@@ -128,3 +128,14 @@ def test_a_run_that_stops_and_one_that_never_gets_there(tmp_path, cache):
     assert looks[-1]["step"] == told["step"] == lines[-1]["step"] < told["of"]
     told, _ = run(tmp_path / "stays", cache, *common, "unlearn.learning_rate=0.0")
     assert told is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", [[], ["runtime.sharding=fsdp2"]], ids=["copies", "cut"])
+def test_several_processes_stop_where_one_does(sharding, tmp_path, cache):
+    common = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "learn.epochs=30", "unlearn.stop=gold"]
+    common += ["unlearn.epochs=20", "runtime.threads=1"]
+    told, lines = run(tmp_path / "one", cache, *common)
+    shared, shared_lines = run(tmp_path / "two", cache, *common, "runtime.num_processes=2", *sharding)
+    assert shared["goal"] == pytest.approx(told["goal"]) and shared["step"] == told["step"] < told["of"]
+    assert [line["step"] for line in shared_lines] == [line["step"] for line in lines]
