@@ -45,6 +45,20 @@ def duolearn(cache, tmp_path):
     return call
 
 
+def own_method(folder: Path) -> tuple[list[str], str]:
+    """Leave a method of the user's own, ``mine``, in `folder`; what adds its group, and what trusts its module."""
+    (folder / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from duolearn_cli.methods.npo import NPO\n\n\n"
+        "@dataclass\nclass Mine(NPO):\n    pass\n"
+    )
+    (folder / "groups" / "method").mkdir(parents=True)
+    (folder / "groups" / "method" / "mine.yaml").write_text(
+        "# Mine\n_target_: mine.Mine\nbeta: 0.2\nretain_weight: 1\n"
+    )
+    return ["--config-dir", "groups"], "plugins=[mine]"
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""

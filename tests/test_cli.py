@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from duolearn_cli.__main__ import COMMANDS
-from tests.conftest import SMALL
+from tests.conftest import SMALL, own_method
 
 CUT = ["runtime.num_processes=2", "runtime.sharding=fsdp2", "unlearn.checkpoint_every=2"]
 
@@ -147,20 +147,12 @@ def test_few_coordinates_change_and_the_report_says_how_many(duolearn, tmp_path)
 
 
 def test_a_method_of_the_users_own(duolearn, tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from duolearn_cli.methods.npo import NPO\n\n\n"
-        "@dataclass\nclass Mine(NPO):\n    pass\n"
-    )
-    (tmp_path / "groups" / "method").mkdir(parents=True)
-    (tmp_path / "groups" / "method" / "mine.yaml").write_text(
-        "# Mine\n_target_: mine.Mine\nbeta: 0.2\nretain_weight: 1\n"
-    )
-    asked = ["unlearn", "+forget=surgery", "method=mine", "--config-dir", "groups", "--dry-run"]
-    assert duolearn(*asked, "plugins=[mine]").returncode == 0
+    groups, trust = own_method(tmp_path)
+    asked = ["unlearn", "+forget=surgery", "method=mine", *groups, "--dry-run"]
+    assert duolearn(*asked, trust).returncode == 0
     refused = duolearn(*asked)
     assert refused.returncode == 2 and "plugins" in refused.stderr
-    assert "Mine" in duolearn("unlearn", "--help", "--config-dir", "groups").stdout
+    assert "Mine" in duolearn("unlearn", "--help", *groups).stdout
 
 
 def mhqa_file(path):

@@ -10,7 +10,7 @@ from duolearn_cli.commands import benchmark
 from duolearn_cli.commands.common import NEEDED_BYTES, Invocation
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import ConfigError, RunError
-from tests.conftest import SMALL
+from tests.conftest import SMALL, own_method
 
 GIVEN = ["benchmark", "+forget=surgery", *SMALL, "benchmark.methods=[npo,gradient_ascent]", "benchmark.trials=2"]
 GIVEN += ["benchmark.seeds=[0]", "evaluation.generate_items=0", "output_dir=outputs"]
@@ -127,14 +127,7 @@ def test_what_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path
 
 
 def test_a_method_of_the_users_own_is_compared_like_any_other(duolearn, tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from duolearn_cli.methods.npo import NPO\n\n\n"
-        "@dataclass\nclass Mine(NPO):\n    pass\n"
-    )
-    (tmp_path / "own" / "method").mkdir(parents=True)
-    (tmp_path / "own" / "method" / "mine.yaml").write_text("_target_: mine.Mine\nbeta: 0.2\nretain_weight: 1\n")
-    groups, trust = ["--config-dir", "own"], "plugins=[mine]"
+    groups, trust = own_method(tmp_path)
     given = [*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1"]
     refused = duolearn(*given)
     assert refused.returncode == 2 and "plugins" in refused.stderr and not list(tmp_path.glob("outputs/*"))
