@@ -122,6 +122,8 @@ def run_all(folder: Path, part: int, parts: int, every: int, overrides: Sequence
     """Every variant and seed that is this part's and not there yet; a model is loaded once a seed."""
     chosen = [text.removeprefix("only=").split(";") for text in overrides if text.startswith("only=")]
     overrides = [text for text in overrides if not text.startswith("only=")]
+    if unknown := [name for name in (chosen[0] if chosen else ()) if name not in VARIANTS]:
+        raise UserError(f"only={';'.join(unknown)}: there is no such variant; allowed: {'; '.join(VARIANTS)}")
     jobs = [(seed, name) for seed in SEEDS for name in (chosen[0] if chosen else VARIANTS)][part::parts]
     for seed in SEEDS:
         paths = {n: folder / f"{re.sub('[^a-z0-9]+', '-', n.lower())}-{seed}.json" for s, n in jobs if s == seed}

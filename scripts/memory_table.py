@@ -74,18 +74,18 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     return found
 
 
-def child(overrides: list[str]) -> dict[str, Any]:
+def child(name: str, overrides: list[str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--measure", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{shlex.join(overrides)}:\n{done.stderr.strip()}")
+        sys.exit(f"{name}: {shlex.join(overrides)}\n{done.stderr.strip()}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(path: Path, asked: list[str]) -> None:
     rows, results = [], {}
     for name, _, text in (one.partition(":") for one in asked):
-        found = results[name] = child(shlex.split(text)) | {"overrides": text.strip()}
+        found = results[name] = child(name, shlex.split(text)) | {"overrides": text.strip()}
         predicted, peak = sum(found["predicted"].values()), found["peak"]
         sizes = [f"{value / MEBIBYTE:.0f}" for value in (*found["predicted"].values(), predicted, peak)]
         rows.append([name, *sizes, f"{predicted / peak - 1:+.0%}"])

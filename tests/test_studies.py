@@ -24,12 +24,18 @@ def test_a_wrong_setting_is_told_without_a_traceback(script, before, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "part, every, told",
-    [("half", "1", "PART/PARTS is 'half'"), ("2/2", "1", "PART/PARTS is '2/2'"), ("0/1", "0", "EVERY is '0'")],
+    "part, every, variant, told",
+    [
+        ("half", "1", "none", "PART/PARTS is 'half'"),
+        ("2/2", "1", "none", "PART/PARTS is '2/2'"),
+        ("0/1", "0", "none", "EVERY is '0'"),
+        ("0/1", "1", "nope", "only=nope"),
+    ],
 )
-def test_the_geometry_study_tells_which_number_is_wrong(part, every, told, tmp_path, monkeypatch):
+def test_the_geometry_study_tells_which_argument_is_wrong(part, every, variant, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["geometry_study", "run", "found", part, every, "+forget=surgery"])
+    given = ["run", "found", part, every, f"only={variant}", "+forget=surgery"]
+    monkeypatch.setattr("sys.argv", ["geometry_study", *given])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPTS / "geometry_study.py"), run_name="__main__")
     assert str(ended.value).startswith(f"error: {told}: ")
@@ -43,7 +49,7 @@ def test_the_memory_table_tells_which_configuration_is_wrong(tmp_path, monkeypat
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPTS / "memory_table.py"), run_name="__main__")
     message = str(ended.value)
-    assert message.startswith("+forget=surgary:\nerror: forget=surgary: ") and "Traceback" not in message
+    assert message.startswith("wrong: +forget=surgary\nerror: forget=surgary: ") and "Traceback" not in message
     assert not list(tmp_path.iterdir())
 
 
