@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from duolearn_cli.data.notes import Notes
 from duolearn_cli.errors import ConfigError, DataError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -70,6 +71,8 @@ class Loaded:
 
     items: tuple[Item, ...]
     rejected: tuple[Rejected, ...] = field(default=())
+    # Sentences about rows that were accepted after a change, or although they look odd.
+    notes: tuple[str, ...] = field(default=())
 
     def reasons(self) -> dict[str, int]:
         """Number of rejected rows by reason, most frequent first."""
@@ -84,8 +87,10 @@ class Reader(Protocol):
         ...
 
 
-def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
+def collect(rows: Iterable[Item | Rejected], policy: str, notes: Notes | None = None) -> Loaded:
     """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` keeps count of it.
+
+    `notes` is read when all rows are, for building a row may add to it.
 
     Raises:
         DataError: a row is bad and the policy is ``error``, or no usable row is left.
@@ -109,7 +114,7 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
         rejected.append(checked)
     if not items:
         raise DataError(_none_left(rejected))
-    return Loaded(tuple(items.values()), tuple(rejected))
+    return Loaded(tuple(items.values()), tuple(rejected), notes.sentences() if notes else ())
 
 
 def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:
