@@ -35,6 +35,8 @@ def without_fills(entries: Sequence[Raw | Rejected], notes: Notes) -> list[Raw |
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     sizes: Counter[int] = Counter()
     for raw in rows:
+        if not _has_options(raw):
+            continue
         sizes.update(range(len(raw.options)))
         for place, option in enumerate(raw.options):
             if (word := _word(option)) is not None:
@@ -45,7 +47,14 @@ def without_fills(entries: Sequence[Raw | Rejected], notes: Notes) -> list[Raw |
         for word, count in words.items()
         if (count >= SHARE * sizes[place] if word in FILLS else _is_filled(rows, place, word, count, sizes[place]))
     }
-    return [_marked(entry, fills, notes) if isinstance(entry, Raw) else entry for entry in entries]
+    return [
+        _marked(entry, fills, notes) if isinstance(entry, Raw) and _has_options(entry) else entry for entry in entries
+    ]
+
+
+def _has_options(raw: Raw) -> bool:
+    """Whether anything but fills stands there: an empty row of a spreadsheet says nothing about its columns."""
+    return any(_word(option) is None for option in raw.options)
 
 
 def _word(option: object) -> str | None:

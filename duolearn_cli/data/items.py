@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from duolearn_cli.data.notes import Notes
 from duolearn_cli.errors import ConfigError, DataError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -87,10 +86,8 @@ class Reader(Protocol):
         ...
 
 
-def collect(rows: Iterable[Item | Rejected], policy: str, notes: Notes | None = None) -> Loaded:
+def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
     """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` keeps count of it.
-
-    `notes` is read when all rows are, for building a row may add to it.
 
     Raises:
         DataError: a row is bad and the policy is ``error``, or no usable row is left.
@@ -114,7 +111,7 @@ def collect(rows: Iterable[Item | Rejected], policy: str, notes: Notes | None = 
         rejected.append(checked)
     if not items:
         raise DataError(_none_left(rejected))
-    return Loaded(tuple(items.values()), tuple(rejected), notes.sentences() if notes else ())
+    return Loaded(tuple(items.values()), tuple(rejected))
 
 
 def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:

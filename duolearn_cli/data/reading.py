@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from duolearn_cli.data.checks import build
 from duolearn_cli.data.fills import without_fills
-from duolearn_cli.data.items import Loaded, Rejected, collect
+from duolearn_cli.data.items import Item, Loaded, Rejected, collect
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.numbering import settle
 from duolearn_cli.data.raw import Raw
+from duolearn_cli.data.texts import fold
 
 ANSWER_KIND = "dataset.fields.answer_kind"
 
@@ -35,4 +37,19 @@ def read(
     entries = without_fills(list(rows), notes)
     if not base_is_known:
         entries = settle(source, entries, notes, setting)
-    return collect((build(one, notes) if isinstance(one, Raw) else one for one in entries), policy, notes)
+    loaded = collect((build(one, notes) if isinstance(one, Raw) else one for one in entries), policy)
+    _note_contradictions(loaded.items, notes)
+    return replace(loaded, notes=notes.sentences())
+
+
+def _note_contradictions(items: Iterable[Item], notes: Notes) -> None:
+    """Note items that ask the same as an earlier one, of the same options, and have another right answer."""
+    earlier: dict[str, list[Item]] = {}
+    for item in items:
+        same = earlier.setdefault(fold(item.question), [])
+        options = sorted(map(fold, item.options)) if same else []
+        for other in same:
+            if sorted(map(fold, other.options)) == options and fold(other.answer_text) != fold(item.answer_text):
+                notes.add("an item asks what an earlier one asks, and has another right answer: one is wrong", item.row)
+                break
+        same.append(item)

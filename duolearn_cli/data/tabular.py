@@ -20,8 +20,8 @@ _CURES = {
     ".txt": "rename it by what it holds, to .csv, .tsv or .jsonl",
     ".arrow": "save it as Parquet",
 }
-# Where the header has no comma, one of these separates the columns.
-_SEPARATORS = ";\t|"
+# Where the header has not the usual one, one of these separates the columns.
+_SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 200_000
 
 
@@ -136,7 +136,7 @@ def _csv(file: Path, encoding: str) -> Iterator[Entry]:
 
 
 def _separator(file: Path, text: str) -> str:
-    """A comma (a tab for .tsv), unless the header has none and another separator: spreadsheets write semicolons."""
+    """A comma, or a tab for .tsv; what the header has where it has none of these: spreadsheets write semicolons."""
     usual = "\t" if file.suffix.lower() == ".tsv" else ","
     header = text.lstrip("\r\n").partition("\n")[0]
     if usual in header:
