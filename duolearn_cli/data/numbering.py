@@ -14,7 +14,7 @@ from duolearn_cli.data.texts import clean
 from duolearn_cli.errors import DataError
 
 _SLIPS = 0.01  # share of the rows below which an answer may be a slip
-_OUTWEIGHED = 10  # times as many rows against a base as for it
+_OUTWEIGHED = 4  # times as many rows against a base as for it
 # A kind is refused where it reads no more than this, and another one reads nearly all.
 _READS_FEW, _READS_NEARLY_ALL = 0.6, 0.9
 

@@ -43,7 +43,7 @@ class Planned:
             probing.NAME: lambda: probing.attacks(material, settings.probe_c, seed),
         }
         made = [one for name, make in makers.items() if name in settings.attacks for one in make()]
-        found = [_or_skipped(one, material) if isinstance(one, Attack) else one for one in made]
+        found = [or_skipped(one, material) if isinstance(one, Attack) else one for one in made]
         return cls(
             material,
             tuple(one for one in found if isinstance(one, Attack)),
@@ -51,7 +51,7 @@ class Planned:
         )
 
 
-def _or_skipped(attack: Attack, material: Material) -> Attack | Skipped:
+def or_skipped(attack: Attack, material: Material) -> Attack | Skipped:
     """Skip an attack that can ask none of the items of a side: their options name each other or places."""
     for side in SIDES:
         items = material.side(side, attack.phrasings)
