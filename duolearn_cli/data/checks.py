@@ -12,7 +12,7 @@ from duolearn_cli.data.items import LETTERS, Item, Rejected
 from duolearn_cli.data.marks import is_spreadsheet_date, match_text, odd_marks, same_option, unlettered
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.raw import NO_OPTION, Raw
-from duolearn_cli.data.texts import clean, fold
+from duolearn_cli.data.texts import UNUSABLE, clean, fold
 
 _CONTAINERS = (list, dict, tuple, set, bytes)
 _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
@@ -77,6 +77,8 @@ def _check_types(raw: Raw) -> None:
     for field, value in {**fields, **options, **concepts}.items():
         if isinstance(value, _CONTAINERS) or (field in options and isinstance(value, datetime.date)):
             raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}, text is needed")
+        if isinstance(value, str) and UNUSABLE.search(value):
+            raise _CheckError("malformed_row", f"{field} holds a NUL or a lone surrogate: {value[:40]!r}")
     if isinstance(raw.answer, dict | set | bytes):
         raise _CheckError("malformed_row", f"answer is a {type(raw.answer).__name__}, text is needed")
 

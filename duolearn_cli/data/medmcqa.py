@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from duolearn_cli.data.fills import label
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.raw import Raw
 from duolearn_cli.data.reading import read
 from duolearn_cli.data.row import Entry, Row
 from duolearn_cli.data.tabular import require_columns, rows
-from duolearn_cli.data.texts import clean, fold, whole_number
+from duolearn_cli.data.texts import clean, whole_number
 from duolearn_cli.errors import ConfigError, DataError
 
 OPTIONS = ("opa", "opb", "opc", "opd")
@@ -142,7 +143,6 @@ def _raw(source: str, entry: Entry, base: int) -> Raw | Rejected:
     if isinstance(entry, Rejected):
         return entry
     values = entry.values
-    subject = values.get("subject_name")
     return Raw(
         source=source,
         row=entry.number,
@@ -151,7 +151,7 @@ def _raw(source: str, entry: Entry, base: int) -> Raw | Rejected:
         options=tuple(values.get(column) for column in OPTIONS),
         answer=values.get("cop"),
         answer_kind=f"index{base}",
-        subject=None if fold(subject) == "unknown" else subject,
+        subject=label(values.get("subject_name")),
         topic=values.get("topic_name"),
         explanation=values.get("exp"),
         fact=values.get("id"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.json_records import read_json
 from duolearn_cli.data.row import Entry, Row, malformed
+from duolearn_cli.data.texts import UNUSABLE
 from duolearn_cli.errors import DataError, nearest
 
 # What else tables come in, and how to get at them.
@@ -76,7 +77,7 @@ def _check_text(row: Row, source: str) -> Entry:
     """Reject text that later steps cannot hash, tokenize or write: NUL and lone surrogates."""
     for column, value in row.values.items():
         for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, str) and ("\0" in part or any("\ud800" <= char <= "\udfff" for char in part)):
+            if isinstance(part, str) and UNUSABLE.search(part):
                 detail = f"column {column!r} holds a NUL or a lone surrogate: {part[:40]!r}"
                 return Rejected(source, row.number, None, "malformed_row", detail)
     return row

@@ -8,6 +8,8 @@ import unicodedata
 
 from duolearn_cli.data.marks import visible
 
+# NUL and lone surrogates: text that later steps cannot hash, tokenize or write.
+UNUSABLE = re.compile("[\0\ud800-\udfff]")
 _INTEGER = re.compile(r"([+-]?\d{1,9})(\.0*)?", re.ASCII)
 
 

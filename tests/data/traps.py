@@ -741,6 +741,14 @@ TEXTUAL = (
     ),
     Trap("a NUL", lines(records(edited(b="spl\0een"))), ".jsonl", right=RIGHT[1:], rejected=[(1, "malformed_row")]),
     Trap(
+        "a NUL in an object of options",
+        lines([{**one, "o": {"A": "spl\0een", "B": "lung"}} if n == 0 else one for n, one in enumerate(in_cell(list))]),
+        ".jsonl",
+        fields=CELL,
+        right=RIGHT[1:],
+        rejected=[(1, "malformed_row")],
+    ),
+    Trap(
         "half of a surrogate pair",
         lines(records()).replace("spleen", "spl\\ud83deen"),
         ".jsonl",
