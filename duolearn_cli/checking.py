@@ -16,7 +16,7 @@ from duolearn_cli import benchmark_config, quantization
 from duolearn_cli.components import component, component_class
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, nearest
-from duolearn_cli.explanations import COMPONENTS, schema_type, wrong_type
+from duolearn_cli.explanations import COMPONENTS, OPTIONAL_COMPONENTS, schema_type, wrong_type
 from duolearn_cli.fields import NAME
 from duolearn_cli.folders import groups
 from duolearn_cli.hierarchies.base import HierarchySource
@@ -36,7 +36,7 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
         return
     yield from _stray_keys(config, RunConfig, "")
     yield from _missing(config)
-    for name in COMPONENTS:
+    for name in (*COMPONENTS, *(name for name in OPTIONAL_COMPONENTS if config.get(name) is not None)):
         yield from _component_problems(config, name, extra)
     yield from _forget_problems(config, extra)
     yield from check_values(config, "", RunConfig)

@@ -34,6 +34,12 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
     return found  # type: ignore[return-value]
 
 
+def dataset_name(node: DictConfig) -> str:
+    """What a data set is called in results: that of its preset (``local``), for a user's own its class in small."""
+    module, _, name = str(node._target_).rpartition(".")
+    return module.rpartition(".")[2] if module.startswith("duolearn_cli.data.") else name.lower()
+
+
 def component(node: DictConfig, plugins: Sequence[str] = ()) -> Any:
     """Build the component that a checked configuration node describes."""
     schema = OmegaConf.structured(component_class(node, plugins))

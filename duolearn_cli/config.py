@@ -191,6 +191,9 @@ class RunConfig:
     seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0)
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
+    retain_from: Any = setting(
+        None, "a second data set, whose items are kept but for those about the target: +retain_from=minimed"
+    )
     forget: ForgetTarget = field(default_factory=lambda: ForgetTarget(name=MISSING))
     hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
     privacy: PrivacyConfig = setting(PrivacyConfig)

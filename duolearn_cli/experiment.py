@@ -15,6 +15,7 @@ import torch
 from duolearn_cli import __version__, assessment, flags, harness, summary
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
+from duolearn_cli.components import dataset_name
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
 from duolearn_cli.privacy import told
@@ -62,7 +63,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "forget": study.target.name,
         "forget_subjects": sorted(study.target.labels),
         "model": config.model.name,
-        "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
+        "dataset": dataset_name(config.dataset),
         "method": str(config.method._target_).rpartition(".")[2] if "unlearned" in models else config.command,
         "seed": config.seed,
         "privacy": config.privacy.name,

@@ -18,8 +18,10 @@ from duolearn_cli.folders import conf_dir, groups
 
 DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
+# A component that may be left out.
+OPTIONAL_COMPONENTS = ("retain_from",)
 # Groups without a default: an option is added with a plus.
-ADDED_GROUPS = ("forget", "ablation")
+ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS)
 # Settings that hold entries by name.
 NEW_ENTRIES = ("benchmark.search.",)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -109,7 +111,7 @@ def _schema_at(path: Sequence[str], owner: type = RunConfig) -> Any:
 def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> list[str]:
     """Names allowed beside the first unknown part of a dotted key."""
     parts = key.split(".")
-    if parts[0] in COMPONENTS and len(parts) > 1:
+    if parts[0] in (*COMPONENTS, *OPTIONAL_COMPONENTS) and len(parts) > 1:
         return _component_settings(parts, choices, extra)
     for depth in range(len(parts) - 1, -1, -1):
         owner = _schema_at(parts[:depth])
@@ -121,7 +123,7 @@ def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> lis
 def _component_settings(parts: Sequence[str], choices: Sequence[str], extra: Path | None) -> list[str]:
     """Settings of the chosen component, from its YAML file, as deep as it knows the dotted key."""
     name = parts[0]
-    chosen = [choice.partition("=")[2] for choice in choices if key_of(choice) == name] or [DEFAULTS[name]]
+    chosen = [choice.partition("=")[2] for choice in choices if key_of(choice) == name] or [DEFAULTS.get(name, "")]
     for root in filter(None, (extra, conf_dir())):
         path = root / name / f"{chosen[-1]}.yaml"
         if path.is_file():

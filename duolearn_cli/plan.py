@@ -64,6 +64,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         ("rejected rows", str(sizes["rejected"] or "none")),
+        *(("data note", note) for note in study.notes),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
         ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),

@@ -13,6 +13,7 @@ from duolearn_cli.explanations import ADDED_GROUPS
 from duolearn_cli.folders import conf_dir, groups
 
 OPTIONS = [(group, name) for group, names in groups().items() for name in names]
+SETTINGS = ("method", "dataset", "retain_from")  # groups whose files hold every setting
 NEEDED = {"model=local": ["model.path=x"], "privacy=custom": ["privacy.epsilon=2"]}
 
 
@@ -29,7 +30,7 @@ def test_every_command_has_a_configuration(command):
     assert compose(command, ["+forget=surgery"]).command == command
 
 
-@pytest.mark.parametrize(("group", "name"), [option for option in OPTIONS if option[0] in ("method", "dataset")])
+@pytest.mark.parametrize(("group", "name"), [option for option in OPTIONS if option[0] in SETTINGS])
 def test_component_files_list_every_setting_with_the_class_default(group, name):
     document = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
     node = document.get(group, document)
@@ -53,6 +54,8 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["hierarchy.level_weights=1"], ["hierarchy.level_weights=1", "a list of numbers"]),
         (["dataset.path=x"], ["dataset.path", "has none at all"]),
         (["sed=1"], ["sed", "did you mean 'seed'"]),
+        (["+retain_from=minimd"], ["retain_from=minimd", "did you mean 'minimed'"]),
+        (["+retain_from=medmcqa", "retain_from.pth=x"], ["retain_from.pth", "did you mean 'path'"]),
         (["+typo.x=1"], ["typo", "there is no such setting"]),
         (["+model.pth=x"], ["model.pth", "did you mean 'path'"]),
         (["split.max_forgt=3"], ["split.max_forgt", "did you mean 'max_forget'"]),

@@ -16,6 +16,7 @@ from duolearn_cli.benchmark.choice import CRITERION, chosen, criterion
 from duolearn_cli.benchmark.jobs import Job, Value, reported, trial
 from duolearn_cli.benchmark.results import outcome, read_metrics, references, volumes
 from duolearn_cli.benchmark.status import FINISHED, SETTLED, status_of
+from duolearn_cli.components import dataset_name
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import RunError
 from duolearn_cli.report.terminal import Display
@@ -98,7 +99,7 @@ class Session:
             "schema": 1,
             "forget": config.forget.name,
             "model": config.model.name,
-            "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
+            "dataset": dataset_name(config.dataset),
             "privacy": config.privacy.name,
             "criterion": CRITERION,
             "search": OmegaConf.to_object(config.benchmark.search),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from omegaconf import DictConfig
 
 from duolearn_cli.checking import check
+from duolearn_cli.components import dataset_name
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.folders import cache_dir
@@ -48,7 +49,7 @@ class Invocation:
 def prepared(config: DictConfig, display: Display | None = None) -> Study:
     """Check data, hierarchy, forget target, weights and disk space: all that costs no model. Says so on `display`."""
     if display:
-        data = str(config.dataset._target_).rpartition(".")[2].lower()
+        data = dataset_name(config.dataset)
         display.stage(f"Read the data ({data}) and the hierarchy ({config.hierarchy.name})")
     study = prepare(cast(RunConfig, config))
     weights = find_weights(study.config.model, study.config.cache_dir)
@@ -86,6 +87,8 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
         display.note(study.coverage().sentence())
+        for note in study.notes:
+            display.note(f"data: {note}")
         display.stage(STARTING)
         from duolearn_cli import experiment
         from duolearn_cli.protocol import Laboratory

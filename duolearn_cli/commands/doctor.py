@@ -79,4 +79,4 @@ def _hierarchy(config: RunConfig) -> str:
 def _data(config: RunConfig) -> str:
     loaded = component(config.dataset, config.plugins).load()
     rejected = loaded.reasons()
-    return f"{len(loaded.items)} items" + (f", rejected: {rejected}" if rejected else "")
+    return "; ".join([f"{len(loaded.items)} items" + (f", rejected: {rejected}" if rejected else ""), *loaded.notes])

@@ -13,7 +13,10 @@ from duolearn_cli.run import write_jsonl
 def run(config: DictConfig, invocation: Invocation) -> str:
     """Write every usable item; the file appears whole or not at all."""
     path = export_file(config.export_path)
-    items = component(config.dataset, config.plugins).load().items
-    write_jsonl(path, [to_medmcqa(item) for item in items])
-    print(f"{len(items)} items written to {path}")
+    loaded = component(config.dataset, config.plugins).load()
+    write_jsonl(path, [to_medmcqa(item) for item in loaded.items])
+    rejected = f", {len(loaded.rejected)} rows rejected: {loaded.reasons()}" if loaded.rejected else ""
+    print(f"{len(loaded.items)} items written to {path}{rejected}")
+    for note in loaded.notes:
+        print(note)
     return str(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.concepts.rows import read_concepts
 from duolearn_cli.concepts.validation import find_problems, listed
 from duolearn_cli.errors import ConfigError, DataError, nearest
@@ -126,15 +127,24 @@ class Target:
     labels: frozenset[str]
     roots: frozenset[str] = frozenset()
 
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(map(label_key, self.labels))
+
     def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
         """Tell whether an item with these labels, about these concepts, is a forget item.
 
-        By label where the target has labels, unless all that the item is about is kept; a target without labels of its
-        own (``forget.concepts=[hernia_surgery]``) covers the items about its concepts.
+        By label where the target has labels, whatever its case, accents and hyphens, unless all that the item is about
+        is kept; a target without labels of its own (``forget.concepts=[hernia_surgery]``) covers the items about its
+        concepts.
         """
         if not self.labels:
             return not self.forget.isdisjoint(concepts)
-        labelled = subject in self.labels or (topic is not None and f"{subject}/{topic}" in self.labels)
+        if subject is None:
+            return False
+        labelled = label_key(subject) in self._keys or (
+            topic is not None and label_key(f"{subject}/{topic}") in self._keys
+        )
         return labelled and not (concepts and self.kept.issuperset(concepts))
 
 
@@ -156,10 +166,16 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         boundary = frozenset[str]()
     forget = ((closure - boundary) | set(add)) - kept
     mapped = frozenset(label for node in closure - kept for label in hierarchy[node].subjects)
-    labels = frozenset(spec.subjects) or mapped
+    labels = _as_known(spec.subjects, hierarchy) or mapped
     return Target(
         spec.name, frozenset(forget), frozenset(boundary - kept), frozenset(kept), labels, frozenset(concepts)
     )
+
+
+def _as_known(labels: Iterable[str], hierarchy: Hierarchy) -> frozenset[str]:
+    """`labels` in the hierarchy's spelling where it has them: votes for "Surgery" must count for "SURGERY"."""
+    known = {label_key(label): label for concept in hierarchy.concepts.values() for label in concept.subjects}
+    return frozenset(known.get(label_key(label), label) for label in labels)
 
 
 def _nodes(spec: ForgetTarget, hierarchy: Hierarchy) -> list[list[str]]:

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-import math
-import re
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import replace
 
+from duolearn_cli.data.answers import AnswerError, read_answer
+from duolearn_cli.data.fills import NO_LABEL
 from duolearn_cli.data.items import LETTERS, Item, Rejected
+from duolearn_cli.data.marks import is_spreadsheet_date, match_text, odd_marks, same_option, unlettered
+from duolearn_cli.data.notes import Notes
+from duolearn_cli.data.raw import NO_OPTION, Raw
+from duolearn_cli.data.texts import UNUSABLE, clean, fold
 
-ANSWER_KINDS = ("index0", "index1", "letter", "text")
-_INTEGER = re.compile(r"([+-]?\d{1,9})(\.0*)?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """The fields of one row as its source gives them, nothing checked yet.
-
-    `answer` is read as `answer_kind` says: a position from 0 or from 1, a letter, or the option's text.
-    `answer_text`, where the source has it too, must agree with the option that `answer` points at.
-    """
-
-    source: str
-    row: int
-    id: object
-    question: object
-    options: tuple[object, ...]
-    answer: object
-    answer_kind: str
-    answer_text: object = None
-    subject: object = None
-    topic: object = None
-    explanation: object = None
-    concepts: tuple[object, ...] = ()
-    fact: object = None
-    heldout: object = False
-    patient: object = None
-
-
-_CONTAINERS = (list, dict, tuple, bytes)
+_CONTAINERS = (list, dict, tuple, set, bytes)
 _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
 
 
@@ -51,50 +26,36 @@ class _CheckError(Exception):
         self.reason, self.detail = reason, detail
 
 
-def clean(value: object) -> str:
-    """Text, NFC-normalised and stripped; empty for None and NaN (how pandas writes a missing value)."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return unicodedata.normalize("NFC", str(value)).strip()
-
-
-def fold(value: object) -> str:
-    """`clean`, with case and runs of whitespace made equal: what counts as the same text."""
-    return " ".join(clean(value).casefold().split())
-
-
-def whole_number(value: object) -> int | None:
-    """The integer that 3, 3.0, "3" or "3.0" stands for; None for everything else, bool included."""
-    if isinstance(value, bool):
-        return None
-    match = _INTEGER.fullmatch(clean(value))
-    return int(match[1]) if match else None
-
-
 def content_id(question: object, options: tuple[object, ...]) -> str:
     """An id for a row without one: 16 hex digits of a hash of the folded text."""
     text = "\x1f".join(fold(part) for part in (question, *options))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def build(raw: Raw) -> Item | Rejected:
-    """Check `raw` in the order a reader would: question, options, answer. The first failure is the reason."""
+def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
+    """Check `raw` in the order a reader would: question, options, answer. The first failure is the reason.
+
+    What is accepted although it looks odd, or was read in a form that had to be recognised, goes into `notes`.
+    """
+    notes = notes if notes is not None else Notes()
     name = None if isinstance(raw.id, _CONTAINERS) else clean(raw.id) or None
     try:
         _check_types(raw)
         question = clean(raw.question)
         if not question:
             raise _CheckError("empty_question", "the question is empty")
+        raw = _without_letters(raw, notes)
         options = _options(raw)
-        answer = _answer(raw, options)
+        place = _answer(raw, notes)
         heldout = _flag(raw.heldout)
-    except _CheckError as bad:
+    except (_CheckError, AnswerError) as bad:
         return Rejected(raw.source, raw.row, name, bad.reason, bad.detail)
+    _note_oddities(raw, (question, *options), notes)
     return Item(
-        id=name or content_id(raw.question, raw.options),
+        id=name or content_id(raw.question, options),
         question=question,
         options=options,
-        answer=answer,
+        answer=sum(option is not NO_OPTION for option in raw.options[:place]),
         subject=clean(raw.subject) or None,
         topic=clean(raw.topic) or None,
         explanation=clean(raw.explanation) or None,
@@ -110,12 +71,16 @@ def build(raw: Raw) -> Item | Rejected:
 def _check_types(raw: Raw) -> None:
     """A list or object where text belongs would otherwise become its Python representation."""
     concepts = {f"concept {number}": concept for number, concept in enumerate(raw.concepts, start=1)}
-    fields = {"id": raw.id, "question": raw.question, "answer": raw.answer, "subject": raw.subject, "topic": raw.topic}
+    fields = {"id": raw.id, "question": raw.question, "subject": raw.subject, "topic": raw.topic}
     options = {f"option {number}": option for number, option in enumerate(raw.options, start=1)}
     fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient}
     for field, value in {**fields, **options, **concepts}.items():
-        if isinstance(value, _CONTAINERS):
+        if isinstance(value, _CONTAINERS) or (field in options and isinstance(value, datetime.date)):
             raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}, text is needed")
+        if isinstance(value, str) and UNUSABLE.search(value):
+            raise _CheckError("malformed_row", f"{field} holds a NUL or a lone surrogate: {value[:40]!r}")
+    if isinstance(raw.answer, dict | set | bytes):
+        raise _CheckError("malformed_row", f"answer is a {type(raw.answer).__name__}, text is needed")
 
 
 def _flag(value: object) -> bool:
@@ -125,56 +90,73 @@ def _flag(value: object) -> bool:
     return flag
 
 
+def _without_letters(raw: Raw, notes: Notes) -> Raw:
+    """Options that carry letters already would be asked with two: "A. A. text"."""
+    real = [place for place, option in enumerate(raw.options) if option is not NO_OPTION]
+    plain, places, partly = unlettered([clean(raw.options[place]) for place in real])
+    if partly:
+        notes.add("some options, not all, begin with their own letter: they are asked as they stand", raw.row)
+    if places is None:
+        return raw
+    if places != tuple(range(len(real))) and raw.answer_kind != "text":
+        marks = ", ".join(LETTERS[place] for place in places)
+        detail = f"the options carry the letters {marks} in this order, so it cannot be told which one an answer names"
+        raise _CheckError("options_lettered_otherwise", detail)
+    notes.add("options carry letters or numbers (A., 1.) already: these are taken off", raw.row)
+    options = list(raw.options)
+    for place, text in zip(real, plain, strict=True):
+        options[place] = text
+    return replace(raw, options=tuple(options))
+
+
 def _options(raw: Raw) -> tuple[str, ...]:
-    options = tuple(clean(option) for option in raw.options)
+    options = tuple(clean(option) for option in raw.options if option is not NO_OPTION)
     if "" in options:
         raise _CheckError("empty_option", f"option {options.index('') + 1} of {len(options)} is empty")
     if not 2 <= len(options) <= len(LETTERS):
         reason = "too_few_options" if len(options) < 2 else "too_many_options"
         raise _CheckError(reason, f"{len(options)} options, 2 to {len(LETTERS)} are accepted")
     folded = [fold(option) for option in options]
-    for position, text in enumerate(folded):
-        first = folded.index(text)
-        if first != position:
-            detail = f"options {first + 1} and {position + 1} are the same: {options[position]!r}"
-            raise _CheckError("duplicate_options", detail)
+    if len(set(folded)) < len(folded):
+        _check_different(options)
     return options
 
 
-def _answer(raw: Raw, options: tuple[str, ...]) -> int:
-    """The 0-based position of the right option."""
-    if not clean(raw.answer):
+def _check_different(options: tuple[str, ...]) -> None:
+    for position, text in enumerate(options):
+        for first, earlier in enumerate(options[:position]):
+            if same_option(earlier, text):
+                detail = f"options {first + 1} and {position + 1} are the same: {text!r}"
+                raise _CheckError("duplicate_options", detail)
+
+
+def _answer(raw: Raw, notes: Notes) -> int:
+    """The 0-based place of the right option among all of `raw.options`."""
+    if not clean(raw.answer) or raw.answer == [] or (raw.answer_kind != "text" and fold(raw.answer) in NO_LABEL):
         raise _CheckError("missing_answer", "the answer is empty")
+    place = read_answer(raw)
     if raw.answer_kind == "text":
-        return _by_text(raw.answer, options)
-    position = _by_letter(raw.answer) if raw.answer_kind == "letter" else _by_number(raw)
-    if not 0 <= position < len(options):
-        detail = f"answer {raw.answer!r}, read as {raw.answer_kind}, is none of the {len(options)} options"
-        raise _CheckError("answer_out_of_range", detail)
-    if clean(raw.answer_text) and fold(raw.answer_text) != fold(options[position]):
-        detail = f"the answer text {clean(raw.answer_text)!r} is not option {position + 1}, {options[position]!r}"
+        if clean(raw.answer) != clean(raw.options[place]) and not isinstance(raw.answer, list | tuple):
+            notes.add(TEXT_MATCHED, raw.row)
+        return place
+    given = clean(raw.answer_text)
+    if not given or given == clean(raw.options[place]):
+        return place
+    options = ["" if option is NO_OPTION else clean(option) for option in raw.options]
+    if match_text(given, options).position != place:
+        detail = f"the answer text {given!r} is not option {place + 1}, {options[place]!r}"
         raise _CheckError("answer_text_mismatch", detail)
-    return position
+    notes.add(TEXT_MATCHED, raw.row)
+    return place
 
 
-def _by_number(raw: Raw) -> int:
-    number = whole_number(raw.answer)
-    if number is None:
-        raise _CheckError("answer_not_a_number", f"the answer is {raw.answer!r}, a whole number is needed")
-    return number - (raw.answer_kind == "index1")
+TEXT_MATCHED = "the answer's text differs from its option by case, spaces or marks alone: it counts as the same"
 
 
-def _by_letter(answer: object) -> int:
-    letter = clean(answer).strip("().:[] ").upper()
-    if len(letter) != 1 or letter not in LETTERS:
-        raise _CheckError("answer_not_a_letter", f"the answer is {answer!r}, one letter such as A is needed")
-    return LETTERS.index(letter)
-
-
-def _by_text(answer: object, options: tuple[str, ...]) -> int:
-    folded = [fold(option) for option in options]
-    if fold(answer) not in folded:
-        raise _CheckError(
-            "answer_text_mismatch", f"the answer {clean(answer)!r} is none of the options {list(options)}"
-        )
-    return folded.index(fold(answer))
+def _note_oddities(raw: Raw, texts: tuple[str, ...], notes: Notes) -> None:
+    for name in dict.fromkeys(name for text in texts for name in odd_marks(text)):
+        notes.add(f"question or options hold {name}: they are asked as they stand", raw.row)
+    if any(is_spreadsheet_date(text) for text in texts[1:]):
+        notes.add("an option looks like a date that a spreadsheet made of something else (3-4): compare it", raw.row)
+    if len({fold(text) for text in texts[1:]}) < len(texts) - 1:
+        notes.add("two options differ by case alone (PT, pT): they count as two", raw.row)

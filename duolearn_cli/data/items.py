@@ -70,6 +70,8 @@ class Loaded:
 
     items: tuple[Item, ...]
     rejected: tuple[Rejected, ...] = field(default=())
+    # Sentences about rows that were accepted after a change, or although they look odd.
+    notes: tuple[str, ...] = field(default=())
 
     def reasons(self) -> dict[str, int]:
         """Number of rejected rows by reason, most frequent first."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from duolearn_cli.data.checks import ANSWER_KINDS, Raw, build, clean
-from duolearn_cli.data.items import BAD_ROW_POLICIES, Item, Loaded, Rejected, collect
-from duolearn_cli.data.tabular import Entry, Row, require_columns, rows
+from duolearn_cli.data.fills import label
+from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
+from duolearn_cli.data.option_cells import Cell, read_cell
+from duolearn_cli.data.raw import ANSWER_KINDS, Raw
+from duolearn_cli.data.reading import read
+from duolearn_cli.data.row import Entry, Row
+from duolearn_cli.data.tabular import require_columns, rows
+from duolearn_cli.data.texts import clean
 from duolearn_cli.errors import DataError
 
 NEEDED = ("question", "options", "answer", "answer_kind")
-_NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of a list; not a column at all
+_NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of all options; not a column at all
 
 
 @dataclass
@@ -22,11 +26,19 @@ class Fields:
 
     id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
     question: str | None = field(default=None, metadata={"help": "column of the question"})
-    options: Any = field(default=None, metadata={"help": "a list of columns, or one column that holds a list"})
+    options: Any = field(
+        default=None, metadata={"help": "a list of columns, or one column that holds a list or an object"}
+    )
     answer: str | None = field(default=None, metadata={"help": "column of the answer"})
     answer_kind: str | None = field(
         default=None,
-        metadata={"help": "how answers are given: a position, a letter or a text", "choices": ANSWER_KINDS},
+        metadata={
+            "help": "how answers are given: a position (index: from 0 or 1, as the column shows), a letter, or a text",
+            "choices": ANSWER_KINDS,
+        },
+    )
+    answer_text: str | None = field(
+        default=None, metadata={"help": "column of the right option's text, beside a position or letter: must agree"}
     )
     subject: str | None = field(default=None, metadata={"help": "column of the subject"})
     topic: str | None = field(default=None, metadata={"help": "column of the topic"})
@@ -54,7 +66,8 @@ class LocalData:
         """Read and check.
 
         Raises:
-            DataError: no path, a mapping that is incomplete, a mapped column that the file lacks, or an unusable file.
+            DataError: no path, a mapping that is incomplete, a mapped column that the file lacks, answers that
+                contradict `answer_kind`, or an unusable file.
         """
         if not self.path:
             raise DataError("a data set of your own needs dataset.path=FILE.")
@@ -65,7 +78,8 @@ class LocalData:
         named = [column for column in columns.values() if column]
         require_columns(self.path, entries, [*named, *([options] if isinstance(options, str) else options)])
         kind = str(self.fields.answer_kind)
-        return collect((_item(self.path, entry, columns, options, kind) for entry in entries), self.on_bad_row)
+        raws = [_raw(self.path, entry, columns, options, kind) for entry in entries]
+        return read(self.path, raws, self.on_bad_row)
 
 
 def _check_mapping(mapping: Fields) -> None:
@@ -88,33 +102,32 @@ def _option_columns(options: object) -> str | list[str]:
     raise DataError(f"dataset.fields.options={options}: a list of columns is needed, or one column that holds a list.")
 
 
-def _item(
+def _raw(
     path: str, entry: Entry, columns: Mapping[str, str | None], option_columns: str | list[str], answer_kind: str
-) -> Item | Rejected:
+) -> Raw | Rejected:
     if isinstance(entry, Rejected):
         return entry
-    options = _options(entry, option_columns)
-    if options is None:
-        detail = f"column {option_columns!r} holds {entry.values.get(str(option_columns))!r}, a list is needed"
-        return Rejected(path, entry.number, None, "malformed_row", detail)
+    cell = _cell(entry, option_columns)
+    if isinstance(cell, str):
+        return Rejected(path, entry.number, None, "malformed_row", f"column {option_columns!r} {cell}")
     value = {key: entry.values.get(column) if column else None for key, column in columns.items()}
-    concepts = _concepts(value.pop("concepts"))
-    return build(
-        Raw(source=path, row=entry.number, options=options, answer_kind=answer_kind, concepts=concepts, **value)
+    value |= {key: label(value[key]) for key in ("subject", "topic")}
+    return Raw(
+        source=path,
+        row=entry.number,
+        options=cell.options,
+        names=cell.names,
+        answer_kind=answer_kind,
+        concepts=_concepts(value.pop("concepts")),
+        **value,
     )
 
 
-def _options(row: Row, columns: str | Sequence[str]) -> tuple[object, ...] | None:
-    """The options' raw values; None when the one column that should hold a list does not."""
-    if not isinstance(columns, str):
-        return tuple(row.values.get(column) for column in columns)
-    value = row.values.get(columns)
-    if isinstance(value, str):  # a CSV cell can hold a list only as JSON
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return tuple(value) if isinstance(value, list) else None
+def _cell(row: Row, columns: str | Sequence[str]) -> Cell | str:
+    """The options' raw values; a sentence where the one column that should hold them does not."""
+    if isinstance(columns, str):
+        return read_cell(row.values.get(columns))
+    return Cell(tuple(row.values.get(column) for column in columns))
 
 
 def _concepts(value: object) -> tuple[object, ...]:

@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from duolearn_cli.data.checks import Raw, build, clean, fold, whole_number
-from duolearn_cli.data.items import BAD_ROW_POLICIES, Item, Loaded, Rejected, collect
-from duolearn_cli.data.tabular import Entry, Row, require_columns, rows
+from duolearn_cli.data.fills import label
+from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
+from duolearn_cli.data.raw import Raw
+from duolearn_cli.data.reading import read
+from duolearn_cli.data.row import Entry, Row
+from duolearn_cli.data.tabular import require_columns, rows
+from duolearn_cli.data.texts import clean, whole_number
 from duolearn_cli.errors import ConfigError, DataError
 
 OPTIONS = ("opa", "opb", "opc", "opd")
@@ -49,7 +53,7 @@ class MedMCQA:
         entries = list(rows(self.path, encoding=self.encoding) if self.path else self._hub_rows())
         require_columns(source, entries, ("id", "question", *OPTIONS, "cop"))
         base = _answer_base(source, entries, self.answer_base, default=None if self.path else 0)
-        return collect((_item(source, entry, base) for entry in entries), self.on_bad_row)
+        return read(source, [_raw(source, entry, base) for entry in entries], self.on_bad_row, base_is_known=True)
 
     def _hub_rows(self) -> Iterable[Entry]:
         if not self.allow_download:
@@ -135,23 +139,20 @@ def _answers(source: str, entries: list[Entry]) -> tuple[dict[int, int], Counter
     )
 
 
-def _item(source: str, entry: Entry, base: int) -> Item | Rejected:
+def _raw(source: str, entry: Entry, base: int) -> Raw | Rejected:
     if isinstance(entry, Rejected):
         return entry
     values = entry.values
-    subject = values.get("subject_name")
-    return build(
-        Raw(
-            source=source,
-            row=entry.number,
-            id=values.get("id"),
-            question=values.get("question"),
-            options=tuple(values.get(column) for column in OPTIONS),
-            answer=values.get("cop"),
-            answer_kind=f"index{base}",
-            subject=None if fold(subject) == "unknown" else subject,
-            topic=values.get("topic_name"),
-            explanation=values.get("exp"),
-            fact=values.get("id"),
-        )
+    return Raw(
+        source=source,
+        row=entry.number,
+        id=values.get("id"),
+        question=values.get("question"),
+        options=tuple(values.get(column) for column in OPTIONS),
+        answer=values.get("cop"),
+        answer_kind=f"index{base}",
+        subject=label(values.get("subject_name")),
+        topic=values.get("topic_name"),
+        explanation=values.get("exp"),
+        fact=values.get("id"),
     )

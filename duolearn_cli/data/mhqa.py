@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from duolearn_cli.data.checks import Raw, build, clean, fold
-from duolearn_cli.data.items import BAD_ROW_POLICIES, Item, Loaded, Rejected, collect
-from duolearn_cli.data.tabular import Entry, Row, require_columns, rows
+from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
+from duolearn_cli.data.raw import Raw
+from duolearn_cli.data.reading import read
+from duolearn_cli.data.row import Entry, Row
+from duolearn_cli.data.tabular import require_columns, rows
+from duolearn_cli.data.texts import clean, fold
 from duolearn_cli.errors import DataError
 
 OPTIONS = ("option1", "option2", "option3", "option4")
@@ -38,7 +41,7 @@ class MHQA:
         entries = list(rows(self.path, encoding=self.encoding))
         format_ = _format(entries)
         require_columns(self.path, entries, ("id", "topic", "question", *OPTIONS, *format_))
-        return collect(_items(self.path, entries, format_), self.on_bad_row)
+        return read(self.path, _raws(self.path, entries, format_), self.on_bad_row, setting=None)
 
 
 def _format(entries: list[Entry]) -> tuple[str, str]:
@@ -47,20 +50,20 @@ def _format(entries: list[Entry]) -> tuple[str, str]:
     return OTHER if found & set(OTHER) else GOLD
 
 
-def _items(path: str, entries: list[Entry], answer: tuple[str, str]) -> Iterator[Item | Rejected]:
+def _raws(path: str, entries: list[Entry], answer: tuple[str, str]) -> Iterator[Raw | Rejected]:
     questions: dict[str, list[str]] = {}
     for entry in entries:
         if isinstance(entry, Rejected):
             yield entry
             continue
         name = _unique_id(entry, questions)
-        yield build(_raw(path, entry, name, answer))
+        yield _raw(path, entry, name, answer)
 
 
 def _unique_id(row: Row, questions: dict[str, list[str]]) -> str:
     """The row's id, suffixed by how many other questions had it before.
 
-    The same question keeps the same id, so that `collect` finds the repeat. `questions` is updated.
+    The same question keeps the same id, so that the repeat is found. `questions` is updated.
     """
     name, question = clean(row.values.get("id")), fold(row.values.get("question"))
     known = questions.setdefault(name, [])

@@ -18,6 +18,11 @@ log = logging.getLogger("duolearn")
 # Of two duplicates the one in the later split goes. Facts that are trained on come first, for they make the other one
 # seen; forget comes before retain, for what is to be forgotten must not be trained as what is to be kept.
 PRIORITY = ("forget_train", "forget_heldout", "retain_train", "retain_heldout", "forget_unseen", "retain_unseen")
+_CURES = {
+    "forget": "Choose other subjects, topics or concepts to forget.",
+    "retain": "All of them are to be forgotten. Take what is kept from a second data set as well, +retain_from=minimed "
+    "or +retain_from=medmcqa retain_from.path=FILE (items about the target are left out of it), or forget less.",
+}
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,11 @@ def _check_settings(unseen_fraction: float, max_forget: int | None, max_retain: 
 
 def _check_size(side: str, num_facts: int, num_all: int, unseen_fraction: float) -> None:
     if num_facts == 0:
-        mend = (
-            "choose other subjects, topics or concepts" if side == "forget" else "choose fewer, so that some are kept"
-        )
-        raise DataError(f"no {side} items among {num_all} facts; {mend} to forget.")
+        raise DataError(f"no {side} items among {num_all} facts. {_CURES[side]}")
     if num_facts == 1 and unseen_fraction > 0:
         raise DataError(
             f"the {side} set has 1 fact; at least 2 are needed, one to train on and one that stays unseen. "
-            "Widen the choice, or set unseen_fraction=0 (no membership audit is possible then)."
+            "Choose what to forget so that both sides have more."
         )
 
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from duolearn_cli.data.items import Rejected
+from duolearn_cli.data.json_records import read_json
+from duolearn_cli.data.row import Entry, Row, malformed
+from duolearn_cli.data.texts import UNUSABLE
 from duolearn_cli.errors import DataError, nearest
 
-
-class Row(NamedTuple):
-    """One record: its number as an editor or spreadsheet shows it, and its values by column.
-
-    The header of a CSV file is row 1; a JSON line has its line number; Parquet and JSON arrays count from 1.
-    """
-
-    number: int
-    values: dict[str, Any]
-
-
-Entry = Row | Rejected
+# What else tables come in, and how to get at them.
+_CURES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "save the sheet as CSV (UTF-8)"),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it"),
+    ".txt": "rename it by what it holds, to .csv, .tsv or .jsonl",
+    ".arrow": "save it as Parquet",
+}
+# Where the header has not the usual one, one of these separates the columns.
+_SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 200_000
 
 
@@ -37,7 +35,8 @@ def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
     file = Path(path).expanduser()
     suffix = file.suffix.lower()
     if suffix not in _READERS:
-        raise DataError(f"{file}: unknown extension {suffix!r}; accepted: {', '.join(_READERS)}.")
+        cure = f" Please {_CURES[suffix]}." if suffix in _CURES else ""
+        raise DataError(f"{file}: unknown extension {suffix!r}; accepted: {', '.join(_READERS)}.{cure}")
     _require_file(file)
     empty = True
     for entry in _READERS[suffix](file, encoding):
@@ -74,15 +73,11 @@ def _require_file(file: Path) -> None:
     raise DataError(f"{file}: no such file{nearest(file.name, [entry.name for entry in file.parent.iterdir()])}.")
 
 
-def _malformed(file: Path, number: int, detail: str) -> Rejected:
-    return Rejected(str(file), number, None, "malformed_row", detail)
-
-
 def _check_text(row: Row, source: str) -> Entry:
     """Reject text that later steps cannot hash, tokenize or write: NUL and lone surrogates."""
     for column, value in row.values.items():
         for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, str) and ("\0" in part or any("\ud800" <= char <= "\udfff" for char in part)):
+            if isinstance(part, str) and UNUSABLE.search(part):
                 detail = f"column {column!r} holds a NUL or a lone surrogate: {part[:40]!r}"
                 return Rejected(source, row.number, None, "malformed_row", detail)
     return row
@@ -93,7 +88,7 @@ def _text(file: Path, encoding: str) -> str:
     data = file.read_bytes()
     try:
         codec = codecs.lookup(encoding).name
-        return data.decode("utf-8-sig" if codec == "utf-8" else codec)
+        text = data.decode("utf-8-sig" if codec == "utf-8" else codec)
     except LookupError as error:
         raise DataError(
             f"{file}: dataset.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16."
@@ -103,6 +98,10 @@ def _text(file: Path, encoding: str) -> str:
         raise DataError(
             f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}"
         ) from error
+    if text[1:2] == "\0" or text[:1] == "\0":  # ASCII in UTF-16 is valid UTF-8, every other character a NUL
+        wide = "utf-16-be" if text[:1] == "\0" else "utf-16-le"
+        raise DataError(f"{file}: not {encoding} but {wide}: set dataset.encoding={wide}, or save the file as UTF-8.")
+    return text
 
 
 def _guess(data: bytes, offset: int) -> str:
@@ -118,8 +117,8 @@ def _guess(data: bytes, offset: int) -> str:
 
 def _csv(file: Path, encoding: str) -> Iterator[Entry]:
     # strict, so that a quote never closed is reported instead of swallowing the rest of the file.
-    stream = io.StringIO(_text(file, encoding), newline="")
-    reader = csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
+    text = _text(file, encoding)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(file, text), strict=True)
     header = _header(file, reader)
     number = 1
     while True:
@@ -129,12 +128,21 @@ def _csv(file: Path, encoding: str) -> Iterator[Entry]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield _malformed(file, number, f"not CSV: {error}; look for a quote that is not closed or not doubled")
+            yield malformed(file, number, f"not CSV: {error}; look for a quote that is not closed or not doubled")
             continue
         if len(cells) == len(header):
             yield Row(number, dict(zip(header, cells, strict=True)))
         elif cells:
-            yield _malformed(file, number, f"{len(cells)} columns where the header has {len(header)}")
+            yield malformed(file, number, f"{len(cells)} columns where the header has {len(header)}")
+
+
+def _separator(file: Path, text: str) -> str:
+    """A comma, or a tab for .tsv; what the header has where it has none of these: spreadsheets write semicolons."""
+    usual = "\t" if file.suffix.lower() == ".tsv" else ","
+    header = text.lstrip("\r\n").partition("\n")[0]
+    if usual in header:
+        return usual
+    return max(_SEPARATORS, key=header.count) if any(char in header for char in _SEPARATORS) else usual
 
 
 def _header(file: Path, reader: Iterator[list[str]]) -> list[str]:
@@ -149,37 +157,7 @@ def _header(file: Path, reader: Iterator[list[str]]) -> list[str]:
 
 
 def _json(file: Path, encoding: str) -> Iterator[Entry]:
-    text = _text(file, encoding)
-    if text.lstrip().startswith("["):
-        yield from _json_array(file, text)
-        return
-    # Not splitlines(): it also breaks at U+2028 and the like, which JSON allows inside a string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _json_line(file, number, line)
-
-
-def _json_line(file: Path, number: int, line: str) -> Entry:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return _malformed(file, number, f"not JSON: {error}")
-    return _object(file, number, value)
-
-
-def _json_array(file: Path, text: str) -> Iterator[Entry]:
-    try:
-        records = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: starts as a JSON array but is not one: {error}.") from error
-    for number, value in enumerate(records, start=1):
-        yield _object(file, number, value)
-
-
-def _object(file: Path, number: int, value: object) -> Entry:
-    if isinstance(value, dict):
-        return Row(number, value)
-    return _malformed(file, number, f"a JSON object is needed, found {type(value).__name__}")
+    yield from read_json(file, _text(file, encoding))
 
 
 def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.tables import (
     DASH,
     MEASURES,
+    Measure,
+    held_out_words,
     level_table,
     markdown_text,
     measures_table,
@@ -56,6 +59,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "answer": answer(metrics),
         "flags": [*privacy.warnings(metrics, inputs.history), *metrics.get("flags", ()), *_status_flag(run)],
         "asked": asked(metrics, run),
+        "held_out": held_out_words("Held-out phrasings", metrics),
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
@@ -66,7 +70,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "changed": change_table(metrics),
         "changed_note": NOTE,
         "pictures": pictures,
-        "measures": list(MEASURES.values()),
+        "measures": _measures(metrics),
         "privacy": privacy.sentences(metrics),
         "not_covered": privacy.not_covered(metrics),
         "spent": privacy.privacy_table(metrics, inputs.history),
@@ -74,6 +78,20 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "environment": environment(run, metrics),
         "command": command_line(run),
     }
+
+
+def _measures(metrics: Mapping[str, Any]) -> list[Measure]:
+    """All measures; of held-out copies with shuffled options it is not said that they are asked in other words."""
+    only_orders = (metrics.get("data") or {}).get("heldout") == "orders"
+    return [_as_order(one, metrics) if only_orders else one for one in MEASURES.values()]
+
+
+def _as_order(measure: Measure, metrics: Mapping[str, Any]) -> Measure:
+    words = {"in the words that": "in the order of options that", "in words that": "with options in an order that"}
+    definition = measure.definition
+    for old, new in words.items():
+        definition = definition.replace(old, new)
+    return replace(measure, name=held_out_words(measure.name, metrics), definition=definition)
 
 
 def command_line(run: Mapping[str, Any]) -> str | None:
@@ -123,6 +141,7 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         ("labels filled from concepts or left out", _counts(data.get("subjects"))),
         ("items given to unlearning", _counts(data.get("request"))),
         ("near duplicates across splits", data.get("duplicates")),
+        *(("data note", note) for note in data.get("notes") or ()),
     ]
     return [(label, str(value)) for label, value in rows if value is not None]
 

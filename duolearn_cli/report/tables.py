@@ -241,11 +241,21 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
             count = min(one["n"] for one in found if one)
             few = f" ({TOO_FEW})" if count < FEW_ITEMS else ""
             # In words that may wrap: a column more would not fit a terminal of 80 characters.
-            rows.append((f"{measure.label}{measure.arrow(found)}, n {count}{few}", *cells))
+            label = held_out_words(measure.label, metrics)
+            rows.append((f"{label}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     part = metrics.get("part") or "all"
     of = "" if part == "all" else f" on {part} facts"
     return Table(f"Results{of}, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
+
+
+def held_out_words(text: str, metrics: Mapping[str, Any]) -> str:
+    """`text` with what the held-out items of this run are: copies with shuffled options are no phrasings."""
+    kind = (metrics.get("data") or {}).get("heldout")
+    if kind == "orders":
+        text = text.replace("trained phrasings", "trained order of options")
+        return text.replace("eld-out phrasings", "eld-out orders of options")
+    return text.replace("eld-out phrasings", "eld-out phrasings and orders of options") if kind == "both" else text
 
 
 def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from duolearn_cli import __version__
+from duolearn_cli.components import dataset_name
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness import probing, prompts, quantising, relearning
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
-from duolearn_cli.robustness.material import Material
+from duolearn_cli.robustness.material import SIDES, Material
 from duolearn_cli.robustness.results import NONE, summarise
 from duolearn_cli.study import Study
 
@@ -41,12 +42,22 @@ class Planned:
             prompts.NAME: lambda: prompts.attacks(study, tokenizer, material),
             probing.NAME: lambda: probing.attacks(material, settings.probe_c, seed),
         }
-        found = [one for name, make in makers.items() if name in settings.attacks for one in make()]
+        made = [one for name, make in makers.items() if name in settings.attacks for one in make()]
+        found = [or_skipped(one, material) if isinstance(one, Attack) else one for one in made]
         return cls(
             material,
             tuple(one for one in found if isinstance(one, Attack)),
             tuple(one for one in found if isinstance(one, Skipped)),
         )
+
+
+def or_skipped(attack: Attack, material: Material) -> Attack | Skipped:
+    """Skip an attack that can ask none of the items of a side: their options name each other or places."""
+    for side in SIDES:
+        items = material.side(side, attack.phrasings)
+        if items and not any(attack.vary(item) for item in items):
+            return Skipped(attack.name, attack.variant, f"the options of all {side} items speak of each other")
+    return attack
 
 
 def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -63,7 +74,7 @@ def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[d
         "duolearn": __version__,
         "forget": lab.study.target.name,
         "model": config.model.name,
-        "dataset": str(config.dataset._target_).rpartition(".")[2].lower(),
+        "dataset": dataset_name(config.dataset),
         "method": str(config.method._target_).rpartition(".")[2],
         "form": config.prompt.form,
         "seed": config.seed,

@@ -13,6 +13,7 @@ import torch
 
 from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.references import if_alone
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness.attack import COMPARED, Attack, Scorer, Skipped, Verdict
@@ -26,7 +27,8 @@ MAX_ITERATIONS = 2000
 
 def attacks(material: Material, strength: float, seed: int) -> Iterator[Attack | Skipped]:
     """The probe, trained on the retain side of `material`; `strength` is C of the logistic regression."""
-    if len(facts_of(material.retain)) < FOLDS:
+    retain = tuple(item for item in material.retain if if_alone(item))  # the probe's prompt shows no other options
+    if len(facts_of(retain)) < FOLDS:
         yield Skipped(NAME, "linear", f"fewer than {FOLDS} retain facts to train on")
         return
 
@@ -34,13 +36,11 @@ def attacks(material: Material, strength: float, seed: int) -> Iterator[Attack |
     def during(lab: Laboratory) -> Iterator[Scorer]:
         encoder = Encoder(lab.model.tokenizer, replaced(lab.study.config.prompt, "cloze"))
         batch_tokens = lab.study.config.evaluation.batch_tokens
-        probes = CrossFitted.fit(
-            material.retain, states(lab.model, encoder, material.retain, batch_tokens), strength, seed
-        )
+        probes = CrossFitted.fit(retain, states(lab.model, encoder, retain, batch_tokens), strength, seed)
         yield lambda items: probes.answer(items, states(lab.model, encoder, items, batch_tokens))
 
     details = {"C": strength, "folds": FOLDS, "trained_on": "retain"}
-    yield Attack(NAME, "linear", during, models=("base", *COMPARED), details=details)
+    yield Attack(NAME, "linear", during, models=("base", *COMPARED), details=details, vary=if_alone)
 
 
 def states(model: LanguageModel, encoder: Encoder, items: Sequence[Item], batch_tokens: int) -> list[np.ndarray]:

@@ -11,6 +11,8 @@ from typing import Any
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.references import if_alone, if_renamed
+from duolearn_cli.data.shuffling import is_shuffled, reordered
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.robustness.material import Material, facts_of
@@ -22,7 +24,6 @@ from duolearn_cli.robustness.wording import (
     confused_labels,
     expert,
     last_letters,
-    reordered,
 )
 from duolearn_cli.study import Study
 
@@ -36,7 +37,8 @@ def attacks(study: Study, tokenizer: Any, material: Material) -> Iterator[Attack
     yield from _orders(config.prompt, settings.shuffles, config.seed)
     yield from _labels(config.prompt, tokenizer, material)
     other = "letter" if config.prompt.form == "cloze" else "cloze"
-    yield _asked(f"{other} form", replaced(config.prompt, other), Wording(), {"form": other})
+    otherwise = _asked(f"{other} form", replaced(config.prompt, other), Wording(), {"form": other})
+    yield replace(otherwise, vary=if_alone) if other == "cloze" else otherwise
     for name, wording in FRAMES.items():
         yield _asked(f"frame: {name}", config.prompt, wording, {"head": wording.head, "tail": wording.tail})
     yield _heldout(material)
@@ -80,7 +82,8 @@ def _orders(prompt: PromptConfig, count: int, seed: int) -> Iterator[Attack | Sk
         return
 
     def vary(item: Item) -> list[Item]:
-        return [reordered(item, random.Random(f"{seed}:order:{repeat}:{item.id}")) for repeat in range(count)]
+        orders = (reordered(item, random.Random(f"{seed}:order:{repeat}:{item.id}")) for repeat in range(count))
+        return [order for order in orders if order is not None]  # none for options that name places
 
     yield Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), details={"orders": count}, vary=vary)
 
@@ -96,12 +99,13 @@ def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterato
         elif reason := confused_labels(RewordedEncoder(tokenizer, letter, wording), items):
             yield Skipped(NAME, variant, reason)
         else:
-            yield _asked(variant, letter, wording, {"labels": labels[: len(letters)]})
+            details = {"labels": labels[: len(letters)]}
+            yield replace(_asked(variant, letter, wording, details), vary=if_renamed)
 
 
 def _heldout(material: Material) -> Attack | Skipped:
-    if not material.side("forget", "heldout"):
-        return Skipped(NAME, "held-out phrasings", "the data asks each fact in one way only")
-    return Attack(
-        NAME, "held-out phrasings", lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained"
-    )
+    held_out = material.side("forget", "heldout")
+    variant = "held-out orders of options" if held_out and all(map(is_shuffled, held_out)) else "held-out phrasings"
+    if not held_out:
+        return Skipped(NAME, variant, "the data asks each fact in one way only")
+    return Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained")

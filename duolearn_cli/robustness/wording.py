@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.config import PromptConfig
@@ -90,15 +89,6 @@ def expert(target: str) -> str:
 def last_letters(items: Sequence[Item]) -> str:
     """As many letters as the longest list of options needs, from the end of the alphabet."""
     return LETTERS[-max(len(item.options) for item in items) :]
-
-
-def reordered(item: Item, generator: random.Random) -> Item:
-    """The item with its options in another order, in which the right one has another place."""
-    places = list(range(len(item.options)))
-    while places[item.answer] == item.answer:
-        generator.shuffle(places)
-    options = tuple(item.options[place] for place in places)
-    return replace(item, options=options, answer=places.index(item.answer))
 
 
 def confused_labels(encoder: Encoder, items: Sequence[Item]) -> str | None:

@@ -57,7 +57,7 @@ def test_options_and_concepts_in_one_column_of_json_lines(tmp_path: Path) -> Non
     loaded = data(path, options="choices", concepts="tags").load()
     assert (loaded.items[0].options, loaded.items[0].concepts) == (("here", "there"), ("x", "y"))
     assert [(bad.row, bad.reason) for bad in loaded.rejected] == [
-        (2, "malformed_row"),
+        (2, "too_few_options"),
         (3, "too_few_options"),
         (4, "malformed_row"),
     ]
@@ -67,7 +67,7 @@ def test_options_in_one_csv_column(tmp_path: Path) -> None:
     path = write(tmp_path, 'stem,choices,key\nWhere?,"[""here"", ""there""]",B\nWhen?,now; then,A\n')
     loaded = data(path, options="choices").load()
     assert loaded.items[0].answer_text == "there"
-    assert "'now; then', a list is needed" in loaded.rejected[0].detail
+    assert "column 'choices' holds 'now; then', a list or an object of options is needed" in loaded.rejected[0].detail
 
 
 FORMS = {
@@ -139,7 +139,7 @@ def test_concepts_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
         ({"options": {"a": 1}}, r"fields\.options=.*a list of columns is needed"),
         ({"options": ["a", None]}, r"fields\.options=.*a list of columns is needed"),
         ({"heldout": "field"}, r"needs dataset\.fields\.fact"),
-        ({"answer_kind": "number"}, "accepted: index0, index1, letter, text"),
+        ({"answer_kind": "number"}, "accepted: index, index0, index1, letter, text"),
         ({"answer_kind": None}, r"fields\.answer_kind is not set"),
         ({"options": []}, r"fields\.options is not set"),
     ],

@@ -56,6 +56,19 @@ def test_text_and_number_disagree(tmp_path: Path) -> None:
         data.load()
 
 
+def test_marks_do_not_make_texts_disagree(tmp_path: Path) -> None:
+    rows = [row("1", "One?", "1.0", "choice 1>"), row("2", "Two?", "4.0", "Choice 4."), row("3", "Three?", "2.0")]
+    loaded = write(tmp_path, rows, OTHER).load()
+    assert [item.answer for item in loaded.items] == [0, 3, 1] and not loaded.rejected
+    assert "marks alone: it counts as the same (2 rows: 2, 3)" in loaded.notes[0]
+
+
+def test_numbers_from_0_are_refused(tmp_path: Path) -> None:
+    rows = [row(str(n), f"Question {n}?", str(n % 4), "choice") for n in range(8)]
+    with pytest.raises(DataError, match=r"count options from 1, but 2 of 8 answers are 0 \(row 2\)"):
+        write(tmp_path, rows).load()
+
+
 def test_ragged_row(tmp_path: Path) -> None:
     assert write(tmp_path, [row("1", "One?", "1"), ["2", "Trauma"]]).load().reasons() == {"malformed_row": 1}
 

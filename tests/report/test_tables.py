@@ -34,6 +34,22 @@ def test_measures_stand_in_rows_and_models_in_columns(metrics):
     assert len(rows) == len(MEASURES) - 1  # that against gold is not given
 
 
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("orders", "Forget accuracy, held-out orders of options"),
+        ("phrasings", "Forget accuracy, held-out phrasings"),
+        ("both", "Forget accuracy, held-out phrasings and orders of options"),
+        (None, "Forget accuracy, held-out phrasings"),
+    ],
+)
+def test_shuffled_copies_are_not_called_phrasings(metrics, kind, label):
+    metrics["data"]["heldout"] = kind
+    names = [row[0] for row in measures_table(metrics).rows]
+    assert sum(name.startswith(f"{label} (%)") for name in names) == 1
+    assert any("phrasing" in name for name in names) is (kind != "orders")
+
+
 def test_every_row_tells_how_many_items_and_where_they_are_too_few(metrics):
     scores = metrics["models"]["unlearned"]["scores"]
     scores["forgetting_rate"]["n"] = 29

@@ -8,11 +8,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.references import if_renamed
 from duolearn_cli.errors import RunError
 from duolearn_cli.perplexity import bits_per_byte, perplexity, plain_texts
 from duolearn_cli.robustness import relearning
-from duolearn_cli.robustness.attack import Attack, scorer
-from duolearn_cli.robustness.audit import Planned
+from duolearn_cli.robustness.attack import Attack, Skipped, scorer
+from duolearn_cli.robustness.audit import Planned, or_skipped
+from duolearn_cli.robustness.material import Material
 from duolearn_cli.robustness.restoring import kept
 from duolearn_cli.robustness.wording import FRAMES
 from tests.robustness.stand_in import everything, laboratory
@@ -117,6 +120,33 @@ def test_what_makes_no_sense_is_said(fresh, study):
     assert variants[0] ^ variants[1] == {"letter form", "cloze form", "2 other orders"}
     assert {f"frame: {name}" for name in FRAMES} < variants[0]
     assert {"letters W to Z", "digits", "held-out phrasings", "role", "2 shots"} < variants[0]
+
+
+def test_options_that_speak_of_each_other_are_asked_only_where_they_can_be(fresh, study):
+    plan = {form: planned(laboratory(fresh, study, form), attacks=["prompts", "probe"]) for form in ("cloze", "letter")}
+    by_variant = {attack.variant: attack for one in plan.values() for attack in one.attacks}
+    letters, others = (Item("i", "q", ("w", "x", "y", last), 0) for last in ("Both A and B", "None of the above"))
+    plain = Item("i", "q", ("w", "x", "y", "z"), 0)
+    asked = {
+        variant: [len(by_variant[variant].vary(item)) for item in (plain, others, letters)]
+        for variant in ("2 other orders", "digits", "letters W to Z", "cloze form", "letter form", "linear", "role")
+    }
+    assert asked == {
+        "2 other orders": [2, 2, 0],
+        "digits": [1, 1, 0],
+        "letters W to Z": [1, 1, 0],
+        "cloze form": [1, 0, 0],
+        "letter form": [1, 1, 1],
+        "linear": [1, 0, 0],
+        "role": [1, 1, 1],
+    }
+
+
+def test_an_attack_that_can_ask_nothing_of_a_side_is_skipped():
+    bound = Item("i", "q", ("w", "x", "Both A and B"), 0)
+    attack = Attack("prompts", "digits", lambda lab: None, vary=if_renamed)
+    skipped = or_skipped(attack, Material((bound,), (bound,)))
+    assert isinstance(skipped, Skipped) and "all forget items speak of each other" in skipped.reason
 
 
 def test_orders_ask_an_item_several_times_and_shots_are_not_asked(fresh, study):

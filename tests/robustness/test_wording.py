@@ -7,6 +7,7 @@ import pytest
 
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.data.shuffling import reordered
 from duolearn_cli.evaluation import score
 from duolearn_cli.robustness.wording import (
     DIGITS,
@@ -16,7 +17,6 @@ from duolearn_cli.robustness.wording import (
     confused_labels,
     expert,
     last_letters,
-    reordered,
 )
 from tests.robustness.stand_in import item
 
