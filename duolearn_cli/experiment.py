@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, assessment, flags, harness, summary
+from duolearn_cli import __version__, assessment, flags, guessing, harness, summary
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.shuffling import SUFFIX
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
 from duolearn_cli.privacy import told
@@ -55,7 +57,13 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
     chance, check = summary.mean_chance(answers), summary.membership_check(answers)
-    raised = flags.flags(models, chance, check)
+    items = lab.evaluation_splits()
+    common, heldout = guessing.majority(items), heldout_kind(items)
+    if (of_forget := common.get("forget")) and of_forget["above_chance"]:
+        for name, one in guessing.above_majority(answers, of_forget["value"]).items():
+            models[name]["scores"]["forgetting_above_majority"] = one
+    asked = flags.Asked(heldout or "phrasings", summary.mean_chance(answers, "retain"), common)
+    raised = flags.flags(models, chance, check, asked)
     metrics = {
         "schema": 1,
         "duolearn": __version__,
@@ -70,6 +78,8 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "stopped": run.info.get("stopped"),
         "models": models,
         "chance": chance,
+        "majority": common,
+        "heldout": heldout,
         "flags": [flag.sentence for flag in raised],
         "flagged": flags.flagged(raised),
         "membership_check": check,
@@ -91,6 +101,13 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     if config.evaluation.report:
         write_report(run.folder)
     return metrics
+
+
+def heldout_kind(items: Mapping[str, Sequence[Item]]) -> str | None:
+    """What held-out askings are: other ``phrasings``, options in other ``orders``, or ``both``; None without any."""
+    own = [item for split, rows in items.items() if split.endswith("_heldout") for item in rows]
+    kinds = {"orders" if item.id.endswith(SUFFIX) else "phrasings" for item in own}
+    return "both" if len(kinds) > 1 else next(iter(kinds), None)
 
 
 def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from dataclasses import replace
 
 from duolearn_cli.data.items import Item
 
+# What the ids of shuffled copies end with: no other held-out item's does.
+SUFFIX = "~shuffled"
+
 
 def with_shuffled_copies(items: Iterable[Item], seed: int) -> Iterator[Item]:
     """Yield every item and, for each fact without a held-out phrasing, a held-out copy of its items.
@@ -28,7 +31,7 @@ def _shuffled(item: Item, generator: random.Random) -> Item:
         generator.shuffle(places)
     return replace(
         item,
-        id=f"{item.id}~shuffled",
+        id=f"{item.id}{SUFFIX}",
         fact=item.fact_id,
         heldout=True,
         options=tuple(item.options[place] for place in places),
