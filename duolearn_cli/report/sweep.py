@@ -101,7 +101,8 @@ def verdicts(jobs: Sequence[Job]) -> list[str]:
     found = []
     for values, group in groups.items():
         name = " ".join(f"{heading(key)}={value}" for key, value in zip(settings, values, strict=True)) or "all jobs"
-        failed, warned = (sum(map(is_so, group)) for is_so in (lambda job: job.scores is None, lambda job: job.flags))
+        failed = sum(job.scores is None for job in group)
+        warned = sum(bool(job.flags) for job in group)
         parts = [f"{MEASURES[key].name} {spread}" for key in VERDICT if (spread := _spread(group, key))]
         parts += [f"warnings in {warned} of {len(group)} jobs"] if warned else []
         parts += [f"{failed} of {len(group)} jobs failed"] if failed else []
