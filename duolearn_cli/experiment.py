@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, assessment, flags, harness, summary
+from duolearn_cli import __version__, assessment, flags, guessing, harness, summary
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
@@ -56,7 +56,13 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
     chance, check = summary.mean_chance(answers), summary.membership_check(answers)
-    raised = flags.flags(models, chance, check)
+    items = lab.evaluation_splits()
+    common, data = guessing.majority(items), study.summary()
+    if (of_forget := common.get("forget")) and of_forget["above_chance"]:
+        for name, one in guessing.above_majority(answers, of_forget["value"]).items():
+            models[name]["scores"]["forgetting_above_majority"] = one
+    asked = flags.Asked(data["heldout"] or "phrasings", summary.mean_chance(answers, "retain"), common)
+    raised = flags.flags(models, chance, check, asked)
     metrics = {
         "schema": 1,
         "duolearn": __version__,
@@ -71,6 +77,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "stopped": run.info.get("stopped"),
         "models": models,
         "chance": chance,
+        "majority": common,
         "flags": [flag.sentence for flag in raised],
         "flagged": flags.flagged(raised),
         "membership_check": check,
@@ -82,7 +89,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
             "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
             "peak_memory_bytes": peak_memory(),
         },
-        "data": study.summary(),
+        "data": data,
     }
     if "unlearned" in models:
         metrics |= what_unlearning_did(lab)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
@@ -155,7 +155,7 @@ def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
         "probability": _mean([math.exp(-row.nll) for row in rows], facts),
         "extraction_strength": _mean([row.strength for row in rows], facts),
         "invalid_rate": _invalid(rows),
-        "recall": proportion([float(row.recalled) for row in rows], facts),
+        "recall": _recall(rows),
     }
 
 
@@ -208,6 +208,10 @@ def _accuracy(rows: Sequence[Answer]) -> Estimate:
     return proportion([row.correct for row in rows], [row.fact for row in rows])
 
 
+def _recall(rows: Sequence[Answer]) -> Estimate:
+    return proportion([float(row.recalled) for row in rows], [row.fact for row in rows])
+
+
 def _invalid(rows: Sequence[Answer]) -> Estimate:
     return proportion([float(not row.valid) for row in rows], [row.fact for row in rows], higher_is_better=False)
 
@@ -233,6 +237,11 @@ def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None)
         "forget_accuracy": _accuracy(forget),
         "retain_accuracy": _accuracy(retain),
         "forgetting_rate": knowledge.forgetting_rate([row.correct for row in forget], facts),
+        "forget_recall": replace(_recall(forget), higher_is_better=False),
+        "retain_recall": replace(_recall(retain), higher_is_better=True),
+        # Neither way is better: a model that never learned the forget items says other things too.
+        "forget_invalid_rate": replace(_invalid(forget), higher_is_better=None),
+        "retain_invalid_rate": _invalid(retain),
         "invalid_rate": _invalid([*forget, *retain]),
     }
     if target is not None:
@@ -245,6 +254,8 @@ def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None)
         scores["knowledge_preservation"] = knowledge.knowledge_preservation(
             [row.correct for row in kept], [row.correct for row in retain], [row.fact for row in retain]
         )
+        said = ([float(row.recalled) for row in rows] for rows in (kept, retain))
+        scores["retain_recall_share"] = knowledge.recall_share(*said, [row.fact for row in retain])
         if yardstick is not None:
             never = [row.correct for row in _rows(yardstick, FORGET)]
             scores["forgetting_against_gold"] = knowledge.forgetting_against_gold(*hits, never, facts)
@@ -266,9 +277,9 @@ def _by_fact(rows: Sequence[Answer]) -> dict[str, list[Answer]]:
     return found
 
 
-def mean_chance(models: Mapping[str, Answers]) -> float:
-    """Mean over forget items of 1 / number of options."""
-    rows = _rows(next(iter(models.values())), FORGET)
+def mean_chance(models: Mapping[str, Answers], side: str = "forget") -> float:
+    """Mean over items of a side of 1 / number of options."""
+    rows = _rows(next(iter(models.values())), SIDES[side])
     return sum(row.chance for row in rows) / max(1, len(rows))
 
 

@@ -92,18 +92,33 @@ def test_scores(run, model):
         "forgetting_rate": 1 - after,
         "invalid_rate": mean(not row["valid"] for row in rows_of(run, model, *SIDES["forget"], *SIDES["retain"])),
     }
+    for side, splits in SIDES.items():
+        rows = rows_of(run, model, *splits)
+        expected[f"{side}_invalid_rate"] = mean(not row["valid"] for row in rows)
+        expected[f"{side}_recall"] = mean(row["recalled"] for row in rows)
     if model in ("gold", "unlearned"):
         expected |= {
             "relative_drop": (before - after) / before,
             "chance_corrected_forgetting": (before - after) / (before - chance),
             "knowledge_preservation": accuracy[model, "retain"] / accuracy["target", "retain"],
         }
+        said = [sum(row["recalled"] for row in rows_of(run, name, *SIDES["retain"])) for name in (model, "target")]
+        if said[1]:
+            expected["retain_recall_share"] = said[0] / said[1]
     if model == "unlearned":
         expected["forgetting_against_gold"] = (before - after) / (before - gold)
     found = values(run[0]["models"][model]["scores"])
     assert {key: found[key] for key in expected} == pytest.approx(expected)
     # The rest is the loss attack's, and HMTA's, which too few items have here.
-    assert set(found) - set(expected) <= {"mia_auc", "mia_score", "mia_tpr_1", "mia_tpr_01", "hmta"}
+    assert set(found) - set(expected) <= {
+        "mia_auc",
+        "mia_score",
+        "mia_tpr_1",
+        "mia_tpr_01",
+        "hmta",
+        "forgetting_above_majority",
+        "retain_recall_share",
+    }
     assert run[0]["chance"] == pytest.approx(chance)
 
 

@@ -18,7 +18,7 @@ from duolearn_cli.report.hierarchical import SCORES, Rows, estimate, read_predic
 from duolearn_cli.report.jobs import mean_over_seeds, read_job
 
 # Of each run's scores, over seeds.
-OVER_SEEDS = ("mia_auc", "mia_score", "retain_accuracy", "invalid_rate")
+OVER_SEEDS = ("mia_auc", "mia_score", "retain_accuracy", "forget_invalid_rate", "retain_invalid_rate")
 # The three aims of unlearning that a volume can be taken of.
 AIMS = ("chance_corrected_forgetting", "knowledge_preservation", "mia_score")
 
@@ -118,7 +118,7 @@ def _ratios(runs: Mapping[int, Sequence[Path]], seeds: Sequence[str]) -> tuple[n
         for folders in runs.values()
     ]
     scores = (SCORES["chance_corrected_forgetting"], SCORES["knowledge_preservation"])
-    forget, keep = (np.stack([sums_by_fact(of_seeds, side, parts) for of_seeds in rows]) for side, parts in scores)
+    forget, keep = (np.stack([sums_by_fact(of_seeds, *score) for of_seeds in rows]) for score in scores)
     return forget, keep
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -80,9 +80,7 @@ def _make_cache(configured: str | None) -> None:
 
 
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[Laboratory], Assessments]) -> str:
-    """Load the model, go through `stages`, write metrics and report, show the table; return the run folder."""
-    from duolearn_cli.report.tables import measures_table
-
+    """Load the model, go through `stages`, write metrics and report, show what was found; return the run folder."""
     with opened.active():
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
@@ -97,12 +95,27 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
         lab = Laboratory.open(study, display, opened)
         experiment.write_data_files(lab)
         metrics = experiment.conclude(lab, stages(lab), started)
-    display.show(measures_table(metrics))
+    show_results(opened.folder, metrics, opened.info, display)
     if study.config.command == "evaluate":
         display.note(f"general ability by lm-evaluation-harness: {metrics['harness']['command']}")
     report = "report.html, " * study.config.evaluation.report
     display.note(f"written to {opened.folder}: {report}metrics.json")
     return str(opened.folder)
+
+
+def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, Any], display: Display) -> None:
+    """Print the table, then the verdict in a paragraph and every warning: who reads no report has seen them."""
+    from duolearn_cli.report.inputs import read_history
+    from duolearn_cli.report.tables import FLAGGED, measures_table
+    from duolearn_cli.report.verdict import verdict, warnings
+
+    display.show(measures_table(metrics))
+    display.note(verdict(metrics))
+    said = warnings(metrics, read_history(folder / "history.jsonl"), info)
+    if said:
+        display.note(f"warnings ({len(said)}), marked{FLAGGED} in the table where a row is theirs:")
+    for sentence in said:
+        display.note(f"- {sentence}")
 
 
 def check_adapter(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
+from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, distance, ratio
 
 BINS = 10
 
@@ -17,19 +17,12 @@ def expected_calibration_error(
 ) -> Estimate:
     """ECE (Guo et al. 2017): the sum over `bins` of equal width of |correct answers - confidence| over all items.
 
-    A confidence on an edge belongs to the bin below it. The bootstrap's percentiles lie a little high: noise in a bin
-    adds to the distance, never to the agreement.
+    A confidence on an edge belongs to the bin below it. Its interval is that of a `distance`.
     """
     place = np.clip(np.ceil(np.asarray(confidences, dtype=float) * bins).astype(int) - 1, 0, bins - 1)
     gap = np.asarray(correct, dtype=float) - np.asarray(confidences, dtype=float)
     columns = [by_cluster(np.where(place == b, gap, 0.0).tolist(), facts) for b in range(bins)]
-    counts = by_cluster([1.0] * len(facts), facts)
-    return bootstrap([*columns, counts], _share_of_gaps, n=len(facts), higher_is_better=False)
-
-
-def _share_of_gaps(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    gaps, counts = columns[:-1], columns[-1]
-    return sum((np.abs(gap.sum(axis)) for gap in gaps), np.zeros(())) / counts.sum(axis)
+    return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))
 
 
 def normalised_entropy(chances: Sequence[Sequence[float]], facts: Sequence[str]) -> Estimate:
@@ -47,7 +40,7 @@ def position_shares(positions: Sequence[int]) -> list[float]:
 def position_bias(predictions: Sequence[int], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
     """Total variation between the places that were answered and those of the right answers: 0 no bias, 1 the most.
 
-    Half the sum over places of |share predicted - share right|; its bootstrap's percentiles lie a little high.
+    Half the sum over places of |share predicted - share right|. Its interval is that of a `distance`.
     """
     places = range(1 + max([*predictions, *answers], default=0))
     columns = [
@@ -55,5 +48,4 @@ def position_bias(predictions: Sequence[int], answers: Sequence[int], facts: Seq
         / 2
         for place in places
     ]
-    counts = by_cluster([1.0] * len(facts), facts)
-    return bootstrap([*columns, counts], _share_of_gaps, n=len(facts), higher_is_better=False)
+    return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))

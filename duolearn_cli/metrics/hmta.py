@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from duolearn_cli.metrics.chance import above_chance, common_unit
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster
 
 # A kind of item (target or other) with fewer items at a level has no part in any score.
@@ -78,7 +79,11 @@ def _counted(items: Sequence[Scored]) -> dict[int, list[int]]:
 
 
 def _columns(items: Sequence[Scored], level: int, kinds: Sequence[int]) -> list[np.ndarray]:
-    """Sums by fact of: target drop, target room, other after, other before; zero for a kind with too few items."""
+    """Sums by fact of: target drop, target room, other after, other before; zero for a kind with too few items.
+
+    Drop and room are in whole numbers of `common_unit`: a room of zero must not come out as 1e-16.
+    """
+    unit = common_unit(item.chance for item in items)
 
     def column(is_target: bool, value: Callable[[Scored], float]) -> np.ndarray:
         counts = [kinds[is_target] > 0 and item.level == level and item.is_target == is_target for item in items]
@@ -86,8 +91,8 @@ def _columns(items: Sequence[Scored], level: int, kinds: Sequence[int]) -> list[
         return by_cluster(values, [item.fact for item in items])
 
     return [
-        column(True, lambda item: item.before - item.after),
-        column(True, lambda item: item.before - item.chance),
+        column(True, lambda item: unit * (item.before - item.after)),
+        column(True, lambda item: above_chance(item.before, item.chance, unit)),
         column(False, lambda item: item.after),
         column(False, lambda item: item.before),
     ]

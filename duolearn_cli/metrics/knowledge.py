@@ -5,12 +5,15 @@ Every function takes answers as 0/1 per item and `facts`, the cluster of each it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.chance import above_chance, common_unit
+from duolearn_cli.metrics.intervals import CONFIDENCE, Estimate, bootstrap, by_cluster, proportion, ratio
 
 
 def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
@@ -28,10 +31,13 @@ def chance_corrected_forgetting(
 ) -> Estimate:
     """(accuracy before - accuracy after) / (accuracy before - chance): 1 at chance, above 1 below chance.
 
-    `chance` is each item's 1 / number of options.
+    `chance` is each item's 1 / number of options. No value where the answers before were as good as chance, no interval
+    where those of a resample were.
     """
-    drop = [b - a for b, a in zip(before, after, strict=True)]
-    return _paired_ratio(drop, [b - c for b, c in zip(before, chance, strict=True)], facts)
+    unit = common_unit(chance)
+    drop = [unit * (b - a) for b, a in zip(before, after, strict=True)]
+    room = [above_chance(b, c, unit) for b, c in zip(before, chance, strict=True)]
+    return _paired_ratio(drop, room, facts)
 
 
 def forgetting_against_gold(
@@ -47,9 +53,28 @@ def forgetting_against_gold(
     return replace(found, higher_is_better=None)
 
 
+def recall_share(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
+    """Answers that the model says of itself after / before; may exceed 1. Both are 1 for a recalled item, else 0."""
+    return _paired_ratio(after, before, facts)
+
+
 def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
     """KPR = accuracy on retain items after / before; may exceed 1."""
     return _paired_ratio(after, before, facts)
+
+
+def commonest(answers: Sequence[Hashable], facts: Sequence[str], chance: float) -> tuple[Hashable, Estimate, bool]:
+    """The answer that is right most often, its share, and whether that is more than `chance` beyond doubt.
+
+    Beyond doubt: the lower end of Wilson's interval over facts, widened for the choice among ``1 / chance`` answers.
+    Needs one answer at least; of several that are equally common it is the first.
+    """
+    answer, _ = Counter(answers).most_common(1)[0]
+    share = proportion([float(one == answer) for one in answers], facts)
+    num_facts = len(set(facts))
+    confidence = 1 - (1 - CONFIDENCE) * chance
+    low = stats.binomtest(round(share.value * num_facts), num_facts).proportion_ci(confidence, method="wilson").low
+    return answer, share, bool(low > chance)
 
 
 def _paired_ratio(numerator: Sequence[float], denominator: Sequence[float], facts: Sequence[str]) -> Estimate:

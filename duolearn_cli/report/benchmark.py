@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "mia_auc")
+SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall", "retain_recall_share", "mia_auc")
 REST = ("KS to gold ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("hypervolume", "hypervolume_mia")
 FIGURE_HEIGHT = 6.5
@@ -173,9 +173,9 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     compared = sum(1 for one in found["methods"].values() if one.get("behind"))
     said = [
         f"Chosen by: {found['criterion']}, on validation facts with seed {found['seed']}.",
-        "Forgetting, keeping and hypervolume: means over seeds, intervals by a bootstrap of seeds and facts; MIA AUC: "
-        "t-intervals over seeds, gold's over facts. Hypervolume: what a method dominates of the square of both, cut to "
-        "0 to 1; with the MIA score of the cube of all three (t-intervals over seeds).",
+        "Forgetting, keeping, recall and hypervolume: means over seeds, intervals by a bootstrap of seeds and facts; "
+        "MIA AUC: t-intervals over seeds, gold's over facts. Hypervolume: what a method dominates of the square of "
+        "forgetting and keeping, cut to 0 to 1; with the MIA score of the cube of all three (t-intervals over seeds).",
         f"Behind the best: paired by seeds and facts; {compared} comparisons with that method, widened to hold "
         "together (Bonferroni). That it was found to be the best on the same facts is not accounted for.",
     ]

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, RETAIN, panels
-from duolearn_cli.report.tables import DASH, Table, cell, number, present
+from duolearn_cli.report.measures import ATTACKS
+from duolearn_cli.report.tables import DASH, FLAGGED, Table, cell, number, present
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ COMPARISONS = (
     "measure before looking; where several are judged together (the self-check), intervals are widened (Bonferroni)."
 )
 SIDES = ("forget", "retain")
-ATTACKS = {"loss": "loss", "zlib": "zlib", "min_k": "min-k", "min_k_plus": "min-k++", "reference": "reference"}
 RATES = {"auc": "AUC", "tpr_1": "TPR at 1 % FPR", "tpr_01": "TPR at 0.1 % FPR"}
 WORDS = {"rouge_l_recall": "ROUGE-L recall", "rouge_l_f1": "ROUGE-L F1", "degenerate": "degenerate texts"}
 COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
@@ -39,9 +39,17 @@ def attack_table(metrics: Mapping[str, Any]) -> Table:
             found = [(metrics["models"][name]["membership"].get(attack) or {}).get(key) for name in models]
             if any(found):
                 count = next(one["n"] for one in found if one)
-                rows.append((f"{label}, {rate}", str(count), *(cell(one, scale=1, digits=3) for one in found)))
+                marks = (_mark(metrics, name, attack, key) for name in models)
+                cells = (cell(one, scale=1, digits=3) + mark for one, mark in zip(found, marks, strict=True))
+                rows.append((f"{label}, {rate}", str(count), *cells))
     title = "Membership attacks: trained against never-seen forget facts, in pairs of equal length"
     return Table(title, ("Attack", "facts", *models), tuple(rows))
+
+
+def _mark(metrics: Mapping[str, Any], model: str, attack: str, key: str) -> str:
+    """Beside the AUC of an attack that a warning is about."""
+    name = "mia_auc" if attack == "loss" else f"mia_{attack}"
+    return FLAGGED if model == "unlearned" and key == "auc" and name in (metrics.get("flagged") or ()) else ""
 
 
 def check_table(metrics: Mapping[str, Any]) -> Table:

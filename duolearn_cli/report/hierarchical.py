@@ -9,16 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from duolearn_cli.metrics.chance import common_unit
 from duolearn_cli.metrics.intervals import Estimate, bootstrap
 from duolearn_cli.metrics.seeds import FEWEST
 from duolearn_cli.report.jobs import Job, heading, is_seed, seeds_of, shown, value_of, varying
 from duolearn_cli.report.tables import MEASURES, Table
 
-# Numerator and denominator of a score by fact, from the 0/1 answers of target and unlearned and from chance.
-SCORES: dict[str, tuple[str, Callable[[float, float, float], tuple[float, float]]]] = {
-    "forgetting_rate": ("forget", lambda before, after, chance: (1 - after, 1)),
-    "chance_corrected_forgetting": ("forget", lambda before, after, chance: (before - after, before - chance)),
-    "knowledge_preservation": ("retain", lambda before, after, chance: (after, before)),
+Parts = Callable[[float, float, float], tuple[float, float]]
+
+# Numerator and denominator of a score by fact, from chance and what is 0 or 1 of target and unlearned (named last).
+SCORES: dict[str, tuple[str, Parts, str]] = {
+    "forgetting_rate": ("forget", lambda before, after, chance: (1 - after, 1), "correct"),
+    "chance_corrected_forgetting": (
+        "forget",
+        lambda before, after, chance: (before - after, before - chance),
+        "correct",
+    ),
+    "knowledge_preservation": ("retain", lambda before, after, chance: (after, before), "correct"),
+    "retain_recall": ("retain", lambda before, after, chance: (after, 1), "recalled"),
+    "retain_recall_share": ("retain", lambda before, after, chance: (after, before), "recalled"),
 }
 Rows = Sequence[Mapping[str, Any]]
 
@@ -55,15 +64,14 @@ def read_predictions(job: Job) -> list[dict[str, Any]]:
         return []
 
 
-def estimate(
-    runs: Sequence[Rows], side: str, parts: Callable[[float, float, float], tuple[float, float]]
-) -> Estimate | None:
+def estimate(runs: Sequence[Rows], side: str, parts: Parts, key: str = "correct") -> Estimate | None:
     """The mean over runs of a ratio of sums, with a two-way bootstrap: of the seeds, and of the facts.
 
     A fact that several seeds have is drawn for all of them or for none: what is hard about it is so for each seed. With
-    few seeds their share of the spread is drawn too small (by 1 / seeds of its variance). None without an item.
+    few seeds their share of the spread is drawn too small (by 1 / seeds of its variance). None without an item, or
+    where item files do not tell `key`.
     """
-    ratios = sums_by_fact(runs, side, parts)
+    ratios = sums_by_fact(runs, side, parts, key)
     num_facts = ratios.shape[1]
     if not num_facts:
         return None
@@ -83,23 +91,23 @@ def estimate(
     return bootstrap(columns, mean_ratio, n=count, paired=False, higher_is_better=True)
 
 
-def sums_by_fact(
-    runs: Sequence[Rows], side: str, parts: Callable[[float, float, float], tuple[float, float]]
-) -> np.ndarray:
-    """Sums of a score's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2]."""
-    sums = [_by_fact(rows, side, parts) for rows in runs]
+def sums_by_fact(runs: Sequence[Rows], side: str, parts: Parts, key: str = "correct") -> np.ndarray:
+    """Sums of a score's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2].
+
+    Both parts are in whole numbers of `common_unit`: their sums are zero where they should be.
+    """
+    unit = common_unit(1 / len(row["scores"]) for rows in runs for row in rows)
+    sums = [_by_fact(rows, side, parts, key, unit) for rows in runs]
     facts = sorted({fact for run in sums for fact in run})
     return np.array([[run.get(fact, (0.0, 0.0)) for fact in facts] for run in sums]).reshape(len(runs), len(facts), 2)
 
 
-def _by_fact(
-    rows: Rows, side: str, parts: Callable[[float, float, float], tuple[float, float]]
-) -> dict[str, tuple[float, float]]:
-    """Sums of a score's two parts by fact, over its phrasings."""
-    own = [row for row in rows if row["split"].startswith(side)]
-    before = {row["id"]: float(row["correct"]) for row in own if row["model"] == "target"}
+def _by_fact(rows: Rows, side: str, parts: Parts, key: str, unit: int) -> dict[str, tuple[float, float]]:
+    """`unit` times the sums of a score's two parts by fact, over its phrasings; rows without `key` are left out."""
+    own = [row for row in rows if row["split"].startswith(side) and key in row]
+    before = {row["id"]: float(row[key]) for row in own if row["model"] == "target"}
     found: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
     for row in own:
         if row["model"] == "unlearned":
-            found[row["fact"]] += parts(before[row["id"]], float(row["correct"]), 1 / len(row["scores"]))
-    return {fact: (float(pair[0]), float(pair[1])) for fact, pair in found.items()}
+            found[row["fact"]] += parts(before[row["id"]], float(row[key]), 1 / len(row["scores"]))
+    return {fact: (float(round(unit * above)), float(round(unit * below))) for fact, (above, below) in found.items()}

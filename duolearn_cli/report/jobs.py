@@ -21,7 +21,8 @@ OPTION_NAMES = ("name", "_target_")
 class Job:
     """One job of a sweep. `settings` are flat; `scores` is None for a job that left no metrics.json.
 
-    `account` is that of a private run's model, `folder` where the job's files are.
+    `account` is that of a private run's model, `folder` where the job's files are; `flags` are the warnings of its
+    metrics.json, `flagged` the measures that they are about.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Job:
     scores: Mapping[str, Any] | None
     account: Account | None = None
     folder: Path | None = None
+    flags: Sequence[str] = ()
+    flagged: Sequence[str] = ()
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -50,16 +53,18 @@ def read_job(folder: Path) -> Job:
         settings = dict(flatten(config))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         settings = {}
+    flags, flagged = (), ()
     try:
-        models = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["models"]
-        scores = (models.get("unlearned") or {}).get("scores") or {}
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        scores = (metrics["models"].get("unlearned") or {}).get("scores") or {}
+        flags, flagged = (tuple(metrics.get(key) or ()) for key in ("flags", "flagged"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         scores = None
     try:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account, folder)
+    return Job(folder.name, settings, scores, account, folder, flags, flagged)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.flags import WORDS
 from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.tables import (
     DASH,
-    MEASURES,
-    Measure,
-    held_out_words,
+    heldout_kind,
     level_table,
     markdown_text,
     measures_table,
     number,
-    present,
+    shown_measures,
     subject_table,
+    worded,
 )
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
+from duolearn_cli.report.verdict import verdict, warnings
 from duolearn_cli.run import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -56,10 +57,9 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
     metrics, run = inputs.metrics, inputs.run
     return {
         "title": f"{run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
-        "answer": answer(metrics),
-        "flags": [*privacy.warnings(metrics, inputs.history), *metrics.get("flags", ()), *_status_flag(run)],
+        "answer": verdict(metrics),
+        "flags": warnings(metrics, inputs.history, run),
         "asked": asked(metrics, run),
-        "held_out": held_out_words("Held-out phrasings", metrics),
         "results": measures_table(metrics),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
@@ -70,7 +70,8 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "changed": change_table(metrics),
         "changed_note": NOTE,
         "pictures": pictures,
-        "measures": _measures(metrics),
+        "measures": [replace(one, name=worded(one.name, metrics)) for _, one in shown_measures(metrics)],
+        "words": WORDS[heldout_kind(metrics)][1],
         "privacy": privacy.sentences(metrics),
         "not_covered": privacy.not_covered(metrics),
         "spent": privacy.privacy_table(metrics, inputs.history),
@@ -80,53 +81,9 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
     }
 
 
-def _measures(metrics: Mapping[str, Any]) -> list[Measure]:
-    """All measures; of held-out copies with shuffled options it is not said that they are asked in other words."""
-    only_orders = (metrics.get("data") or {}).get("heldout") == "orders"
-    return [_as_order(one, metrics) if only_orders else one for one in MEASURES.values()]
-
-
-def _as_order(measure: Measure, metrics: Mapping[str, Any]) -> Measure:
-    words = {"in the words that": "in the order of options that", "in words that": "with options in an order that"}
-    definition = measure.definition
-    for old, new in words.items():
-        definition = definition.replace(old, new)
-    return replace(measure, name=held_out_words(measure.name, metrics), definition=definition)
-
-
 def command_line(run: Mapping[str, Any]) -> str | None:
     """The command that makes the run again, if run.json tells its overrides."""
     return shlex.join(["duolearn", run["command"], *run["overrides"]]) if "overrides" in run else None
-
-
-def answer(metrics: Mapping[str, Any]) -> str:
-    """What the run found, in one sentence."""
-    models, forget = metrics["models"], metrics["forget"]
-    if not (models.get("target") and models.get("unlearned")):
-        pairs = ((name, _share(models, name, "retain"), _share(models, name, "forget")) for name in present(metrics))
-        scored = "; ".join(f"{name} {retain} and {forgotten}" for name, retain, forgotten in pairs)
-        return f"Nothing was unlearned in this run; accuracy on retain and {forget} items: {scored or DASH}."
-    rate, kept = (
-        MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
-        for key in ("forgetting_rate", "knowledge_preservation")
-    )
-    gold = f"; a model that never learned them scores {_share(models, 'gold', 'forget')}" if models.get("gold") else ""
-    return (
-        f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
-        f"{_share(models, 'unlearned', 'forget')} (FR {rate} %), and KPR, the share of the accuracy on retain items "
-        f"that was kept, is {kept} %{gold}."
-    )
-
-
-def _share(models: Mapping[str, Any], model: str, part: str) -> str:
-    """Accuracy on ``forget`` or ``retain`` items, without its interval: the table has it."""
-    value = number(((models[model].get("scores") or {}).get(f"{part}_accuracy") or {}).get("value"))
-    return DASH if value is None else f"{100 * value:.1f} %"
-
-
-def _status_flag(run: Mapping[str, Any]) -> list[str]:
-    status = run.get("status")
-    return [f"The run {status}: its numbers may be incomplete."] if status in ("failed", "interrupted") else []
 
 
 def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:

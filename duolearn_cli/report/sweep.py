@@ -22,10 +22,22 @@ from duolearn_cli.report.jobs import (
     varying,
 )
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
-from duolearn_cli.report.tables import MEASURES, Table, markdown_text
+from duolearn_cli.report.tables import FLAGGED, MEASURES, Table, markdown_text, number
 from duolearn_cli.run import write_json, write_text
 
-SCORES = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation", "hmta", "mia_score")
+SCORES = (
+    "forgetting_rate",
+    "chance_corrected_forgetting",
+    "knowledge_preservation",
+    "retain_recall",
+    "retain_recall_share",
+    "hmta",
+    "mia_score",
+)
+# Told of each group of jobs in words.
+VERDICT = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall_share", "mia_score")
+# Of so many warnings at most a terminal shows each; sweep.md has all.
+MOST_WARNINGS = 20
 
 
 class SweepTable(Callback):
@@ -47,12 +59,14 @@ class SweepTable(Callback):
             together = released_together(jobs)
             made = (sweep_table(jobs), over_seeds(jobs), over_seeds_and_facts(jobs), price_table(jobs))
             tables = [table for table in made if table]
-            note = sweep_note(jobs, together)
-            write_sweep(folder, jobs, tables, note, together)
+            said, warned, note = verdicts(jobs), warnings(jobs), sweep_note(jobs, together)
+            write_sweep(folder, jobs, tables, [*said, *warned, *filter(None, [note])], together)
             display = Display()
             for table in tables:
                 display.table(table)
-            for line in filter(None, (note, str(folder / "sweep.md"))):
+            left = len(warned) - MOST_WARNINGS
+            shown = [*warned[:MOST_WARNINGS], *([f"{left} more warnings: see sweep.md"] if left > 0 else [])]
+            for line in filter(None, (*said, *shown, note, str(folder / "sweep.md"))):
                 display.note(line)
 
 
@@ -67,11 +81,50 @@ def sweep_table(jobs: Sequence[Job]) -> Table:
     rows = []
     for job in jobs:
         scores = job.scores or {}
-        cells = [measure.cell(scores.get(key)) for key, measure in zip(SCORES, measures, strict=True)]
+        marks = (FLAGGED if key in job.flagged else "" for key in SCORES)
+        cells = [
+            measure.cell(scores.get(key)) + mark for key, measure, mark in zip(SCORES, measures, marks, strict=True)
+        ]
         name = f"{job.name}, failed" if job.scores is None else job.name
         rows.append((*(shown(job, key) for key in settings), *cells, name))
     header = (*map(heading, settings), *labels, "job")
-    return Table("Sweep, with 95 % intervals", header, tuple(rows), num_text=len(settings))
+    note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
+    return Table(f"Sweep, with 95 % intervals{note}", header, tuple(rows), num_text=len(settings))
+
+
+def verdicts(jobs: Sequence[Job]) -> list[str]:
+    """What was found, a sentence for each group of jobs that differ in their seeds only: from the least to the most."""
+    settings = [key for key in varying(jobs) if not is_seed(key)]
+    groups: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(tuple(shown(job, key) for key in settings), []).append(job)
+    found = []
+    for values, group in groups.items():
+        name = " ".join(f"{heading(key)}={value}" for key, value in zip(settings, values, strict=True)) or "all jobs"
+        failed = sum(job.scores is None for job in group)
+        warned = sum(bool(job.flags) for job in group)
+        parts = [f"{MEASURES[key].name} {spread}" for key in VERDICT if (spread := _spread(group, key))]
+        parts += [f"warnings in {warned} of {len(group)} jobs"] if warned else []
+        parts += [f"{failed} of {len(group)} jobs failed"] if failed else []
+        found.append(f"{name}: {'; '.join(parts) or 'no scores'}.")
+    return found
+
+
+def _spread(jobs: Sequence[Job], score: str) -> str:
+    """Least and most of a score over jobs, in per cent; empty where none has it."""
+    found = [number(((job.scores or {}).get(score) or {}).get("value")) for job in jobs]
+    values = [value for value in found if value is not None]
+    ends = [f"{100 * end(values):.1f}" for end in (min, max)] if values else []
+    return f"{' to '.join(dict.fromkeys(ends))} %" if ends else ""
+
+
+def warnings(jobs: Sequence[Job]) -> list[str]:
+    """Every warning of the jobs once, with the jobs that it is about."""
+    names: dict[str, list[str]] = {}
+    for job in jobs:
+        for sentence in job.flags:
+            names.setdefault(sentence, []).append(job.name)
+    return [f"job{'s' * (len(own) > 1)} {', '.join(own)}: {sentence}" for sentence, own in names.items()]
 
 
 def over_seeds(jobs: Sequence[Job]) -> Table | None:
@@ -101,9 +154,9 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
 
 
 def write_sweep(
-    folder: Path, jobs: Sequence[Job], tables: Sequence[Table], note: str | None, together: Together | None
+    folder: Path, jobs: Sequence[Job], tables: Sequence[Table], lines: Sequence[str], together: Together | None
 ) -> None:
-    """Write sweep.md for people and sweep.json for programs."""
+    """Write sweep.md for people, `lines` below its tables, and sweep.json for programs."""
     settings = varying(jobs)
     entries = [
         {
@@ -111,9 +164,10 @@ def write_sweep(
             "status": "failed" if job.scores is None else "finished",
             "settings": {key: job.settings[key] for key in settings if key in job.settings},
             "scores": {key: (job.scores or {}).get(key) for key in SCORES},
+            "flags": list(job.flags),
         }
         for job in jobs
     ]
-    said = [table.markdown() for table in tables] + ([markdown_text(note)] if note else [])
+    said = [table.markdown() for table in tables] + ["\n".join(f"- {markdown_text(line)}" for line in lines)]
     write_text(folder / "sweep.md", "\n\n".join([f"# Sweep {markdown_text(folder.name)}", *said]) + "\n")
     write_json(folder / "sweep.json", {"schema": 1, "jobs": entries} | (together.as_dict() if together else {}))

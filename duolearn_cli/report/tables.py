@@ -3,146 +3,23 @@
 from __future__ import annotations
 
 import html
-import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from duolearn_cli.flags import WORDS
+from duolearn_cli.report.measures import DASH, MEASURES, Measure, cell, number
 
 if TYPE_CHECKING:
     import rich.table
     from rich.console import Console, ConsoleOptions, RenderResult
 
-DASH = "—"
-ARROWS = {True: " ↑", False: " ↓", None: ""}
 MODELS = ("base", "target", "gold", "unlearned")
 FEW_ITEMS = 30
 # Beside a value that a warning is about.
 FLAGGED = " (!)"
 TOO_FEW = "too few for a claim"
-
-ACCURACY = "Plain accuracy; asking each fact in trained and held-out phrasings is this project's protocol."
-NAMED = "The paper (arXiv 2511.19498) names it; its equation is not available to us: the definition is this project's."
-OWN = "This project's own; the paper gives none."
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A row of the results: where it lies in a model's entry, what it means, and whose definition that is."""
-
-    name: str
-    path: tuple[str, ...]
-    definition: str
-    origin: str = OWN
-    higher_is_better: bool | None = None
-    percent: bool = True
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} (%)" if self.percent else self.name
-
-    def find(self, model: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The estimate in a model's entry, or None."""
-        entry: Any = model
-        for key in self.path:
-            entry = (entry or {}).get(key)
-        return entry
-
-    def arrow(self, estimates: Iterable[Mapping[str, Any] | None]) -> str:
-        """Up or down for which way is better: as the estimates say, else as the measure does."""
-        stated = [e["higher_is_better"] for e in estimates if e and e.get("higher_is_better") is not None]
-        return ARROWS[stated[0] if stated else self.higher_is_better]
-
-    def cell(self, estimate: Mapping[str, Any] | None) -> str:
-        return cell(estimate, scale=100, digits=1) if self.percent else cell(estimate, scale=1, digits=3)
-
-
-MEASURES = {
-    "forget_trained": Measure(
-        "Forget accuracy, trained phrasings",
-        ("splits", "forget_train", "accuracy"),
-        "Share of forget items answered correctly, in the words that the target was trained on.",
-        origin=ACCURACY,
-        higher_is_better=False,
-    ),
-    "forget_heldout": Measure(
-        "Forget accuracy, held-out phrasings",
-        ("splits", "forget_heldout", "accuracy"),
-        "The same facts asked in words that no model was trained on: knowledge rather than strings.",
-        origin=ACCURACY,
-        higher_is_better=False,
-    ),
-    "retain_trained": Measure(
-        "Retain accuracy, trained phrasings",
-        ("splits", "retain_train", "accuracy"),
-        "Share of retain items answered correctly, in the words that the target was trained on.",
-        origin=ACCURACY,
-        higher_is_better=True,
-    ),
-    "retain_heldout": Measure(
-        "Retain accuracy, held-out phrasings",
-        ("splits", "retain_heldout", "accuracy"),
-        "The same retain facts asked in words that no model was trained on.",
-        origin=ACCURACY,
-        higher_is_better=True,
-    ),
-    "forgetting_rate": Measure(
-        "FR",
-        ("scores", "forgetting_rate"),
-        "Forgetting rate: 1 - accuracy on forget items after. Above 1 - chance, answers are avoided, not unknown.",
-        origin=NAMED,
-        higher_is_better=True,
-    ),
-    "chance_corrected_forgetting": Measure(
-        "Chance-corrected forgetting",
-        ("scores", "chance_corrected_forgetting"),
-        "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance.",
-        higher_is_better=True,
-    ),
-    "forgetting_against_gold": Measure(
-        "Forgetting against gold",
-        ("scores", "forgetting_against_gold"),
-        "(accuracy before - after) / (accuracy before - gold's): 100 % where as much is known as by a model that never "
-        "learned the forget items, more where less is known than that.",
-    ),
-    "knowledge_preservation": Measure(
-        "KPR",
-        ("scores", "knowledge_preservation"),
-        "Knowledge preservation rate: accuracy on retain items after / before; may exceed 100 %.",
-        origin=NAMED,
-        higher_is_better=True,
-    ),
-    "hmta": Measure(
-        "HMTA",
-        ("scores", "hmta"),
-        "Per hierarchy level, the harmonic mean of chance-corrected forgetting of target items and preservation of the "
-        "others (each within 0 and 1); averaged over levels by their weights. Higher is better at both at once.",
-        origin=NAMED,
-        higher_is_better=True,
-    ),
-    "mia_auc": Measure(
-        "MIA AUC",
-        ("scores", "mia_auc"),
-        "Area under the ROC of a loss attack that tells trained forget facts from never-seen ones of equal length; 0.5 "
-        "is blind.",
-        origin="The usual definition; that the attack reads the loss is this project's choice.",
-        percent=False,
-    ),
-    "mia_score": Measure(
-        "MIA score",
-        ("scores", "mia_score"),
-        "1 - 2 |AUC - 0.5|: 1 if the attack is blind, 0 if it is always right or always wrong.",
-        origin=NAMED,
-        higher_is_better=True,
-        percent=False,
-    ),
-    "invalid_rate": Measure(
-        "Invalid answers",
-        ("scores", "invalid_rate"),
-        "Share of items whose most likely continuation is none of the options.",
-        higher_is_better=False,
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,22 +77,6 @@ class Table:
         return table
 
 
-def number(value: Any) -> float | None:
-    """A finite float, or None for whatever cannot be shown."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
-    """``value [low, high]``; a dash where there is no value, no brackets where there is no interval."""
-    value, low, high = (number((estimate or {}).get(key)) for key in ("value", "low", "high"))
-    if value is None:
-        return DASH
-    shown = f"{scale * value:.{digits}f}"
-    if low is None or high is None:
-        return shown
-    return f"{shown} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
 def markdown_text(text: str) -> str:
     """Text as one Markdown table cell or line: no markup, no HTML, no line break; readable unrendered, too."""
     escaped = html.escape(" ".join(text.split()), quote=False)
@@ -233,29 +94,42 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
     """Measures down, models across, each with its 95 % interval; measures given for no model are left out."""
     models, doubted = present(metrics), metrics.get("flagged") or ()
     rows = []
-    for key, measure in MEASURES.items():
+    for key, measure in shown_measures(metrics):
         found = [measure.find(metrics["models"][name]) for name in models]
-        if any(found):
-            doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
-            cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
-            count = min(one["n"] for one in found if one)
-            few = f" ({TOO_FEW})" if count < FEW_ITEMS else ""
-            # In words that may wrap: a column more would not fit a terminal of 80 characters.
-            label = held_out_words(measure.label, metrics)
-            rows.append((f"{label}{measure.arrow(found)}, n {count}{few}", *cells))
+        doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
+        cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
+        count = min(one["n"] for one in found if one)
+        few = f" ({TOO_FEW})" if count < FEW_ITEMS else ""
+        # In words that may wrap: a column more would not fit a terminal of 80 characters.
+        rows.append((f"{worded(measure.label, metrics)}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     part = metrics.get("part") or "all"
     of = "" if part == "all" else f" on {part} facts"
     return Table(f"Results{of}, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
 
 
-def held_out_words(text: str, metrics: Mapping[str, Any]) -> str:
-    """`text` with what the held-out items of this run are: copies with shuffled options are no phrasings."""
-    kind = (metrics.get("data") or {}).get("heldout")
-    if kind == "orders":
-        text = text.replace("trained phrasings", "trained order of options")
-        return text.replace("eld-out phrasings", "eld-out orders of options")
-    return text.replace("eld-out phrasings", "eld-out phrasings and orders of options") if kind == "both" else text
+def shown_measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
+    """The measures that some model has, in the order of the rows; some only where a warning is about them."""
+    models, doubted = [metrics["models"][name] for name in present(metrics)], metrics.get("flagged") or ()
+    for key, measure in MEASURES.items():
+        instead = MEASURES[measure.unless] if measure.unless else None
+        if (measure.on_warning and key not in doubted) or (instead and any(map(instead.find, models))):
+            continue
+        if any(map(measure.find, models)):
+            yield key, measure
+
+
+def heldout_kind(metrics: Mapping[str, Any]) -> str:
+    """What held-out askings are in this run, a key of `WORDS`; older runs do not tell."""
+    return (metrics.get("data") or {}).get("heldout") or "phrasings"
+
+
+def worded(text: str, metrics: Mapping[str, Any]) -> str:
+    """A measure's label with what trained and held-out askings are in this run."""
+    own = WORDS[heldout_kind(metrics)]
+    for usual, word in zip(WORDS["phrasings"], own, strict=True):
+        text = text.replace(usual, word)
+    return text
 
 
 def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> list[str]:

@@ -22,12 +22,14 @@ def job(name, scores=SCORES, **settings):
 
 def test_only_what_varies_is_shown_before_the_scores():
     table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
-    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", "HMTA (%) ↑", "MIA score ↑")
+    said = ("Recall of retain answers (%) ↑", "Recall of retain answers, share of the target's (%) ↑")
+    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", *said, "HMTA (%) ↑", "MIA score ↑")
     assert table.header == ("seed", *labels, "job")
     assert table.rows == (
-        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, "0"),
-        ("1", DASH, DASH, DASH, DASH, DASH, "1, failed"),
+        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, "0"),
+        ("1", *[DASH] * 7, "1, failed"),
     )
+    assert "warnings" not in table.title
 
 
 def test_one_job_has_no_settings_column():
@@ -106,6 +108,34 @@ def test_the_callback_prints_and_writes(tmp_path, write_run, metrics, capsys):
     assert written["jobs"][3]["scores"]["forgetting_rate"]["value"] == 0.731
     assert written["jobs"][3]["scores"]["chance_corrected_forgetting"]["value"] is None
     assert [entry["status"] for entry in written["jobs"]] == ["finished", "failed", "failed", "finished"]
+
+
+def test_warnings_and_what_was_found_stand_below_the_table(tmp_path, write_run, metrics, capsys):
+    scores = metrics["models"]["unlearned"]["scores"]
+    scores["retain_recall_share"] = scores["mia_auc"] | {"value": 0.04, "low": 0.01, "high": 0.07}
+    doubtful = metrics | {"flags": ["Ranking and saying disagree."], "flagged": ["knowledge_preservation"]}
+    for number in (0, 1):
+        write_run(tmp_path / str(number), doubtful | {"seed": number})
+    write_run(tmp_path / "2", metrics | {"seed": 2, "flags": []})
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    printed, page = capsys.readouterr().out, (tmp_path / "sweep.md").read_text()
+    for text in (printed, page):
+        assert "jobs 0, 1: Ranking and saying disagree." in text and text.count("Ranking and saying") == 1
+        assert "all jobs: KPR 96.8 %; Recall of retain answers, share of the target's 4.0 %" in text
+        assert "warnings in 2 of 3 jobs" in text and text.index("| seed |") < text.index("jobs 0, 1:")
+        assert text.count("96.8 [94.8, 98.8] (!)") == 2
+    assert "Sweep, with 95 % intervals; (!): see the warnings" in printed
+    written = json.loads((tmp_path / "sweep.json").read_text())["jobs"]
+    assert written[0]["flags"] == ["Ranking and saying disagree."] and written[2]["flags"] == []
+
+
+def test_a_terminal_is_spared_a_hundred_warnings(tmp_path, write_run, metrics, capsys):
+    for number in range(2):
+        flags = [f"Warning {number}-{k}." for k in range(15)]
+        write_run(tmp_path / str(number), metrics | {"seed": number, "flags": flags})
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert "10 more warnings: see sweep.md" in capsys.readouterr().out
+    assert "Warning 1-14." in (tmp_path / "sweep.md").read_text()
 
 
 def test_an_empty_or_missing_sweep_folder_prints_nothing(tmp_path, capsys):

@@ -3,6 +3,7 @@ import math
 import pytest
 from rich.console import Console
 
+from duolearn_cli.report.evaluation import attack_table
 from duolearn_cli.report.tables import (
     DASH,
     MEASURES,
@@ -31,15 +32,19 @@ def test_measures_stand_in_rows_and_models_in_columns(metrics):
     assert rows["FR (%) ↑"] == (DASH, DASH, DASH, "73.1 [68.1, 78.1]")
     assert rows["KPR (%) ↑"][3] == "96.8 [94.8, 98.8]"
     assert rows["MIA AUC"][0] == "0.555 [0.505, 0.605]"
-    assert len(rows) == len(MEASURES) - 1  # that against gold is not given
+    assert set(rows) == {
+        measure.label + measure.arrow([])
+        for measure in MEASURES.values()
+        if any(map(measure.find, metrics["models"].values()))
+    }
 
 
 @pytest.mark.parametrize(
     ("kind", "label"),
     [
-        ("orders", "Forget accuracy, held-out orders of options"),
+        ("orders", "Forget accuracy, options in another order"),
         ("phrasings", "Forget accuracy, held-out phrasings"),
-        ("both", "Forget accuracy, held-out phrasings and orders of options"),
+        ("both", "Forget accuracy, held-out phrasings or option orders"),
         (None, "Forget accuracy, held-out phrasings"),
     ],
 )
@@ -162,3 +167,33 @@ def test_levels_by_number_with_a_dash_for_what_has_too_few_items(metrics):
     assert table.rows[0][1:3] == ("60", DASH) and table.rows[1][2] == "90.0 [85.0, 95.0]"
     del metrics["models"]["unlearned"]["levels"]
     assert level_table(metrics, {}).rows == ()
+
+
+def test_what_is_pooled_is_shown_of_older_runs_only(metrics):
+    names = [name for name in rows_by_name(measures_table(metrics)) if name.startswith("Invalid")]
+    assert names == ["Invalid answers (%) ↓"]
+    scores = metrics["models"]["unlearned"]["scores"]
+    scores |= {f"{side}_invalid_rate": scores["invalid_rate"] | {"n": 50} for side in ("forget", "retain")}
+    names = [name for name in rows_by_name(measures_table(metrics)) if name.startswith("Invalid")]
+    assert [name.partition(" (%)")[0] for name in names] == [
+        "Invalid answers, forget items",
+        "Invalid answers, retain items",
+    ]
+
+
+def test_a_warning_brings_the_row_that_it_is_about(metrics):
+    seen = {"auc": {"value": 0.2, "low": 0.1, "high": 0.3, "n": 60, "higher_is_better": None}}
+    for name in ("gold", "unlearned"):
+        metrics["models"][name]["membership"] = {"min_k": seen, "loss": seen}
+    assert "MIA AUC, min-k attack" not in rows_by_name(measures_table(metrics))
+    rows = rows_by_name(measures_table(metrics | {"flagged": ["mia_min_k"]}))
+    assert rows["MIA AUC, min-k attack"] == (DASH, DASH, "0.200 [0.100, 0.300]", "0.200 [0.100, 0.300] (!)")
+    assert "(!)" not in rows["MIA AUC"][3]
+    attacks = {row[0]: row[-1] for row in attack_table(metrics | {"flagged": ["mia_min_k"]}).rows}
+    assert attacks["min-k, AUC"].endswith("(!)") and not attacks["loss, AUC"].endswith("(!)")
+
+
+def test_option_orders_are_not_called_phrasings(metrics):
+    names = " ".join(rows_by_name(measures_table(metrics | {"data": {"heldout": "orders"}})))
+    assert "phrasing" not in names and "Retain accuracy, options in another order (%) ↑" in names
+    assert "Forget accuracy, options in the trained order (%) ↓" in names

@@ -1,0 +1,56 @@
+"""What a run found in one paragraph, and what must be known beside it: for the terminal and for reports alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from duolearn_cli.report import privacy
+from duolearn_cli.report.measures import DASH, MEASURES, number
+from duolearn_cli.report.tables import present
+
+
+def verdict(metrics: Mapping[str, Any]) -> str:
+    """What the run found, in one paragraph."""
+    models, forget = metrics["models"], metrics["forget"]
+    if not (models.get("target") and models.get("unlearned")):
+        pairs = ((name, _share(models, name, "retain"), _share(models, name, "forget")) for name in present(metrics))
+        scored = "; ".join(f"{name} {retain} and {forgotten}" for name, retain, forgotten in pairs)
+        return f"Nothing was unlearned in this run; accuracy on retain and {forget} items: {scored or DASH}."
+    rate, kept = (_cell(models, key) for key in ("forgetting_rate", "knowledge_preservation"))
+    gold = f"; a model that never learned them scores {_share(models, 'gold', 'forget')}" if models.get("gold") else ""
+    return (
+        f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
+        f"{_share(models, 'unlearned', 'forget')} (FR {rate} %), and KPR, the share of the accuracy on retain items "
+        f"that was kept, is {kept} %{gold}.{_said(models)}"
+    )
+
+
+def _said(models: Mapping[str, Any]) -> str:
+    """The sentence about what the model says of itself; none for a run that did not measure it."""
+    scores = models["unlearned"].get("scores") or {}
+    if not scores.get("retain_recall"):
+        return ""
+    gold = f", gold {_share(models, 'gold', 'retain', 'recall')}" if models.get("gold") else ""
+    return (
+        f" Of itself, without options to choose from, it gives {_cell(models, 'retain_recall')} % of the retain "
+        f"answers: {_cell(models, 'retain_recall_share')} % of what the target gives (target "
+        f"{_share(models, 'target', 'retain', 'recall')}{gold})."
+    )
+
+
+def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before the numbers, a sentence each; `run` is what run.json holds."""
+    status = run.get("status")
+    unfinished = [f"The run {status}: its numbers may be incomplete."] if status in ("failed", "interrupted") else []
+    return [*privacy.warnings(metrics, history), *(metrics.get("flags") or ()), *unfinished]
+
+
+def _cell(models: Mapping[str, Any], key: str) -> str:
+    return MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
+
+
+def _share(models: Mapping[str, Any], model: str, side: str, score: str = "accuracy") -> str:
+    """A score on ``forget`` or ``retain`` items without its interval: the table has it."""
+    value = number(((models[model].get("scores") or {}).get(f"{side}_{score}") or {}).get("value"))
+    return DASH if value is None else f"{100 * value:.1f} %"
