@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from duolearn_cli.components import component, dataset_name
+from duolearn_cli.components import component
 from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
@@ -16,15 +16,14 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item, Loaded
-from duolearn_cli.data.labels import near_miss_notes, near_misses, override, unified
+from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.parts import part_of
-from duolearn_cli.data.references import needs_options, without_needing
 from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
-from duolearn_cli.data.second import its_settings, joined, safely_kept
-from duolearn_cli.data.shuffling import kind_of_heldout, with_shuffled_copies
+from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
+from duolearn_cli.sources import gather, with_copies
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,24 +101,19 @@ def prepare(config: RunConfig) -> Study:
     source = component(config.hierarchy, config.plugins)
     hierarchy = source.load()
     target = resolve_target(config.forget, hierarchy)
-    loaded, added = _loaded(config)
-    loaded, notes = _asked_alone(loaded, config)
+    gathered = gather(config, target, hierarchy)
+    loaded = gathered.loaded
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
     mention_folder = cache_dir(config.cache_dir) / "mentions"
     matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
-    labelled, spelled = unified(loaded.items, target, hierarchy)
-    items = [_with_concepts(item, hierarchy, matcher) for item in labelled]
+    items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
 
     def mentions(item: Item) -> tuple[str, ...]:
         return matcher.concepts([item.question, *item.options])
 
     items, filled = fill_subjects(items, target, hierarchy, mentions, config.labels)
-    if added:
-        items, about_target = safely_kept(items, added, target)
-        notes += about_target
-    if config.prompt.form == "letter" and config.split.shuffled_copies:
-        items = list(with_shuffled_copies(items, config.split.seed))
-        notes += _without_copy(items)
+    items, kept_notes = gathered.safely_kept(items, target)
+    items, copy_notes = with_copies(items, config)
     _check_labels(items, target)
     splits, duplicates = _splits(items, target, config)
     request = make_request(
@@ -138,52 +132,8 @@ def prepare(config: RunConfig) -> Study:
         request,
         tuple(filled),
         duplicates,
-        (*loaded.notes, *notes, *spelled, *near_miss_notes(labelled, target)),
+        (*gathered.notes, *kept_notes, *copy_notes),
     )
-
-
-def _loaded(config: RunConfig) -> tuple[Loaded, frozenset[str]]:
-    """The data set, with the second one to keep from where there is one, and the ids of what is from that."""
-    loaded = component(config.dataset, config.plugins).load()
-    if config.retain_from is None:
-        return loaded, frozenset()
-    try:
-        second = component(config.retain_from, config.plugins).load()
-    except DataError as error:
-        raise DataError(its_settings(str(error))) from error
-    return joined(loaded, second, dataset_name(config.retain_from))
-
-
-def _asked_alone(loaded: Loaded, config: RunConfig) -> tuple[Loaded, list[str]]:
-    """Leave out of a cloze study what speaks of options that a cloze prompt does not show."""
-    if config.prompt.form != "cloze":
-        return loaded, []
-    kept, rejected = without_needing(loaded.items)
-    if not rejected:
-        return loaded, []
-    if not kept:
-        raise DataError(
-            f"all {len(rejected)} items speak of their options as a set (row {rejected[0].row}: {rejected[0].detail}). "
-            "Set prompt.form=letter, which shows them."
-        )
-    note = (
-        f"{len(rejected)} items are left out, for their options speak of each other (none of the above, both A and B) "
-        "and a cloze prompt does not show them; prompt.form=letter asks them."
-    )
-    return replace(loaded, items=tuple(kept), rejected=(*loaded.rejected, *rejected)), [note]
-
-
-def _without_copy(items: list[Item]) -> list[str]:
-    """How many items have no held-out copy because no other order of their options asks the same."""
-    asked_otherwise = {item.fact_id for item in items if item.heldout}
-    fixed = sum(item.fact_id not in asked_otherwise for item in items)
-    placed = sum(needs_options(item) for item in items if not item.heldout) - fixed
-    notes = []
-    if fixed:
-        notes.append(f"{fixed} items have no copy with shuffled options: their options name places (both A and B).")
-    if placed > 0:
-        notes.append(f'{placed} items keep options such as "none of the above" at the end of their shuffled copies.')
-    return notes
 
 
 def _splits(items: list[Item], target: Target, config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:

@@ -90,7 +90,7 @@ def test_own_data_is_asked_without_its_options_and_what_needs_them_is_left_out(t
 
 def test_a_file_of_such_options_alone_is_refused_with_the_way_out(tmp_path):
     command = made(tmp_path, ["Surgery", "Medicine"] * 6, dict.fromkeys(range(12), "None of the above"))
-    with pytest.raises(DataError, match=r"all 12 items speak of their options.*Set prompt\.form=letter"):
+    with pytest.raises(DataError, match=r"all 12 items have options that speak of each other.*Set prompt\.form=letter"):
         prepare(compose("unlearn", command))
     assert prepare(compose("unlearn", [*command, "prompt.form=letter"])).splits.forget_train
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from duolearn_cli.data.cleaning import clean, fold, whole_number
 from duolearn_cli.data.items import LETTERS
 from duolearn_cli.data.marks import Match, match_text
 from duolearn_cli.data.raw import NO_OPTION, Raw
-from duolearn_cli.data.texts import clean, fold, whole_number
 
 _WORD = re.compile(r"(?:option|choice|answer|opt|ans)[\s:#._-]*(?=\S)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[,;/&+|]|\band\b|\bor\b)\s*")

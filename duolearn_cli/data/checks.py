@@ -7,12 +7,12 @@ import hashlib
 from dataclasses import replace
 
 from duolearn_cli.data.answers import AnswerError, read_answer
+from duolearn_cli.data.cleaning import UNUSABLE, clean, fold
 from duolearn_cli.data.fills import NO_LABEL
 from duolearn_cli.data.items import LETTERS, Item, Rejected
 from duolearn_cli.data.marks import is_spreadsheet_date, match_text, odd_marks, same_option, unlettered
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.raw import NO_OPTION, Raw
-from duolearn_cli.data.texts import UNUSABLE, clean, fold
 
 _CONTAINERS = (list, dict, tuple, set, bytes)
 _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}

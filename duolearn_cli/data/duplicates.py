@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.texts import fold
 from duolearn_cli.errors import ConfigError
 
 SHINGLE_WORDS = 3

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from duolearn_cli.data.answers import number_of, place_of
+from duolearn_cli.data.cleaning import clean, fold
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.raw import NO_OPTION, Raw
-from duolearn_cli.data.texts import clean, fold
 
 _BLANKS = ("", "-", "--", "\u2013", "\u2014")
 FILLS = frozenset(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.fills import label
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.option_cells import Cell, read_cell
@@ -13,7 +14,6 @@ from duolearn_cli.data.raw import ANSWER_KINDS, Raw
 from duolearn_cli.data.reading import read
 from duolearn_cli.data.row import Entry, Row
 from duolearn_cli.data.tabular import require_columns, rows
-from duolearn_cli.data.texts import clean
 from duolearn_cli.errors import DataError
 
 NEEDED = ("question", "options", "answer", "answer_kind")

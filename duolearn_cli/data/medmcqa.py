@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from duolearn_cli.data.cleaning import clean, whole_number
 from duolearn_cli.data.fills import label
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.raw import Raw
 from duolearn_cli.data.reading import read
 from duolearn_cli.data.row import Entry, Row
 from duolearn_cli.data.tabular import require_columns, rows
-from duolearn_cli.data.texts import clean, whole_number
 from duolearn_cli.errors import ConfigError, DataError
 
 OPTIONS = ("opa", "opb", "opc", "opd")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from duolearn_cli.data.cleaning import clean, fold
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.raw import Raw
 from duolearn_cli.data.reading import read
 from duolearn_cli.data.row import Entry, Row
 from duolearn_cli.data.tabular import require_columns, rows
-from duolearn_cli.data.texts import clean, fold
 from duolearn_cli.errors import DataError
 
 OPTIONS = ("option1", "option2", "option3", "option4")

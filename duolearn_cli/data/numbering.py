@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from duolearn_cli.data.answers import letter_of, matched, number_of, place_of
+from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.raw import NO_OPTION, Raw
-from duolearn_cli.data.texts import clean
 from duolearn_cli.errors import DataError
 
 _SLIPS = 0.01  # share of the rows below which an answer may be a slip

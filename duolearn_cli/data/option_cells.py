@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import LETTERS
-from duolearn_cli.data.texts import clean
 
 # What lists of objects call an option's name and its text ({"label": "A", "text": "..."}).
 _NAMES = ("label", "key", "letter", "id", "option_id")

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from duolearn_cli.data.checks import build
+from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.fills import without_fills
 from duolearn_cli.data.items import Item, Loaded, Rejected, collect
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.numbering import settle
 from duolearn_cli.data.raw import Raw
-from duolearn_cli.data.texts import fold
 
 ANSWER_KIND = "dataset.fields.answer_kind"
 

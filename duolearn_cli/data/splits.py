@@ -93,7 +93,7 @@ def _check_size(side: str, num_facts: int, num_all: int, unseen_fraction: float)
     if num_facts == 1 and unseen_fraction > 0:
         raise DataError(
             f"the {side} set has 1 fact; at least 2 are needed, one to train on and one that stays unseen. "
-            "Choose what to forget so that both sides have more."
+            "Widen the choice: more concepts or subjects, or a larger data set."
         )
 
 

@@ -8,10 +8,10 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from duolearn_cli.data.cleaning import UNUSABLE
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.json_records import read_json
 from duolearn_cli.data.row import Entry, Row, malformed
-from duolearn_cli.data.texts import UNUSABLE
 from duolearn_cli.errors import DataError, nearest
 
 # What else tables come in, and how to get at them.

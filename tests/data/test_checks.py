@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duolearn_cli.data.checks import build, content_id
+from duolearn_cli.data.cleaning import clean, fold, whole_number
 from duolearn_cli.data.items import Item, Rejected, collect
 from duolearn_cli.data.raw import Raw
-from duolearn_cli.data.texts import clean, fold, whole_number
 from duolearn_cli.errors import ConfigError, DataError
 
 GOOD = Raw(

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from duolearn_cli.concepts.hierarchy import read_hierarchy
+from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.medmcqa import MedMCQA
 from duolearn_cli.data.minimed import Minimed, facts, to_medmcqa
-from duolearn_cli.data.texts import fold
 from duolearn_cli.hierarchies.embedded import FOLDER
 from duolearn_cli.run import write_jsonl
 
