@@ -115,6 +115,8 @@ def _settled(source: str, rows: Sequence[Raw], kind: str, notes: Notes, setting:
 
 
 def _inferred(source: str, seen: Seen, setting: str | None) -> str:
+    if not seen.total:
+        return "index0"  # names of options, or what no kind reads: numbers play no part
     least = _SLIPS * seen.total
     proven = [base for base in (0, 1) if len(seen.rows(base)) >= max(1, least)]
     if len(proven) == 1:

@@ -1,7 +1,10 @@
 """Where numbers begin is seen in the whole column, and a contradiction is refused."""
 
+from dataclasses import replace
+
 import pytest
 
+from duolearn_cli.data.answers import place_of
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.notes import Notes
 from duolearn_cli.data.numbering import settle
@@ -64,6 +67,11 @@ def test_nothing_to_see_is_told_or_refused():
         settled([1, 2, 3], "index")
     with pytest.raises(DataError, match="4 of 8 answers are 0 and 4 are the number"):
         settled([0, 4] * 4, "index")
+
+
+def test_names_of_options_need_no_base():
+    rows = [replace(raw, names=("A", "B", "C", "D")) for raw in raws(["A", "D"], "index")]
+    assert [place_of(raw) for raw in settle("f", rows, Notes(), "setting")] == [0, 3]
 
 
 def test_rejected_rows_and_empty_answers_play_no_part():
