@@ -58,7 +58,7 @@ def test_near_labels_are_told_and_the_override_works(tmp_path):
     command = made(tmp_path, [*["Surgery"] * 6, "Surgry", *["General surgery"] * 2, *["Medicine"] * 12])
     study = prepare(compose("unlearn", command))
     (note,) = [text for name, text in rows(study) if name == "data note"]
-    assert note.startswith("3 items that are kept have labels near to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
+    assert note.startswith("3 items that are kept have a label near to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
     assert len(study.splits.forget_train) + len(study.splits.forget_unseen) == 6
     widened = prepare(compose("unlearn", [*command, *shlex.split(note.partition("To forget them too: ")[2])]))
     assert len(widened.splits.forget_train) + len(widened.splits.forget_unseen) == 9

@@ -58,8 +58,12 @@ def _spelling(subject: str | None, topic: str | None, known: dict[str, str]) -> 
 
 def _told(changed: Counter[tuple[str, str]], label: str) -> str:
     given = {old: count for (old, new), count in changed.items() if new == label}
-    shown = ", ".join(f"{old!r} ({count} items)" for old, count in given.items())
+    shown = ", ".join(f"{old!r} ({_items(count)})" for old, count in given.items())
     return f"{shown} {'is' if len(given) == 1 else 'are'} taken as the label {label!r}: only case or marks differ."
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
 
 
 def near_misses(items: Iterable[Item], target: Target) -> dict[str, dict[str, int]]:
@@ -100,7 +104,8 @@ def _are_alike(one: str, wanted: str) -> bool:
 def near_miss_notes(items: Iterable[Item], target: Target) -> list[str]:
     """A sentence for each label of the target that other labels come near to, with the override that adds them."""
     return [
-        f"{sum(near.values())} items that are kept have labels near to {wanted!r}: "
+        f"{_items(sum(near.values()))} that {'is' if sum(near.values()) == 1 else 'are'} kept "
+        f"{'has' if sum(near.values()) == 1 else 'have'} a label near to {wanted!r}: "
         f"{', '.join(f'{label!r} ({count})' for label, count in near.items())}. To forget them too: "
         f"{override([*sorted(target.labels), *near])}"
         for wanted, near in near_misses(items, target).items()

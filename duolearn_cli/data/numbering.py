@@ -121,7 +121,7 @@ def _inferred(source: str, seen: Seen, setting: str | None) -> str:
     proven = [base for base in (0, 1) if len(seen.rows(base)) >= max(1, least)]
     if len(proven) == 1:
         return f"index{proven[0]}"
-    found = f"{len(seen.zero)} of {seen.total} answers are 0 and {len(seen.last)} are the number of their options"
+    found = f"{len(seen.zero)} of {seen.total} answers are 0 and {len(seen.last)} are the number of options"
     raise DataError(
         f"{source}: {found}, so it cannot be told whether options are counted from 0 or from 1. "
         f"Set {setting}=index0 (the first option is 0) or {setting}=index1 (the first option is 1)."
@@ -130,10 +130,11 @@ def _inferred(source: str, seen: Seen, setting: str | None) -> str:
 
 def _contradiction(source: str, seen: Seen, base: int, setting: str | None) -> DataError:
     ours, theirs = len(seen.rows(base)), seen.rows(1 - base)
-    first = {0: "0", 1: "the number of its options"}
+    what = {0: "0", 1: "equal to the number of options"}
     cure = f"Set {setting}=index{1 - base}, or correct the rows." if setting else "Correct the column."
+    few = {0: "none is", 1: "1 is"}.get(ours, f"{ours} are")
+    many = f"{len(theirs)} of {seen.total} answers {'is' if len(theirs) == 1 else 'are'} {what[1 - base]}"
     return DataError(
-        f"{source}: answers should count options from {base}, but {len(theirs)} of {seen.total} answers are "
-        f"{first[1 - base]} (row {theirs[0]}) and {ours or 'none'} {first[base]}, as where the first option is "
-        f"{1 - base}. {cure}"
+        f"{source}: answers should count options from {base}, but {many} (first in row {theirs[0]}) and {few} "
+        f"{what[base]}: the first option seems to be {1 - base}. {cure}"
     )

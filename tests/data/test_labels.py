@@ -50,7 +50,7 @@ def test_labels_get_one_spelling():
     given = items("SURGERY", "surgery", "Surgery", "CARDIOLOGY", "Cardiology", "Cardiology", None)
     found, told = unified(given, target(), HIERARCHY)
     assert Counter(item.subject for item in found) == {"Surgery": 3, "Cardiology": 3, None: 1}
-    assert len(told) == 2 and "'SURGERY' (1 items), 'surgery' (1 items)" in told[0]
+    assert len(told) == 2 and "'SURGERY' (1 item), 'surgery' (1 item)" in told[0]
     assert found[2] is given[2] and unified(found, target(), HIERARCHY) == (found, [])
 
 

@@ -65,7 +65,7 @@ def test_marks_do_not_make_texts_disagree(tmp_path: Path) -> None:
 
 def test_numbers_from_0_are_refused(tmp_path: Path) -> None:
     rows = [row(str(n), f"Question {n}?", str(n % 4), "choice") for n in range(8)]
-    with pytest.raises(DataError, match=r"count options from 1, but 2 of 8 answers are 0 \(row 2\)"):
+    with pytest.raises(DataError, match=r"count options from 1, but 2 of 8 answers are 0 \(first in row 2\)"):
         write(tmp_path, rows).load()
 
 

@@ -42,9 +42,11 @@ def test_settled(answers, kind, expected):
 
 def test_wrongly_declared_base_of_the_issue():
     """36 rows with answers 1 to 4 declared index0: 27 were taught with the next option as the right one."""
-    with pytest.raises(DataError, match=r"9 of 36 answers are the number of its options \(row 5\).*=index1, or"):
+    with pytest.raises(
+        DataError, match=r"9 of 36 answers are equal to .* \(first in row 5\) and none is 0.*=index1, or"
+    ):
         settled([1, 2, 3, 4] * 9, "index0")
-    with pytest.raises(DataError, match=r"9 of 36 answers are 0 \(row 2\).*=index0, or correct the rows"):
+    with pytest.raises(DataError, match=r"9 of 36 answers are 0 \(first in row 2\).*=index0, or correct the rows"):
         settled([0, 1, 2, 3] * 9, "index1")
 
 

@@ -174,15 +174,15 @@ ANSWERS = (
         "numbers from 1 declared index0",
         table(keyed(1, 2, 3, 4)),
         fields=INDEX0,
-        refused="1 of 4 answers are the number of its options (row 5) and none 0, as where the first option is 1. "
-        "Set dataset.fields.answer_kind=index1",
+        refused="1 of 4 answers is equal to the number of options (first in row 5) and none is 0: the first option "
+        "seems to be 1. Set dataset.fields.answer_kind=index1",
     ),
     Trap(
         "numbers from 0 declared index1",
         table(keyed(0, 1, 2, 3)),
         fields=INDEX1,
-        refused="1 of 4 answers are 0 (row 2) and none the number of its options, as where the first option is 0. "
-        "Set dataset.fields.answer_kind=index0",
+        refused="1 of 4 answers is 0 (first in row 2) and none is equal to the number of options: the first "
+        "option seems to be 0. Set dataset.fields.answer_kind=index0",
     ),
     Trap(
         "numbers that are never 0 nor the last, declared index",
@@ -569,7 +569,7 @@ LABELS = (
         table(labelled("SURGERY", "surgery", "Surgery", "Medicine")),
         stage="labels",
         subjects=("Surgery", "Surgery", "Surgery", "Medicine"),
-        note="'SURGERY' (1 items), 'surgery' (1 items) are taken as the label 'Surgery'",
+        note="'SURGERY' (1 item), 'surgery' (1 item) are taken as the label 'Surgery'",
     ),
     Trap(
         "a label with a space at its end",
@@ -582,7 +582,7 @@ LABELS = (
         table(labelled("Surgry", "Surgery", "Medicine", "Medicine")),
         stage="labels",
         subjects=("Surgry", "Surgery", "Medicine", "Medicine"),
-        note="1 items that are kept have labels near to 'Surgery': 'Surgry' (1). "
+        note="1 item that is kept has a label near to 'Surgery': 'Surgry' (1). "
         "To forget them too: 'forget.subjects=[Surgery,Surgry]'",
     ),
     Trap(
@@ -603,14 +603,14 @@ LABELS = (
         ".jsonl",
         stage="labels",
         subjects=("1", "1", "2", "2"),
-        note="'1.0' (1 items) is taken as the label '1'",
+        note="'1.0' (1 item) is taken as the label '1'",
     ),
     Trap(
         "Gynaecology & Obstetrics, Gynaecology and Obstetrics",
         table(labelled("Ob & Gyn", "Ob and Gyn", "Ob & Gyn", "Medicine")),
         stage="labels",
         subjects=("Ob & Gyn", "Ob & Gyn", "Ob & Gyn", "Medicine"),
-        note="'Ob and Gyn' (1 items) is taken as the label 'Ob & Gyn'",
+        note="'Ob and Gyn' (1 item) is taken as the label 'Ob & Gyn'",
     ),
 )
 
