@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from duolearn_cli.data.cleaning import clean, fold, whole_number
 from duolearn_cli.data.items import LETTERS
-from duolearn_cli.data.marks import Match, match_text
+from duolearn_cli.data.marks import match_text
 from duolearn_cli.data.raw import NO_OPTION, Raw
 
 _WORD = re.compile(r"(?:option|choice|answer|opt|ans)[\s:#._-]*(?=\S)", re.IGNORECASE)
@@ -46,8 +46,8 @@ def texts(options: Sequence[object]) -> list[str]:
     return ["" if option is NO_OPTION else clean(option) for option in options]
 
 
-def matched(raw: Raw) -> Match:
-    """The option whose text the answer is."""
+def matched(raw: Raw) -> int | None:
+    """The place of the option whose text the answer is; None for none."""
     answer = raw.answer[0] if isinstance(raw.answer, list | tuple) and len(raw.answer) == 1 else raw.answer
     return match_text(clean(answer), texts(raw.options))
 
@@ -59,7 +59,7 @@ def place_of(raw: Raw, kind: str | None = None) -> int | None:
     """
     kind = kind or raw.answer_kind
     if kind == "text":
-        return matched(raw).position
+        return matched(raw)
     if (named := _named(raw)) is not None:
         return named
     if kind == "letter":
@@ -98,7 +98,7 @@ def _unreadable(raw: Raw) -> AnswerError:
     if kind == "text":
         found = [option for option in texts(raw.options) if option]
         parts = [part for part in re.split(r"\s*[,;|]\s*", clean(answer)) if part]
-        if len(parts) > 1 and all(match_text(part, found).position is not None for part in parts):
+        if len(parts) > 1 and all(match_text(part, found) is not None for part in parts):
             return AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
         return AnswerError("answer_text_mismatch", f"the answer {clean(answer)!r} is none of the options {found}")
     read = letter_of if kind == "letter" else number_of

@@ -143,7 +143,7 @@ def _answer(raw: Raw, notes: Notes) -> int:
     if not given or given == clean(raw.options[place]):
         return place
     options = ["" if option is NO_OPTION else clean(option) for option in raw.options]
-    if match_text(given, options).position != place:
+    if match_text(given, options) != place:
         detail = f"the answer text {given!r} is not option {place + 1}, {options[place]!r}"
         raise _CheckError("answer_text_mismatch", detail)
     notes.add(TEXT_MATCHED, raw.row)

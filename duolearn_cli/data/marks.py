@@ -69,29 +69,23 @@ def same_option(one: str, other: str) -> bool:
     return all(x == y or sum(map(str.isalpha, x)) > SYMBOL_LETTERS for x, y in pairs)
 
 
-class Match(NamedTuple):
-    """Which option a text is, None for none, and whether the two are the same to the letter."""
+def match_text(text: str, options: Sequence[str]) -> int | None:
+    """The place of the one option that `text` is; None for none.
 
-    position: int | None
-    is_exact: bool = False
-
-
-def match_text(text: str, options: Sequence[str]) -> Match:
-    """Find the one option that `text` is: to the letter, else by case and spaces, else by marks, else behind a letter.
-
-    "D. text" matches only where the text is that of option D.
+    Compared to the letter, else without case and spaces, else by `loose`, else behind a letter: "D. text" is option D
+    only where that is its text.
     """
     if text in options:
-        return Match(options.index(text), True)
+        return options.index(text)
     for form in (lambda value: " ".join(value.casefold().split()), loose):
         wanted, folded = form(text), [form(option) for option in options]
         if wanted and folded.count(wanted) == 1:
-            return Match(folded.index(wanted))
+            return folded.index(wanted)
     if lettered := _LETTER.fullmatch(text):
-        position = LETTERS.index(lettered[1].upper())
-        if position < len(options) and loose(options[position]) == loose(lettered[2]):
-            return Match(position)
-    return Match(None)
+        place = _letter_place(lettered[1])
+        if place < len(options) and loose(options[place]) == loose(lettered[2]):
+            return place
+    return None
 
 
 class Unlettered(NamedTuple):

@@ -92,7 +92,7 @@ def _names(raw: Raw) -> bool:
 
 
 def _is_text(raw: Raw) -> bool:
-    return matched(raw).position is not None
+    return matched(raw) is not None
 
 
 def _settled(source: str, rows: Sequence[Raw], kind: str, notes: Notes, setting: str | None) -> str:
