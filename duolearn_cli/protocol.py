@@ -32,6 +32,7 @@ from duolearn_cli.privacy.plan import group, plan_learning
 from duolearn_cli.privacy.randomness import Secure, Seeded
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.single_probe import check_singles
 from duolearn_cli.study import Study
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
@@ -183,6 +184,7 @@ class Laboratory:
         part.rename(folder)
 
     def _learn_privately(self, texts: Sequence[Encoded], account: Account, record: Callable[[Any], None]) -> None:
+        check_singles(self.model)
         config, entry = self.study.config, account.last
         units = list(group(self.study.training_items("target"), config).values())
         is_seeded = entry.randomness == "seeded"
