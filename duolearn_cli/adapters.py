@@ -162,8 +162,8 @@ def load(network: PeftModel, folder: Path) -> None:
     strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
     if strange:
         raise ModelError(
-            f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ... It was made with "
-            "other model.adapter.targets or layers, or by an earlier version; one in the cache can be deleted."
+            f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ... It was made "
+            "with other model.adapter.targets or layers, or by an earlier version; one in the cache can be deleted."
         )
 
 

@@ -49,6 +49,11 @@ class LanguageModel:
         self._lower, self.kept_note = self._open_lower(kept_bytes)
 
     @property
+    def decoder(self) -> nn.Module:
+        """The part below the output layer."""
+        return self._decoder
+
+    @property
     def adapter(self) -> list[nn.Parameter]:
         """The trainable parameters, in a fixed order."""
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]

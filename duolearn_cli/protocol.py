@@ -70,6 +70,8 @@ class Laboratory:
         encoder = Encoder(model.tokenizer, config.prompt)
         if model.kept_note:
             display.note(model.kept_note)
+        for line in model.reach.sentences(config.model.adapter.targets):
+            display.note(line)
         laboratory = cls(study, model, encoder, display, run, key, cache_dir(config.cache_dir), is_main)
         if is_main:
             run.update(device=str(model.device), precision=model.precision, signature=laboratory.signature())

@@ -131,8 +131,17 @@ class Reach:
         """Whether most weights of the very layers that carry the adapter are left out."""
         return self.reached < LOW_SHARE * self.within
 
+    def sentences(self, targets: str) -> list[str]:
+        """What the log says of an adapter on these `targets`, right after the model is loaded."""
+        if not self.is_low or targets != "all-linear":
+            return [self.sentence()]
+        return [
+            f"Warning: {self.sentence()}. What the model knows there is neither learned nor unlearned. model.adapter."
+            "targets=all-linear stands for what PEFT adapts of this architecture"
+        ]
+
     def sentence(self) -> str:
-        """For the log, right after the model is loaded."""
+        """The share, and the largest parts that are left out."""
         found = f"the adapter reaches {self.share:.1%} of the body's weights"
         if self.within < self.body:
             found += f" ({self.reached / max(1, self.within):.1%} of those of its layers)"
@@ -190,7 +199,7 @@ def _body(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     left_out = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     for name, weight in network.named_parameters():
         is_bias = name.rpartition(".")[2].endswith("bias")
-        if weight.ndim > 1 and not weight.requires_grad and not is_bias and id(weight) not in left_out:
+        if weight.ndim > 1 and ".lora_" not in name and not is_bias and id(weight) not in left_out:
             yield name, weight
 
 

@@ -1,4 +1,4 @@
-"""Whether a model's adapter can be learned, and followed example by example: tried on made-up texts, before learning."""
+"""Whether an adapter can be learned, and followed example by example: tried on made-up texts, before learning."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class SingleGradients(ABC):
         self._place: dict[nn.Module, int] = {m: i for m, i in linear if i is not None and i not in again}
         if len(self._place) + len(again) < len(parameters):
             raise ModelError(
-                "gradients of single examples are known for adapters on linear layers and fused experts only. Mend: "
+                "gradients of single examples are known for adapters on linear layers and fused experts alone. Mend: "
                 "model.adapter.targets without embeddings; or privacy=none, method.geometry.metric=euclidean, "
                 "method.geometry.fisher_price=0 and method.sparsity.unit=none."
             )
