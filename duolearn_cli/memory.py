@@ -65,7 +65,7 @@ class Planner:
 
     @classmethod
     def of(cls, study: Study) -> Planner | None:
-        """None for a model that is not on this machine, a mixture of experts, or a configuration that tells no sizes."""
+        """None for a model that is not here, a mixture of experts, or a configuration that tells no sizes."""
         config, request = study.config, study.request
         shape = read_shape(find_weights(config.model, config.cache_dir))
         if shape is None or shape.is_mixture:

@@ -21,8 +21,8 @@ from duolearn_cli.weights import find_weights
 
 TOKENS_PER_CHARACTER = 0.3
 MIXTURE = (
-    "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it is "
-    "loaded, before anything is learned"
+    "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it "
+    "is loaded, before anything is learned"
 )
 # A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
 TRAINING_FLOPS, FORWARD_FLOPS = 4, 2

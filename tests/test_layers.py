@@ -23,8 +23,8 @@ from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 from duolearn_cli.study import prepare
 from duolearn_cli.weights import Weights, find_weights
+from tests import mixtures
 from tests.conftest import SMALL
-from tests.mixtures import base_of
 from tests.test_attention import FAMILIES, SIZES
 
 
@@ -134,7 +134,7 @@ def test_layers_are_part_of_what_a_model_is_called_after(tmp_path):
 @pytest.mark.parametrize("kind", ["mixtral", "deepseek_v3", "jamba"])
 def test_nothing_is_predicted_of_mixtures_of_experts(kind, tmp_path, study, monkeypatch):
     """As if they were dense, parameters, memory and time would be far too few."""
-    base_of(kind).config.save_pretrained(tmp_path)
+    mixtures.base_of(kind).config.save_pretrained(tmp_path)
     weights = Weights(str(tmp_path), None, None, allow_download=False, trust_remote_code=False)
     assert read_shape(weights).is_mixture
     monkeypatch.setattr(plan, "find_weights", lambda *given: weights)
