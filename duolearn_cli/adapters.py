@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from peft.utils import get_peft_model_state_dict
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from duolearn_cli import parallel
+from duolearn_cli import parallel, reach
 from duolearn_cli.config import AdapterConfig, target_names
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.layers import ALL, chosen_layers
@@ -24,6 +25,7 @@ from duolearn_cli.places import Place
 from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK
 
 ADAPTER_FILE = "adapter_model.safetensors"
+ALL_LINEAR = "all-linear"
 # What an adapter's weights mean depends on these settings of PEFT's; each with what sets it here.
 DECISIVE = {
     "r": "model.adapter.rank",
@@ -37,8 +39,11 @@ DECISIVE = {
 def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
     """PEFT's configuration of an adapter on `base`.
 
+    All linear layers are those that can carry a LoRA pair; where PEFT adapts fused experts, it is those as well.
+
     Raises:
-        ModelError: a target names no module of `base`, or there are no numbered layers to choose from.
+        ModelError: a target names no module of `base` or one that cannot carry a LoRA pair, or there are no numbered
+            layers to choose from.
         ConfigError: the adapter names layers that `base` has not.
     """
     # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
@@ -49,16 +54,53 @@ def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
         if name not in modules:
             raise ModelError(f"model.adapter.targets: no module is called {name!r}{nearest(name, modules)}.")
     layers, inside = _layers(adapter, base)
-    # With chosen layers PEFT takes names only: its word for all linear layers stands for those of every layer.
-    targets: Any = names or ("all-linear" if layers is None else sorted(inside))
-    return LoraConfig(
+    left_out = reach.unfit(base)
+    _check_named(names or (), left_out, base)
+    config = LoraConfig(
         r=adapter.rank,
         lora_alpha=alpha,
         lora_dropout=adapter.dropout,
-        target_modules=targets,
-        layers_to_transform=layers,
+        target_modules=names or ALL_LINEAR,
+        exclude_modules=sorted(left_out) or None,
         task_type="CAUSAL_LM",
     )
+    if layers is not None:
+        _keep_to_layers(config, base, layers, inside)
+    return config
+
+
+def _check_named(names: Collection[str], left_out: Mapping[str, str], base: nn.Module) -> None:
+    """Refuse modules that the user names and that cannot carry a LoRA pair."""
+    for name in names:
+        whys = [why for place, why in left_out.items() if place.rpartition(".")[2] == name]
+        if not whys:
+            continue
+        linear = [place for place, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+        others = [place.rpartition(".")[2] for place in linear if place not in left_out]
+        kept = [other for other in names if other != name and other in others]
+        raise ModelError(
+            f"model.adapter.targets: {name} of {type(base).__name__} cannot carry an adapter: {whys[0]}. "
+            f"Mend: model.adapter.targets={','.join(kept) or ALL_LINEAR}."
+        )
+
+
+def _keep_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], inside: Collection[str]) -> None:
+    """Cut what PEFT would adapt in all layers down to `layers`, in place.
+
+    PEFT itself chooses layers for modules alone: fused experts, which it targets as parameters, it adapts everywhere.
+    `inside` are the names of the linear modules, for which PEFT has no word in chosen layers.
+    """
+    convert_peft_config_for_transformers(config, base, None)
+    if config.target_modules == ALL_LINEAR:
+        config.target_modules = sorted(inside)
+    config.layers_to_transform = layers
+    if not config.target_parameters:
+        return
+    wanted = tuple(f".{name}" for name in config.target_parameters)
+    found = [name for name, _ in base.named_parameters() if f".{name}".endswith(wanted)]
+    config.target_parameters = [name for name in found if Place.of(name).layer in layers]
+    if not config.target_parameters:
+        config.rank_pattern, config.alpha_pattern = {}, {}
 
 
 def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, Collection[str]]:
@@ -119,7 +161,10 @@ def load(network: PeftModel, folder: Path) -> None:
         raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
     strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
     if strange:
-        raise ModelError(f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ...")
+        raise ModelError(
+            f"the adapter in {folder} has other modules than this model's: {', '.join(strange[:3])} ... It was made "
+            "with other model.adapter.targets or layers, or by an earlier version; one in the cache can be deleted."
+        )
 
 
 def _check_config(network: PeftModel, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,25 @@ class Coordinates:
     """`values` [n] is the parameter that an optimiser moves; `write` puts it into the model.
 
     Of sharded parameters it holds this process's part. Coordinates are in the order of layers, and in it of modules,
-    whatever the order of `named`; `parameters` follows it, and `take` reduces vectors over all of them.
+    whatever the order of `named`; `parameters` follows it, and `take` reduces vectors over all of them. `reached` are
+    those parameters that ever had a gradient. `experts` says into how many matrices the pairs of fused experts are cut,
+    by the module's full name.
     """
 
-    def __init__(self, named: Sequence[tuple[str, nn.Parameter]], index: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        named: Sequence[tuple[str, nn.Parameter]],
+        index: Tensor | None = None,
+        experts: Mapping[str, int] | None = None,
+    ) -> None:
         placed = [(Place.of(name), parameter) for name, parameter in named]
         owners = list(dict.fromkeys(place.owner for place, _ in placed))
         placed.sort(key=lambda pair: (pair[0].layer, owners.index(pair[0].owner)))
         self.places = [place for place, _ in placed]
         self.parameters = [parameter for _, parameter in placed]
         self._shards = [local(parameter.detach()) for parameter in self.parameters]
-        self.index = index
+        self.index, self._experts = index, experts or {}
+        self.reached: list[nn.Parameter] = []
         self._all = flatten(self._shards)
         self.values = nn.Parameter(self.take(self._all).clone())
 
@@ -39,9 +47,16 @@ class Coordinates:
             torch.zeros_like(shard) if parameter.grad is None else local(parameter.grad)
             for parameter, shard in zip(self.parameters, self._shards, strict=True)
         ]
+        if len(self.reached) < len(self.parameters):
+            self.mark(i for i, parameter in enumerate(self.parameters) if parameter.grad is not None)
         for parameter in self.parameters:
             parameter.grad = None
         return self.take(flatten(parts))
+
+    def mark(self, places: Iterable[int]) -> None:
+        """Note that the parameters of these numbers had a gradient."""
+        known = {id(parameter) for parameter in self.reached}
+        self.reached += [self.parameters[i] for i in places if id(self.parameters[i]) not in known]
 
     @torch.no_grad()
     def write(self) -> None:
@@ -73,17 +88,24 @@ class Coordinates:
     def units(self, unit: str) -> Tensor:
         """A number for every adapter coordinate, alike for those that are chosen together. Shape: [adapter].
 
-        ``rank``: a row of A with its column of B; ``module``: a LoRA pair; ``layer``: all pairs of a layer.
+        ``rank``: a row of A with its column of B, of one expert; ``module``: a LoRA pair; ``layer``: all of a layer's.
         """
         modules = {key: i for i, key in enumerate(dict.fromkeys(p.owner for p in self.places))}
         layers = {key: i for i, key in enumerate(dict.fromkeys(p.layer for p in self.places))}
-        parts = []
+        first: dict[str, int] = {}
+        parts, count = [], 0
         for place, parameter in zip(self.places, self.parameters, strict=True):
             module, shape = modules[place.owner], parameter.shape
             if unit == "rank":
                 by_row = place.matrix == "lora_A"
                 rank = shape[0 if by_row else 1]
-                numbers = module * rank + torch.arange(rank)
+                if place.owner not in first:
+                    first[place.owner] = count
+                    count += rank
+                experts = self._experts.get(place.owner, 1)
+                # PEFT keeps A's rows by expert, and B's columns by their number within an expert.
+                order = torch.arange(rank).view(experts, -1)
+                numbers = first[place.owner] + (order if by_row else order.T).reshape(-1)
                 number = (numbers[:, None] if by_row else numbers[None]).expand(shape)
             else:
                 number = torch.full(shape, module if unit == "module" else layers[place.layer])

@@ -87,6 +87,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
             "seconds": time.monotonic() - started,
             "trainable_parameters": lab.model.num_adapter_parameters,
             "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
+            "reached_fraction": lab.model.reach.share,
             "peak_memory_bytes": peak_memory(),
         },
         "data": data,
@@ -140,7 +141,8 @@ def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
     before = lab.cache / "models" / str(run.info.get("target_model")) / ADAPTER_FILE
     after, history = run.folder / "adapter" / ADAPTER_FILE, run.folder / "history.jsonl"
     if before.is_file() and after.is_file():
-        found["change"] = change.summarise(change.read_changes(before, after), lab.model.num_base_parameters)
+        changes = change.read_changes(before, after, lab.model.experts)
+        found["change"] = change.summarise(changes, lab.model.num_base_parameters)
     layers = sorted({Place.of(name).layer for name, _ in lab.model.named_adapter})
     if means := conflict.summarise(read_history(history), layers):
         found["geometry"] = means

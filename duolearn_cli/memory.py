@@ -65,10 +65,10 @@ class Planner:
 
     @classmethod
     def of(cls, study: Study) -> Planner | None:
-        """None for a model that is not on this machine, or whose configuration tells no sizes."""
+        """None for a model that is not here, a mixture of experts, or a configuration that tells no sizes."""
         config, request = study.config, study.request
         shape = read_shape(find_weights(config.model, config.cache_dir))
-        if shape is None:
+        if shape is None or shape.is_mixture:
             return None
         forget, retain = ([_tokens(item, config) for item in side] for side in (request.forget, request.retain))
         return cls(config, shape, component(config.method, config.plugins), (forget, retain), uses_gpu(config.runtime))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from duolearn_cli import activations, adapters, attention, lower, parallel, quantization
+from duolearn_cli import activations, adapters, attention, lower, parallel, quantization, reach
 from duolearn_cli.adapters import initialise, lora_config
 from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
@@ -41,12 +41,17 @@ class LanguageModel:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
-        self._decoder: Any = base.get_decoder()
+        self._decoder: Any = decoder_of(base)
         self._head = self._output_layer(base)
         self.vocabulary: int = self._head.weight.shape[0]
         self.num_base_parameters = quantization.num_parameters(base)
         self._check_head(base)
         self._lower, self.kept_note = self._open_lower(kept_bytes)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The part below the output layer."""
+        return self._decoder
 
     @property
     def adapter(self) -> list[nn.Parameter]:
@@ -57,6 +62,20 @@ class LanguageModel:
     def named_adapter(self) -> list[tuple[str, nn.Parameter]]:
         """The same with their names."""
         return [pair for pair in self.network.named_parameters() if pair[1].requires_grad]
+
+    @cached_property
+    def experts(self) -> dict[str, int]:
+        """Into how many matrices the LoRA pairs of fused experts are cut, by the module's full name."""
+        return reach.num_experts(self.network)
+
+    def check_reached(self, parameters: Collection[Tensor]) -> None:
+        """Refuse, with a ModelError, an adapter of which a first backward missed modules: see `reach`."""
+        reach.check_reached(self.network, parameters)
+
+    @property
+    def reach(self) -> reach.Reach:
+        """Which share of the body's weights the adapter reaches."""
+        return reach.reach(self.network, self._decoder)
 
     def shard(self) -> None:
         """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
@@ -210,6 +229,16 @@ class LanguageModel:
         adapters.load(self.network, folder)
 
 
+def decoder_of(base: Any) -> nn.Module:
+    """The part below the output layer. Raises ModelError where there is none that can be found."""
+    found = base.get_decoder()
+    # transformers gives the whole model where the part is not called after the class (Llama 4).
+    found = getattr(base, "model", None) if found is base else found
+    if not isinstance(found, nn.Module):
+        raise ModelError(f"{type(base).__name__} shows no decoder below its output layer, which is not supported.")
+    return found
+
+
 def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
     """Load the model's tokenizer alone. Raises ModelError where it cannot be read or is not a fast one."""
     try:
@@ -249,6 +278,9 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         raise ModelError(
             f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}"
         ) from error
+    if config.quantization == "none":
+        # Which layers its kernels go through may depend on the device.
+        base.to(device)
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

@@ -19,7 +19,13 @@ class Place:
 
     @property
     def module(self) -> str:
-        return self.owner.rpartition(".")[2]
+        # PEFT wraps the second parameter of a module around the first: `experts` and `experts.base_layer`.
+        return self.owner.removesuffix(".base_layer").rpartition(".")[2]
+
+    @property
+    def kind(self) -> str:
+        """The owner without its numbers: alike for the same module of every layer, and of every expert."""
+        return re.sub(r"(?<=\.)\d+(?=\.)", "#", self.owner)
 
     @classmethod
     def of(cls, name: str) -> Place:

@@ -20,6 +20,10 @@ from duolearn_cli.study import Study
 from duolearn_cli.weights import find_weights
 
 TOKENS_PER_CHARACTER = 0.3
+MIXTURE = (
+    "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it "
+    "is loaded, before anything is learned"
+)
 # A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
 TRAINING_FLOPS, FORWARD_FLOPS = 4, 2
 
@@ -71,9 +75,12 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
-    found += (
-        _costs(study, shape) if shape else [("parameters, memory, time", "unknown: the model is not on this machine")]
-    )
+    if shape is None:
+        found.append(("parameters, memory, time", "unknown: the model is not on this machine"))
+    elif shape.is_mixture:
+        found.append(("parameters, memory, time", MIXTURE))
+    else:
+        found += _costs(study, shape)
     return [*found, ("output folder", planned_folder(config))]
 
 

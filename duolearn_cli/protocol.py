@@ -32,6 +32,7 @@ from duolearn_cli.privacy.plan import group, plan_learning
 from duolearn_cli.privacy.randomness import Secure, Seeded
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.single_probe import check_singles
 from duolearn_cli.study import Study
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
@@ -69,6 +70,8 @@ class Laboratory:
         encoder = Encoder(model.tokenizer, config.prompt)
         if model.kept_note:
             display.note(model.kept_note)
+        for line in model.reach.sentences(config.model.adapter.targets):
+            display.note(line)
         laboratory = cls(study, model, encoder, display, run, key, cache_dir(config.cache_dir), is_main)
         if is_main:
             run.update(device=str(model.device), precision=model.precision, signature=laboratory.signature())
@@ -183,6 +186,7 @@ class Laboratory:
         part.rename(folder)
 
     def _learn_privately(self, texts: Sequence[Encoded], account: Account, record: Callable[[Any], None]) -> None:
+        check_singles(self.model)
         config, entry = self.study.config, account.last
         units = list(group(self.study.training_items("target"), config).values())
         is_seeded = entry.randomness == "seeded"

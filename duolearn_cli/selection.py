@@ -39,7 +39,7 @@ def choose(
     many are done.
     """
     sparse = sparsity_of(method)
-    everything = Coordinates(model.named_adapter)
+    everything = Coordinates(model.named_adapter, experts=model.experts)
     asked, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
     for one in sample(forget, sparse.examples, seed):
         with model.recomputed(settings.checkpointing):

@@ -13,10 +13,13 @@ from duolearn_cli.weights import Weights
 # The linear layers of a block, in the order of `Shape.linears`.
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
+# How configurations call the number of experts.
+EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a Llama-like transformer that sizes follow from."""
+    """The numbers of a Llama-like transformer that sizes follow from; of a mixture of experts not all are known."""
 
     width: int
     inner: int
@@ -25,6 +28,7 @@ class Shape:
     attention: int
     key_value: int
     tied: bool
+    is_mixture: bool = False
 
     def linears(self) -> list[tuple[int, int]]:
         """(inputs, outputs) of the linear layers of one block."""
@@ -71,9 +75,16 @@ def read_shape(weights: Weights) -> Shape | None:
             attention=heads * size,
             key_value=config.get("num_key_value_heads", heads) * size,
             tied=config.get("tie_word_embeddings", False),
+            is_mixture=any(_experts(config.get(key)) > 1 for key in EXPERT_COUNTS),
         )
     except KeyError:
         return None
+
+
+def _experts(value: object) -> int:
+    """A count, or the largest of one for each layer."""
+    counts = value if isinstance(value, list) else [value]
+    return max((count for count in counts if isinstance(count, int)), default=0)
 
 
 def _gguf_shape(path: Path) -> Shape:
@@ -95,4 +106,5 @@ def _gguf_shape(path: Path) -> Shape:
         attention=width,
         key_value=number("attention.head_count_kv") * (width // heads),
         tied="output.weight" not in tensors,
+        is_mixture=any("_exps." in name for name in tensors),
     )

@@ -15,7 +15,7 @@ from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
-from duolearn_cli.errors import ConfigError, RunError
+from duolearn_cli.errors import ConfigError, ModelError, RunError
 from duolearn_cli.forward import Example
 from duolearn_cli.methods.base import (
     NO_ATTENTION,
@@ -33,6 +33,7 @@ from duolearn_cli.privacy.separable import check_separable
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.references import references
 from duolearn_cli.selection import choose
+from duolearn_cli.single_probe import check_adapter, check_singles
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
@@ -142,11 +143,9 @@ def check_method(lab: Laboratory) -> None:
     with lab.model.activations(wanted.depth):
         pass
     lab.model.check_adapted(wanted.depth)
-    everything = Coordinates(lab.model.named_adapter)
-    is_private = config.privacy.epsilon is not None
-    if chosen.unit != "none" or geometry_of(method).needs_fisher or is_private:
-        GradientRows(lab.model.network, everything.parameters)
-    if is_private:
+    everything = Coordinates(lab.model.named_adapter, experts=lab.model.experts)
+    _check_gradients(lab, method)
+    if config.privacy.epsilon is not None:
         check_separable(method)
     if chosen.unit == "none":
         return
@@ -159,6 +158,21 @@ def check_method(lab: Laboratory) -> None:
         raise ConfigError(
             f"method.sparsity.fraction={chosen.fraction}: that is {budget} of the model's parameters, and the smallest "
             f"{chosen.unit} has {needed}; allowed: {share:.3g} or more, or a finer method.sparsity.unit."
+        )
+
+
+def _check_gradients(lab: Laboratory, method: Method) -> None:
+    """Refuse an adapter that the forward leaves out, or whose gradients of single examples are asked and not had."""
+    model, config = lab.model, lab.study.config
+    check_adapter(model)
+    is_private = config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None
+    if sparsity_of(method).unit == "none" and not geometry_of(method).needs_fisher and not is_private:
+        return
+    check_singles(model)
+    if config.runtime.sharding != "none" and GradientRows(model.network, model.adapter).by_hand:
+        raise ModelError(
+            f"runtime.sharding={config.runtime.sharding}: gradients of single examples cannot be followed through the "
+            f"fused experts of {model.architecture} there; allowed: none. Mend: runtime.sharding=none."
         )
 
 
@@ -217,7 +231,7 @@ def make_update(
         index = state.get("index")
     else:
         first, state, index = 0, {}, chosen_coordinates(lab, forget, retain, method, processes)
-    coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device))
+    coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
     update = Update(coordinates, lab.study.config.unlearn, geometry_of(method), processes)
     if checkpoint:
         update.restore(state)

@@ -24,6 +24,7 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
 
     Raises:
         RunError: the loss is not finite any more.
+        ModelError: the first step gives some modules of the adapter no gradient.
     """
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     steps = num_steps(len(texts), settings.batch_size, settings.epochs)
@@ -31,6 +32,7 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)
     optimizer, schedule = accelerator.prepare(optimizer, schedule)
     model.network.train()
+    is_first = True
     # Dropout knows no generator but the global one: it is seeded inside the fork and put back afterwards.
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -38,6 +40,9 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
             batch = collate([texts[i] for i in indices], "answer").to(model.device)
             loss = losses.nll(model.head(model.hidden(batch)), batch.label).mean()
             accelerator.backward(loss)
+            if is_first:
+                model.check_reached([parameter for parameter in model.adapter if parameter.grad is not None])
+                is_first = False
             accelerator.clip_grad_norm_(model.adapter, settings.max_grad_norm)
             optimizer.step()
             schedule.step()

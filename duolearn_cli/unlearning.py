@@ -41,7 +41,8 @@ def unlearn(
 
     Raises:
         DivergedError: a step is not finite.
-        ModelError: the method's key biases, or packing, need masks that the model does not take.
+        ModelError: the method's key biases, or packing, need masks that the model does not take; or the first step
+            gives some modules of the adapter no gradient.
     """
     order = list(pairs(len(forget), len(retain), settings.batch_size, settings.epochs, seed))
     steps = private.num_steps if private else len(order)
@@ -56,6 +57,8 @@ def unlearn(
                 found = gradients(model, items, method, update.coordinates, update.processes, size, pack_to, squares)
         if found is None:
             return
+        if step == first_step + 1:
+            model.check_reached(update.coordinates.reached)
         move = update.apply(step, learning_rate(step, steps, settings), found)
         values = measure(found, move, update)
         if not math.isfinite(values["step_norm"]):

@@ -10,6 +10,7 @@ from torch import nn
 
 from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.places import Place
+from tests.mixtures import mixture
 
 NAMES = [
     "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
@@ -97,3 +98,32 @@ def test_units(unit, count):
     if unit == "rank":
         # Row 1 of A goes with column 1 of B.
         assert (units[:6] == torch.tensor([0, 0, 0, 1, 1, 1])).all() and units[6:14].tolist() == [0, 1] * 4
+
+
+def test_a_rank_of_an_expert_is_a_row_of_a_with_its_column_of_b():
+    """PEFT keeps A's rows by expert, and B's columns by their number within an expert; ranks may differ by module."""
+    model = mixture("mixtral")
+    coordinates = Coordinates(model.named_adapter, experts=model.experts)
+    parts = coordinates.units("rank").split([parameter.numel() for parameter in coordinates.parameters])
+    units: dict[int, set] = {}
+    for place, parameter, part in zip(coordinates.places, coordinates.parameters, parts, strict=True):
+        for at, number in zip(torch.cartesian_prod(*map(torch.arange, parameter.shape)), part.tolist(), strict=True):
+            line = int(at[0 if place.matrix == "lora_A" else 1])
+            experts, by_a = model.experts.get(place.owner, 1), place.matrix == "lora_A"
+            rank = parameter.shape[0 if by_a else 1] // experts
+            expert, own = divmod(line, rank) if by_a else reversed(divmod(line, experts))
+            units.setdefault(number, set()).add((place.owner, int(expert), int(own)))
+    # Each number stands for one rank of one expert of one module, and each of those has one number.
+    assert all(len(found) == 1 for found in units.values())
+    assert len(set().union(*units.values())) == len(units)
+
+
+def test_parameters_that_had_a_gradient_are_remembered():
+    pairs = named()
+    coordinates = Coordinates(pairs)
+    pairs[1][1].sum().backward()
+    coordinates.gradient()
+    assert [id(p) for p in coordinates.reached] == [id(pairs[1][1])]
+    (0 * pairs[0][1].sum()).backward()
+    coordinates.gradient()
+    assert {id(p) for p in coordinates.reached} == {id(pairs[0][1]), id(pairs[1][1])}

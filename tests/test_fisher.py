@@ -63,7 +63,7 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
 
 def test_other_trainable_parameters_are_refused():
     network = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))
-    with pytest.raises(ModelError, match="linear layers only"):
+    with pytest.raises(ModelError, match="linear layers and fused experts alone"):
         SquaredGradients(network, list(network.parameters()))
     linear = torch.nn.Linear(2, 2, bias=False)
     SquaredGradients(linear, list(linear.parameters()))

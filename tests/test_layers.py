@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import get_peft_model
 
+from duolearn_cli import plan
 from duolearn_cli.adapters import load, lora_config, save
 from duolearn_cli.composition import compose
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
@@ -21,7 +22,8 @@ from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 from duolearn_cli.study import prepare
-from duolearn_cli.weights import find_weights
+from duolearn_cli.weights import Weights, find_weights
+from tests import mixtures
 from tests.conftest import SMALL
 from tests.test_attention import FAMILIES, SIZES
 
@@ -127,3 +129,16 @@ def test_layers_are_part_of_what_a_model_is_called_after(tmp_path):
     assert not {*plain} & {*upper}
     assert keys("runtime.hidden_cache_gb=0", "model.adapter.layers=last:1") == upper
     assert keys("model.adapter.layers=all") == plain
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "deepseek_v3", "jamba"])
+def test_nothing_is_predicted_of_mixtures_of_experts(kind, tmp_path, study, monkeypatch):
+    """As if they were dense, parameters, memory and time would be far too few."""
+    mixtures.base_of(kind).config.save_pretrained(tmp_path)
+    weights = Weights(str(tmp_path), None, None, allow_download=False, trust_remote_code=False)
+    assert read_shape(weights).is_mixture
+    monkeypatch.setattr(plan, "find_weights", lambda *given: weights)
+    rows = dict(plan.rows(study))
+    assert "not predicted: the model is a mixture of experts" in rows["parameters, memory, time"]
+    assert "trainable" not in rows and "a checkpoint" not in rows
+    assert not read_shape(find_weights(ModelConfig(name="tiny", embedded=True), None)).is_mixture

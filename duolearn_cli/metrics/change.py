@@ -29,18 +29,25 @@ class Change:
     norm: float
 
 
-def changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor], scale: float) -> list[Change]:
+def changes(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor], scale: float, experts: Mapping[str, int] | None = None
+) -> list[Change]:
     """The change of every adapted matrix between two adapters of the same shape, in the order of their names.
 
     Tensors go by PEFT's names, ``...layers.3.self_attn.q_proj.lora_A.weight`` say; `scale` is LoRA's factor of B A.
-    Shapes: A [rank, in], B [out, rank]. Raises KeyError where an adapter lacks a matrix of the other.
+    `experts` says how many matrices the pair of a fused module stands for, by the module's full name: its change is
+    that of all of them. Shapes: A [rank, in], B [out, rank]; of n experts A [n rank, in], expert after expert, and B
+    [out, rank n], the experts of each rank together. Raises KeyError where an adapter lacks a matrix of the other.
     """
     found = []
     for a, b in _pairs(before, after):
         old_a, old_b, new_a, new_b = before[a], before[b], after[a], after[b]
         place = Place.of(a)
         different = int((new_a != old_a).sum() + (new_b != old_b).sum())
-        norm = abs(scale) * product_change_norm(old_a, old_b, new_a, new_b)
+        count = (experts or {}).get(place.owner, 1)
+        old, new = _by_expert(old_a, old_b, count), _by_expert(new_a, new_b, count)
+        norms = [product_change_norm(*first, *last) for first, last in zip(old, new, strict=True)]
+        norm = abs(scale) * (norms[0] if count == 1 else math.hypot(*norms))
         found.append(Change(place.layer, place.module, different, norm))
     return found
 
@@ -51,6 +58,13 @@ def _pairs(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Iterato
         owner, mark, rest = name.partition(".lora_")
         if mark and (matrix := re.match(r"(embedding_)?A", rest)):
             yield name, f"{owner}{mark}{matrix[1] or ''}B{rest[matrix.end() :]}"
+
+
+def _by_expert(a: Tensor, b: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
+    """Each expert's A [rank, in] and B [out, rank], cut out of those of all."""
+    rank = a.shape[0] // count
+    pairs = zip(a.view(count, rank, -1), b.view(-1, rank, count).permute(2, 0, 1), strict=True)
+    return [(a, b)] if count == 1 else list(pairs)
 
 
 def product_change_norm(old_a: Tensor, old_b: Tensor, new_a: Tensor, new_b: Tensor) -> float:
@@ -83,10 +97,10 @@ def _total(found: list[Change]) -> dict[str, Any]:
     return {"parameters": sum(change.parameters for change in found), "norm": norm}
 
 
-def read_changes(before: Path, after: Path) -> list[Change]:
+def read_changes(before: Path, after: Path, experts: Mapping[str, int] | None = None) -> list[Change]:
     """The changes between two adapters' safetensors files; the scale is the one of `after`'s configuration."""
     config = json.loads((after.parent / CONFIG_FILE).read_text(encoding="utf-8"))
-    return changes(load_file(before), load_file(after), lora_scale(config))
+    return changes(load_file(before), load_file(after), lora_scale(config), experts)
 
 
 def lora_scale(config: Mapping[str, Any]) -> float:

@@ -31,7 +31,7 @@ def learn_privately(
     A unit's loss is the mean over its texts of the mean loss over answer tokens. The mechanism's set is ``retain``,
     whose terms are those of all training items. Dropout stays off.
     """
-    coordinates = Coordinates(model.named_adapter)
+    coordinates = Coordinates(model.named_adapter, experts=model.experts)
     optimizer = torch.optim.AdamW([coordinates.values], lr=settings.learning_rate, weight_decay=0.0)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup * num_steps), num_steps)
     watch = GradientRows(model.network, coordinates.parameters)
@@ -46,6 +46,9 @@ def learn_privately(
             value = losses.sum_of_means(nll, torch.ones_like(nll), batch.sequence, len(own))
             with watch.rows(batch, range(len(own))) as (rows, _):
                 watch.backward([value])
+            if not coordinates.reached:
+                coordinates.mark(watch.received)
+                model.check_reached(coordinates.reached)
             owner = send(torch.tensor([k for k, unit in enumerate(chosen) for _ in unit]), model.device)
             total, _ = clipped_sum(unit_means(rows, owner, len(chosen)), mechanism.max_grad_norm, mechanism.clipping)
             loss = value.item() / len(own)

@@ -151,6 +151,7 @@ class PrivateSteps:
                     if bare:
                         sums.raw[side] += self.coordinates.take(total)
                         total.zero_()
+            self.coordinates.mark(watch.received)
             found.append(self.coordinates.take(rows))
         rows = torch.cat(found)
         if all(len(unit.examples) == 1 for unit in protected):

@@ -1,4 +1,4 @@
-"""Round-to-nearest quantisation of a model's linear layers as plain arithmetic, undone exactly afterwards.
+"""Round-to-nearest quantisation of a model's weights as plain arithmetic, undone exactly afterwards.
 
 This is weight rounding alone: weights take the values that an integer format could hold and are multiplied in the
 model's own precision. No quantised kernel runs, and activations are not rounded.
@@ -6,18 +6,25 @@ model's own precision. No quantised kernel runs, and activations are not rounded
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+from peft.tuners.lora import layer as lora
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from duolearn_cli.errors import ModelError
 from duolearn_cli.model import LanguageModel
+from duolearn_cli.robustness_config import ATTACKS
 
 # From here on one scale a row is usual; below, rows are cut into groups.
 PER_CHANNEL_FROM = 8
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def round_to(weight: Tensor, bits: int, group: int | None) -> Tensor:
@@ -45,42 +52,97 @@ def round_to(weight: Tensor, bits: int, group: int | None) -> Tensor:
     return rounded.reshape(rows, -1)[:, :width].to(weight.dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """A weight of the model, what the adapter adds to it (None for nothing), and how it is rounded.
+
+    `by_output` turns the weight so that its rows are output channels, which share a scale, and back; fused experts have
+    a matrix each. None: the adapter is merged, and nothing is rounded.
+    """
+
+    weight: Tensor
+    update: Callable[[], Tensor] | None
+    by_output: Callable[[Tensor], Tensor] | None
+
+
 @contextmanager
 def rounded(model: LanguageModel, bits: int, group: int) -> Iterator[None]:
-    """The model with the adapter merged into its linear layers and their weights rounded, for as long as it lasts.
+    """The model with the adapter merged into its weights and these rounded, for as long as it lasts.
 
-    From 8 bits on a row (an output channel) has one scale, below it one for each `group` weights. Embeddings and the
-    output head stay as they are. The old weights are put back from copies, bit for bit: subtracting what was merged
-    would leave rounding errors.
+    Rounded are linear layers and fused experts, and routers that carry the adapter. From 8 bits on a row (an output
+    channel) has one scale, below it one for each `group` weights. Embeddings and the output head stay as they are, but
+    for what the adapter adds to them. The old weights are put back from copies, bit for bit: subtracting what was
+    merged would leave rounding errors.
+
+    Raises:
+        ModelError: the adapter has layers of which it is not known what they add to a weight.
     """
     saved: list[tuple[Tensor, Tensor]] = []
     per_row = bits >= PER_CHANNEL_FROM
     try:
         with torch.no_grad(), model.without_adapter(), model.without_kept_states():
-            for layer, update in linear_layers(model):
-                weight: Tensor = layer.weight.data  # type: ignore[assignment]
+            for one in weights(model):
+                weight = one.weight
                 saved.append((weight, weight.clone()))
-                merged = weight.float() if update is None else weight.float() + update.float()
-                # Conv1D keeps inputs in rows.
-                by_output = merged.T if isinstance(layer, Conv1D) else merged
-                result = round_to(by_output, bits, None if per_row else group)
-                weight.copy_(result.T if isinstance(layer, Conv1D) else result)
+                merged = weight.float() if one.update is None else weight.float() + one.update().float()
+                if one.by_output is not None:
+                    rows = one.by_output(merged)
+                    result = round_to(rows.flatten(0, -2), bits, None if per_row else group)
+                    merged = one.by_output(result.view(rows.shape))
+                weight.copy_(merged)
             yield
     finally:
         for weight, before in saved:
             weight.copy_(before)
 
 
-def linear_layers(model: LanguageModel) -> Iterator[tuple[nn.Module, Tensor | None]]:
-    """The linear layers of the decoder, each with what the adapter adds to its weight (None where it adds nothing)."""
-    decoder: nn.Module = model.network.get_base_model().get_decoder()  # type: ignore[operator]
-    modules = list(decoder.modules())
-    # A wrapped layer and the matrices of its adapter are no layers of their own.
-    inside = {id(part) for module in modules if isinstance(module, BaseTunerLayer) for part in module.modules()}
-    for module in modules:
-        if isinstance(module, BaseTunerLayer):
+def weights(model: LanguageModel) -> list[Rounding]:
+    """All weights that are merged or rounded: the adapted ones, and the decoder's linear layers and fused experts.
+
+    Raises:
+        ModelError: see `rounded`.
+    """
+    found: dict[int, Rounding] = {}
+    for module in model.network.modules():
+        if isinstance(module, lora.ParamWrapper):
+            # PEFT swaps the sides of its pairs where the rows of each expert's matrix are outputs.
+            turn = _same if module.get_param().ndim == 2 or module._did_swap_in_out_features else _transposed
+            found[id(module.get_param())] = _adapted(module, module.get_param(), turn)
+        elif isinstance(module, lora.Linear | lora.Embedding | lora.Conv1d | lora.Conv2d | lora.Conv3d):
             base = module.get_base_layer()
-            if isinstance(base, nn.Linear | Conv1D):
-                yield base, module.get_delta_weight("default")  # type: ignore[operator]
-        elif isinstance(module, nn.Linear | Conv1D) and id(module) not in inside:
-            yield module, None
+            turn = _turn(base) if isinstance(module, lora.Linear) else None
+            found[id(base.weight)] = _adapted(module, base.weight, turn)
+        elif isinstance(module, BaseTunerLayer):
+            others = ",".join(name for name in ATTACKS if name != "quantise")
+            raise ModelError(
+                "audit.robustness.attacks=quantise: what the adapter adds to a layer is not known for "
+                f"{type(module.get_base_layer()).__name__}. Mend: audit.robustness.attacks=[{others}]."
+            )
+    for owner, module in model.decoder.named_modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if id(weight) in found or ".lora_" in owner:
+                continue
+            if isinstance(module, nn.Linear | Conv1D) and name == "weight":
+                found[id(weight)] = Rounding(weight.data, None, _turn(module))
+            elif weight.ndim == 3 and min(weight.shape) > 1 and not isinstance(module, CONVOLUTIONS):
+                turn = _transposed if getattr(module, "is_transposed", False) else _same
+                found[id(weight)] = Rounding(weight.data, None, turn)
+    return list(found.values())
+
+
+def _adapted(module: Any, weight: Tensor, turn: Callable[[Tensor], Tensor] | None) -> Rounding:
+    # Made when it is asked for: those of all modules together are as large as the model.
+    return Rounding(weight.data, partial(module.get_delta_weight, "default"), turn)
+
+
+def _turn(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Conv1D keeps inputs in rows."""
+    return _transposed if isinstance(layer, Conv1D) else _same
+
+
+def _same(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    return weight.transpose(-1, -2)

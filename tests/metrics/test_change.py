@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft.tuners.lora.layer import ParamWrapper
 from safetensors.torch import save_file
 
 from duolearn_cli.coordinates import Place
 from duolearn_cli.metrics.change import Change, changes, lora_scale, product_change_norm, read_changes, summarise
+from tests.mixtures import mixture
 
 Q, UP = "base_model.model.model.layers.3.self_attn.q_proj", "base_model.model.model.layers.11.mlp.up_proj"
 HEAD = "base_model.model.lm_head"
@@ -145,3 +147,21 @@ def test_scale_and_norm_are_those_of_the_model(fresh, tmp_path):
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("before", "after")]
     (found,) = (change for change in read_changes(*files) if change.parameters)
     assert found == Change(1, "q_proj", 2, pytest.approx(moved, rel=1e-4))
+
+
+def test_the_norm_of_fused_experts_is_that_of_what_peft_adds_to_each(tmp_path):
+    model = mixture("mixtral")
+    wrappers = {n: m for n, m in model.network.named_modules() if isinstance(m, ParamWrapper) and m.num_experts > 1}
+    assert len(wrappers) == 4
+    model.save_adapter(tmp_path / "before")
+    first = {name: module.get_delta_weight("default").detach() for name, module in wrappers.items()}
+    generator = torch.Generator().manual_seed(2)
+    for parameter in model.adapter:
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.save_adapter(tmp_path / "after")
+    files = [tmp_path / name / "adapter_model.safetensors" for name in ("before", "after")]
+    moved = [float((module.get_delta_weight("default") - first[name]).norm()) for name, module in wrappers.items()]
+    found = [change.norm for change in read_changes(*files, model.experts) if change.module == "experts"]
+    assert sorted(found) == pytest.approx(sorted(moved), rel=1e-5)
+    as_one = [change.norm for change in read_changes(*files) if change.module == "experts"]
+    assert min(as_one) > 1.2 * max(found)

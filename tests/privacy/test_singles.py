@@ -11,6 +11,7 @@ from duolearn_cli import losses
 from duolearn_cli.coordinates import flatten
 from duolearn_cli.data.encoding import collate
 from duolearn_cli.singles import GradientRows
+from tests.mixtures import MIXTURES, mixture
 from tests.test_attention import FAMILIES, build, random_texts
 
 SHAPES = {"one": [5], "equal": [6, 6, 6], "padded": [3, 14, 2, 9], "short": [2, 2]}
@@ -100,3 +101,34 @@ def test_opacus_agrees():
     expected = torch.cat([parameter.grad_sample.flatten(1) for parameter in model.adapter], dim=1)
     assert (found - expected).norm() <= 1e-6 * expected.norm()
     wrapped.remove_hooks()
+
+
+@pytest.mark.parametrize("kind", MIXTURES)
+@pytest.mark.parametrize("pack_to", [None, 20], ids=["padded", "packed"])
+def test_rows_of_fused_experts_and_routers_equal_single_backwards(kind, pack_to):
+    """PEFT adapts them by their parameters: no layer of the adapter's own runs there."""
+    model = mixture(kind)
+    if pack_to and kind == "qwen3_next":
+        pytest.skip("linear attention takes no masks")
+    texts = random_texts([3, 11, 2, 7])
+    found, total = rows_of(model, texts, pack_to)
+    expected = naive(model, texts)
+    sizes = [parameter.numel() for parameter in model.adapter]
+    for name, own, true in zip(dict(model.named_adapter), found.split(sizes, 1), expected.split(sizes, 1), strict=True):
+        assert (own - true).norm() <= 1e-4 * true.norm() + 1e-6 * expected.norm(), name
+    assert (found.sum(0) - total).norm() <= 1e-4 * total.norm()
+
+
+def test_a_part_of_the_examples_is_followed_through_experts_too():
+    model, texts = mixture("mixtral"), random_texts([4, 8, 6])
+    watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
+    with watch.watching():
+        loss = mean_nll(model, batch, 3)
+    with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
+        watch.backward([loss])
+        found, rest = rows.clone(), pooled.clone()
+    expected = naive(model, texts)
+    assert (found - expected[[2, 0]]).norm() <= 1e-4 * expected.norm()
+    assert (rest - expected[1]).norm() <= 1e-4 * expected.norm()
+    assert watch.received == set(range(len(model.adapter)))
+    assert all(parameter.grad is None for parameter in model.adapter)

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.robustness.rounding import linear_layers, round_to, rounded
+from duolearn_cli.errors import ModelError
+from duolearn_cli.robustness.rounding import round_to, rounded, weights
+from tests.mixtures import MIXTURES, mixture
 from tests.robustness.stand_in import everything
 
 
@@ -71,11 +73,11 @@ def test_rounding_to_many_bits_is_the_merged_model(fresh):
 @pytest.mark.parametrize("bits", [8, 4])
 def test_every_linear_layer_is_merged_and_rounded_and_put_back(fresh, bits):
     before, plain = everything(fresh), logits(fresh)
-    layers = [(layer, layer.weight.clone(), update.clone()) for layer, update in linear_layers(fresh)]
+    layers = [(one.weight, one.weight.clone(), one.update().detach()) for one in weights(fresh)]
     assert len(layers) == 7 * fresh.network.config.num_hidden_layers
     with rounded(fresh, bits, 64):
-        for layer, weight, update in layers:
-            assert torch.equal(layer.weight, round_to(weight + update, bits, None if bits == 8 else 64))
+        for now, weight, update in layers:
+            assert torch.equal(now, round_to(weight + update, bits, None if bits == 8 else 64))
         assert not torch.equal(logits(fresh), plain)
         changed = [name for name, value in fresh.network.state_dict().items() if not torch.equal(value, before[name])]
         assert changed and all("base_layer" in name for name in changed)
@@ -90,3 +92,39 @@ def test_a_failure_inside_leaves_no_trace(fresh):
         raise KeyError
     assert all(torch.equal(value, before[name]) for name, value in everything(fresh).items())
     assert all(parameter.requires_grad for parameter in fresh.adapter) and not fresh.network.training
+
+
+@pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "llama4_text", "jamba", "mamba"])
+def test_rounding_to_16_bits_changes_nothing_of_experts(kind):
+    model = mixture(kind)
+    plain, before = logits(model), everything(model)
+    with model.without_adapter():
+        assert (logits(model) - plain).norm() > 0.05 * plain.norm()
+    with rounded(model, 16, 64):
+        assert (logits(model) - plain).norm() < 1e-3 * plain.norm()
+        changed = [name for name, value in everything(model).items() if not torch.equal(value, before[name])]
+        assert not any(".lora_" in name for name in changed)
+    with rounded(model, 3, 8):
+        assert (logits(model) - plain).norm() > 1e-2 * plain.norm()
+    assert torch.equal(logits(model), plain)
+
+
+def test_each_expert_is_rounded_as_a_matrix_whose_rows_are_outputs():
+    model = mixture("mixtral")
+    found = {tuple(one.weight.shape): one for one in weights(model) if one.weight.ndim == 3}
+    assert set(found) == {(4, 48, 16), (4, 16, 24)}
+    for one in found.values():
+        before, update = one.weight.clone(), one.update().detach()
+        with rounded(model, 4, 5):
+            for expert in range(4):
+                assert torch.equal(one.weight[expert], round_to(before[expert] + update[expert], 4, 5))
+
+
+def test_an_adapter_of_an_unknown_kind_is_refused(fresh, monkeypatch):
+    monkeypatch.setattr("duolearn_cli.robustness.rounding.lora.Linear", type("Other", (), {}))
+    before = everything(fresh)
+    with pytest.raises(
+        ModelError, match=r"not known for Linear\. Mend: audit\.robustness\.attacks=\[relearn,prompts,probe"
+    ):
+        rounded(fresh, 4, 64).__enter__()
+    assert all(torch.equal(value, before[name]) for name, value in everything(fresh).items())
