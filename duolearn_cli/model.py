@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from transformers import AutoTokenizer
 
-from duolearn_cli import activations, adapters, attention, lower, parallel, quantization
+from duolearn_cli import activations, adapters, attention, lower, output_layer, parallel, quantization
 from duolearn_cli.adapters import initialise, lora_config
 from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError
+from duolearn_cli.loading import load_base
 from duolearn_cli.places import Place
 from duolearn_cli.recompute import recomputed
 from duolearn_cli.weights import Weights
@@ -42,10 +42,9 @@ class LanguageModel:
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
         self._decoder: Any = base.get_decoder()
-        self._head = self._output_layer(base)
-        self.vocabulary: int = self._head.weight.shape[0]
+        self._output = output_layer.find(base, self._decoder, self.architecture)
+        self.vocabulary = self._output.vocabulary
         self.num_base_parameters = quantization.num_parameters(base)
-        self._check_head(base)
         self._lower, self.kept_note = self._open_lower(kept_bytes)
 
     @property
@@ -168,38 +167,18 @@ class LanguageModel:
             return attention.check_masks(self._decoder, self.architecture)
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden states, in float32. Shape: [n, width] -> [n, vocabulary]."""
+        """Logits of hidden states, in float32 at least. Shape: [n, width] -> [n, vocabulary]."""
         with self.autocast():
-            return self._head(hidden).float()
+            return self._output.logits(hidden)
 
-    def pull(self, gradient: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at their logits. Shape: [n, vocabulary] -> [n, width]."""
+    def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """The gradient at the hidden states of one at their `logits`. Shapes: [n, vocabulary] -> [n, width]."""
         with self.autocast():
-            return gradient.to(self._head.weight.dtype) @ self._head.weight
+            return self._output.pull(gradient, logits)
 
     def without_adapter(self) -> AbstractContextManager[Any]:
         """The base model, for as long as the context lasts."""
         return self.network.disable_adapter()
-
-    def _output_layer(self, base: Any) -> nn.Linear:
-        """What turns hidden states into logits; raises ModelError where it is trained, or more than a product."""
-        head = base.get_output_embeddings()
-        # Quantised layers are linear layers too, but `pull` needs the weights themselves.
-        if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
-            raise ModelError(
-                f"the output layer of {self.architecture} is a {type(head).__name__}; allowed: a linear layer without "
-                "an adapter. Mend: take the output layer out of model.adapter.targets."
-            )
-        return head
-
-    def _check_head(self, base: Any) -> None:
-        """Some architectures rescale or cap their logits after the head; our short cut would miss that."""
-        ids = torch.tensor([[1, 2, 3]], device=self.device)
-        with torch.no_grad():
-            short = self._head(self._decoder(input_ids=ids).last_hidden_state)
-            full = base(input_ids=ids).logits
-        if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
-            raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
     def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
         """Write the adapter into `folder`. All processes of a cut model must call."""
@@ -227,7 +206,8 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     """Load the base model and give it a fresh adapter, initialised from `seed`.
 
     Raises:
-        ModelError: the model cannot be read or quantised, or has no fast tokenizer.
+        ModelError: the model cannot be read or quantised, its weights are not all there, it has no fast tokenizer, or
+            its output layer is not supported.
     """
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
@@ -237,18 +217,7 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     tokenizer = load_tokenizer(weights, config)
     # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
     dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
-    try:
-        transformers_logging.disable_progress_bar()
-        base = AutoModelForCausalLM.from_pretrained(
-            weights.location,
-            dtype=dtype,
-            **weights.arguments(model=True),
-            **quantization.arguments(config, dtype, device),
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}"
-        ) from error
+    base = load_base(weights, config.name, dtype, **quantization.arguments(config, dtype, device))
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
