@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
-from duolearn_cli import activations, adapters, attention, lower, output_layer, parallel, quantization
+from duolearn_cli import activations, adapters, attention, isolation, lower, output_layer, parallel, quantization
 from duolearn_cli.adapters import initialise, lora_config
 from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
@@ -26,6 +27,7 @@ from duolearn_cli.weights import Weights
 
 # Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
 BF16_FROM_PARAMETERS = 20_000_000
+log = logging.getLogger("duolearn")
 
 
 class LanguageModel:
@@ -45,6 +47,7 @@ class LanguageModel:
         self._output = output_layer.find(base, self._decoder, self.architecture)
         self.vocabulary = self._output.vocabulary
         self.num_base_parameters = quantization.num_parameters(base)
+        self._check_batches()
         self._lower, self.kept_note = self._open_lower(kept_bytes)
 
     @property
@@ -80,17 +83,21 @@ class LanguageModel:
         Raises:
             ModelError: a packed batch or a bias, and the model takes no 4-D mask or none for texts of that length.
         """
-        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if batch.packed or key_bias is not None:
             attention.check_length(batch.longest, self._window, self.architecture)
-            mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
-            inputs |= {"attention_mask": mask, "position_ids": batch.place}
+        inputs = self._inputs(batch, key_bias)
         with self.autocast():
             if self._lower and self._lower.in_use and key_bias is None:
                 states = self._lower.run(batch, inputs)
             else:
                 states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
+
+    def _inputs(self, batch: Batch, key_bias: Tensor | None = None) -> dict[str, Tensor]:
+        if not batch.packed and key_bias is None:
+            return {"input_ids": batch.ids, "attention_mask": batch.mask}
+        mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
+        return {"input_ids": batch.ids, "attention_mask": mask, "position_ids": batch.place}
 
     def without_kept_states(self, below: int | None = None) -> AbstractContextManager[None]:
         """All layers run in every forward, where one `below` this number is looked into, or weights are changed."""
@@ -153,18 +160,50 @@ class LanguageModel:
             pass
 
     def takes_branches(self, longest: int) -> bool:
-        """Whether texts of up to `longest` tokens may share their beginnings in a row."""
-        try:
-            attention.check_length(longest, self._window, self.architecture)
-        except ModelError:
-            return False
-        return True
+        """Whether texts may share their beginnings in rows of up to `longest` tokens."""
+        return self._keeps_branches_apart and (self._window is None or longest <= self._window)
 
     @cached_property
     def _window(self) -> int | None:
-        """Length of the longest text for which 4-D masks hold, None for any."""
-        with self.autocast():
-            return attention.check_masks(self._decoder, self.architecture)
+        """Length of the longest text for which 4-D masks hold, None for any. Raises ModelError where none does."""
+        attention.check_masks(self._decoder, self.architecture, lambda: self._passes(isolation.shares_rows))
+        return attention.window_of(self._decoder.config)
+
+    @cached_property
+    def _keeps_branches_apart(self) -> bool:
+        try:
+            _ = self._window
+            is_apart = self._passes(isolation.shares_beginnings)
+        except (ModelError, *attention.REFUSALS):
+            is_apart = False
+        if not is_apart:
+            log.info("%s does not keep apart texts that share a row: one text a row in evaluation", self.architecture)
+        return is_apart
+
+    def _check_batches(self) -> None:
+        """Raises ModelError where a text changes with what comes after it, or with what it is batched with."""
+        if not self._passes(isolation.shares_batches):
+            raise ModelError(
+                f"{self.architecture} computes a text otherwise where another one follows it or stands beside it in a "
+                "batch; allowed: models that look back only, and that take texts of unequal length together."
+            )
+
+    @torch.no_grad()
+    def _passes(self, probe: Callable[..., bool]) -> bool:
+        """Whether a probe of isolation.py holds. Float32 weights are probed in float32: nothing hides in rounding."""
+        is_rounded = self._decoder.dtype not in (torch.float32, torch.float64)
+
+        def states(batch: Batch) -> Tensor:
+            batch = batch.to(self.device)
+            found = self._decoder(**self._inputs(batch), use_cache=False).last_hidden_state
+            return found.flatten(0, 1)[batch.token]
+
+        with self.autocast() if is_rounded else nullcontext():
+            return probe(states, self._num_embeddings, attention.window_of(self._decoder.config), rounded=is_rounded)
+
+    @property
+    def _num_embeddings(self) -> int:
+        return self._decoder.get_input_embeddings().weight.shape[0]
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, in float32 at least. Shape: [n, width] -> [n, vocabulary]."""

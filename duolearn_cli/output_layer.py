@@ -105,7 +105,7 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
         )
     if logits.shape != raw.shape:
         raise ModelError(
-            f"{name} gives {logits.shape[-1]} of the {raw.shape[-1]} logits of its output layer, which is not supported."
+            f"{name} gives {logits.shape[-1]} of the {raw.shape[-1]} logits of its output layer; only all will do."
         )
     caps = [None, *_values(base.config.get_text_config(), CAPS)]
     tried = [OutputLayer(linear, scale, cap) for scale, cap in product(scales, caps)]
