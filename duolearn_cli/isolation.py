@@ -70,6 +70,16 @@ def _alone(states: States, texts: Sequence[Encoded]) -> Tensor:
     return torch.cat([states(collate([text], "text")) for text in texts])
 
 
+def same(one: Tensor, other: Tensor, *, rounded: bool) -> bool:
+    """Whether vectors are the same but for how kernels round on other shapes. Shapes: both [tokens, width]."""
+    return _worst(one, other) <= (ROUNDED_APART if rounded else APART)
+
+
+def made_up(vocabulary: int, length: int, seed: int) -> tuple[int, ...]:
+    """Tokens from all over the vocabulary: its first rows are often special, or never trained."""
+    return tuple(torch.randint(vocabulary, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
 def _lengths(window: int | None) -> list[int]:
     """Texts beyond a sliding window are not laid out beside others."""
     return [length if window is None else max(1, min(length, window)) for length in LENGTHS]
@@ -88,11 +98,12 @@ def _worst(one: Tensor, other: Tensor) -> float:
 
 
 def _text(vocabulary: int, length: int, seed: int) -> Encoded:
-    """Tokens from all over the vocabulary: its first rows are often special, or never trained."""
-    ids = torch.randint(vocabulary, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
-    return Encoded("", tuple(ids), tuple((i, i + 1) for i in range(length)), (True,) * length)
+    return _encoded(made_up(vocabulary, length, seed))
 
 
 def _branch(trunk: tuple[int, ...], own: Encoded) -> Encoded:
-    ids = trunk + own.ids
+    return _encoded(trunk + own.ids)
+
+
+def _encoded(ids: tuple[int, ...]) -> Encoded:
     return Encoded("", ids, tuple((i, i + 1) for i in range(len(ids))), (True,) * len(ids))

@@ -43,7 +43,7 @@ class LanguageModel:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
-        self._decoder: Any = base.get_decoder()
+        self._decoder: Any = output_layer.decoder_of(base)
         self._output = output_layer.find(base, self._decoder, self.architecture)
         self.vocabulary = self._output.vocabulary
         self.num_base_parameters = quantization.num_parameters(base)
@@ -191,18 +191,24 @@ class LanguageModel:
     @torch.no_grad()
     def _passes(self, probe: Callable[..., bool]) -> bool:
         """Whether a probe of isolation.py holds. Float32 weights are probed in float32: nothing hides in rounding."""
-        is_rounded = self._decoder.dtype not in (torch.float32, torch.float64)
 
         def states(batch: Batch) -> Tensor:
             batch = batch.to(self.device)
             found = self._decoder(**self._inputs(batch), use_cache=False).last_hidden_state
             return found.flatten(0, 1)[batch.token]
 
-        with self.autocast() if is_rounded else nullcontext():
-            return probe(states, self._num_embeddings, attention.window_of(self._decoder.config), rounded=is_rounded)
+        window, rounded = attention.window_of(self._decoder.config), self.is_rounded
+        with self.autocast() if rounded else nullcontext():
+            return probe(states, self.num_embeddings, window, rounded=rounded)
 
     @property
-    def _num_embeddings(self) -> int:
+    def is_rounded(self) -> bool:
+        """The weights have 16 bits: what is computed on other shapes differs by more than float32's last digits."""
+        return self._decoder.dtype not in (torch.float32, torch.float64)
+
+    @property
+    def num_embeddings(self) -> int:
+        """Token ids are below this number."""
         return self._decoder.get_input_embeddings().weight.shape[0]
 
     def head(self, hidden: Tensor) -> Tensor:

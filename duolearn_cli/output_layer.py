@@ -63,6 +63,12 @@ class OutputLayer:
         return gradient.to(self.linear.weight.dtype) @ self.linear.weight
 
 
+def decoder_of(base: Any) -> Any:
+    """What gives the hidden states that the output layer reads; some models call themselves their decoder."""
+    found = base.get_decoder()
+    return getattr(base, "model", found) if found is base else found
+
+
 def linear_of(base: Any, name: str) -> nn.Linear:
     """The linear part of the output layer of the architecture `name`. Raises ModelError where it is something else."""
     head = base.get_output_embeddings()
@@ -86,7 +92,12 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
         ModelError: it is no linear layer, it does something else to the logits, or predictions are not finite.
     """
     linear, ids = linear_of(base, name), torch.tensor(PROBE, device=next(base.parameters()).device)
-    states = decoder(input_ids=ids).last_hidden_state
+    try:
+        states = decoder(input_ids=ids).last_hidden_state
+    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
+        ) from error
     if not base(input_ids=ids).logits.isfinite().all():
         raise ModelError(
             f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. "
