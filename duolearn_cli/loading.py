@@ -71,18 +71,18 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
 def _problems(found: Mapping[str, Any], base: nn.Module) -> Iterator[str]:
     missing = sorted(found["missing_keys"])
     if missing:
-        yield f"{_count(missing)} missing ({listed(missing)})"
+        yield f"{counted(missing)} missing ({listed(missing)})"
     left_over = sorted(key for key in found["unexpected_keys"] if not COMPUTED.search(key))
     if left_over:
-        yield f"{_count(left_over)} without a place in the model ({listed(left_over)})"
+        yield f"{counted(left_over)} without a place in the model ({listed(left_over)})"
     mismatched = [
         f"{key} has {list(own)}, the model {list(wanted)}" for key, own, wanted in sorted(found["mismatched_keys"])
     ]
     if mismatched:
-        yield f"{_count(mismatched)} of another shape ({listed(mismatched)})"
+        yield f"{counted(mismatched)} of another shape ({listed(mismatched)})"
     strange = not_finite(base.state_dict())
     if strange:
-        yield f"{_count(strange)} with numbers that are not finite ({listed(strange)})"
+        yield f"{counted(strange)} with numbers that are not finite ({listed(strange)})"
 
 
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
@@ -100,5 +100,6 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _count(tensors: Sequence[str]) -> str:
+def counted(tensors: Sequence[str]) -> str:
+    """How many they are, in words."""
     return f"{len(tensors)} tensor{'s' * (len(tensors) != 1)}"
