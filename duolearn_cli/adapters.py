@@ -21,6 +21,7 @@ from duolearn_cli import parallel, reach
 from duolearn_cli.config import AdapterConfig, target_names
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.layers import ALL, chosen_layers
+from duolearn_cli.loading import counted, listed, not_finite
 from duolearn_cli.places import Place
 from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK
 
@@ -154,6 +155,10 @@ def load(network: PeftModel, folder: Path) -> None:
     _check_config(network, folder)
     try:
         tensors = load_file(path)
+        if broken := not_finite(tensors):
+            raise ModelError(
+                f"the adapter in {folder} has {counted(broken)} with numbers that are not finite ({listed(broken)})."
+            )
         own = get_peft_model_state_dict(network, save_embedding_layers=False)
         cut = {name: parallel.cut_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
         result = set_peft_model_state_dict(network, tensors | cut)

@@ -6,7 +6,7 @@ eager attention serve alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,10 @@ from duolearn_cli.errors import ModelError
 # What transformers hands a 4-D mask to unchanged; flash attention knows lengths only.
 IMPLEMENTATIONS = ("eager", "sdpa")
 MEND = "leave the method's key biases at 0 and unlearn.packing=false"
-# Kernels in half precision differ by less; a text that sees another, or has other positions, by more.
-PROBE_TOLERANCE = 0.05
+# What configurations call the number of tokens that a layer looks back.
+WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size", "local_attention")
+# How an architecture says that it takes no such mask.
+REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError)
 # Keeps a token to which attention wrote nothing from dividing by zero.
 EPSILON = 1e-6
 
@@ -41,13 +43,10 @@ def additive_mask(segment: Tensor, key_bias: Tensor | None, dtype: torch.dtype, 
     return torch.where(seen, bias[:, None, :], torch.finfo(dtype).min)[:, None]
 
 
-def check_masks(decoder: Any, name: str) -> int | None:
-    """Return the length of the longest text for which an additive mask holds; None for any length.
+def check_masks(decoder: Any, name: str, keeps_apart: Callable[[], bool]) -> None:
+    """Raises ModelError where the attention implementation takes no additive mask, or the architecture obeys none.
 
-    A 4-D mask replaces the sliding window that transformers would have made: within the window they are the same.
-
-    Raises:
-        ModelError: the attention implementation takes no such mask, or the architecture does not obey it.
+    `keeps_apart` says whether texts of a row are computed as if alone (see isolation.py).
     """
     used = decoder.config._attn_implementation
     if used not in IMPLEMENTATIONS:
@@ -56,13 +55,23 @@ def check_masks(decoder: Any, name: str) -> int | None:
             f'"attn_implementation": "sdpa" in the model\'s config.json; or {MEND}.'
         )
     try:
-        difference = _probe(decoder)
-    except (TypeError, ValueError, RuntimeError, IndexError, KeyError) as error:
+        is_apart = keeps_apart()
+    except REFUSALS as error:
         raise ModelError(f"{name} takes no additive mask ({str(error).splitlines()[0]}). Mend: {MEND}.") from error
-    if difference > PROBE_TOLERANCE:
-        raise ModelError(f"{name} does not keep apart what an additive mask keeps apart. Mend: {MEND}.")
-    windows = [getattr(decoder.config, key, None) for key in ("sliding_window", "attention_chunk_size")]
-    return min((window for window in windows if window), default=None)
+    if not is_apart:
+        raise ModelError(
+            f"{name} does not keep apart what an additive mask keeps apart: a text would change with the one before it "
+            f"in its row. Mend: {MEND}."
+        )
+
+
+def window_of(config: Any) -> int | None:
+    """The length of the longest text for which an additive mask holds; None for any length.
+
+    A 4-D mask replaces the sliding window that transformers would have made: within the window they are the same.
+    """
+    windows = [getattr(config, key, None) for key in WINDOWS]
+    return min((window for window in windows if isinstance(window, int) and window), default=None)
 
 
 def check_length(longest: int, window: int | None, name: str) -> None:
@@ -72,17 +81,6 @@ def check_length(longest: int, window: int | None, name: str) -> None:
             f"{name} attends within a window of {window} tokens, and a text has {longest}: an additive mask would undo "
             f"the window. Mend: prompt.max_tokens={window}, or {MEND}."
         )
-
-
-@torch.no_grad()
-def _probe(decoder: Any) -> float:
-    """Relative distance of the last hidden states of a text in a row with another one from those of the text alone."""
-    ids = torch.tensor([[1, 2, 3, 4, 5]], device=next(decoder.parameters()).device)
-    mask = additive_mask(torch.tensor([[1, 1, 1, 2, 2]], device=ids.device), None, decoder.dtype)
-    places = torch.tensor([[0, 1, 2, 0, 1]], device=ids.device)
-    packed = decoder(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).last_hidden_state
-    alone = decoder(input_ids=ids[:, 3:], use_cache=False).last_hidden_state
-    return float((packed[:, 3:] - alone).norm() / alone.norm())
 
 
 def evenly_spaced(num_layers: int, count: int) -> list[int]:

@@ -151,9 +151,10 @@ def _rows(
 ) -> Iterator[list[list[int]]]:
     """Batches of rows of indices of texts: an item's options in one row, if the model lets them share the question."""
     groups = [[i for i, _ in own] for _, own in groupby(enumerate(pairs), lambda pair: pair[1][0])]
-    if not model.takes_branches(max((len(text.ids) for text in texts), default=0)):
-        groups = [[i] for group in groups for i in group]
     lengths = [num_tokens([texts[i] for i in group]) for group in groups]
+    if not model.takes_branches(max(lengths, default=0)):
+        groups = [[i] for group in groups for i in group]
+        lengths = [len(texts[i].ids) for (i,) in groups]
     yield from ([groups[g] for g in batch] for batch in batches_by_length(lengths, batch_tokens))
 
 

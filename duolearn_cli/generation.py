@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from duolearn_cli import isolation
 from duolearn_cli.data.encoding import Encoder, batches_by_length
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.model import LanguageModel
+
+# Lengths of two made-up prompts, and how many tokens are said after them: some models go wrong at the second only.
+PROBE, PROBE_NEW = (5, 12), 3
+log = logging.getLogger("duolearn")
 
 
 def generate(
@@ -28,20 +34,60 @@ def generate(
 
     At most `max_new_tokens` tokens each, decoded without special tokens and without white space around them. Where
     `Answer.recalled` holds for a cloze item and the answer has no more tokens than that, its answer comes out. A padded
-    batch holds at most `batch_tokens` tokens, new ones included (but at least one item). `advance` is told the number
-    of items of each finished batch.
+    batch holds at most `batch_tokens` tokens, new ones included (but at least one item); where padding would change
+    what a model says, only questions of one length share a batch. `advance` is told the number of items of each
+    finished batch.
 
     Raises:
         RunError: a prediction is not finite.
     """
     prompts = [_prompt(encoder, item) for item in items]
     found = [""] * len(items)
-    for indices in batches_by_length([len(prompt) + max_new_tokens for prompt in prompts], batch_tokens):
+    for indices in _batches(model, [len(prompt) for prompt in prompts], max_new_tokens, batch_tokens):
         new = _continued(model, [prompts[i] for i in indices], [items[i].id for i in indices], max_new_tokens)
         for index, text in zip(indices, model.tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
             found[index] = text.strip()
         advance(len(indices))
     return found
+
+
+def _batches(
+    model: LanguageModel, lengths: Sequence[int], max_new_tokens: int, batch_tokens: int
+) -> Iterator[list[int]]:
+    """Indices of prompts that are continued together."""
+    groups = [list(range(len(lengths)))]
+    if len(set(lengths)) > 1 and not takes_left_padding(model):
+        log.info("%s says something else after padding: questions of one length a batch", model.architecture)
+        groups = [
+            [i for i, own in enumerate(lengths) if own == length] for length in sorted(set(lengths), reverse=True)
+        ]
+    for group in groups:
+        yield from (
+            [group[i] for i in batch]
+            for batch in batches_by_length([lengths[i] + max_new_tokens for i in group], batch_tokens)
+        )
+
+
+@torch.no_grad()
+def takes_left_padding(model: LanguageModel) -> bool:
+    """Whether a text is continued beside a longer one as it is alone: scans and recurrences take padding for text."""
+    short, long = (isolation.made_up(model.num_embeddings, length, seed=length) for length in PROBE)
+    (alone, beside), (own, other) = zip(*(_probed(model, some) for some in ([short], [short, long])), strict=True)
+    for step in range(PROBE_NEW):
+        if not isolation.same(beside[step], alone[step], rounded=model.is_rounded):
+            return False
+        if own[step] != other[step]:  # rounding has decided between two likely tokens: they say no more
+            break
+    return True
+
+
+def _probed(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], list[int]]:
+    """Logits [1, vocabulary] of each new token of the first prompt, and the tokens."""
+    ids, mask = (tensor.to(model.device) for tensor in _padded_left(prompts, _pad_id(model)))
+    with _plain_greedy(model, PROBE_NEW) as config, model.autocast() if model.is_rounded else nullcontext():
+        config.eos_token_id, config.output_logits, config.return_dict_in_generate = None, True, True
+        found = model.network.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    return [logits[:1] for logits in found.logits], found.sequences[0, ids.shape[1] :].tolist()
 
 
 def _prompt(encoder: Encoder, item: Item) -> tuple[int, ...]:

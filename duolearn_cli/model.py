@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,20 +13,31 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from transformers import AutoTokenizer
 
-from duolearn_cli import activations, adapters, attention, lower, parallel, quantization, reach
+from duolearn_cli import (
+    activations,
+    adapters,
+    attention,
+    isolation,
+    lower,
+    output_layer,
+    parallel,
+    quantization,
+    reach,
+)
 from duolearn_cli.adapters import initialise, lora_config
 from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError
+from duolearn_cli.loading import load_base
 from duolearn_cli.places import Place
 from duolearn_cli.recompute import recomputed
 from duolearn_cli.weights import Weights
 
 # Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
 BF16_FROM_PARAMETERS = 20_000_000
+log = logging.getLogger("duolearn")
 
 
 class LanguageModel:
@@ -41,12 +53,29 @@ class LanguageModel:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
-        self._decoder: Any = decoder_of(base)
-        self._head = self._output_layer(base)
-        self.vocabulary: int = self._head.weight.shape[0]
+        self._decoder: Any = output_layer.decoder_of(base)
+        self._output = output_layer.find(base, self._decoder, self.architecture)
+        self.vocabulary = self._output.vocabulary
         self.num_base_parameters = quantization.num_parameters(base)
-        self._check_head(base)
+        self._check_batches()
         self._lower, self.kept_note = self._open_lower(kept_bytes)
+        self._name: tuple[str, float] | None = None
+
+    @property
+    def name(self) -> str | None:
+        """Which model is in place, as `name_it` said; None once the adapter has other weights than then."""
+        return self._name[0] if self._name and self._name[1] == self._sum() else None
+
+    def name_it(self, name: str) -> None:
+        """Say which model the adapter makes as it is now."""
+        self._name = name, self._sum()
+
+    @torch.no_grad()
+    def _sum(self) -> float:
+        """A number that a step of training changes; of a cut model that of this process's part."""
+        # By name: while the adapter is off, PEFT lets nothing be trained.
+        own = (parameter for name, parameter in self.network.named_parameters() if "lora_" in name)
+        return float(sum(parallel.local(parameter.detach()).double().sum() for parameter in own))
 
     @property
     def decoder(self) -> nn.Module:
@@ -79,7 +108,10 @@ class LanguageModel:
 
     def shard(self) -> None:
         """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
+        name = self.name
         parallel.shard(self._decoder, self.adapter, self.architecture)
+        if name:
+            self.name_it(name)
         # Each process must go through every layer when the others do.
         self._lower, self.kept_note = None, ""
 
@@ -100,17 +132,21 @@ class LanguageModel:
         Raises:
             ModelError: a packed batch or a bias, and the model takes no 4-D mask or none for texts of that length.
         """
-        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if batch.packed or key_bias is not None:
             attention.check_length(batch.longest, self._window, self.architecture)
-            mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
-            inputs |= {"attention_mask": mask, "position_ids": batch.place}
+        inputs = self._inputs(batch, key_bias)
         with self.autocast():
             if self._lower and self._lower.in_use and key_bias is None:
                 states = self._lower.run(batch, inputs)
             else:
                 states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
+
+    def _inputs(self, batch: Batch, key_bias: Tensor | None = None) -> dict[str, Tensor]:
+        if not batch.packed and key_bias is None:
+            return {"input_ids": batch.ids, "attention_mask": batch.mask}
+        mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
+        return {"input_ids": batch.ids, "attention_mask": mask, "position_ids": batch.place}
 
     def without_kept_states(self, below: int | None = None) -> AbstractContextManager[None]:
         """All layers run in every forward, where one `below` this number is looked into, or weights are changed."""
@@ -173,52 +209,70 @@ class LanguageModel:
             pass
 
     def takes_branches(self, longest: int) -> bool:
-        """Whether texts of up to `longest` tokens may share their beginnings in a row."""
-        try:
-            attention.check_length(longest, self._window, self.architecture)
-        except ModelError:
-            return False
-        return True
+        """Whether texts may share their beginnings in rows of up to `longest` tokens."""
+        return self._keeps_branches_apart and (self._window is None or longest <= self._window)
 
     @cached_property
     def _window(self) -> int | None:
-        """Length of the longest text for which 4-D masks hold, None for any."""
-        with self.autocast():
-            return attention.check_masks(self._decoder, self.architecture)
+        """Length of the longest text for which 4-D masks hold, None for any. Raises ModelError where none does."""
+        attention.check_masks(self._decoder, self.architecture, lambda: self._passes(isolation.shares_rows))
+        return attention.window_of(self._decoder.config)
+
+    @cached_property
+    def _keeps_branches_apart(self) -> bool:
+        try:
+            _ = self._window
+            is_apart = self._passes(isolation.shares_beginnings)
+        except (ModelError, *attention.REFUSALS):
+            is_apart = False
+        if not is_apart:
+            log.info("%s does not keep apart texts that share a row: one text a row in evaluation", self.architecture)
+        return is_apart
+
+    def _check_batches(self) -> None:
+        """Raises ModelError where a text changes with what comes after it, or with what it is batched with."""
+        if not self._passes(isolation.shares_batches):
+            raise ModelError(
+                f"{self.architecture} computes a text otherwise where another one follows it or stands beside it in a "
+                "batch; allowed: models that look back only, and that take texts of unequal length together."
+            )
+
+    @torch.no_grad()
+    def _passes(self, probe: Callable[..., bool]) -> bool:
+        """Whether a probe of isolation.py holds. Float32 weights are probed in float32: nothing hides in rounding."""
+
+        def states(batch: Batch) -> Tensor:
+            batch = batch.to(self.device)
+            found = self._decoder(**self._inputs(batch), use_cache=False).last_hidden_state
+            return found.flatten(0, 1)[batch.token]
+
+        window, rounded = attention.window_of(self._decoder.config), self.is_rounded
+        with self.autocast() if rounded else nullcontext():
+            return probe(states, self.num_embeddings, window, rounded=rounded)
+
+    @property
+    def is_rounded(self) -> bool:
+        """The weights have 16 bits: what is computed on other shapes differs by more than float32's last digits."""
+        return self._decoder.dtype not in (torch.float32, torch.float64)
+
+    @property
+    def num_embeddings(self) -> int:
+        """Token ids are below this number."""
+        return self._decoder.get_input_embeddings().weight.shape[0]
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden states, in float32. Shape: [n, width] -> [n, vocabulary]."""
+        """Logits of hidden states, in float32 at least. Shape: [n, width] -> [n, vocabulary]."""
         with self.autocast():
-            return self._head(hidden).float()
+            return self._output.logits(hidden)
 
-    def pull(self, gradient: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at their logits. Shape: [n, vocabulary] -> [n, width]."""
+    def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """The gradient at the hidden states of one at their `logits`. Shapes: [n, vocabulary] -> [n, width]."""
         with self.autocast():
-            return gradient.to(self._head.weight.dtype) @ self._head.weight
+            return self._output.pull(gradient, logits)
 
     def without_adapter(self) -> AbstractContextManager[Any]:
         """The base model, for as long as the context lasts."""
         return self.network.disable_adapter()
-
-    def _output_layer(self, base: Any) -> nn.Linear:
-        """What turns hidden states into logits; raises ModelError where it is trained, or more than a product."""
-        head = base.get_output_embeddings()
-        # Quantised layers are linear layers too, but `pull` needs the weights themselves.
-        if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
-            raise ModelError(
-                f"the output layer of {self.architecture} is a {type(head).__name__}; allowed: a linear layer without "
-                "an adapter. Mend: take the output layer out of model.adapter.targets."
-            )
-        return head
-
-    def _check_head(self, base: Any) -> None:
-        """Some architectures rescale or cap their logits after the head; our short cut would miss that."""
-        ids = torch.tensor([[1, 2, 3]], device=self.device)
-        with torch.no_grad():
-            short = self._head(self._decoder(input_ids=ids).last_hidden_state)
-            full = base(input_ids=ids).logits
-        if not torch.allclose(short.float(), full.float(), atol=1e-2, rtol=1e-2):
-            raise ModelError(f"{self.architecture} changes its logits after the output layer, which is not supported.")
 
     def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
         """Write the adapter into `folder`. All processes of a cut model must call."""
@@ -227,16 +281,6 @@ class LanguageModel:
     def load_adapter(self, folder: Path) -> None:
         """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
         adapters.load(self.network, folder)
-
-
-def decoder_of(base: Any) -> nn.Module:
-    """The part below the output layer. Raises ModelError where there is none that can be found."""
-    found = base.get_decoder()
-    # transformers gives the whole model where the part is not called after the class (Llama 4).
-    found = getattr(base, "model", None) if found is base else found
-    if not isinstance(found, nn.Module):
-        raise ModelError(f"{type(base).__name__} shows no decoder below its output layer, which is not supported.")
-    return found
 
 
 def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
@@ -256,7 +300,8 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     """Load the base model and give it a fresh adapter, initialised from `seed`.
 
     Raises:
-        ModelError: the model cannot be read or quantised, or has no fast tokenizer.
+        ModelError: the model cannot be read or quantised, its weights are not all there, it has no fast tokenizer, or
+            its output layer is not supported.
     """
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
@@ -266,18 +311,7 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     tokenizer = load_tokenizer(weights, config)
     # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
     dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
-    try:
-        transformers_logging.disable_progress_bar()
-        base = AutoModelForCausalLM.from_pretrained(
-            weights.location,
-            dtype=dtype,
-            **weights.arguments(model=True),
-            **quantization.arguments(config, dtype, device),
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"model {config.name} at {weights.location} cannot be read: {str(error).splitlines()[0]}"
-        ) from error
+    base = load_base(weights, config.name, dtype, **quantization.arguments(config, dtype, device))
     if config.quantization == "none":
         # Which layers its kernels go through may depend on the device.
         base.to(device)

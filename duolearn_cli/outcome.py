@@ -30,6 +30,7 @@ def write_result(
     if lab.is_main or processes.sharded:
         save(steps)
     make_result(lab, method)
+    lab.model.name_it("unlearned")
     if lab.is_main or processes.sharded:
         lab.model.save_adapter(folder, is_main=lab.is_main)
 

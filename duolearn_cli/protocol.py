@@ -59,14 +59,22 @@ class Laboratory:
 
     @classmethod
     def open(cls, study: Study, display: Display, run: Run, *, is_main: bool = True) -> Laboratory:
-        """Load the base model; of several processes only the main one writes. Raises ModelError: see load_model."""
+        """Load the base model; of several processes only the main one writes.
+
+        Raises:
+            ModelError: see load_model.
+            RunError: the run is resumed, and was made with other weights, data or settings.
+        """
         config = study.config
         display.stage(f"Load {config.model.name}")
         weights = find_weights(config.model, config.cache_dir)
+        fingerprint = weights.fingerprint()
+        if is_main:
+            run.fix(weights=fingerprint, data=_data(study))
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         numerics = [model.precision, model.device.type, model.dtype]
         numerics += [config.model.quantization] if config.model.quantization != "none" else []
-        key = _hash([PROTOCOL, weights.fingerprint(), _made(config.model.adapter), _plain(config.prompt), numerics])
+        key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _plain(config.prompt), numerics])
         encoder = Encoder(model.tokenizer, config.prompt)
         if model.kept_note:
             display.note(model.kept_note)
@@ -74,7 +82,8 @@ class Laboratory:
             display.note(line)
         laboratory = cls(study, model, encoder, display, run, key, cache_dir(config.cache_dir), is_main)
         if is_main:
-            run.update(device=str(model.device), precision=model.precision, signature=laboratory.signature())
+            run.fix(signature=laboratory.signature())
+            run.update(device=str(model.device), precision=model.precision)
         return laboratory
 
     def signature(self) -> str:
@@ -116,6 +125,7 @@ class Laboratory:
         """
         if which == "base":
             initialise(self.model.network, self.study.config.learn.seed)
+            self.model.name_it(which)
             return
         folder = self.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -124,8 +134,14 @@ class Laboratory:
                 given = self.study.config.adapter
                 self._adopt(Path(given), folder) if which == "target" and given else self._learn(which, folder)
         self.model.load_adapter(folder)
+        self.model.name_it(which)
         if self.is_main:
             self.run.update(**{f"{which}_model": folder.name})
+
+    def load_unlearned(self, adapter: Path) -> None:
+        """Put an adapter from this folder in place, as ``unlearned``. Raises ModelError where it does not fit."""
+        self.model.load_adapter(adapter)
+        self.model.name_it("unlearned")
 
     @contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
@@ -210,7 +226,12 @@ class Laboratory:
         return {name: items for name, items in splits.items() if items}
 
     def kept(self, which: str, kind: str, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` finds about the model in place, as JSON; the cache keeps it, but for ``unlearned``."""
+        """What `make` finds about the model in place, as JSON; the cache keeps it, but for ``unlearned``.
+
+        Raises ValueError where the model in place is not `which`: the cache would keep it under a wrong name.
+        """
+        if self.model.name != which:
+            raise ValueError(f"{which} is asked for, and {self.model.name or 'another model'} is in place")
         path = self.folder(which) / f"{kind}-{_hash([ANSWERS, key])}.json" if which != "unlearned" else None
         if path and path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
@@ -269,6 +290,12 @@ def _moved(settings: Any) -> dict[str, Any]:
     """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
     ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
     return {name: value for name, value in _plain(settings).items() if name not in ignored}
+
+
+def _data(study: Study) -> str:
+    """Hash of the items of every split and of the request."""
+    sides = {**study.splits.by_name(), "forget": study.request.forget, "retain": study.request.retain}
+    return _hash([[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()])
 
 
 def _plain(node: Any) -> Any:

@@ -30,8 +30,8 @@ class Head(Protocol):
         """Logits. Shape: [n, width] -> [n, vocabulary]."""
         ...
 
-    def pull(self, gradient: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at the logits. Shape: [n, vocabulary] -> [n, width]."""
+    def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """The gradient at the hidden states of one at their `logits`. Shapes: both [n, vocabulary] -> [n, width]."""
         ...
 
 
@@ -132,9 +132,10 @@ class Readout:
                 here, other = sent[i][own] - start, None
                 if reading.reference is not None:
                     other = self._head.head(send(others[reading.reference][place[own]], self.device))
-                value, slope = _slope(reading, logits[here], labels[here], other, wants_rows)
+                own_logits = logits[here]
+                value, slope = _slope(reading, own_logits, labels[here], other, wants_rows)
                 values[i].append(value)
-                rows[i].append(self._head.pull(slope) if wants_rows else hidden[:0])
+                rows[i].append(self._head.pull(slope, own_logits.detach()) if wants_rows else hidden[:0])
         return [torch.cat(parts) for parts in values], [torch.cat(parts) for parts in rows], torch.cat(nll)
 
 

@@ -84,6 +84,19 @@ class Run:
         """Set fields of run.json."""
         write_json(self.folder / "run.json", self.info | values)
 
+    def fix(self, **values: Any) -> None:
+        """Set fields of run.json that stay as they are. Raises RunError where one is there and is another."""
+        known = self.info
+        changed = [name for name, value in values.items() if known.get(name, value) != value]
+        if changed:
+            made = {"weights": "base weights", "data": "data", "signature": "settings, precision or kind of device"}
+            raise RunError(
+                f"{self.folder}: this run began with other {' and '.join(made[name] for name in changed)}. Mend: put "
+                "them back, or start a new run."
+            )
+        if values.keys() - known.keys():
+            self.update(**values)
+
     def record(self, values: Mapping[str, Any]) -> None:
         """Append one line to history.jsonl."""
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:

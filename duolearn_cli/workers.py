@@ -33,7 +33,7 @@ def unlearn_in_workers(lab: Laboratory) -> None:
         raise
     if status:
         raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
-    lab.model.load_adapter(lab.run.folder / "adapter")
+    lab.load_unlearned(lab.run.folder / "adapter")
 
 
 @contextmanager

@@ -55,6 +55,7 @@ def test_none_are_asked_where_none_are_wanted(lab):
 
 
 def test_nothing_of_the_unlearned_model_is_kept(lab):
+    lab.model.name_it("unlearned")
     before = sorted(lab.cache.rglob("*.json"))
     assert json.dumps(summarise(assess(lab, "unlearned")))
     assert sorted(lab.cache.rglob("*.json")) == before

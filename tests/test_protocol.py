@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.composition import compose
 from duolearn_cli.coordinates import flatten
-from duolearn_cli.errors import ModelError
+from duolearn_cli.errors import ModelError, RunError
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
@@ -83,3 +83,48 @@ def test_an_adapter_of_another_make_is_refused(lab, tmp_path):
         lab.model.load_adapter(tmp_path / "a")
     with pytest.raises(ModelError, match="holds no adapter"):
         lab.model.load_adapter(tmp_path)
+
+
+def test_nothing_is_kept_under_the_name_of_a_model_that_is_not_in_place(lab):
+    lab.load("base")
+    for name in ("target", "gold", "unlearned"):
+        with pytest.raises(ValueError, match=f"{name} is asked for, and base is in place"):
+            lab.answers(name)
+        with pytest.raises(ValueError, match=f"{name} is asked for, and base is in place"):
+            lab.kept(name, "look", [], dict)
+    lab.load("target")
+    assert lab.kept("target", "look", [], lambda: 1) == 1
+    next(iter(lab.model.adapter)).data.add_(0.01)
+    with pytest.raises(ValueError, match="target is asked for, and another model is in place"):
+        lab.kept("target", "look", [], lambda: 2)
+    lab.load_unlearned(lab.folder("target"))
+    assert lab.kept("unlearned", "look", [], lambda: 3) == 3
+    with pytest.raises(ValueError, match="target is asked for, and unlearned is in place"):
+        lab.kept("target", "look", [], lambda: 2)
+    lab.load("base")
+    with lab.model.without_adapter():
+        assert lab.kept("base", "look", [], lambda: 4) == 4
+
+
+def resumed(lab, **changes):
+    return Laboratory.open(replace(lab.study, **changes), Display(), lab.run)
+
+
+def test_a_run_goes_on_with_its_own_weights_and_data_alone(lab, monkeypatch):
+    assert resumed(lab).signature() == lab.run.info["signature"]
+    splits = replace(lab.study.splits, retain_train=lab.study.splits.retain_train[1:])
+    monkeypatch.setattr("duolearn_cli.protocol.load_model", lambda *given: pytest.fail("a model was loaded"))
+    with pytest.raises(RunError, match=r"this run began with other data\. Mend: put them back, or start a new run"):
+        resumed(lab, splits=splits)
+    lab.run.update(weights="other")
+    with pytest.raises(RunError, match=r"this run began with other base weights\. Mend"):
+        resumed(lab)
+    with pytest.raises(RunError, match=r"other base weights and data"):
+        resumed(lab, splits=splits)
+
+
+def test_a_run_of_an_older_version_is_told_by_its_signature(lab):
+    info = {name: value for name, value in lab.run.info.items() if name not in ("weights", "data")}
+    (lab.run.folder / "run.json").write_text(json.dumps(info | {"signature": "older"}))
+    with pytest.raises(RunError, match=r"this run began with other settings, precision or kind of device"):
+        resumed(lab)

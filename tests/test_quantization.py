@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from duolearn_cli import model, quantization
+from duolearn_cli import loading, model, output_layer, quantization
 from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import compose
 from duolearn_cli.config import ModelConfig, RuntimeConfig
@@ -40,7 +40,7 @@ def unread(monkeypatch):
     def refuse(*given, **named):
         raise AssertionError("something was loaded")
 
-    monkeypatch.setattr(model.AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", refuse)
     monkeypatch.setattr(model.AutoTokenizer, "from_pretrained", refuse)
 
 
@@ -98,7 +98,7 @@ def test_what_transformers_is_told(installed, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(model, "choose_device", lambda wanted: torch.device("cuda", 0))
-    monkeypatch.setattr(model.AutoModelForCausalLM, "from_pretrained", take)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", take)
     with pytest.raises(ModelError, match="far enough"):
         load("nf4")
     config = asked["quantization_config"]
@@ -125,11 +125,11 @@ def test_packed_weights_count_as_what_they_hold():
     assert quantization.num_parameters(base) == 4 * 6 + 6
 
 
-def test_a_quantised_output_layer_is_refused(fresh):
+def test_a_quantised_output_layer_is_refused():
     head = nn.Linear(2, 3)
     head.weight = nn.Parameter(torch.zeros(3, 1, dtype=torch.uint8), requires_grad=False)
     with pytest.raises(ModelError, match="allowed: a linear layer without"):
-        fresh._output_layer(SimpleNamespace(get_output_embeddings=lambda: head))
+        output_layer.linear_of(SimpleNamespace(get_output_embeddings=lambda: head), "Odd")
 
 
 def test_the_cache_keeps_quantised_models_apart(study, fresh, tmp_path, monkeypatch):

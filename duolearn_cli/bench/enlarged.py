@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.loading import load_base
 from duolearn_cli.model import load_tokenizer
 from duolearn_cli.weights import find_weights
 
@@ -24,9 +23,7 @@ def enlarge(config: RunConfig, size: int, folder: Path) -> Mapping[str, Any]:
     """
     weights = find_weights(config.model, config.cache_dir)
     tokenizer = load_tokenizer(weights, config.model)
-    transformers_logging.disable_progress_bar()
-    arguments = weights.arguments(model=True)
-    base: Any = AutoModelForCausalLM.from_pretrained(weights.location, dtype=torch.float32, **arguments)
+    base = load_base(weights, config.model.name, torch.float32)
     count = base.config.vocab_size
     if size < count:
         raise ConfigError(

@@ -18,11 +18,10 @@ import torch.nn.functional as F
 from peft import get_peft_model
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.encoding import Encoded
+from duolearn_cli.loading import load_base
 from duolearn_cli.model import choose_device, choose_precision, lora_config
 from duolearn_cli.weights import find_weights
 
@@ -52,8 +51,7 @@ def load_plain(config: RunConfig, *, adapter: bool = True) -> Plain:
     """The configured model as transformers loads it, with PEFT's LoRA on it, or with every weight trained."""
     weights, device = find_weights(config.model, config.cache_dir), choose_device(config.runtime.device)
     dtype = torch.bfloat16 if device.type == "cuda" and config.runtime.precision != "fp32" else torch.float32
-    transformers_logging.disable_progress_bar()
-    base: Any = AutoModelForCausalLM.from_pretrained(weights.location, dtype=dtype, **weights.arguments(model=True))
+    base = load_base(weights, config.model.name, dtype)
     precision = choose_precision(config.runtime.precision, base, device)
     if not adapter:
         return Plain(base.to(device).train(), device, precision)

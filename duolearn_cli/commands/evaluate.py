@@ -49,7 +49,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
         found = experiment.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
         if adapter:
-            lab.model.load_adapter(adapter)
+            lab.load_unlearned(adapter)
             found["unlearned"] = assess(lab, "unlearned")
         return found
 

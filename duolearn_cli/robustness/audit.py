@@ -89,7 +89,7 @@ def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> I
     if not attacks:
         return
     if model == "unlearned":
-        lab.model.load_adapter(adapter)
+        lab.load_unlearned(adapter)
     else:
         lab.load(model)
     lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")

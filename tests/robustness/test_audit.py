@@ -25,7 +25,8 @@ def attacked(tmp_path):
     def call(model, *overrides, variant="v"):
         study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
         lab = SimpleNamespace(study=study, display=Display(Console(file=StringIO())), load=lambda name: None)
-        lab.model = SimpleNamespace(load_adapter=lambda folder: None)
+        lab.load_unlearned = lambda folder: None
+        lab.model = SimpleNamespace(name=model)
         lab.folder = lambda which: tmp_path / which
         lab.kept = lambda *args: Laboratory.kept(lab, *args)
 
