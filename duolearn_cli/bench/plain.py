@@ -21,9 +21,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from duolearn_cli.adapters import lora_config
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.encoding import Encoded
-from duolearn_cli.model import choose_device, choose_precision, lora_config
+from duolearn_cli.model import choose_device, choose_precision
 from duolearn_cli.weights import find_weights
 
 IGNORED = -100
