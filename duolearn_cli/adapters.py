@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.utils import get_peft_model_state_dict
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
@@ -35,6 +36,25 @@ DECISIVE = {
     "use_dora": "model.adapter.rank and model.adapter.alpha",
     "layers_to_transform": "model.adapter.layers",
 }
+
+
+def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
+    """`base` with a fresh adapter.
+
+    Raises:
+        ModelError: see `lora_config`; or PEFT adapts no such modules of this architecture.
+        ConfigError: see `lora_config`.
+    """
+    config = lora_config(adapter, base)
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a property by its older name.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
+        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
+        try:
+            return get_peft_model(base, config)  # type: ignore[return-value]
+        except ValueError as error:
+            raise ModelError(f"model.adapter.targets={adapter.targets}: {str(error).splitlines()[0]}") from error
 
 
 def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:

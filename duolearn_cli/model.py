@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
@@ -26,7 +25,7 @@ from duolearn_cli import (
     quantization,
     reach,
 )
-from duolearn_cli.adapters import initialise, lora_config
+from duolearn_cli.adapters import attach, initialise
 from duolearn_cli.config import ModelConfig, RuntimeConfig
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError
@@ -315,13 +314,7 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     if config.quantization == "none":
         # Which layers its kernels go through may depend on the device.
         base.to(device)
-    with warnings.catch_warnings():
-        # PEFT asks transformers for a property by its older name.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        try:
-            network = get_peft_model(base, lora_config(config.adapter, base))
-        except ValueError as error:
-            raise ModelError(f"model.adapter.targets={config.adapter.targets}: {str(error).splitlines()[0]}") from error
+    network = attach(config.adapter, base)
     initialise(network, seed)
     precision, kept_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
     return LanguageModel(network.eval(), tokenizer, precision, device, kept_bytes)

@@ -1,13 +1,10 @@
 """Small random models with an adapter on whatever `all-linear` stands for: mixtures of experts, and state spaces."""
 
-import warnings
-
 import torch
-from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from duolearn_cli.adapters import initialise, lora_config
+from duolearn_cli.adapters import attach, initialise
 from duolearn_cli.config import AdapterConfig
 from duolearn_cli.model import LanguageModel
 
@@ -76,9 +73,7 @@ def base_of(kind, dtype=torch.float32):
 def mixture(kind, dtype=torch.float32, **settings):
     """A model of this kind with an adapter whose B matrices are random."""
     base = base_of(kind, dtype)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        network = get_peft_model(base, lora_config(AdapterConfig(rank=2, alpha=4, **settings), base))
+    network = attach(AdapterConfig(rank=2, alpha=4, **settings), base)
     initialise(network, 0)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in network.named_parameters():

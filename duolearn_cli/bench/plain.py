@@ -19,10 +19,11 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from duolearn_cli.adapters import lora_config
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.loading import load_base
-from duolearn_cli.model import choose_device, choose_precision, lora_config
+from duolearn_cli.model import choose_device, choose_precision
 from duolearn_cli.weights import find_weights
 
 IGNORED = -100
