@@ -107,7 +107,17 @@ class LabelsConfig:
 
     fill: bool = setting(True, "give unlabelled items the subject that their concepts point to")
     threshold: float = setting(
-        0.5, "confidence from which a subject is filled in; below, the item is left out", minimum=0, maximum=1
+        0.5,
+        "confidence from which a subject is filled in; below, and where the item would be kept but mentions the "
+        "target, it is left out",
+        minimum=0,
+        maximum=1,
+    )
+    max_guessed: float = setting(
+        0.5,
+        "share of the items to forget whose label may be a guess; above, the run is refused before a model is loaded",
+        minimum=0,
+        maximum=1,
     )
     conflicts: str = setting(
         "report",

@@ -78,7 +78,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "models": models,
         "chance": chance,
         "majority": common,
-        "flags": [flag.sentence for flag in raised],
+        "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
         "flagged": flags.flagged(raised),
         "membership_check": check,
         "roc": summary.roc_curves(answers),

@@ -10,6 +10,7 @@ from duolearn_cli.components import component
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps
+from duolearn_cli.data.tally import borderline
 from duolearn_cli.fitting import gib
 from duolearn_cli.memory import Planner
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
@@ -67,6 +68,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
             ", ".join(f"{b.name} (also under {', '.join(b.also_under)})" for b in covered.boundary[:5]) or "none",
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
+        *study.tally.rows(),
         ("rejected rows", str(sizes["rejected"] or "none")),
         *(("data note", note) for note in study.notes),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
@@ -82,6 +84,13 @@ def rows(study: Study) -> list[tuple[str, str]]:
     else:
         found += _costs(study, shape)
     return [*found, ("output folder", planned_folder(config))]
+
+
+def remarks(study: Study) -> list[str]:
+    """What the table is too narrow for: warnings of the data, and a few items that mention the target in passing."""
+    passing = borderline(study.filled, study.loaded.items)
+    listed = [f"in passing, score below forget.about={study.config.forget.about:g}:"] if passing else []
+    return [*(f"warning: {warning}" for warning in study.warnings()), *listed, *(f"  {line}" for line in passing)]
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:

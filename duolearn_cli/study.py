@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +19,11 @@ from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.parts import part_of
-from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
+from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.shuffling import kind_of_heldout
+from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
+from duolearn_cli.data.tally import Tally, check_guessed, nearest, request_warning, tally
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.sources import gather, with_copies
@@ -28,7 +31,11 @@ from duolearn_cli.sources import gather, with_copies
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The cheap half of a run, all of it checked. `items` are all usable ones, with concepts and filled subjects."""
+    """The cheap half of a run, all of it checked.
+
+    `items` are all that enter a side, with concepts and filled subjects; `filled` the doubtful ones, whether they enter
+    a side or not; `forget_facts` the facts to forget; `tally` counts every row of the data.
+    """
 
     config: RunConfig
     hierarchy: Hierarchy
@@ -41,6 +48,8 @@ class Study:
     request: Request
     filled: tuple[Doubt, ...]
     duplicates: tuple[Duplicate, ...]
+    forget_facts: frozenset[str]
+    tally: Tally
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
 
@@ -73,6 +82,11 @@ class Study:
         ]
         return coverage(self.target, self.hierarchy, *texts)
 
+    def warnings(self) -> list[str]:
+        """What must be known of the rows before the numbers."""
+        given = len(self.splits.forget_train) + len(self.splits.retain_train)
+        return [*self.tally.warnings(), *request_warning(self.request.doubts, given)]
+
     def summary(self) -> dict[str, Any]:
         """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
@@ -81,6 +95,7 @@ class Study:
             "notes": list(self.notes),
             "heldout": kind_of_heldout((*self.splits.forget_heldout, *self.splits.retain_heldout)),
             "duplicates": len(self.duplicates),
+            "sides": self.tally.as_dict(),
             "subjects": dict(Counter(doubt.outcome for doubt in self.filled)),
             "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
             | self.request.summary(),
@@ -106,19 +121,24 @@ def prepare(config: RunConfig) -> Study:
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
     mention_folder = cache_dir(config.cache_dir) / "mentions"
     matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
-    items = [_with_concepts(item, hierarchy, matcher) for item in loaded.items]
-
-    def mentions(item: Item) -> tuple[str, ...]:
-        return matcher.concepts([item.question, *item.options])
-
-    items, filled = fill_subjects(items, target, hierarchy, mentions, config.labels)
-    items, kept_notes = gathered.safely_kept(items, target)
-    items, copy_notes = with_copies(items, config)
-    _check_labels(items, target)
-    splits, duplicates = _splits(items, target, config)
+    sides = _sides(loaded.items, target, hierarchy, matcher, config)
+    _check_target(loaded.items, sides, target, config)
+    kept, kept_notes = gathered.safely_kept(sides.items, target)
+    sides = sides.cut(kept)
+    items, copy_notes = with_copies(kept, config)
+    splits, duplicates = _splits(items, sides.forget, config)
     request = make_request(
-        splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
+        splits.forget_train,
+        splits.retain_train,
+        target,
+        hierarchy,
+        mentions_by(matcher.find),
+        config.imperfect,
+        config.labels,
+        sides.sought,
     )
+    guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
+    check_guessed(request.forget, guessed, target, config.labels)
     weights = tuple(source.level_weights)
     return Study(
         config,
@@ -130,17 +150,19 @@ def prepare(config: RunConfig) -> Study:
         tuple(items),
         splits,
         request,
-        tuple(filled),
+        sides.doubts,
         duplicates,
+        sides.forget,
+        tally(loaded, sides),
         (*gathered.notes, *kept_notes, *copy_notes),
     )
 
 
-def _splits(items: list[Item], target: Target, config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
+def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
     """Cut the items, and deal with near duplicates across the cuts as configured."""
     splits = make_splits(
         items,
-        lambda item: target.covers(item.subject, item.topic, item.concepts),
+        lambda item: item.fact_id in forget,
         seed=config.split.seed,
         unseen_fraction=config.split.unseen_fraction,
         max_forget=config.split.max_forget,
@@ -154,18 +176,32 @@ def _splits(items: list[Item], target: Target, config: RunConfig) -> tuple[Split
     return splits, duplicates
 
 
+def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig) -> Sides:
+    """Choose sides. An item that names no concept of this hierarchy gets those of its question and right answer."""
+    declared = [item.id for item in items if not hierarchy.concepts.keys().isdisjoint(item.concepts)]
+    found = [_with_concepts(item, hierarchy, matcher) for item in items]
+    return choose_sides(found, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)
+
+
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
-    """An item that names no concept of this hierarchy gets those that its question and right answer mention."""
     known = tuple(concept for concept in item.concepts if concept in hierarchy.concepts)
     return replace(item, concepts=known or matcher.concepts([item.question, item.answer_text]))
 
 
-def _check_labels(items: list[Item], target: Target) -> None:
-    if any(target.covers(item.subject, item.topic, item.concepts) for item in items):
+def _check_target(items: Sequence[Item], sides: Sides, target: Target, config: RunConfig) -> None:
+    """Refuse a target that no item belongs to, with what the data have instead."""
+    if sides.forget:
         return
     if not target.labels:
         raise DataError(
-            f"forget={target.name}: no item is about its {len(target.forget)} concepts; choose other concepts."
+            f"forget={target.name}: no item is about its {len(target.sought)} concepts at forget.about="
+            f"{config.forget.about:g}; {nearest(sides.doubts)}choose other concepts."
+        )
+    if all(item.subject is None for item in items):
+        raise DataError(
+            f"forget={target.name}: no item has a subject, and none is guessed to be of "
+            f"{' or '.join(sorted(target.labels))}. Give the rows their subjects, or go by what questions are about "
+            "(forget.by=concepts)."
         )
     # Topics are shown only of subjects that the target asks a topic of.
     asked = {label.partition("/")[0] for label in target.labels if "/" in label}

@@ -1,15 +1,18 @@
 """The cheap half of a run: splits, forget items, duplicates, the plan."""
 
 import json
+import re
+from collections import Counter
 
 import pytest
 
+from duolearn_cli.commands.inspect import find_item
 from duolearn_cli.composition import compose
 from duolearn_cli.concepts import mention_cache
 from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.data.splits import Splits
 from duolearn_cli.errors import DataError
-from duolearn_cli.plan import checkpoint_bytes, read_shape, rows
+from duolearn_cli.plan import checkpoint_bytes, read_shape, remarks, rows
 from duolearn_cli.study import prepare
 from duolearn_cli.weights import find_weights
 from tests.conftest import REAL_DATA
@@ -37,6 +40,86 @@ def test_a_data_set_without_the_target_is_refused_with_its_labels(tmp_path):
     overrides = ["+forget=surgery", "dataset=local", f"dataset.path={path}", *fields.split()]
     with pytest.raises(DataError, match="Botany"):
         prepare(compose("unlearn", [*overrides, "dataset.fields.answer_kind=index0"]))
+
+
+def _unlabelled(tmp_path, number=60):
+    """The shipped facts as MedMCQA's rows without a subject; the command that reads them."""
+    items = [item for item in Minimed().load().items if item.id.endswith("#0")]
+    rows = [to_medmcqa(item) | {"subject_name": None, "topic_name": None} for item in items[:: len(items) // number]]
+    path = tmp_path / "unlabelled.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["+forget=surgery", "dataset=medmcqa", f"dataset.path={path}"]
+
+
+def test_a_request_of_guesses_is_refused_and_its_mends_run(tmp_path):
+    command = _unlabelled(tmp_path)
+    with pytest.raises(DataError, match=r"\(100%\) have no label of their own") as told:
+        prepare(compose("unlearn", command))
+    mends = re.findall(r"\(([a-z_.]+=[\w.]+)\)", str(told.value))
+    assert mends == ["forget.by=concepts", "labels.max_guessed=1"]
+    for mend in mends:
+        study = prepare(compose("unlearn", [*command, mend]))
+        assert study.request.forget and study.tally.of("forget") + study.tally.of("retain") == len(study.items)
+
+
+def test_data_without_subjects_in_which_nothing_is_guessed_name_the_other_way(tmp_path):
+    command = [*_unlabelled(tmp_path), "labels.threshold=1", "labels.max_guessed=1"]
+    with pytest.raises(DataError, match=r"no item has a subject, .* of Surgery\. .*\(forget\.by=concepts\)"):
+        prepare(compose("unlearn", [*command, "labels.fill=false"]))
+    assert prepare(compose("unlearn", [*command, "labels.fill=false", "forget.by=concepts"])).request.forget
+
+
+def test_every_row_is_told_in_plan_and_metrics_and_many_without_a_side_are_warned_of(tmp_path):
+    study = prepare(compose("unlearn", [*_unlabelled(tmp_path), "labels.max_guessed=1"]))
+    assert study.tally.total == len(study.loaded.items) + len(study.loaded.rejected)
+    told = dict(rows(study))
+    assert "guessed label" in told["rows in forget"] and "none guessed with confidence" in told["rows in neither"]
+    assert study.summary()["sides"]["neither"] == study.tally.sides["neither"]
+    (warning,) = study.warnings()
+    assert "are neither forgotten nor kept" in warning and f"warning: {warning}" in remarks(study)
+
+
+def test_items_that_mention_a_concept_target_in_passing_are_in_no_split(tmp_path):
+    passing = {"question": "A woman with hypertension has asthma. Which drug treats asthma and gout?"}
+    asked = [{"question": f"Which drug number {n} is first for hypertension?"} for n in range(4)]
+    kept = [{"question": f"Which drug number {n} is first for asthma?"} for n in range(4)]
+    path = tmp_path / "items.jsonl"
+    rows = [{"a": f"x{n}", "b": f"y{n}", "key": "A", **row} for n, row in enumerate([passing, *asked, *kept])]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fields = {"question": "question", "options": "[a,b]", "answer": "key", "answer_kind": "letter"}
+    command = ["+forget=custom", "forget.concepts=[hypertension]", "dataset=local", f"dataset.path={path}"]
+    command += [
+        "prompt.form=cloze",
+        "split.near_duplicates=ignore",
+        *(f"dataset.fields.{k}={v}" for k, v in fields.items()),
+    ]
+    study = prepare(compose("unlearn", command))
+    sides = study.splits.by_name()
+    assert {item.question for name in sides if "forget" in name for item in sides[name]} == {
+        r["question"] for r in asked
+    }
+    assert {item.question for name in sides if "retain" in name for item in sides[name]} == {
+        r["question"] for r in kept
+    }
+    (doubt,) = study.filled
+    assert doubt.outcome == "borderline" and any(doubt.id in line for line in remarks(study))
+    with pytest.raises(DataError, match="neither forgotten nor kept: mention the target in passing"):
+        find_item(study, doubt.id)
+    with pytest.raises(DataError, match=r"no item is about its \d+ concepts at forget.about=0.35; choose other"):
+        prepare(compose("unlearn", [*command, "forget.concepts=[appendicitis]"]))
+
+
+def test_labelled_data_enter_the_sides_that_their_labels_say():
+    study = prepare(compose("unlearn", ["+forget=surgery"]))
+    items = study.loaded.items
+    assert study.forget_facts == {item.fact_id for item in items if item.subject == "Surgery"}
+    counts = Counter(item.subject == "Surgery" for item in items)
+    assert study.tally.sides == {
+        "forget": {"given_label": counts[True]},
+        "retain": {"given_label": counts[False]},
+        "neither": {},
+    }
+    assert study.warnings() == [] and study.tally.not_english == 0
 
 
 def test_plan_counts_the_tiny_model_exactly(tiny):

@@ -87,6 +87,9 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
         display.note(study.coverage().sentence())
         for note in study.notes:
             display.note(f"data: {note}")
+        display.note(study.tally.sentence())
+        for warning in study.warnings():
+            display.note(f"warning: {warning}")
         display.stage(STARTING)
         from duolearn_cli import experiment
         from duolearn_cli.protocol import Laboratory
@@ -145,9 +148,11 @@ def refuse_changes(overrides: Sequence[str], changeable: Sequence[str], what: st
 
 def dry_run(study: Study, display: Display, account: Account | None = None) -> None:
     """Print what the run would do, and what it would spend."""
-    from duolearn_cli.plan import plan
+    from duolearn_cli.plan import plan, remarks
 
     display.show(plan(study, account))
+    for remark in remarks(study):
+        display.note(remark)
 
 
 def export_file(configured: str, source: str | None = None) -> Path:

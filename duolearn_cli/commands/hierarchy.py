@@ -33,7 +33,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return _import(settings)
     display = Display()
     if settings.action == "target":
-        _target(display, prepare(settings).coverage().as_dict())
+        study = prepare(settings)
+        _target(display, study.coverage().as_dict())
+        display.note(study.tally.sentence())
         return ""
     hierarchy = load_hierarchy(settings)
     if settings.action == "coverage":

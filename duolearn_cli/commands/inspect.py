@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from duolearn_cli.commands.common import Invocation, prepared
 from duolearn_cli.components import component
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.tally import WHY
 from duolearn_cli.errors import DataError, nearest
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.study import Study
@@ -38,8 +39,7 @@ def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
     Raises:
         DataError: there is no such item; the message has the nearest id.
     """
-    target = study.target
-    found = {item.id: (item, target.covers(item.subject, item.topic, item.concepts)) for item in study.items}
+    found = {item.id: (item, item.fact_id in study.forget_facts) for item in study.items}
     for split, items in study.splits.by_name().items():
         found |= {item.id: (item, split.startswith("forget")) for item in items}
     for items, is_forget in ((study.request.forget, True), (study.request.retain, False)):
@@ -48,6 +48,8 @@ def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
         return study.request.forget[0], True
     if name in found:
         return found[name]
+    if outcome := next((doubt.outcome for doubt in study.filled if doubt.id == name), None):
+        raise DataError(f"item={name}: it is neither forgotten nor kept: {WHY[outcome]}.")
     raise DataError(f"item={name}: there is no such item{nearest(name, found)}; `duolearn export` lists them all.")
 
 

@@ -109,6 +109,23 @@ class ForgetTarget:
             "choices": ["preserve", "forget"],
         },
     )
+    by: str = field(
+        default="auto",
+        metadata={
+            "help": "how forget items are chosen. auto: by label, and by what they are about for concepts without a "
+            "label; concepts: by what they are about alone; either: by label or by what they are about",
+            "choices": ["auto", "concepts", "either"],
+        },
+    )
+    about: float = field(
+        default=0.35,
+        metadata={
+            "help": "how much of an item must be about the concepts that it is chosen by (docs/hierarchy.md); an item "
+            "that mentions one and is below is neither forgotten nor kept",
+            "min": 0,
+            "max": 1,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,8 @@ class Target:
 
     `forget` are the concepts whose mentions are unlearning-targeted; `boundary` those reachable from outside the
     target as well, which are preserved; `kept` the exceptions; `labels` the data labels of forget items; `roots` the
-    concepts that were named.
+    concepts that were named; `sought` the concepts that an item may be about to be a forget item whatever its label
+    (`data.about` says what an item is about).
     """
 
     name: str
@@ -126,20 +144,17 @@ class Target:
     kept: frozenset[str]
     labels: frozenset[str]
     roots: frozenset[str] = frozenset()
+    sought: frozenset[str] = frozenset()
 
     @cached_property
     def _keys(self) -> frozenset[str]:
         return frozenset(map(label_key, self.labels))
 
     def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
-        """Tell whether an item with these labels, about these concepts, is a forget item.
+        """Tell whether an item is a forget item by its labels, whatever their case, accents and hyphens.
 
-        By label where the target has labels, whatever its case, accents and hyphens, unless all that the item is about
-        is kept; a target without labels of its own (``forget.concepts=[hernia_surgery]``) covers the items about its
-        concepts.
+        An item all of whose concepts are kept is none.
         """
-        if not self.labels:
-            return not self.forget.isdisjoint(concepts)
         if subject is None:
             return False
         labelled = label_key(subject) in self._keys or (
@@ -167,8 +182,20 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     forget = ((closure - boundary) | set(add)) - kept
     mapped = frozenset(label for node in closure - kept for label in hierarchy[node].subjects)
     labels = _as_known(spec.subjects, hierarchy) or mapped
+    if spec.by == "concepts":
+        labels = frozenset[str]()
+    sought = forget
+    if labels and spec.by == "auto":
+        # Labels that the user names stand for all the concepts; those of the hierarchy only for the nodes above them.
+        sought = forget & (frozenset() if spec.subjects else _without_label(concepts, hierarchy))
     return Target(
-        spec.name, frozenset(forget), frozenset(boundary - kept), frozenset(kept), labels, frozenset(concepts)
+        spec.name,
+        frozenset(forget),
+        frozenset(boundary - kept),
+        frozenset(kept),
+        labels,
+        frozenset(concepts),
+        frozenset(sought),
     )
 
 
@@ -176,6 +203,13 @@ def _as_known(labels: Iterable[str], hierarchy: Hierarchy) -> frozenset[str]:
     """`labels` in the hierarchy's spelling where it has them: votes for "Surgery" must count for "SURGERY"."""
     known = {label_key(label): label for concept in hierarchy.concepts.values() for label in concept.subjects}
     return frozenset(known.get(label_key(label), label) for label in labels)
+
+
+def _without_label(roots: Sequence[str], hierarchy: Hierarchy) -> frozenset[str]:
+    """What lies below those of `roots` that no label stands for."""
+    below = {root: hierarchy.descendants([root]) for root in roots}
+    labelled = [root for root, nodes in below.items() if any(hierarchy[node].subjects for node in nodes)]
+    return hierarchy.descendants(set(roots) - hierarchy.descendants(labelled))
 
 
 def _nodes(spec: ForgetTarget, hierarchy: Hierarchy) -> list[list[str]]:

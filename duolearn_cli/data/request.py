@@ -7,29 +7,16 @@ and this is where they are mended: missing subjects are filled from concepts, do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.config import ImperfectConfig, LabelsConfig
 from duolearn_cli.data import imperfect
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.recovery import Guess, Recovery, cross_guess, label_of
+from duolearn_cli.data.recovery import Guess, cross_guess, label_of
+from duolearn_cli.data.sides import Doubt, Mentions, fill_subjects
 from duolearn_cli.errors import DataError
-
-# The concepts that an item's text mentions.
-Mentions = Callable[[Item], Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """An item whose label was missing (`given` None) or contradicts its concepts, and what was made of it."""
-
-    id: str
-    given: str | None
-    guess: str | None
-    confidence: float
-    outcome: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +41,26 @@ def make_request(
     mentions: Mentions,
     faults: ImperfectConfig,
     labels: LabelsConfig,
+    settled: Collection[str] = (),
 ) -> Request:
     """Put the configured faults into the true forget and retain items, then mend what can be.
+
+    Facts in `settled` are to be forgotten for what they are about: no fault of a label changes that.
 
     Raises:
         DataError: no item is left to forget or to keep.
     """
     truth = {item.id: (item, is_forget) for items, is_forget in ((forget, True), (retain, False)) for item in items}
     given = _faulty([*forget, *retain], faults)
-    filled, doubts = fill_subjects(given, target, hierarchy, mentions, labels)
-    conflicting = _conflicts(filled, target, hierarchy, mentions, labels)
+    filled, doubts = fill_subjects(given, target, hierarchy, mentions, labels, settled)
+    conflicting = _conflicts(
+        [item for item in filled if item.fact_id not in settled], target, hierarchy, mentions, labels
+    )
     left_out = {doubt.id for doubt in conflicting if doubt.outcome == "left_out"}
     sides: tuple[list[Item], list[Item]] = ([], [])
     for item in filled:
         if item.id not in left_out:
-            sides[_is_forget(item, target, *truth[item.id])].append(item)
+            sides[item.fact_id in settled or _is_forget(item, target, *truth[item.id])].append(item)
     kept, forgotten = sides
     if not kept or not forgotten:
         raise DataError(
@@ -88,49 +80,9 @@ def _faulty(items: Sequence[Item], faults: ImperfectConfig) -> list[Item]:
 
 def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> bool:
     """By the label that is given now; an unchanged item stays where the splits have put it, with its fact."""
-    if (item.subject, item.topic) == (original.subject, original.topic):
+    if not target.labels or (item.subject, item.topic) == (original.subject, original.topic):
         return was_forget
     return target.covers(item.subject, item.topic, item.concepts)
-
-
-def fill_subjects(
-    items: Sequence[Item], target: Target, hierarchy: Hierarchy, mentions: Mentions, labels: LabelsConfig
-) -> tuple[list[Item], list[Doubt]]:
-    """Give unlabelled items the subject (and topic) that their concepts point to, where confident enough.
-
-    Without confidence an item is left out: kept as something to retain it might protect what is to be forgotten.
-    With ``labels.fill=false``, or a target that goes by concepts alone, items stay as they are.
-    """
-    topics = {label for label in target.labels if "/" in label}
-    unlabelled = [item for item in items if item.subject is None]
-    if not labels.fill or not target.labels or not unlabelled:
-        return list(items), []
-    labelled = [item for item in items if item.subject is not None]
-    given = [label_of(item, topics) or "" for item in labelled]
-    known = {*given, *target.labels, *(label for c in hierarchy.concepts.values() for label in c.subjects)}
-    recovery = Recovery(hierarchy, [mentions(item) for item in labelled], given, _askable(known, topics))
-    # By fact: all that its phrasings mention, and one label for all of them.
-    by_fact: dict[str, dict[str, None]] = {}
-    for item in unlabelled:
-        by_fact.setdefault(item.fact_id, {}).update(dict.fromkeys(mentions(item)))
-    guesses = dict(zip(by_fact, recovery.guess([list(concepts) for concepts in by_fact.values()]), strict=True))
-    found, doubts = [], []
-    for item in items:
-        if item.subject is not None:
-            found.append(item)
-            continue
-        guess = guesses[item.fact_id]
-        sure = guess.label is not None and guess.confidence >= labels.threshold
-        if sure and guess.label is not None:
-            subject, _, topic = guess.label.partition("/")
-            found.append(replace(item, subject=subject, topic=topic or None))
-        doubts.append(Doubt(item.id, None, guess.label, guess.confidence, "filled" if sure else "undecided"))
-    return found, doubts
-
-
-def _askable(labels: set[str], topics: set[str]) -> set[str]:
-    """Labels as `label_of` writes them: topics that the target does not ask for count as their subject."""
-    return {label if label in topics else label.partition("/")[0] for label in labels}
 
 
 def _conflicts(

@@ -172,7 +172,8 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
             f"than {1 / largest:.2g}."
         )
     # One that is left out counts too: had the others taught more, it might be used.
-    if taught := [doubt.id for doubt in study.filled]:
+    taught = [doubt.id for doubt in study.filled if doubt.outcome != "borderline"]
+    if taught and study.config.labels.fill:
         raise ConfigError(
             f"labels.fill=true: what other items teach decides on {len(taught)} items without a subject ({taught[0]} "
             "first), outside the promise. Give labels.fill=false, or data in which every item has a subject."

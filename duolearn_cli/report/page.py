@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.data import tally
 from duolearn_cli.flags import WORDS
 from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
@@ -94,6 +95,7 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         ("command", run.get("command")),
         *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy", "part")),
         *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in SPLITS),
+        *tally.rows_of(data.get("sides") or {}),
         ("rejected rows", ", ".join(rejected) or "none"),
         ("labels filled from concepts or left out", _counts(data.get("subjects"))),
         ("items given to unlearning", _counts(data.get("request"))),

@@ -27,6 +27,7 @@ def small():
         [
             Concept("medicine", 3, "medicine", subjects=("Medicine",)),
             Concept("surgery", 3, "surgery", subjects=("Surgery",)),
+            Concept("heart", 3, "cardiology"),
             Concept("gut", 3, "gut surgery", parents=("surgery",)),
             Concept("appendicitis", 4, "appendicitis", parents=("gut", "medicine")),
             Concept("whipple", 4, "Whipple procedure", parents=("gut",)),
@@ -46,9 +47,21 @@ def test_a_target_below_the_root_is_no_boundary_of_its_ancestors():
     assert target.forget == {"gut", "whipple"}
 
 
-def test_a_target_without_labels_covers_the_items_about_its_concepts():
-    target = resolve_target(ForgetTarget("w", concepts=["whipple"]), small())
-    assert target.covers("Surgery", None, ["whipple"]) and not target.covers("Surgery", None, ["gut"])
+def test_a_target_seeks_the_concepts_that_no_label_stands_for():
+    def sought(*concepts, **spec):
+        return resolve_target(ForgetTarget("t", concepts=list(concepts), **spec), small()).sought
+
+    assert sought("whipple") == {"whipple"} and sought("surgery") == set()
+    # Both: whipple is below a label that is named, so that the label stands for it; cardiology has none.
+    assert sought("surgery", "whipple") == set() and sought("surgery", "heart") == {"heart"}
+    assert sought("surgery", "heart", subjects=["Surgery"]) == set()
+    assert sought("surgery", by="concepts") == sought("surgery", by="either") == {"surgery", "gut", "whipple"}
+
+
+def test_by_concepts_no_label_counts():
+    spec = ForgetTarget("s", concepts=["surgery"], subjects=["Surgery"], by="concepts")
+    assert resolve_target(spec, small()).labels == set()
+    assert resolve_target(ForgetTarget("s", concepts=["surgery"], by="either"), small()).labels == {"Surgery"}
 
 
 def test_items_about_nothing_but_kept_concepts_are_not_covered():
