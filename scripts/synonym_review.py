@@ -1,7 +1,7 @@
 """Synonyms that need a decision: python scripts/synonym_review.py [VOCABULARY] [--reviewed FILE].
 
 A synonym needs one if it shares no word stem with its concept's name and is no initialism of it, or if both differ by
-a number or by an opposite ("HbA2" for "HbA", "false negative" for "false positive"). Such a synonym is a true synonym
+a number or by words that exclude each other ("HbA2" for "HbA", "false negative" for "false positive"). Such a synonym is a true synonym
 (then it stands, with its concept's id, in the reviewed file) or it is wrong: take it out of the vocabulary, or make it
 a concept of its own with the right parents. The script lists the undecided ones and ends with status 1 if there are
 any, or if the reviewed file holds a line that the vocabulary no longer does.
@@ -30,16 +30,24 @@ _GENERIC |= {"theory", "law"}
 _MIN_STEM = 4
 # Two words share a stem if they begin alike for this share of the shorter one: "hyper-" alone is no stem.
 _MIN_SHARE = 0.6
-_OPPOSITES = [
-    pair.split()
-    for pair in (
-        "true false|positive negative|upper lower|superior inferior|anterior posterior|medial lateral|left right|"
-        "acute chronic|internal external|direct indirect|primary secondary|male female|increased decreased|high low|"
-        "open closed|superficial deep|maxillary mandibular|ascending descending|live killed|active passive|"
-        "major minor|oral parenteral|proximal distal|buccal lingual|mesial distal|benign malignant|"
+# Words of one group exclude each other: "grey ramus" is not "white ramus".
+_EXCLUSIVE = [
+    set(group.split())
+    for group in (
+        "true false|positive negative|upper lower middle|superior inferior|anterior posterior|medial lateral|left right|"
+        "acute chronic|internal external|inner outer|direct indirect|male female|increased decreased|"
+        "high low|open closed|superficial deep|maxillary mandibular|ascending descending|live killed|active passive|"
+        "major minor|oral parenteral|proximal distal|buccal lingual|mesial distal|benign malignant|total partial|"
         "systolic diastolic|afferent efferent|dominant recessive|greater lesser|short long|central peripheral|"
-        "intrinsic extrinsic|prospective retrospective|arterial venous|early late|slow fast|hard soft|first second|"
-        "agonist antagonist|microcytic macrocytic|monosynaptic polysynaptic|hyper hypo"
+        "intrinsic extrinsic|prospective retrospective|arterial venous|early late|slow fast|hard soft|thick thin|"
+        "first second third fourth fifth sixth|primary secondary tertiary|agonist antagonist|microcytic macrocytic|"
+        "monosynaptic polysynaptic|hyper hypo|grey gray white red|sympathetic parasympathetic|light dark|"
+        "excitatory inhibitory|isometric isotonic|conditioned unconditioned|extracellular intracellular|"
+        "aerobic anaerobic|southern northern western|absolute relative attributable|voltage ligand|"
+        "squamous columnar cuboidal|complete partial|fixed removable|fat water|extrafusal intrafusal|"
+        "subarachnoid subdural epidural|reabsorption secretion|cervical thoracic lumbar sacral|alpha beta gamma delta|"
+        "parietal visceral|motor sensory|oncotic hydrostatic|cranial caudal|maternal paternal fetal|cohort trial|"
+        "incidence prevalence|mean median mode|ordinal nominal|type1 type2|myeloid lymphoid lymphoblastic lymphocytic"
     ).split("|")
 ]
 
@@ -70,16 +78,12 @@ def is_initialism(term: str, name: str) -> bool:
 
 
 def differs(term: str, name: str) -> bool:
-    """Tell whether both hold numbers but none in common, or one holds the opposite of a word of the other."""
+    """Tell whether both hold numbers but none in common, or one holds a word that excludes a word of the other."""
     ours, theirs = (set(re.findall(r"[^\W\d_]+|\d+", fold(text))) for text in (term, name))
     numbers = [{word for word in side if word.isdigit()} for side in (ours, theirs)]
     if all(numbers) and numbers[0].isdisjoint(numbers[1]):
         return True
-    return any(
-        {one, other} == {first, second}
-        for first, second in _OPPOSITES
-        for one, other in product(ours - theirs, theirs - ours)
-    )
+    return any(group & (ours - theirs) and group & (theirs - ours) for group in _EXCLUSIVE)
 
 
 def needs_decision(term: str, name: str) -> bool:
