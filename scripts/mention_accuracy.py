@@ -112,7 +112,8 @@ def main() -> None:
         print("\n".join(result.faults))
     print(f"{len(sentences)} sentences, {sum(len(sentence.marks) for sentence in sentences)} marks")
     for name, value in (("precision", result.precision), ("recall", result.recall)):
-        print(f"{name} {100 * value.value:.1f} % [{100 * (value.low or 0):.1f}, {100 * (value.high or 0):.1f}], n = {value.n}")
+        low, high = (float("nan") if bound is None else 100 * bound for bound in (value.low, value.high))
+        print(f"{name} {100 * value.value:.1f} % [{low:.1f}, {high:.1f}], n = {value.n}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Synonyms that need a decision: python scripts/synonym_review.py [VOCABULARY] [--reviewed FILE].
 
 A synonym needs one if it shares no word stem with its concept's name and is no initialism of it, or if both differ by
-a number or by words that exclude each other ("HbA2" for "HbA", "false negative" for "false positive"). Such a synonym is a true synonym
-(then it stands, with its concept's id, in the reviewed file) or it is wrong: take it out of the vocabulary, or make it
-a concept of its own with the right parents. The script lists the undecided ones and ends with status 1 if there are
-any, or if the reviewed file holds a line that the vocabulary no longer does.
+a number or by words that exclude each other ("HbA2" for "HbA", "false negative" for "false positive"). Either it is a
+true synonym: then it stands, with its concept's id, in the reviewed file. Or it is not: then take it out of the
+vocabulary, or make it a concept of its own with the right parents. The script lists the undecided ones and ends with
+status 1 if there are any, or if the reviewed file holds a line that the vocabulary no longer does.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from duolearn_cli.hierarchies.embedded import FOLDER
 REVIEWED = Path(__file__).with_name("reviewed_synonyms.tsv")
 
 # Words that say nothing of what a term means: two diseases are not one for sharing "disease".
-_EMPTY = set("of the and in a an to by with for on from at or as".split())
-_GENERIC = set("disease syndrome disorder test sign acute chronic acid type method technique factor system".split())
-_GENERIC |= {"theory", "law"}
+_EMPTY = {"of", "the", "and", "in", "a", "an", "to", "by", "with", "for", "on", "from", "at", "or", "as"}
+_GENERIC = {"disease", "syndrome", "disorder", "test", "sign", "acute", "chronic", "acid", "type", "method"}
+_GENERIC |= {"technique", "factor", "system", "theory", "law"}
 _MIN_STEM = 4
 # Two words share a stem if they begin alike for this share of the shorter one: "hyper-" alone is no stem.
 _MIN_SHARE = 0.6
 # Words of one group exclude each other: "grey ramus" is not "white ramus".
-_EXCLUSIVE = [
-    set(group.split())
-    for group in (
-        "true false|positive negative|upper lower middle|superior inferior|anterior posterior|medial lateral|left right|"
-        "acute chronic|internal external|inner outer|direct indirect|male female|increased decreased|"
-        "high low|open closed|superficial deep|maxillary mandibular|ascending descending|live killed|active passive|"
-        "major minor|oral parenteral|proximal distal|buccal lingual|mesial distal|benign malignant|total partial|"
-        "systolic diastolic|afferent efferent|dominant recessive|greater lesser|short long|central peripheral|"
-        "intrinsic extrinsic|prospective retrospective|arterial venous|early late|slow fast|hard soft|thick thin|"
-        "first second third fourth fifth sixth|primary secondary tertiary|agonist antagonist|microcytic macrocytic|"
-        "monosynaptic polysynaptic|hyper hypo|grey gray white red|sympathetic parasympathetic|light dark|"
-        "excitatory inhibitory|isometric isotonic|conditioned unconditioned|extracellular intracellular|"
-        "aerobic anaerobic|southern northern western|absolute relative attributable|voltage ligand|"
-        "squamous columnar cuboidal|complete partial|fixed removable|fat water|extrafusal intrafusal|"
-        "subarachnoid subdural epidural|reabsorption secretion|cervical thoracic lumbar sacral|alpha beta gamma delta|"
-        "parietal visceral|motor sensory|oncotic hydrostatic|cranial caudal|maternal paternal fetal|cohort trial|"
-        "incidence prevalence|mean median mode|ordinal nominal|type1 type2|myeloid lymphoid lymphoblastic lymphocytic"
-    ).split("|")
-]
+_GROUPS = """
+true false | positive negative | upper lower middle | superior inferior | anterior posterior | medial lateral |
+left right | acute chronic | internal external | inner outer | direct indirect | male female |
+increased decreased | high low | open closed | superficial deep | maxillary mandibular | ascending descending |
+live killed | active passive | major minor | oral parenteral | proximal distal | buccal lingual |
+mesial distal | benign malignant | total partial | systolic diastolic | afferent efferent | dominant recessive |
+greater lesser | short long | central peripheral | intrinsic extrinsic | prospective retrospective |
+arterial venous | early late | slow fast | hard soft | thick thin | first second third fourth fifth sixth |
+primary secondary tertiary | agonist antagonist | microcytic macrocytic | monosynaptic polysynaptic |
+hyper hypo | grey gray white red | sympathetic parasympathetic | light dark | excitatory inhibitory |
+isometric isotonic | conditioned unconditioned | extracellular intracellular | aerobic anaerobic |
+southern northern western | absolute relative attributable | voltage ligand | squamous columnar cuboidal |
+complete partial | fixed removable | fat water | extrafusal intrafusal | subarachnoid subdural epidural |
+reabsorption secretion | cervical thoracic lumbar sacral | alpha beta gamma delta | parietal visceral |
+motor sensory | oncotic hydrostatic | cranial caudal | maternal paternal fetal | cohort trial |
+incidence prevalence | mean median mode | ordinal nominal | type1 type2 |
+myeloid lymphoid lymphoblastic lymphocytic
+"""
+_EXCLUSIVE = [set(group.split()) for group in _GROUPS.split("|")]
 
 
 def words(term: str) -> list[str]:

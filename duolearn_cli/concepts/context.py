@@ -1,8 +1,9 @@
 """Contexts: an ambiguous term names its concept only in texts that hold a word which tells.
 
-In the project's own format a term may end in ``{...}``: ``PPV{predict*,sensitivity}``. Between the braces stand words or
-phrases, separated by commas. One of them must occur in the same text; ``*`` stands for any ending. None of those after
-``!`` may occur: ``depression{!mandible}``. ``=`` asks that the term is written as here: ``AIDS{=}`` is not "aids".
+In the project's own format a term may end in ``{...}``: ``PPV{predict*,sensitivity}``. Words or phrases stand between
+the braces, separated by commas. One of them must occur in the same text; ``*`` stands for any ending. None of those
+after ``!`` may occur: ``depression{!mandible}``. ``=`` asks for the term as it is written here: ``AIDS{=}`` is not
+"aids".
 """
 
 from __future__ import annotations

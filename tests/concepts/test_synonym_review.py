@@ -32,7 +32,7 @@ review = load("synonym_review")
         ("ORS", "oral rehydration solution", False),
         ("DOTS", "directly observed treatment", False),
         ("hepatic steatosis", "steatosis of the liver", False),
-        ("anaemias", "anemia", False),
+        ("anaemias", "anaemia", False),
     ],
 )
 def test_what_needs_a_decision(term, name, needed):
