@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.context import Context, split_context
 from duolearn_cli.concepts.folding import fold, is_word
-from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher, Mention, forms, senses
-from duolearn_cli.hierarchies.embedded import FOLDER
+from tests.concepts.embedded import embedded, embedded_matcher
 
 TERMS = {
     "hernia": ("hernia",),
@@ -119,9 +119,8 @@ def test_the_same_on_words(parts):
 
 
 def test_every_embedded_term_is_found_as_a_whole():
-    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
-    matcher = Matcher(hierarchy)
-    for concept in hierarchy.concepts.values():
+    matcher = embedded_matcher()
+    for concept in embedded().concepts.values():
         for term in concept.plain_terms:
             assert [(m.start, m.end, m.concept) for m in matcher.find(f"(a {term}.)")] == [
                 (3, 3 + len(term), concept.id)
@@ -129,9 +128,8 @@ def test_every_embedded_term_is_found_as_a_whole():
 
 
 def test_every_ambiguous_embedded_term_is_found_in_each_of_its_contexts():
-    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
-    matcher = Matcher(hierarchy)
-    for concept in hierarchy.concepts.values():
+    matcher = embedded_matcher()
+    for concept in embedded().concepts.values():
         for term, context in concept.contexts:
             for word in context.words or ("",):
                 text = f"{term}, {word.removesuffix('*')}."
@@ -158,12 +156,16 @@ def ambiguous():
     )
 
 
+AMBIGUOUS = Matcher(ambiguous())
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
         ("An RCT of a drug", {"RCT": "trial"}),
         ("RCTs were randomised", {"RCTs": "trial"}),
-        ("RCT of the teeth", {}),
+        ("RCT of the gum", {}),
+        ("RCT of the teeth", {"RCT": "root"}),
         ("RCT of the tooth", {"RCT": "root"}),
         ("Gutta-percha fills it after RCT", {"RCT": "root"}),
         ("RCT", {}),
@@ -178,7 +180,7 @@ def ambiguous():
     ],
 )
 def test_an_ambiguous_term_counts_in_its_context_only(text, found):
-    assert {text[m.start : m.end]: m.concept for m in Matcher(ambiguous()).find(text)} == found
+    assert {text[m.start : m.end]: m.concept for m in AMBIGUOUS.find(text)} == found
 
 
 def by_trying_senses(text, hierarchy):
@@ -232,8 +234,8 @@ WORDS = ["RCT", "AIDS", "aids", "MTP", "toe", "tooth", "drug", "randoms", " ", "
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), max_size=9))
 def test_the_same_with_contexts_by_trying_everything(parts):
-    text = "".join(parts)
-    assert Matcher(ambiguous()).find(text) == by_trying_senses(text, ambiguous())
+    text = " ".join("".join(parts).split())
+    assert AMBIGUOUS.find(text) == by_trying_senses(text, ambiguous())
 
 
 def test_a_context_holds_by_its_own_words_only():

@@ -2,9 +2,7 @@
 
 import pytest
 
-from duolearn_cli.concepts.hierarchy import read_hierarchy
-from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.hierarchies.embedded import FOLDER
+from tests.concepts.embedded import embedded, embedded_matcher
 from tests.scripts import load
 
 accuracy = load("mention_accuracy")
@@ -12,7 +10,7 @@ accuracy = load("mention_accuracy")
 
 @pytest.fixture(scope="module")
 def matcher():
-    return Matcher(read_hierarchy(FOLDER / "medical4.tsv"))
+    return embedded_matcher()
 
 
 def test_marks_are_read():
@@ -22,8 +20,8 @@ def test_marks_are_read():
     assert marks == [("RCT", "trial", True), ("drug", "drug", False), ("x", None, False), ("y", None, False)]
 
 
-def test_marks_name_concepts(matcher):
-    known = read_hierarchy(FOLDER / "medical4.tsv").concepts
+def test_marks_name_concepts():
+    known = embedded().concepts
     sentences = accuracy.read_sentences(accuracy.SENTENCES)
     marks = [mark for sentence in sentences for mark in sentence.marks]
     assert len(marks) >= 300 and {mark.concept for mark in marks} - {None} <= known.keys()
@@ -70,8 +68,7 @@ FLOOR = {"dev": 0.97, "held-out": 0.9}
     ],
 )
 def test_neighbours_and_other_senses_are_not_taken_for_it(matcher, text, wrong):
-    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
-    assert wrong not in hierarchy.ancestors(matcher.concepts([text]))
+    assert wrong not in embedded().ancestors(matcher.concepts([text]))
 
 
 @pytest.mark.parametrize("brand", ["Zoloft=sertraline", "Lustral=sertraline", "Prozac=fluoxetine", "Xanax=alprazolam"])

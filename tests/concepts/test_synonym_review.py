@@ -8,7 +8,7 @@ import pytest
 
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.rows import read_concepts
-from duolearn_cli.hierarchies.embedded import FOLDER
+from tests.concepts.embedded import embedded
 from tests.scripts import load
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "synonym_review.py"
@@ -40,7 +40,7 @@ def test_what_needs_a_decision(term, name, needed):
 
 
 def test_every_embedded_synonym_is_decided():
-    concepts, reviewed = read_concepts(FOLDER / "medical4.tsv"), review.read_reviewed(review.REVIEWED)
+    concepts, reviewed = list(embedded().concepts.values()), review.read_reviewed(review.REVIEWED)
     assert len(reviewed) > 2000
     assert review.undecided(concepts, reviewed) == []
     assert review.stale(concepts, reviewed) == []
