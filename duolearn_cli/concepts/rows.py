@@ -128,8 +128,8 @@ def _cell(row: Mapping[str | None, str | None], layout: Layout, name: str) -> st
 
 
 def _split(row: Mapping[str | None, str | None], layout: Layout, name: str) -> tuple[str, ...]:
-    parts = _cell(row, layout, name).split(layout.separator)
-    return tuple(part.strip() for part in parts if part.strip())
+    cell = _cell(row, layout, name)
+    return tuple(part.strip() for part in cell.split(layout.separator) if part.strip()) if cell else ()
 
 
 def _terms(row: Mapping[str | None, str | None], layout: Layout) -> list[tuple[str, Context | None]]:
