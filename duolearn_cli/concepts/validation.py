@@ -66,7 +66,10 @@ def _shared_terms(concepts: Mapping[str, Concept]) -> Iterator[str]:
         for term in concept.plain_terms:
             first = owner.setdefault(term.casefold(), concept)
             if first is not concept:
-                yield f"{place(concept)}: the term {term!r} already belongs to {place(first)}; take it from one of them"
+                yield (
+                    f"{place(concept)}: the term {term!r} already belongs to {place(first)}; take it from one of them, "
+                    f"or give it a context in one: {term}{{word}}"
+                )
 
 
 def _cycles(concepts: Mapping[str, Concept]) -> Iterator[str]:
