@@ -114,7 +114,8 @@ def _orphaned_synonyms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     owner = _folded_owners(concepts)
     for concept in concepts.values():
         seen = {_folded(concept.name)}
-        if (first := owner.get(_folded(concept.name), concept.id)) != concept.id:
+        first = concept.id if concept.context(concept.name) else owner[_folded(concept.name)]
+        if first != concept.id:
             yield f"{place(concept)}: texts that say {concept.name!r} mean {first}, whose term folds to the same"
         for synonym in concept.synonyms:
             folded = _folded(synonym)
