@@ -45,14 +45,29 @@ class Hierarchy:
 
     @cached_property
     def _by_term(self) -> dict[str, str]:
-        return {term.casefold(): concept.id for concept in self.concepts.values() for term in concept.terms}
+        """The concept that each term names, in lower case. A term with several senses, none of them without a context,
+        is left out: it does not say which one is meant."""
+        ambiguous = {term: nodes[0] for term, nodes in self._senses.items() if len(nodes) == 1}
+        plain = {term.casefold(): concept.id for concept in self.concepts.values() for term in concept.plain_terms}
+        return ambiguous | plain
+
+    @cached_property
+    def _senses(self) -> dict[str, list[str]]:
+        """The concepts that each term with a context may name, in lower case."""
+        senses: dict[str, list[str]] = {}
+        for concept in self.concepts.values():
+            for term, _ in concept.contexts:
+                senses.setdefault(term.casefold(), []).append(concept.id)
+        return senses
 
     def lookup(self, word: str) -> str | None:
         """Return the id that `word` is, or else the concept that it names in whatever case."""
         return word if word in self.concepts else self._by_term.get(word.casefold())
 
     def suggestion(self, word: str) -> str:
-        """Return a hint at the id or term nearest to `word`, or an empty string."""
+        """Return a hint at the concepts that `word` may mean, or at the id or term nearest to it, or nothing."""
+        if len(senses := self._senses.get(word.casefold(), ())) > 1:
+            return f" of its own; it may mean {' or '.join(senses)}: name one of them"
         return nearest(word, [*self.concepts, *self._by_term])
 
     def children(self, node: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.concepts import cache_file, folding, matcher, variants
+from duolearn_cli.concepts import cache_file, context, folding, matcher, variants
 from duolearn_cli.concepts.cache_file import content_hash
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import VERSION, Matcher, Mention
@@ -64,8 +64,16 @@ class CachedMatcher(Matcher):
 
 
 def fingerprint(hierarchy: Hierarchy) -> str:
-    """Hash of the ids, levels and terms of a hierarchy, in its order: of two variants that clash the first counts."""
-    return content_hash([(concept.id, concept.level, concept.terms) for concept in hierarchy.concepts.values()])
+    """Hash of the ids, levels and terms of a hierarchy, with their contexts, in its order.
+
+    The order counts: of two variants that clash the first one does.
+    """
+    return content_hash(
+        [
+            (concept.id, concept.level, concept.terms, [(term, str(context)) for term, context in concept.contexts])
+            for concept in hierarchy.concepts.values()
+        ]
+    )
 
 
 def _mentions_key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
@@ -75,7 +83,7 @@ def _mentions_key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
 
 def _forms_key(hierarchy: Hierarchy) -> str:
     # Every run reads this file: it must not outlive a change of the code that made it, however small.
-    code = [inspect.getsource(module) for module in (folding, variants, matcher)]
+    code = [inspect.getsource(module) for module in (folding, variants, context, matcher)]
     return content_hash([_SCHEMA, code, unicodedata.unidata_version, fingerprint(hierarchy)])
 
 

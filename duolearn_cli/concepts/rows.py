@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from duolearn_cli.concepts.concept import LEVELS, Concept
+from duolearn_cli.concepts.context import Context, split_context, unmarked
 from duolearn_cli.concepts.validation import listed
 from duolearn_cli.errors import DataError, nearest
 
@@ -18,13 +19,17 @@ COLUMNS = ("id", "level", "parents", "name", "synonyms", "subjects")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out; the defaults are the project's own format. A field without a column is empty."""
+    """How a file is laid out; the defaults are the project's own format. A field without a column is empty.
+
+    `contexts`: a term may end in a context in braces (context.py). Only the project's own format has them.
+    """
 
     columns: Mapping[str, str | None] = field(default_factory=lambda: {name: name for name in COLUMNS})
     delimiter: str = "\t"
     separator: str = "|"
     encoding: str = "utf-8"
     quoting: bool = False
+    contexts: bool = False
 
 
 def existing(path: Path) -> Path:
@@ -42,7 +47,7 @@ def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
     Raises:
         DataError: the file is missing, cannot be decoded or lacks a column, or every unusable row with its line.
     """
-    layout = layout or Layout()
+    layout = layout or Layout(contexts=True)
     concepts: list[Concept] = []
     problems: list[str] = []
     try:
@@ -50,8 +55,11 @@ def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
             fault = _fault(row, layout)
             if fault:
                 problems.append(f"line {number}: {fault}")
-            else:
+                continue
+            try:
                 concepts.append(_concept(row, number, layout))
+            except ValueError as error:
+                problems.append(f"line {number}: {error}")
     except csv.Error as error:
         problems.append(f"not a table from there on: {error}; look for a quote that is not closed or not doubled")
     if problems:
@@ -119,18 +127,28 @@ def _cell(row: Mapping[str | None, str | None], layout: Layout, name: str) -> st
     return (row.get(column) if column else None) or ""
 
 
-def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) -> Concept:
-    def split(name: str) -> tuple[str, ...]:
-        parts = _cell(row, layout, name).split(layout.separator)
-        return tuple(part.strip() for part in parts if part.strip())
+def _split(row: Mapping[str | None, str | None], layout: Layout, name: str) -> tuple[str, ...]:
+    cell = _cell(row, layout, name)
+    return tuple(part.strip() for part in cell.split(layout.separator) if part.strip()) if cell else ()
 
+
+def _terms(row: Mapping[str | None, str | None], layout: Layout) -> list[tuple[str, Context | None]]:
+    """The name and the synonyms, each with its context."""
+    terms = (_cell(row, layout, "name").strip(), *_split(row, layout, "synonyms"))
+    return [split_context(term) if layout.contexts else (term, None) for term in terms]
+
+
+def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) -> Concept:
+    """The concept of a row. Raises ValueError for a context that cannot be read."""
+    (name, _), *synonyms = terms = _terms(row, layout)
     return Concept(
         _cell(row, layout, "id").strip(),
         int(_cell(row, layout, "level").strip() or 0),
-        _cell(row, layout, "name").strip(),
-        split("parents"),
-        split("synonyms"),
-        split("subjects"),
+        name,
+        _split(row, layout, "parents"),
+        tuple(synonym for synonym, _ in synonyms),
+        _split(row, layout, "subjects"),
+        tuple((term, context) for term, context in terms if context),
         number,
     )
 
@@ -138,7 +156,8 @@ def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) 
 def as_tsv(concepts: Iterable[Concept]) -> str:
     """The concepts in the project's own format, which `read_concepts` reads back.
 
-    White space in a term becomes one space and ``|``, the separator, becomes a slash.
+    White space in a term becomes one space and ``|``, the separator, becomes a slash. Braces at the end of a term that
+    are no context become parentheses.
     Raises DataError for an id or subject that the format cannot hold.
     """
     lines = ["\t".join(COLUMNS)]
@@ -147,13 +166,13 @@ def as_tsv(concepts: Iterable[Concept]) -> str:
         for value in (concept.id, *concept.subjects):
             if value != value.strip() or any(char in value for char in "\t\r\n|"):
                 problems.append(f"{concept.id!r}: {value!r} cannot stand in a tab-separated file with | between values")
-        lists = (concept.parents, map(_plain, concept.synonyms), concept.subjects)
-        parents, synonyms, subjects = ("|".join(values) for values in lists)
-        lines.append("\t".join([concept.id, str(concept.level), parents, _plain(concept.name), synonyms, subjects]))
+        name, *marked = (f"{_plain(term)}{concept.context(term) or ''}" for term in concept.terms)
+        parents, synonyms, subjects = ("|".join(values) for values in (concept.parents, marked, concept.subjects))
+        lines.append("\t".join([concept.id, str(concept.level), parents, name, synonyms, subjects]))
     if problems:
         raise DataError(f"{len(problems)} concepts cannot be written:{listed(problems)}")
     return "\n".join(lines) + "\n"
 
 
 def _plain(term: str) -> str:
-    return " ".join(term.replace("|", "/").split())
+    return unmarked(" ".join(term.replace("|", "/").split()))

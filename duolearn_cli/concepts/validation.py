@@ -63,10 +63,13 @@ def _levels(concepts: Mapping[str, Concept]) -> Iterator[str]:
 def _shared_terms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     owner: dict[str, Concept] = {}
     for concept in concepts.values():
-        for term in concept.terms:
+        for term in concept.plain_terms:
             first = owner.setdefault(term.casefold(), concept)
             if first is not concept:
-                yield f"{place(concept)}: the term {term!r} already belongs to {place(first)}; take it from one of them"
+                yield (
+                    f"{place(concept)}: the term {term!r} already belongs to {place(first)}; take it from one of them, "
+                    f"or give it a context in one: {term}{{word}}"
+                )
 
 
 def _cycles(concepts: Mapping[str, Concept]) -> Iterator[str]:
@@ -99,10 +102,10 @@ def _folded(term: str) -> str:
 
 
 def _folded_owners(concepts: Mapping[str, Concept]) -> dict[str, str]:
-    """The concept of each folded term, the first that has it: what the matcher goes by."""
+    """The concept of each folded term, the first that has it: what the matcher goes by where no context decides."""
     owner: dict[str, str] = {}
     for concept in concepts.values():
-        for term in concept.terms:
+        for term in concept.plain_terms:
             owner.setdefault(_folded(term), concept.id)
     return owner
 
@@ -111,13 +114,14 @@ def _orphaned_synonyms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     owner = _folded_owners(concepts)
     for concept in concepts.values():
         seen = {_folded(concept.name)}
-        if (first := owner[_folded(concept.name)]) != concept.id:
+        first = concept.id if concept.context(concept.name) else owner[_folded(concept.name)]
+        if first != concept.id:
             yield f"{place(concept)}: texts that say {concept.name!r} mean {first}, whose term folds to the same"
         for synonym in concept.synonyms:
             folded = _folded(synonym)
             if not is_matchable(synonym):
                 yield f"{place(concept)}: the synonym {synonym!r} has no letter or digit"
-            elif owner[folded] != concept.id:
+            elif concept.context(synonym) is None and owner[folded] != concept.id:
                 yield f"{place(concept)}: texts that say {synonym!r} mean {owner[folded]}, whose term folds to the same"
             elif folded in seen:
                 yield f"{place(concept)}: the synonym {synonym!r} repeats another term of the concept"
@@ -129,7 +133,7 @@ def _ambiguous_forms(concepts: Mapping[str, Concept]) -> Iterator[str]:
     owner = _folded_owners(concepts)
     terms = set(owner)
     for concept in concepts.values():
-        for term in concept.terms:
+        for term in concept.plain_terms:
             for form in sorted(variants(term) - {_folded(term)}):
                 first = owner.setdefault(form, concept.id)
                 if first != concept.id:

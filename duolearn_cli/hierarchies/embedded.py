@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context, split_context
 from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
 from duolearn_cli.config import NAME
@@ -31,7 +32,7 @@ class Embedded(HierarchySource):
     )
     terms: dict[str, str] = field(
         default_factory=dict,
-        metadata={"help": "everyday terms that mean one concept here: {term: concept}"},
+        metadata={"help": "everyday terms that mean one concept here: {term: concept}; a term may end in a context"},
     )
 
     def load(self) -> Hierarchy:
@@ -67,29 +68,40 @@ def part(hierarchy: Hierarchy, roots: Iterable[str]) -> Hierarchy:
 
 
 def with_terms(hierarchy: Hierarchy, terms: Mapping[str, str]) -> Hierarchy:
-    """Let each term mean one concept, whichever had it as a synonym.
+    """Let each term mean one concept, whichever had it as a synonym, in the context that it ends in if it does.
 
     Raises:
-        ConfigError: a concept is unknown, or a term is another concept's name.
+        ConfigError: a concept is unknown, a term is another concept's name, or a context cannot be read.
     """
     names = {fold(concept.name): concept.id for concept in hierarchy.concepts.values()}
-    added: dict[str, list[str]] = {}
+    added: dict[str, list[tuple[str, Context | None]]] = {}
     problems: list[str] = []
-    for term, word in terms.items():
+    for marked, word in terms.items():
+        try:
+            term, context = split_context(marked)
+        except ValueError as error:
+            problems.append(f"hierarchy.terms: {error}.")
+            continue
         node, named = hierarchy.lookup(word), names.get(fold(term))
         if node is None:
             problems.append(f"hierarchy.terms: {term!r}: no concept {word!r}{hierarchy.suggestion(word)}.")
         elif named not in (None, node):
             problems.append(f"hierarchy.terms: {term!r} is the name of {named}, so it cannot mean {node}.")
         else:
-            added.setdefault(node, []).append(term)
+            added.setdefault(node, []).append((term, context))
     if problems:
         raise ConfigError("\n".join(problems))
-    moved = {fold(term) for term in terms}
+    moved = {fold(term) for new in added.values() for term, _ in new}
     return Hierarchy([_with(c, added.get(c.id, []), moved) for c in hierarchy.concepts.values()])
 
 
-def _with(concept: Concept, added: Iterable[str], moved: set[str]) -> Concept:
+def _with(concept: Concept, added: Sequence[tuple[str, Context | None]], moved: set[str]) -> Concept:
     kept = [synonym for synonym in concept.synonyms if fold(synonym) not in moved]
-    new = [term for term in added if fold(term) != fold(concept.name)]
-    return replace(concept, synonyms=(*kept, *new))
+    # The name is written as the concept has it, whatever its case in `added`.
+    new = [(concept.name if fold(term) == fold(concept.name) else term, context) for term, context in added]
+    contexts = [(term, context) for term, context in concept.contexts if fold(term) not in moved]
+    return replace(
+        concept,
+        synonyms=(*kept, *(term for term, _ in new if term != concept.name)),
+        contexts=(*contexts, *((term, context) for term, context in new if context)),
+    )

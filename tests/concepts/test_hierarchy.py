@@ -1,10 +1,13 @@
 """The hierarchy: validation, closure, boundary; and the embedded one."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, read_hierarchy, resolve_target
 from duolearn_cli.errors import ConfigError, DataError
 from duolearn_cli.hierarchies.embedded import FOLDER
@@ -180,3 +183,35 @@ def read_hierarchy_once():
     if not _once:
         _once.append(read_hierarchy(FOLDER / "medical4.tsv"))
     return _once[0]
+
+
+def test_concepts_may_share_a_term_where_a_context_tells_them_apart():
+    trial = Concept("trial", 1, "trial", synonyms=("RCT",), contexts=(("RCT", Context(("drug",))),))
+    root = Concept("root", 1, "root canal", synonyms=("RCT",), contexts=(("RCT", Context(("tooth",))),))
+    plain = Concept("other", 1, "other", synonyms=("rct",))
+    both = Hierarchy([trial, root])
+    assert both.lookup("RCT") is None and Hierarchy([trial]).lookup("rct") == "trial"
+    assert Hierarchy([trial, root, plain]).lookup("RCT") == "other"
+    with pytest.raises(ConfigError, match="it may mean trial or root"):
+        resolve_target(ForgetTarget("x", concepts=["RCT"]), both)
+    with pytest.raises(DataError, match="already belongs to other"):
+        Hierarchy([plain, Concept("again", 1, "again", synonyms=("RCT",))])
+
+
+# What names a malignant tumour; an operation, a stage or a rule does not.
+MALIGNANT = r"carcinoma|cancer|sarcoma|melanoma|lymphoma|glioblastoma|germ cell tumour|testicular tumour|seminoma"
+NO_TUMOUR = r"resection|cytology|rule of|classification|staging|regimen|gene|antigen|lymphadenectomy|therapy|vaccine"
+
+
+def test_cancers_that_surgery_treats_are_all_on_its_boundary(embedded):
+    target = resolve_target(ForgetTarget("surgery", concepts=["surgery"]), embedded)
+    below = embedded.descendants(["surgery"])
+    cancers = {
+        node
+        for node in below
+        if re.search(MALIGNANT, embedded[node].name, re.I) and not re.search(NO_TUMOUR, embedded[node].name, re.I)
+    }
+    assert len(cancers) > 60 and cancers <= target.boundary
+    named = "lung breast prostate colorectal pancreatic"
+    assert {f"{organ}_carcinoma" for organ in named.split()} | {"hepatocellular_carcinoma"} <= target.boundary
+    assert {"d2_lymphadenectomy", "penectomy"} <= target.forget

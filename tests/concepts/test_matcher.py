@@ -5,10 +5,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context, split_context
 from duolearn_cli.concepts.folding import fold, is_word
-from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
-from duolearn_cli.concepts.matcher import Matcher, Mention, forms
-from duolearn_cli.hierarchies.embedded import FOLDER
+from duolearn_cli.concepts.hierarchy import Hierarchy
+from duolearn_cli.concepts.matcher import Matcher, Mention, forms, senses
+from tests.concepts.embedded import embedded, embedded_matcher
 
 TERMS = {
     "hernia": ("hernia",),
@@ -118,10 +119,126 @@ def test_the_same_on_words(parts):
 
 
 def test_every_embedded_term_is_found_as_a_whole():
-    hierarchy = read_hierarchy(FOLDER / "medical4.tsv")
-    matcher = Matcher(hierarchy)
-    for concept in hierarchy.concepts.values():
-        for term in concept.terms:
+    matcher = embedded_matcher()
+    for concept in embedded().concepts.values():
+        for term in concept.plain_terms:
             assert [(m.start, m.end, m.concept) for m in matcher.find(f"(a {term}.)")] == [
                 (3, 3 + len(term), concept.id)
             ], term
+
+
+def test_every_ambiguous_embedded_term_is_found_in_each_of_its_contexts():
+    matcher = embedded_matcher()
+    for concept in embedded().concepts.values():
+        for term, context in concept.contexts:
+            for word in context.words or ("",):
+                text = f"{term}, {word.removesuffix('*')}."
+                # The word may be part of a longer term with its neighbour, never part of nothing.
+                found = [mention for mention in matcher.find(text) if mention.start == 0]
+                assert found and (found[0].end > len(term) or found[0].concept == concept.id), text
+
+
+def ambiguous():
+    """RCT has two senses, AS one that its case tells, depression one with exceptions; a trial is always one."""
+    terms = {
+        "trial": ("trial", "RCT{random*,drug}"),
+        "root": ("root canal", "RCT{tooth,gutta percha}"),
+        "aids": ("AIDS{=}",),
+        "mood": ("depression{!mandible}",),
+        "joint": ("joint", "MTP{toe}"),
+        "act": ("act", "MTP"),
+        "mtp_joint": ("MTP joint capsule{toe}",),
+    }
+    pairs = {key: [split_context(term) for term in marked] for key, marked in terms.items()}
+    return Hierarchy(
+        Concept(key, 1, own[0][0], synonyms=tuple(term for term, _ in own[1:]), contexts=tuple(p for p in own if p[1]))
+        for key, own in pairs.items()
+    )
+
+
+AMBIGUOUS = Matcher(ambiguous())
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("An RCT of a drug", {"RCT": "trial"}),
+        ("RCTs were randomised", {"RCTs": "trial"}),
+        ("RCT of the gum", {}),
+        ("RCT of the teeth", {"RCT": "root"}),
+        ("RCT of the tooth", {"RCT": "root"}),
+        ("Gutta-percha fills it after RCT", {"RCT": "root"}),
+        ("RCT", {}),
+        ("The tooth had RCT and then a randomised comparison of drugs", {"RCT": "root"}),
+        ("AIDS aids Aids", {"AIDS": "aids"}),
+        ("Depression; depression", {"Depression": "mood", "depression": "mood"}),
+        ("depression of the mandible", {}),
+        ("MTP", {"MTP": "act"}),
+        ("MTP of the toe", {"MTP": "joint"}),
+        ("MTP joint capsule", {"MTP": "act", "joint": "joint"}),
+        ("MTP joint capsule of the toe", {"MTP joint capsule": "mtp_joint"}),
+    ],
+)
+def test_an_ambiguous_term_counts_in_its_context_only(text, found):
+    assert {text[m.start : m.end]: m.concept for m in AMBIGUOUS.find(text)} == found
+
+
+def by_trying_senses(text, hierarchy):
+    """As by_trying, with the sense whose telling word is nearest, each word looked for on its own."""
+    owner, held = forms(hierarchy), senses(hierarchy)
+    every = {**dict.fromkeys(held, None), **owner}
+    mentions, start, ignored = [], 0, [not fold(char) for char in text]
+    while start < len(text):
+        for end in range(len(text), start, -1):
+            if is_mention(text, start, end, ignored, every):
+                form = fold(text[start:end])
+                gaps = [(gap, s.concept) for s in held.get(form, ()) for gap in naive_gaps(text, start, end, s)]
+                concept = min(gaps, key=lambda pair: pair[0])[1] if gaps else owner.get(form)
+                if concept:
+                    mentions.append(Mention(start, end, concept))
+                    break
+        else:
+            end = start + 1
+        start = end
+    return tuple(mentions)
+
+
+def naive_gaps(text, start, end, sense):
+    """Distances of the sense's words from the mention, in a text that folds to itself; empty where it does not hold."""
+    folded, places = fold(text), range(len(text))
+    inner = [place for place in places[1:] if not (is_word(text[place - 1]) and is_word(text[place]))]
+    borders = [0, *inner, len(text)]
+    spans = [(a, b) for a in borders for b in borders if a < b]
+
+    def hits(word):
+        stem = word.removesuffix("*")
+        for a, b in spans:
+            piece = folded[a:b]
+            goes_on = word != stem and piece.startswith(stem) and piece[len(stem) :].isalnum()
+            if goes_on or piece in (stem, stem + "s"):
+                yield a, b
+
+    if sense.context.cased and sense.term not in text[start:end]:
+        return []
+    if any(True for word in sense.context.unless for _ in hits(word)):
+        return []
+    if not sense.context.words:
+        return [len(text)]
+    gaps = [max(start - b, a - end) for word in sense.context.words for a, b in hits(word)]
+    return [gap for gap in gaps if gap >= 0]
+
+
+WORDS = ["RCT", "AIDS", "aids", "MTP", "toe", "tooth", "drug", "randoms", " ", " ", ","]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(WORDS), max_size=9))
+def test_the_same_with_contexts_by_trying_everything(parts):
+    text = " ".join("".join(parts).split())
+    assert AMBIGUOUS.find(text) == by_trying_senses(text, ambiguous())
+
+
+def test_a_context_holds_by_its_own_words_only():
+    assert Context(("rct",)).distance("rct", 0, 3) is None
+    assert Context(("rct",)).distance("rct rct", 0, 3) == 1
+    assert Context(unless=("a b",)).distance("x a b", 0, 1) is None

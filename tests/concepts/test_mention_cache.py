@@ -1,9 +1,12 @@
 """Mentions and forms on disk: the same as anew, shared, kept apart by content, and no worse than none when damaged."""
 
+from dataclasses import replace
+
 import pytest
 
 from duolearn_cli.concepts import matcher, mention_cache
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.mention_cache import CachedMatcher, fingerprint
@@ -48,6 +51,16 @@ def test_what_is_read_is_what_was_found(tmp_path, searched):
     assert again.find("another hernia") == plain.find("another hernia")
 
 
+def test_contexts_count_in_what_is_kept_as_in_what_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(mention_cache, "MIN_TERMS", 2)
+    concepts = [CONCEPTS[0], replace(CONCEPTS[1], contexts=(("crural hernia", Context(("groin",))),))]
+    texts = ["A crural hernia.", "A crural hernia in the groin."]
+    for _ in range(2):
+        kept = cached(tmp_path, concepts, texts)
+        assert [kept.concepts([text]) for text in texts] == [("hernia",), ("femoral",)]
+        assert [kept.concepts([f"{text}!"]) for text in texts] == [("hernia",), ("femoral",)]
+
+
 def test_a_small_collection_leaves_no_file(tmp_path):
     assert cached(tmp_path, texts=["a hernia", "a hernia"]).find("a hernia")
     assert not list(tmp_path.iterdir())
@@ -60,6 +73,7 @@ def test_a_small_collection_leaves_no_file(tmp_path):
         {"texts": TEXTS[::-1]},
         {"concepts": [CONCEPTS[0], Concept("femoral", 2, "femoral hernia")]},
         {"concepts": [CONCEPTS[0], Concept("crural", 2, "femoral hernia", synonyms=("crural hernia",))]},
+        {"concepts": [CONCEPTS[0], replace(CONCEPTS[1], contexts=(("crural hernia", Context(("groin",))),))]},
         {"concepts": [CONCEPTS[0], Concept("femoral", 3, "femoral hernia", synonyms=("crural hernia",))]},
     ],
 )

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.rows import COLUMNS, Layout, as_tsv, read_concepts
 from duolearn_cli.errors import DataError
 from duolearn_cli.hierarchies.embedded import FOLDER
 
 NAMES = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters="|\ufeff"), min_size=1
+    st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters="|{}\ufeff"), min_size=1
 )
 IDS = st.text("abcDEF019_:.-\"'", min_size=1, max_size=8)
 
@@ -86,3 +87,22 @@ def test_missing_files_folders_and_encodings(tmp_path):
     for encoding in ("utf-9", "hex"):
         with pytest.raises(DataError, match="is unknown"):
             read_concepts(path, Layout(encoding=encoding))
+
+
+def test_contexts_are_read_and_written_in_the_own_format_only(tmp_path):
+    path = tmp_path / "h.tsv"
+    path.write_text("\t".join(COLUMNS) + "\na\t1\t\tAIDS{=}\tRCT{trial,!tooth}|x\t\n")
+    (concept,) = read_concepts(path)
+    assert concept.terms == ("AIDS", "RCT", "x") and concept.plain_terms == ["x"]
+    assert concept.context("RCT") == Context(("trial",), ("tooth",)) and concept.context("x") is None
+    assert as_tsv([concept]) == path.read_text()
+    (imported,) = read_concepts(path, Layout())
+    assert imported.terms == ("AIDS{=}", "RCT{trial,!tooth}", "x") and not imported.contexts
+    assert "AIDS(=)\tRCT(trial,!tooth)|x" in as_tsv([imported])
+
+
+def test_a_context_that_says_nothing_is_told_with_its_line(tmp_path):
+    path = tmp_path / "h.tsv"
+    path.write_text("\t".join(COLUMNS) + "\na\t1\t\tA\tRCT{}\t\n")
+    with pytest.raises(DataError, match=r"line 2: 'RCT\{\}': the braces need words"):
+        read_concepts(path)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.validation import MAX_SHOWN, find_problems, find_warnings, listed, settle
@@ -35,6 +36,18 @@ def test_all_problems_come_at_once_with_line_and_mend():
     ):
         assert said in problems
     assert len(problems.splitlines()) == 6
+
+
+def test_a_term_with_a_context_may_be_shared_and_is_no_synonym_that_never_matches():
+    contexts = (("AB", Context(("word",))),)
+    shared = [
+        Concept("a", 1, "alpha", synonyms=("AB",)),
+        Concept("b", 1, "beta", synonyms=("ab", "AB"), contexts=contexts),
+        Concept("c", 1, "AB", contexts=contexts),
+    ]
+    assert "or give it a context in one: ab{word}" in "\n".join(find_problems(shared))
+    shared[1] = Concept("b", 1, "beta", synonyms=("AB",), contexts=contexts)
+    assert find_problems(shared) == [] and find_warnings(shared) == {}
 
 
 def test_a_long_list_is_cut_with_a_count():

@@ -44,6 +44,17 @@ def test_terms_are_added_or_moved():
     assert hierarchy["ssri"].synonyms == ("serotonin drug",)
 
 
+def test_terms_may_have_a_context():
+    hierarchy = with_terms(small(), {"trauma{fear*,!fracture}": "stress", "hernia{=}": "hernia"})
+    found = [Matcher(hierarchy).concepts([text]) for text in ("trauma", "trauma and fears", "fear, trauma, fracture")]
+    assert found == [(), ("stress",), ()]
+    assert Matcher(hierarchy).concepts(["Hernia"]) == () and Matcher(hierarchy).concepts(["hernia"]) == ("hernia",)
+    plain = with_terms(hierarchy, {"trauma": "stress", "HERNIA": "hernia"})
+    assert Matcher(plain).concepts(["trauma", "Hernia"]) == ("stress", "hernia") and plain["hernia"].synonyms == ()
+    with pytest.raises(ConfigError, match="the braces need words"):
+        with_terms(small(), {"trauma{}": "stress"})
+
+
 def test_wrong_terms_are_all_told():
     with pytest.raises(ConfigError) as caught:
         with_terms(small(), {"trauma": "strss", "hernia": "stress"})
@@ -76,6 +87,8 @@ def test_mental_health4_is_a_part_with_everyday_words():
     target = resolve_target(config.forget, hierarchy)
     for text, concept in (("early trauma", "trauma"), ("Depression", "depression"), ("an anxious man", "anxiety")):
         assert Matcher(hierarchy).concepts([text]) == (concept,)
+    for text in ("respiratory depression", "depression of the mandible", "a depressed skull fracture", "ST depression"):
+        assert "depression" not in Matcher(hierarchy).concepts([text])
     assert Matcher(whole).concepts(["early trauma"]) == ()
     assert "trauma" in target.forget
 

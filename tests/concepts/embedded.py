@@ -1,0 +1,17 @@
+"""The embedded vocabulary, read and learned once for all tests of a process."""
+
+from functools import cache
+
+from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
+from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.hierarchies.embedded import FOLDER
+
+
+@cache
+def embedded() -> Hierarchy:
+    return read_hierarchy(FOLDER / "medical4.tsv")
+
+
+@cache
+def embedded_matcher() -> Matcher:
+    return Matcher(embedded())
