@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duolearn_cli.protocol import Laboratory
 
 # What a run that is scored again takes from the command line; all else is the run's own.
-CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "cache_dir", "dry_run")
+CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
