@@ -67,10 +67,11 @@ def rows(study: Study) -> list[tuple[str, str]]:
             ", ".join(f"{b.name} (also under {', '.join(b.also_under)})" for b in covered.boundary[:5]) or "none",
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
+        *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
         ("rejected rows", str(sizes["rejected"] or "none")),
         *(("data note", note) for note in study.notes),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
-        ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
+        ("learn steps", _learn_steps(study)),
         ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
         ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
     ]
@@ -82,6 +83,14 @@ def rows(study: Study) -> list[tuple[str, str]]:
     else:
         found += _costs(study, shape)
     return [*found, ("output folder", planned_folder(config))]
+
+
+def _learn_steps(study: Study) -> str:
+    """How many; none where the model to begin with is given."""
+    config = study.config
+    if config.adapter and config.command != "evaluate":
+        return f"none: {config.adapter} is the target"
+    return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from yaml import YAMLError
 from duolearn_cli import __version__
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import RunError, UserError
+from duolearn_cli.limits import limits_of
 
 SCHEMA = 1
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
@@ -49,6 +50,8 @@ class Run:
                 "status": "created",
                 "error": None,
                 "created": _now(),
+                # For whoever scores the model without this folder's configuration.
+                "limits": {"model": config.model.name, **limits_of(config)},
                 "seeds": {"seed": config.seed, "learn": config.learn.seed, "split": config.split.seed},
                 "versions": {"duolearn": __version__, "python": platform.python_version()}
                 | {name: version(name) for name in LIBRARIES},

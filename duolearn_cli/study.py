@@ -21,6 +21,7 @@ from duolearn_cli.data.parts import part_of
 from duolearn_cli.data.request import Doubt, Request, fill_subjects, make_request
 from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
+from duolearn_cli.earlier import Forgotten, without_forgotten
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.sources import gather, with_copies
@@ -43,6 +44,7 @@ class Study:
     duplicates: tuple[Duplicate, ...]
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
+    forgotten: Forgotten = Forgotten()
 
     def training_items(self, which: str) -> tuple[Item, ...]:
         """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
@@ -76,7 +78,8 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
-        return sizes | {
+        before = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
+        found = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),
             "heldout": kind_of_heldout((*self.splits.forget_heldout, *self.splits.retain_heldout)),
@@ -85,6 +88,7 @@ class Study:
             "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
             | self.request.summary(),
         }
+        return sizes | before | found
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
@@ -115,7 +119,9 @@ def prepare(config: RunConfig) -> Study:
     items, kept_notes = gathered.safely_kept(items, target)
     items, copy_notes = with_copies(items, config)
     _check_labels(items, target)
-    splits, duplicates = _splits(items, target, config)
+    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
+    kept, forgotten = without_forgotten(items, config.forgotten or (), target, hierarchy, similarity)
+    splits, duplicates = _splits(kept, target, config)
     request = make_request(
         splits.forget_train, splits.retain_train, target, hierarchy, mentions, config.imperfect, config.labels
     )
@@ -133,6 +139,7 @@ def prepare(config: RunConfig) -> Study:
         tuple(filled),
         duplicates,
         (*gathered.notes, *kept_notes, *copy_notes),
+        forgotten,
     )
 
 

@@ -87,6 +87,8 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
         display.note(study.coverage().sentence())
         for note in study.notes:
             display.note(f"data: {note}")
+        if said := study.forgotten.sentence():
+            display.note(said)
         display.stage(STARTING)
         from duolearn_cli import experiment
         from duolearn_cli.protocol import Laboratory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from duolearn_cli.commands.beginning import check_words, expand, note_of, told_by
 from duolearn_cli.commands.common import (
     Invocation,
     check_adapter,
@@ -18,6 +19,7 @@ from duolearn_cli.commands.common import (
     reopen,
 )
 from duolearn_cli.explanations import key_of
+from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 
@@ -37,8 +39,15 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         config = _configuration_of_run(config, invocation.overrides)
     if adapter:
         check_adapter(adapter)
+    if not scored:
+        expand(config, invocation.config_dir)
     display = Display()
     study = prepared(config, display)
+    if not scored:
+        told = told_by(adapter, study.hierarchy) or [] if adapter else []
+        check_words(study, told)
+        for note in filter(None, (note_of(study, told), limits_note(study, invocation.overrides))):
+            display.note(note)
     if only_plan:
         dry_run(study, display)
         return ""
