@@ -190,7 +190,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
     if finds and not (config.get("text") or "").strip():
         yield 'which text? duolearn hierarchy find "TEXT"'
     if config.audit.guesses and config.audit.guesses > config.audit.canaries:
-        yield f"audit.guesses={config.audit.guesses}: allowed: audit.canaries={config.audit.canaries} or less."
+        yield f"audit.guesses={config.audit.guesses}: allowed: {config.audit.canaries} (audit.canaries) or less."
     yield from (f"audit.robustness.{problem}" for problem in list_problems(config.audit.robustness))
     yield from (f"benchmark.{problem}" for problem in benchmark_config.list_problems(config.benchmark, methods))
     attacks = config.command == "audit" and config.audit.kind == "robustness"

@@ -68,7 +68,7 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     key, _, value = override.lstrip("+~").partition("=")
     options = groups(extra)
-    if "missing EQUAL" in text or "mismatched input" in text and not value:
+    if "missing EQUAL" in text:
         groups_with = [group for group, names in options.items() if key in names]
         meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={key}" for group in groups_with]
         hint = f"; did you mean {' or '.join(meant)}?" if meant else "."

@@ -1,4 +1,4 @@
-"""Settings of a model's preset that decide what a model is asked: a run keeps them, for whoever scores its model later."""
+"""Settings of a model's preset that decide what it is asked: a run keeps them, for whoever scores its model later."""
 
 from __future__ import annotations
 

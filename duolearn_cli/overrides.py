@@ -72,7 +72,8 @@ def _given_twice(overrides: Sequence[Override]) -> Iterator[str]:
         for key in _keys(override):
             before = seen.get(key)
             if before and not (before.is_delete() and not override.is_delete()):
-                yield f"{key} is given twice: {before.input_line} and {override.input_line}; {_one_of(before, override)}."
+                both = f"{before.input_line} and {override.input_line}"
+                yield f"{key} is given twice: {both}; {_one_of(before, override)}."
             seen[key] = override
 
 
@@ -108,7 +109,7 @@ def _plain_values(override: Override) -> list[str]:
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     if override.is_delete() or not all(isinstance(one, str | int | float) for one in values):
         return []
-    return [one for one in str(override.get_value_string()).split(",")] if _is_simple(override) else []
+    return override.get_value_string().split(",") if _is_simple(override) else []
 
 
 def _is_simple(override: Override) -> bool:

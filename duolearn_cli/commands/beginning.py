@@ -83,7 +83,8 @@ def _question(folder: Path, told: list[str] | None) -> str:
         )
     if not told:
         return f"adapter={folder}: its run has forgotten nothing; say so with {as_override(told)}."
-    return f"adapter={folder}: its run has forgotten {', '.join(told)}; unless it is said, {why}. Give {as_override(told)}."
+    named = ", ".join(told)
+    return f"adapter={folder}: its run has forgotten {named}; unless it is said, {why}. Give {as_override(told)}."
 
 
 def as_override(words: list[str]) -> str:
@@ -125,7 +126,7 @@ def _is_covered(word: str, given: list[str], hierarchy: Hierarchy) -> bool:
 
 
 def expand(config: DictConfig, config_dir: str | None) -> None:
-    """Replace the user's own presets in `forgotten` by their concepts and labels: a run is read without `config_dir`."""
+    """Put concepts and labels for the user's own presets in `forgotten`: runs are read without `config_dir`."""
     own = groups(Path(config_dir)).get("forget", {}) if config_dir else {}
     names = [word for word in config.forgotten or [] if word in own and word not in presets()]
     if not names or not config_dir:

@@ -18,8 +18,8 @@ from duolearn_cli.commands.common import (
     refuse_changes,
     reopen,
 )
-from duolearn_cli.explanations import key_of
 from duolearn_cli.commands.limits import limits_note
+from duolearn_cli.explanations import key_of
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
 
