@@ -25,6 +25,7 @@ from duolearn_cli.privacy import rules
 from duolearn_cli.robustness_config import list_problems
 from duolearn_cli.update_config import WITH_MOMENTUM
 
+WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
 
 
@@ -201,6 +202,10 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
             f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
             "continue a run."
         )
+    if config.run_dir and config.command not in WITH_RUN_FOLDER:
+        yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
+    if config.run_dir and config.resume:
+        yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."
     if config.resume and config.command not in ("unlearn", "benchmark"):
         yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
     if config.labels.answers == "trusted" and config.evaluation.part != "all":

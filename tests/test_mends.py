@@ -38,7 +38,7 @@ def filled(text):
 
 
 def with_mend(given, mend):
-    """What is typed next: the mend in the place of what it sets; an option of a group replaces that group's settings."""
+    """What is typed next: the mend instead of what it sets; a group's option instead of the group's settings."""
     keys = {key_of(text) for text in mend}
     kept = [text for text in given if key_of(text) not in keys and key_of(text).partition(".")[0] not in keys]
     return [*kept, *mend]

@@ -80,7 +80,10 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
     if config.unlearn.stop != "none":
         yield f"unlearn.stop={config.unlearn.stop}: its end would follow from raw answers; allowed with {name}: none."
     if config.unlearn.packing:
-        yield f"unlearn.packing=true: texts that are not finite would spoil others of their row; allowed with {name}: false."
+        yield (
+            f"unlearn.packing=true: texts that are not finite would spoil others of their row; allowed with {name}: "
+            "false."
+        )
     if config.runtime.sharding != "none":
         yield (
             f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "
