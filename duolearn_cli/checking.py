@@ -225,7 +225,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
     yield from quantization.problems(config.model, config.runtime)
     settings = config.unlearn
     if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
-        allowed = ", ".join(WITH_MOMENTUM)
-        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed with: {allowed}."
+        allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
+        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
     if config.runtime.num_processes > 1 and config.command != "unlearn":
         yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."

@@ -57,47 +57,52 @@ def core(message):
     return re.sub(r"=\S+|[\d.]+", "", message)
 
 
+# Checked at every change; a refused command line is composed many times over.
+QUICK = [
+    ("unlearn", ["+forget=surgery", "prompt.form=clze"]),
+    ("unlearn", ["+forget=surgery", "unlearn.momentum=0.9"]),
+    ("learn", ["+forget=surgery", "privacy=eps4"]),
+    ("audit", ["+forget=surgery", "audit.guesses=2000"]),
+]
+CASES = [
+    ("unlearn", ["+forget=surgery", "split.unseen_fraction=2"]),
+    ("unlearn", ["+forget=surgery", "seed=-1"]),
+    ("unlearn", ["+forget=surgery", "model=tinny"]),
+    ("unlearn", ["forget.concepts=[surgery]"]),
+    ("unlearn", ["+forget=surgery", "runtime.sharding=fsdp2"]),
+    ("unlearn", ["+forget=surgery", "method.geometry.space=gradient", "method.geometry.metric=optimizer"]),
+    ("unlearn", ["+forget=surgery", "method.geometry.metric=fisher", "method.geometry.fisher_price=1"]),
+    ("unlearn", ["+forget=surgery", "method.ascent=huber", "method.ceiling=inf"]),
+    ("unlearn", ["+forget=surgery", "method.distill_towards=target", "method.ascent_weight=0"]),
+    ("unlearn", ["+forget=surgery", "labels.answers=trusted", "evaluation.part=test"]),
+    ("unlearn", ["+forget=surgery", "model.quantization=nf4", "runtime.device=cpu"]),
+    ("unlearn", ["+forget=surgery", "privacy=eps4", "privacy.budget=1"]),
+    ("unlearn", ["+forget=surgery", "privacy=custom"]),
+    ("unlearn", ["+forget=surgery", "privacy=eps4", "privacy.epsilon=0"]),
+    ("unlearn", ["+forget=surgery", "privacy.budget=1"]),
+    ("unlearn", ["+forget=surgery", "privacy.learn_epsilon=1", "model.adapter.dropout=0.1"]),
+    *(
+        ("unlearn", ["+forget=surgery", "privacy=eps4", *wrong])
+        for wrong in (
+            ["method.sparsity.unit=rank"],
+            ["method.geometry.basis_from=raw"],
+            ["labels.answers=trusted"],
+            ["labels.balance=1"],
+            ["labels.conflicts=leave_out"],
+            ["unlearn.stop=gold"],
+            ["unlearn.packing=true"],
+            ["runtime.sharding=fsdp2", "runtime.num_processes=2"],
+        )
+    ),
+    ("retrain", ["+forget=surgery", "privacy=eps4"]),
+    ("audit", ["+forget=surgery", "privacy=none"]),
+    ("audit", ["audit.kind=robustness", "run=.", "audit.robustness.attacks=[]"]),
+    ("audit", ["audit.kind=robustness", "run=.", "audit.robustness.bits=[1]"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("command", "given"),
-    [
-        ("unlearn", ["+forget=surgery", "prompt.form=clze"]),
-        ("unlearn", ["+forget=surgery", "split.unseen_fraction=2"]),
-        ("unlearn", ["+forget=surgery", "seed=-1"]),
-        ("unlearn", ["+forget=surgery", "model=tinny"]),
-        ("unlearn", ["forget.concepts=[surgery]"]),
-        ("unlearn", ["+forget=surgery", "runtime.sharding=fsdp2"]),
-        ("unlearn", ["+forget=surgery", "unlearn.momentum=0.9"]),
-        ("unlearn", ["+forget=surgery", "method.geometry.space=gradient", "method.geometry.metric=optimizer"]),
-        ("unlearn", ["+forget=surgery", "method.geometry.metric=fisher", "method.geometry.fisher_price=1"]),
-        ("unlearn", ["+forget=surgery", "method.ascent=huber", "method.ceiling=inf"]),
-        ("unlearn", ["+forget=surgery", "method.distill_towards=target", "method.ascent_weight=0"]),
-        ("unlearn", ["+forget=surgery", "labels.answers=trusted", "evaluation.part=test"]),
-        ("unlearn", ["+forget=surgery", "model.quantization=nf4", "runtime.device=cpu"]),
-        ("unlearn", ["+forget=surgery", "privacy=eps4", "privacy.budget=1"]),
-        ("unlearn", ["+forget=surgery", "privacy=custom"]),
-        ("unlearn", ["+forget=surgery", "privacy=eps4", "privacy.epsilon=0"]),
-        ("unlearn", ["+forget=surgery", "privacy.budget=1"]),
-        ("unlearn", ["+forget=surgery", "privacy.learn_epsilon=1", "model.adapter.dropout=0.1"]),
-        *(
-            ("unlearn", ["+forget=surgery", "privacy=eps4", *wrong])
-            for wrong in (
-                ["method.sparsity.unit=rank"],
-                ["method.geometry.basis_from=raw"],
-                ["labels.answers=trusted"],
-                ["labels.balance=1"],
-                ["labels.conflicts=leave_out"],
-                ["unlearn.stop=gold"],
-                ["unlearn.packing=true"],
-                ["runtime.sharding=fsdp2", "runtime.num_processes=2"],
-            )
-        ),
-        ("learn", ["+forget=surgery", "privacy=eps4"]),
-        ("retrain", ["+forget=surgery", "privacy=eps4"]),
-        ("audit", ["+forget=surgery", "privacy=none"]),
-        ("audit", ["+forget=surgery", "audit.guesses=2000"]),
-        ("audit", ["audit.kind=robustness", "run=.", "audit.robustness.attacks=[]"]),
-        ("audit", ["audit.kind=robustness", "run=.", "audit.robustness.bits=[1]"]),
-    ],
+    ("command", "given"), [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES)]
 )
 def test_what_is_allowed_is_taken(command, given):
     tried = 0
@@ -140,6 +145,7 @@ def command_line_pairs(message):
     return [(key, value) for key, value in pairs if not re.search("[A-Z]{3,}", value)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [
