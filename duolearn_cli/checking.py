@@ -25,6 +25,7 @@ from duolearn_cli.privacy import rules
 from duolearn_cli.robustness_config import list_problems
 from duolearn_cli.update_config import WITH_MOMENTUM
 
+WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
 NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots, a letter or digit first."
 
 
@@ -190,7 +191,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
     if finds and not (config.get("text") or "").strip():
         yield 'which text? duolearn hierarchy find "TEXT"'
     if config.audit.guesses and config.audit.guesses > config.audit.canaries:
-        yield f"audit.guesses={config.audit.guesses}: allowed: audit.canaries={config.audit.canaries} or less."
+        yield f"audit.guesses={config.audit.guesses}: allowed: {config.audit.canaries} (audit.canaries) or less."
     yield from (f"audit.robustness.{problem}" for problem in list_problems(config.audit.robustness))
     yield from (f"benchmark.{problem}" for problem in benchmark_config.list_problems(config.benchmark, methods))
     attacks = config.command == "audit" and config.audit.kind == "robustness"
@@ -201,6 +202,10 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
             f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
             "continue a run."
         )
+    if config.run_dir and config.command not in WITH_RUN_FOLDER:
+        yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
+    if config.run_dir and config.resume:
+        yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."
     if config.resume and config.command not in ("unlearn", "benchmark"):
         yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
     if config.labels.answers == "trusted" and config.evaluation.part != "all":
@@ -208,6 +213,8 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
             f"labels.answers=trusted: the target is asked what is scored, and evaluation.part={config.evaluation.part} "
             "scores a part; allowed with it: all."
         )
+    if config.forgotten is not None and not config.adapter:
+        yield f"forgotten={list(config.forgotten)}: that is said of a model to begin with; give adapter=FOLDER too."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
@@ -218,7 +225,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
     yield from quantization.problems(config.model, config.runtime)
     settings = config.unlearn
     if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
-        allowed = ", ".join(WITH_MOMENTUM)
-        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed with: {allowed}."
+        allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
+        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
     if config.runtime.num_processes > 1 and config.command != "unlearn":
         yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."

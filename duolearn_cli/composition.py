@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from duolearn_cli.checking import check
 from duolearn_cli.components import component, component_class
@@ -15,7 +16,7 @@ from duolearn_cli.explanations import explain, group_problems, key_of
 from duolearn_cli.folders import conf_dir, groups
 
 # Composing and building go together for those who use us from Python.
-__all__ = ["component", "component_class", "compose", "register_schema"]
+__all__ = ["component", "component_class", "compose", "register_schema", "sweep_folder"]
 
 
 def register_schema() -> None:
@@ -44,8 +45,19 @@ def compose(command: str, overrides: Sequence[str], config_dir: str | None = Non
     raise ConfigError("\n".join(problems))
 
 
-def _compose(command: str, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar."""
+def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None = None) -> Path:
+    """Where a sweep's jobs go; `overrides`, which are sound, are those of its first job. ConfigError if it is open."""
+    try:
+        return Path(str(_compose(command, overrides, config_dir, whole=True).hydra.sweep.dir))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.sweep.dir: {str(error).splitlines()[0]}.") from error
+
+
+def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, whole: bool = False) -> DictConfig:
+    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar.
+
+    `whole`: with Hydra's own settings.
+    """
     import hydra
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
@@ -59,7 +71,7 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None) -> 
     GlobalHydra.instance().clear()
     try:
         Hydra.create_main_hydra2("duolearn", search)
-        return hydra.compose(command, overrides=list(overrides))
+        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
     finally:
         GlobalHydra.instance().clear()
 

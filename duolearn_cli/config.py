@@ -221,11 +221,19 @@ class RunConfig:
     runtime: RuntimeConfig = setting(RuntimeConfig)
     plugins: list[str] = field(default_factory=list, metadata={"help": "your own modules that _target_ may name"})
     output_dir: str = setting("outputs", "run folders go to OUTPUT_DIR/DATE/TIME-NAME")
+    run_dir: str | None = setting(
+        None, "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same"
+    )
     cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
     run: str | None = setting(None, "evaluate: a finished run folder to score again; audit robustness: one to attack")
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
+    forgotten: list[str] | None = setting(
+        None,
+        "with adapter: what that model has forgotten, as names of forget presets or concepts, or data labels; [] for "
+        "nothing. It is neither kept nor learned again",
+    )
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")

@@ -106,9 +106,7 @@ def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
     """The command of lm-evaluation-harness for the model that the run is about, and the results that were given."""
     config = lab.study.config
     weights = find_weights(config.model, config.cache_dir)
-    folder = Path(config.run) if config.run else lab.run.folder
-    adapter = folder / "adapter" if config.run or not config.adapter else Path(config.adapter)
-    found = harness.command(weights.location, weights.arguments(), adapter if has_adapter else None)
+    found = harness.command(weights.location, weights.arguments(), adapter_of(lab) if has_adapter else None)
     given = config.evaluation.lm_eval
     return {"command": found, "results": harness.read_results(Path(given)) if given else []}
 
@@ -151,9 +149,18 @@ def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
 
 def account_of(lab: Laboratory) -> Account | None:
     """The account of the model that the run is about: that which it left, or that of the adapter it scored."""
+    return read_account(adapter_of(lab))
+
+
+def adapter_of(lab: Laboratory) -> Path:
+    """The adapter that the run is about: the scored run's, the one that `evaluate adapter=` scores, else its own.
+
+    To every other command `adapter` is the model to begin with.
+    """
     config = lab.study.config
-    scored = Path(config.run) / "adapter" if config.run else Path(config.adapter) if config.adapter else None
-    return read_account(lab.run.folder / "adapter") or (read_account(scored) if scored else None)
+    if config.run:
+        return Path(config.run) / "adapter"
+    return Path(config.adapter) if config.adapter and config.command == "evaluate" else lab.run.folder / "adapter"
 
 
 def peak_memory() -> int:

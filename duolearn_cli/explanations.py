@@ -68,6 +68,15 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     key, _, value = override.lstrip("+~").partition("=")
     options = groups(extra)
+    if "missing EQUAL" in text:
+        groups_with = [group for group, names in options.items() if key in names]
+        meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={key}" for group in groups_with]
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else "."
+        return f"{override}: a setting is KEY=VALUE{hint}"
+    if "requires --multirun" in text:
+        return f"{override}: these are several values; for a sweep over them add -m."
+    if "An item is already at" in text:
+        return f"{override}: this is there already, and is set without a plus: {override.lstrip('+')}."
     if "add --multirun" in text:
         if key in options:
             return f"{key}={value}: {key} takes one option; for a sweep over several add -m."

@@ -23,6 +23,8 @@ EXAMPLES = {
         "duolearn unlearn +forget=surgery",
         "duolearn unlearn +forget=surgery model=smollm2_135m dataset=medmcqa dataset.path=dev.jsonl",
         "duolearn unlearn -m +forget=surgery method=duolearn,npo seed=1,2",
+        "duolearn unlearn +forget=anxiety adapter=outputs/DATE/TIME-NAME/adapter forgotten=[surgery]",
+        "duolearn unlearn +forget=surgery hydra.run.dir=FOLDER",
     ),
     "evaluate": (
         "duolearn evaluate run=outputs/DATE/TIME-NAME",
@@ -83,7 +85,7 @@ USAGE = {
   check                 problems and warnings of a hierarchy, counts by level
   find "TEXT"           the concepts in a text
   target +forget=NAME   what a forget target covers and what lies on its boundary
-  coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects
+  coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects; rejected rows
   import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
 """,
 }

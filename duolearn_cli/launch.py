@@ -9,15 +9,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from duolearn_cli.composition import compose, register_schema
+from duolearn_cli.composition import compose, register_schema, sweep_folder
 from duolearn_cli.errors import ConfigError, UserError
 from duolearn_cli.folders import conf_dir
+from duolearn_cli.overrides import MAX_CHECKED_JOBS, choices, parsed_overrides, problems, with_own_names
+from duolearn_cli.run import check_run_folder, is_empty
 
-MAX_CHECKED_JOBS = 32
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 
 def launch(command: str, args: Sequence[str]) -> int:
@@ -28,7 +31,8 @@ def launch(command: str, args: Sequence[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    parsed = get_args_parser().parse_args(list(args))
+    args = with_own_names(args)
+    parsed = get_args_parser().parse_args(args)
     if parsed.multirun and (parsed.cfg or parsed.info):
         raise ConfigError("-m cannot be joined with --cfg or --info: a sweep has many configurations.")
     if parsed.resolve and not parsed.cfg:
@@ -78,7 +82,19 @@ def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | 
     module = importlib.import_module(f"duolearn_cli.commands.{command}")
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir) if hydra.mode == RunMode.MULTIRUN else None
+    if folder:
+        _check_job_folder(folder, config)
+    elif config.run_dir:
+        check_run_folder(Path(config.run_dir))
     return module.run(config, Invocation(list(hydra.overrides.task), folder, config_dir))
+
+
+def _check_job_folder(folder: Path, config: DictConfig) -> None:
+    """Raise ConfigError where a job of a sweep would be written over another one, or has a folder of its own."""
+    if config.run_dir:
+        raise ConfigError(f"run_dir={config.run_dir}: the jobs of a sweep have a folder each; leave it out.")
+    if (folder / "run.json").exists():
+        raise ConfigError(f"{folder}: another job is there; let hydra.sweep.subdir tell every job's folder apart.")
 
 
 def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
@@ -87,43 +103,41 @@ def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_di
     Raises:
         ConfigError: what is wrong with the first job or, if that is sound, with any other value.
     """
-    choices = _choices(overrides) if multirun else [[text] for text in overrides]
-    first = [values[0] for values in choices]
+    parsed = parsed_overrides(overrides) if multirun else _readable(overrides)
+    if refused := list(problems(parsed, multirun)):
+        raise ConfigError("\n".join(refused))
+    extra = Path(config_dir) if config_dir else None
+    swept = choices(parsed, extra) if multirun else [[text] for text in overrides]
+    first = [values[0] for values in swept]
     compose(command, first, config_dir)
-    problems: dict[str, None] = {}
-    for position, values in enumerate(choices):
+    faults: dict[str, None] = {}
+    for position, values in enumerate(swept):
         for value in values[1:]:
             try:
                 compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
             except ConfigError as error:
-                problems |= dict.fromkeys(str(error).splitlines())
-    if problems:
-        raise ConfigError("\n".join(problems))
-    for job in itertools.islice(itertools.product(*choices), MAX_CHECKED_JOBS):
+                faults |= dict.fromkeys(str(error).splitlines())
+    if faults:
+        raise ConfigError("\n".join(faults))
+    for job in itertools.islice(itertools.product(*swept), MAX_CHECKED_JOBS):
         if sum(value != usual for value, usual in zip(job, first, strict=True)) > 1:
             compose(command, list(job), config_dir)
+    if multirun and any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
+        _check_sweep_folder(sweep_folder(command, first, config_dir))
 
 
-def _choices(overrides: Sequence[str]) -> list[list[str]]:
-    """The distinct values that a sweep gives each key, of a very long list the first ones and the last."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
+def _readable(overrides: Sequence[str]) -> list[Override]:
+    """All words parsed; none where one cannot be: composing says which it is, and why."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
-    choices = []
-    for override in parsed:
-        if not override.is_sweep_override():
-            choices.append([str(override.input_line)])
-        elif override.is_discrete_sweep():
-            key = override.get_key_element()
-            values = list(dict.fromkeys(f"{key}={value}" for value in override.sweep_string_iterator()))
-            if not values:
-                raise ConfigError(f"{override.input_line}: this sweep has no value.")
-            choices.append(values if len(values) <= MAX_CHECKED_JOBS else [*values[: MAX_CHECKED_JOBS - 1], values[-1]])
-    return choices
+        return parsed_overrides(overrides)
+    except ConfigError:
+        return []
+
+
+def _check_sweep_folder(folder: Path) -> None:
+    """Raise ConfigError for a folder that holds something: jobs would be written over those of an earlier sweep."""
+    if folder.exists() and not (folder.is_dir() and is_empty(folder)):
+        raise ConfigError(f"hydra.sweep.dir={folder}: there is something already; give a new or an empty folder.")
 
 
 def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:

@@ -69,10 +69,11 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         *study.tally.rows(),
+        *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
         ("rejected rows", str(sizes["rejected"] or "none")),
         *(("data note", note) for note in study.notes),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
-        ("learn steps", str(num_steps(len(study.training_items("target")), learn.batch_size, learn.epochs))),
+        ("learn steps", _learn_steps(study)),
         ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
         ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
     ]
@@ -91,6 +92,14 @@ def remarks(study: Study) -> list[str]:
     passing = borderline(study.filled, study.loaded.items)
     listed = [f"in passing, score below forget.about={study.config.forget.about:g}:"] if passing else []
     return [*(f"warning: {warning}" for warning in study.warnings()), *listed, *(f"  {line}" for line in passing)]
+
+
+def _learn_steps(study: Study) -> str:
+    """How many; none where the model to begin with is given."""
+    config = study.config
+    if config.adapter and config.command != "evaluate":
+        return f"none: {config.adapter} is the target"
+    return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:

@@ -63,11 +63,16 @@ def item_overrides(words: Sequence[str]) -> list[str]:
 
 
 def quoted(key: str, value: str) -> str:
-    """Return the override that sets `key` to exactly `value`, whatever it holds.
+    """Return the override that sets `key` to exactly `value`, whatever it holds."""
+    return f"{key}={quoted_value(value)}"
+
+
+def quoted_value(value: str) -> str:
+    """Return `value` as a quoted text of an override.
 
     Hydra's grammar wants backslashes doubled before a quote or the end, and quotes escaped; OmegaConf wants the dollar
     sign of ``${`` escaped, and backslashes before it doubled.
     """
     literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     escaped = re.sub(r"(\\+)(?='|\Z)", r"\1\1", literal).replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"'{escaped}'"

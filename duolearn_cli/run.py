@@ -22,6 +22,7 @@ from yaml import YAMLError
 from duolearn_cli import __version__
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import RunError, UserError
+from duolearn_cli.limits import limits_of
 
 SCHEMA = 1
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
@@ -37,7 +38,7 @@ class Run:
     @classmethod
     def create(cls, config: RunConfig, overrides: Iterable[str], sweep_folder: Path | None = None) -> Run:
         """Make a folder that no other run has, with the resolved configuration and run.json in it."""
-        run = cls(sweep_folder or _exclusive_folder(Path(config.output_dir), run_name(config)))
+        run = cls(sweep_folder or _own_folder(config))
         run.folder.mkdir(parents=True, exist_ok=True)
         write_text(run.folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         write_json(
@@ -49,6 +50,8 @@ class Run:
                 "status": "created",
                 "error": None,
                 "created": _now(),
+                # For whoever scores the model without this folder's configuration.
+                "limits": {"model": config.model.name, **limits_of(config)},
                 "seeds": {"seed": config.seed, "learn": config.learn.seed, "split": config.split.seed},
                 "versions": {"duolearn": __version__, "python": platform.python_version()}
                 | {name: version(name) for name in LIBRARIES},
@@ -152,7 +155,40 @@ def run_name(config: RunConfig) -> str:
 
 def planned_folder(config: RunConfig) -> str:
     """What the run folder will be called, give or take the time."""
-    return str(Path(config.output_dir) / "DATE" / f"TIME-{run_name(config)}")
+    return config.run_dir or str(Path(config.output_dir) / "DATE" / f"TIME-{run_name(config)}")
+
+
+def is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raise RunError unless `folder` is new or empty: no run is written over another."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"run_dir={folder} (hydra.run.dir): that is a file; give a new or an empty folder.")
+    if folder.exists() and not is_empty(folder):
+        command = Run(folder).info.get("command") if (folder / "run.json").is_file() else None
+        mend = f", or go on with that run: duolearn {command} resume={folder}" * (command in ("unlearn", "benchmark"))
+        raise RunError(
+            f"run_dir={folder} (hydra.run.dir): there is something in it already; give a new or an empty folder{mend}."
+        )
+
+
+def _own_folder(config: RunConfig) -> Path:
+    """The folder that the configuration names, or a new one in `output_dir`."""
+    if not config.run_dir:
+        return _exclusive_folder(Path(config.output_dir), run_name(config))
+    folder = Path(config.run_dir)
+    check_run_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of two runs that begin at once in one folder, the second one finds this file.
+        (folder / "run.json").open("x").close()
+    except FileExistsError as error:
+        raise RunError(f"run_dir={folder} (hydra.run.dir): another run has just begun there; give another.") from error
+    except OSError as error:
+        raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be made: {error.strerror}.") from error
+    return folder
 
 
 def _exclusive_folder(root: Path, name: str) -> Path:

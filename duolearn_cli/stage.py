@@ -126,7 +126,9 @@ def trusted(lab: Laboratory, items: Sequence[Item]) -> Sequence[Item]:
     kept = [item for item in items if given.get(item.id, item.answer) == item.answer]
     lab.display.note(f"{len(items) - len(kept)} of {len(items)} items left out: the target answers otherwise")
     if not kept:
-        raise RunError("labels.answers=trusted leaves no item: the target gives none of the answers; use answers=all.")
+        raise RunError(
+            "labels.answers=trusted leaves no item: the target gives none of the answers; use labels.answers=all."
+        )
     return kept
 
 

@@ -24,6 +24,7 @@ from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.data.tally import Tally, check_guessed, nearest, request_warning, tally
+from duolearn_cli.earlier import Forgotten, without_forgotten
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.sources import gather, with_copies
@@ -52,6 +53,7 @@ class Study:
     tally: Tally
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
+    forgotten: Forgotten = Forgotten()
 
     def training_items(self, which: str) -> tuple[Item, ...]:
         """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
@@ -90,7 +92,8 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
-        return sizes | {
+        before = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
+        found = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),
             "heldout": kind_of_heldout((*self.splits.forget_heldout, *self.splits.retain_heldout)),
@@ -100,6 +103,7 @@ class Study:
             "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
             | self.request.summary(),
         }
+        return sizes | before | found
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
@@ -124,7 +128,10 @@ def prepare(config: RunConfig) -> Study:
     sides = _sides(loaded.items, target, hierarchy, matcher, config)
     _check_target(loaded.items, sides, target, config)
     kept, kept_notes = gathered.safely_kept(sides.items, target)
-    sides = sides.cut(kept)
+    sides = sides.cut(kept, "second_about")
+    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
+    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
+    sides = sides.cut(kept, "forgotten_before")
     items, copy_notes = with_copies(kept, config)
     splits, duplicates = _splits(items, sides.forget, config)
     request = make_request(
@@ -155,6 +162,7 @@ def prepare(config: RunConfig) -> Study:
         sides.forget,
         tally(loaded, sides),
         (*gathered.notes, *kept_notes, *copy_notes),
+        forgotten,
     )
 
 

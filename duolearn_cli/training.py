@@ -49,6 +49,8 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
             optimizer.zero_grad()
             value = loss.item()
             if not math.isfinite(value):
-                raise RunError(f"the learning loss became {value}; lower learn.learning_rate={settings.learning_rate}.")
+                raise RunError(
+                    f"the learning loss became {value}; give a lower learn.learning_rate than {settings.learning_rate}."
+                )
             advance({"loss": value})
     model.network.eval()

@@ -63,7 +63,7 @@ def unlearn(
         values = measure(found, move, update)
         if not math.isfinite(values["step_norm"]):
             rate = settings.learning_rate
-            raise DivergedError(f"unlearning diverged at step {step}; lower unlearn.learning_rate={rate}.")
+            raise DivergedError(f"unlearning diverged at step {step}; give a lower unlearn.learning_rate than {rate}.")
         if after_step(step, values):
             return
 

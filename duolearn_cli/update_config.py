@@ -111,11 +111,14 @@ class GeometryConfig:
     def problems(self) -> Iterator[str]:
         """Yield settings that are fine alone and impossible together."""
         if self.space == "gradient" and self.metric == "optimizer":
-            yield "geometry.metric=optimizer: gradients have none; allowed with space=gradient: euclidean, fisher."
+            yield (
+                "geometry.metric=optimizer: gradients have none; allowed with method.geometry.space=gradient: "
+                "euclidean, fisher."
+            )
         if self.metric == "fisher" and self.fisher_price:
             yield (
-                f"geometry.fisher_price={self.fisher_price}: with metric=fisher it shortens all coordinates alike; "
-                "allowed with metric=euclidean or optimizer."
+                f"geometry.fisher_price={self.fisher_price}: with method.geometry.metric=fisher it shortens all "
+                "coordinates alike; allowed: 0, or method.geometry.metric=euclidean."
             )
 
 

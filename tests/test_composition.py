@@ -106,7 +106,10 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["method.geometry.space=gradient", "method.geometry.metric=optimizer"], ["method.geometry.metric", "euclid"]),
         (["method.sparsity.fraction=2"], ["method.sparsity.fraction=2.0", "1e-09 to 1"]),
         (["unlearn.optimizer=adam"], ["unlearn.optimizer=adam", "did you mean 'Adam'"]),
-        (["unlearn.momentum=0.9"], ["unlearn.momentum=0.9", "AdamW", "SGD, RMSprop"]),
+        (
+            ["unlearn.momentum=0.9"],
+            ["unlearn.momentum=0.9", "AdamW", "unlearn.optimizer=SGD or unlearn.optimizer=RMSprop"],
+        ),
         (["runtime.sharding=fsdp2"], ["runtime.sharding=fsdp2", "runtime.num_processes=2"]),
     ],
 )

@@ -9,6 +9,8 @@ import pytest
 
 from duolearn_cli.__main__ import main
 from duolearn_cli.commands import hierarchy as command
+from duolearn_cli.data.items import Item, Loaded, Rejected
+from duolearn_cli.report.survey import rejected_table
 from tests.conftest import SMALL
 
 OWN = (
@@ -180,4 +182,16 @@ def test_coverage_tells_how_a_hierarchy_fits_a_data_set(duolearn, tmp_path):
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     assert rows[0].startswith("| Subject | n | Concept in question") and rows[2].startswith("| all | ")
     assert any(row.startswith("| Surgery | ") for row in rows)
+    assert "rejected rows: none" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_coverage_counts_rows_that_are_no_items():
+    rejected = (Rejected("f", 4, "x", "bad_answer", "the key is F"), Rejected("f", 2, "y", "no_options", "one option"))
+    again = Rejected("f", 9, "z", "bad_answer", "the key is G")
+    found = rejected_table(Loaded((Item("a", "q", ("b", "c"), 0),), (*rejected, again)))
+    assert found.title == "Rejected rows: 3"
+    assert found.rows == (
+        ("bad_answer", "row 4 (id x): the key is F", "2", "50.0"),
+        ("no_options", "row 2 (id y): one option", "1", "25.0"),
+    )

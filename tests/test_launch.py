@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,3 +91,13 @@ def test_an_interrupt_ends_a_sweep(sweep):
 
     status, said, _ = sweep(run)
     assert status == 130 and said.err == "interrupted\n"
+
+
+def test_a_job_is_not_written_over_another(tmp_path):
+    config = SimpleNamespace(run_dir=None)
+    launch._check_job_folder(tmp_path, config)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"let hydra\.sweep\.subdir tell every job's folder apart"):
+        launch._check_job_folder(tmp_path, config)
+    with pytest.raises(ConfigError, match="a folder each; leave it out"):
+        launch._check_job_folder(tmp_path / "new", SimpleNamespace(run_dir="x"))

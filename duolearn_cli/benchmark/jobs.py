@@ -16,7 +16,7 @@ from duolearn_cli.methods.base import Search
 
 Value = float | str
 # Set by the benchmark for each of its runs.
-OWN = ("seed", "benchmark", "output_dir", "resume", "dry_run")
+OWN = ("seed", "benchmark", "output_dir", "run_dir", "resume", "dry_run")
 # What may run code of others: of a benchmark that is resumed it counts only where the command line repeats it.
 TRUST = ("plugins", "model.trust_remote_code", "hydra")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from duolearn_cli.commands.common import STARTING, Invocation, check_adapter, dry_run, prepared
+from duolearn_cli.commands.beginning import check_beginning, check_words
+from duolearn_cli.commands.common import STARTING, Invocation, dry_run, prepared
 from duolearn_cli.errors import LeakError
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
@@ -26,10 +26,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     Raises:
         LeakError: a bound exceeds its claim.
     """
-    if config.adapter:
-        check_adapter(Path(config.adapter))
+    told = check_beginning(config, invocation.config_dir) if config.adapter else []
     display = Display()
     study = prepared(config, display)
+    check_words(study, told)
     account = plan_unlearning(study)
     if config.dry_run:
         dry_run(study, display, account)

@@ -24,7 +24,7 @@ from duolearn_cli.study import Study
 from duolearn_cli.weights import find_weights
 
 # What the attacks on a run take from the command line; all else is the run's own.
-CHANGEABLE = ("run", "audit", "evaluation", "runtime", "output_dir", "cache_dir", "dry_run")
+CHANGEABLE = ("run", "audit", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:

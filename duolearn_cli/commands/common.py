@@ -64,7 +64,7 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
     checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape and unlearns else 0
     if config.evaluation.lm_eval:
         read_results(Path(config.evaluation.lm_eval))
-    check_space(Path(config.output_dir), NEEDED_BYTES + checkpoints)
+    check_space(Path(config.run_dir or config.output_dir), NEEDED_BYTES + checkpoints)
     if not config.dry_run:
         _make_cache(config.cache_dir)
     return study
@@ -90,6 +90,8 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
         display.note(study.tally.sentence())
         for warning in study.warnings():
             display.note(f"warning: {warning}")
+        if said := study.forgotten.sentence():
+            display.note(said)
         display.stage(STARTING)
         from duolearn_cli import experiment
         from duolearn_cli.protocol import Laboratory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from duolearn_cli.commands.beginning import check_words, expand, note_of, told_by
 from duolearn_cli.commands.common import (
     Invocation,
     check_adapter,
@@ -17,6 +18,7 @@ from duolearn_cli.commands.common import (
     refuse_changes,
     reopen,
 )
+from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.explanations import key_of
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from duolearn_cli.protocol import Laboratory
 
 # What a run that is scored again takes from the command line; all else is the run's own.
-CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "cache_dir", "dry_run")
+CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
@@ -37,8 +39,15 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         config = _configuration_of_run(config, invocation.overrides)
     if adapter:
         check_adapter(adapter)
+    if not scored:
+        expand(config, invocation.config_dir)
     display = Display()
     study = prepared(config, display)
+    if not scored:
+        told = told_by(adapter, study.hierarchy) or [] if adapter else []
+        check_words(study, told)
+        for note in filter(None, (note_of(study, told), limits_note(study, invocation.overrides))):
+            display.note(note)
     if only_plan:
         dry_run(study, display)
         return ""

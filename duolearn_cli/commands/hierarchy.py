@@ -16,7 +16,7 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.survey import survey
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.report import concepts as view
-from duolearn_cli.report.survey import survey_table
+from duolearn_cli.report.survey import rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import write_text
@@ -39,9 +39,13 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return ""
     hierarchy = load_hierarchy(settings)
     if settings.action == "coverage":
-        items = component(settings.dataset, settings.plugins).load().items
-        found = survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)
+        loaded = component(settings.dataset, settings.plugins).load()
+        found = survey(loaded.items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)
         display.show(survey_table(found))
+        if loaded.rejected:
+            display.show(rejected_table(loaded))
+        else:
+            display.note("rejected rows: none")
         return ""
     if settings.action == "check":
         _check(display, hierarchy, settings.hierarchy.name)

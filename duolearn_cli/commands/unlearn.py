@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from duolearn_cli.commands.common import Invocation, check_adapter, dry_run, perform, prepared, refuse_changes, reopen
+from duolearn_cli.commands.beginning import check_beginning, check_words
+from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, refuse_changes, reopen
 from duolearn_cli.fitting import fit
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.terminal import Display
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 
 def run(config: DictConfig, invocation: Invocation) -> str:
     """Make target and gold where they are missing, unlearn, evaluate all four; return the run folder."""
-    only_plan, opened = config.dry_run, None
+    only_plan, opened, told = config.dry_run, None, list[str]()
     if config.resume:
         refuse_changes(invocation.overrides, ("resume", "dry_run"), "a resumed run")
         opened, config = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
     elif config.adapter:
-        check_adapter(Path(config.adapter))
+        told = check_beginning(config, invocation.config_dir)
     display = Display()
     study = prepared(config, display)
+    if not opened:
+        check_words(study, told)
     # A resumed run goes on with the account in its folder.
     account = plan_unlearning(study) if not config.resume else None
     notes = fit(study)

@@ -58,12 +58,10 @@ class Sides:
             found[side][why] = found[side].get(why, 0) + 1
         return found
 
-    def cut(self, kept: Sequence[Item]) -> Sides:
-        """Only the `kept` of the items: the others were of a second data set, which may not speak of the target."""
+    def cut(self, kept: Sequence[Item], why: str) -> Sides:
+        """Only the `kept` of the items: the others enter neither side, for the reason `why`."""
         gone = {item.id for item in self.items} - {item.id for item in kept}
-        return replace(
-            self, items=tuple(kept), placed={**self.placed, **dict.fromkeys(gone, (NEITHER, "second_about"))}
-        )
+        return replace(self, items=tuple(kept), placed={**self.placed, **dict.fromkeys(gone, (NEITHER, why))})
 
 
 def mentions_by(find: Find) -> Mentions:

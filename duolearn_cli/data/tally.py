@@ -34,6 +34,7 @@ WHY = {
     "mentions_target": "no label, mention the target",
     "borderline": "mention the target in passing",
     "second_about": "of retain_from, about the target",
+    "forgotten_before": "of earlier requests",
     "rejected": "rejected (see rejected rows)",
 }
 # What can be done about rows in neither side.
@@ -77,11 +78,13 @@ class Tally:
 
     def warnings(self) -> Iterator[str]:
         """What must not go unseen."""
-        left_out = self.sides[NEITHER]
-        if self.of(NEITHER) > MANY * self.total:
+        # Rows of earlier requests are left out because the user asked for it.
+        left_out = {why: count for why, count in self.sides[NEITHER].items() if why in MENDS}
+        lost = sum(left_out.values())
+        if lost > MANY * self.total:
             reasons = ", ".join(f"{count:,} {WHY[why]}" for why, count in left_out.items())
             yield (
-                f"{self.of(NEITHER):,} of {self.total:,} rows ({self.of(NEITHER) / self.total:.0%}) are neither "
+                f"{lost:,} of {self.total:,} rows ({lost / self.total:.0%}) are neither "
                 f"forgotten nor kept: {reasons}. {' '.join(MENDS[why] for why in left_out)}"
             )
         if self.not_english:

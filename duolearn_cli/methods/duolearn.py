@@ -87,11 +87,14 @@ class DuoLearn:
         """Yield settings that are fine alone and impossible together."""
         if self.distill_towards == "target" and not self.ascent_weight:
             yield (
-                "ascent_weight=0: with distill_towards=target nothing would lower an answer; allowed: more than 0, or "
-                "distill_towards=base."
+                "ascent_weight=0: with method.distill_towards=target nothing would lower an answer; allowed: more than "
+                "0, or method.distill_towards=base."
             )
         if self.ascent == "huber" and math.isinf(self.ceiling):
-            yield f"ceiling={self.ceiling}: ascent=huber leads labels to it; allowed: a number, or ascent=bounded."
+            yield (
+                f"ceiling={self.ceiling}: method.ascent=huber leads labels to it; allowed: a number, or "
+                "method.ascent=bounded."
+            )
 
     @property
     def attention(self) -> Attention:

@@ -25,8 +25,8 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
     yield from _raw_inputs(config, method)
     if config.command == "learn":
         yield (
-            f"privacy.epsilon={privacy.epsilon}: that is for unlearning; `duolearn learn` takes "
-            f"privacy.learn_epsilon={privacy.epsilon} (with privacy.epsilon=null)."
+            f"privacy.epsilon={privacy.epsilon}: that is for unlearning; to learn privately give "
+            f"privacy.epsilon=null privacy.learn_epsilon={privacy.epsilon}."
         )
 
 
@@ -42,9 +42,9 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
     if privacy.delta == 0:
         yield "delta=0: the Gaussian mechanism needs more; leave it empty for a tenth of one over the records."
     if privacy.epsilon is None and privacy.learn_epsilon is None and privacy.budget is not None:
-        yield f"budget={privacy.budget}: without privacy there is nothing to limit; give privacy.epsilon too."
+        yield f"budget={privacy.budget}: without privacy there is nothing to limit; give privacy.epsilon=VALUE too."
     if privacy.epsilon is not None and privacy.budget is not None and privacy.budget < privacy.epsilon:
-        yield f"budget={privacy.budget}: less than privacy.epsilon={privacy.epsilon}; allowed: that or more."
+        yield f"budget={privacy.budget}: less than this run may spend; allowed: {privacy.epsilon} or more."
     if privacy.name == "custom" and privacy.epsilon is None and privacy.learn_epsilon is None:
         yield "epsilon is not set; give privacy.epsilon=VALUE, or choose privacy=none."
 
@@ -80,7 +80,10 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
     if config.unlearn.stop != "none":
         yield f"unlearn.stop={config.unlearn.stop}: its end would follow from raw answers; allowed with {name}: none."
     if config.unlearn.packing:
-        yield f"unlearn.packing=true: texts that are not finite would spoil others of their row; with {name}: false."
+        yield (
+            f"unlearn.packing=true: texts that are not finite would spoil others of their row; allowed with {name}: "
+            "false."
+        )
     if config.runtime.sharding != "none":
         yield (
             f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "

@@ -99,6 +99,7 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         ("rejected rows", ", ".join(rejected) or "none"),
         ("labels filled from concepts or left out", _counts(data.get("subjects"))),
         ("items given to unlearning", _counts(data.get("request"))),
+        ("items forgotten before, neither kept nor learned", _counts(data.get("forgotten"))),
         ("near duplicates across splits", data.get("duplicates")),
         *(("data note", note) for note in data.get("notes") or ()),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from duolearn_cli.data.items import Loaded
 from duolearn_cli.data.survey import Survey
 from duolearn_cli.report.tables import FEW_ITEMS, TOO_FEW, Table, cell
 
@@ -19,6 +20,19 @@ def survey_table(found: Mapping[str, Survey]) -> Table:
     return Table(
         "Concepts and recovered subjects, with 95 % intervals", HEADER, tuple(map(_row, found, found.values()))
     )
+
+
+def rejected_table(loaded: Loaded) -> Table:
+    """Rows that are no items and so are in no other figure: how many for each reason, the share of all, the first."""
+    total = len(loaded.items) + len(loaded.rejected)
+    first = {row.reason: row for row in reversed(loaded.rejected)}
+    rows = (
+        (reason, f"row {first[reason].row} (id {first[reason].id}): {first[reason].detail}", str(count), f"{share:.1f}")
+        for reason, count in loaded.reasons().items()
+        for share in (100 * count / total,)
+    )
+    header = ("Reason", "The first of them", "n", f"of {total} rows (%)")
+    return Table(f"Rejected rows: {len(loaded.rejected)}", header, tuple(rows), num_text=2)
 
 
 def _row(name: str, survey: Survey) -> tuple[str, ...]:

@@ -50,8 +50,9 @@ class SweepTable(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         if config.get("dry_run"):
-            # Hydra makes the folder; a dry run leaves nothing.
+            # Hydra makes the folder, which was new or empty (launch.py); a dry run leaves nothing.
             shutil.rmtree(folder, ignore_errors=True)
+            remove_empty(folder.parent, Path(config.output_dir))
             return
         jobs = read_jobs(folder)
         # Each audit or bench has said what it found, and has no scores.
@@ -68,6 +69,16 @@ class SweepTable(Callback):
             shown = [*warned[:MOST_WARNINGS], *([f"{left} more warnings: see sweep.md"] if left > 0 else [])]
             for line in filter(None, (*said, *shown, note, str(folder / "sweep.md"))):
                 display.note(line)
+
+
+def remove_empty(folder: Path, last: Path) -> None:
+    """Remove `folder` and those above it, up to `last`, as far as nothing is in them."""
+    try:
+        while folder.is_relative_to(last):
+            folder.rmdir()
+            folder = folder.parent
+    except OSError:
+        return
 
 
 def sweep_table(jobs: Sequence[Job]) -> Table:

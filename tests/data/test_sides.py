@@ -140,6 +140,6 @@ def test_every_item_is_counted_once(concepts, fill):
 
 def test_what_a_second_data_set_may_not_add_is_counted_apart():
     sides = sides_of([item("a", "x", "Surgery"), item("b", "y", "Medicine"), item("c", "z", "Medicine")])
-    cut = sides.cut([one for one in sides.items if one.id != "c"])
+    cut = sides.cut([one for one in sides.items if one.id != "c"], "second_about")
     assert [one.id for one in cut.items] == ["a", "b"] and cut.forget == sides.forget
     assert cut.counts == {"forget": {"given_label": 1}, "retain": {"given_label": 1}, "neither": {"second_about": 1}}

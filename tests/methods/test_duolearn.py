@@ -91,5 +91,5 @@ def test_an_answer_falls_to_the_end_and_by_hubers_distance_is_led_back_from_belo
 
 def test_hubers_distance_needs_an_end():
     (problem,) = DuoLearn(ascent="huber", ceiling=math.inf).problems()
-    assert problem.startswith("ceiling=inf: ascent=huber leads labels to it; allowed: a number")
+    assert problem.startswith("ceiling=inf: method.ascent=huber leads labels to it; allowed: a number")
     assert not list(DuoLearn(ceiling=math.inf).problems())

@@ -57,14 +57,14 @@ def test_a_private_run_promises_and_tells_and_its_account_travels(duolearn, cach
     assert not torch.equal(adapter_of(run), adapter_of(again))
     # Another request is refused before it starts: nothing is left to spend.
     before = list(tmp_path.iterdir())
-    given = f"adapter={run / 'adapter'}"
+    given = [f"adapter={run / 'adapter'}", "forgotten=[surgery]"]
     for refused, said in ((PRIVATE, "the budget is 4"), (["+forget=surgery", *SMALL], "leave nothing of it")):
-        done = duolearn("unlearn", *refused, given, "output_dir=refused")
+        done = duolearn("unlearn", *refused, *given, "output_dir=refused")
         assert done.returncode == 2 and said in done.stderr
     assert list(tmp_path.iterdir()) == before
     # Without its account nobody knows what it has spent, neither of the model nor of the run.
     (run / "adapter" / "privacy.json").unlink()
-    done = duolearn("unlearn", "+forget=surgery", *SMALL, given, "output_dir=refused")
+    done = duolearn("unlearn", "+forget=surgery", *SMALL, *given, "output_dir=refused")
     assert done.returncode == 2 and "was made with a privacy account" in done.stderr
     (run / "privacy.json").unlink()
     done = duolearn("unlearn", f"resume={run}")
@@ -89,9 +89,8 @@ def test_the_dry_run_tells_the_price(duolearn, tmp_path):
 @pytest.mark.slow
 def test_a_second_request_begins_with_the_first_ones_model(duolearn, tmp_path):
     first = started(duolearn, tmp_path, "first", "privacy.budget=8")
-    second = started(
-        duolearn, tmp_path, "second", "privacy=custom", "privacy.epsilon=3", f"adapter={first / 'adapter'}"
-    )
+    given = (f"adapter={first / 'adapter'}", "forgotten=[surgery]")
+    second = started(duolearn, tmp_path, "second", "privacy=custom", "privacy.epsilon=3", *given)
     account = read_account(second / "adapter")
     assert len(account.entries) == 2 and account.entries[0] == read_account(first / "adapter").last
     told = json.loads((second / "metrics.json").read_text())["account"]["sets"]["retain"]
@@ -123,9 +122,10 @@ def test_a_privately_learned_target_is_part_of_the_promise(duolearn, tmp_path):
     done = duolearn("learn", "+forget=surgery", *SMALL, *terms)
     assert done.returncode == 0, done.stderr + done.stdout
     (reserved,) = runs(tmp_path / "reserved")
-    after = read_account(started(duolearn, tmp_path, "after", f"adapter={reserved}/adapter") / "adapter")
+    given = (f"adapter={reserved}/adapter", "forgotten=[]")
+    after = read_account(started(duolearn, tmp_path, "after", *given) / "adapter")
     assert [entry.stage for entry in after.entries] == ["learn", "unlearn"] and after.budget == 6
-    done = duolearn("unlearn", *PRIVATE, f"adapter={learned}/adapter")
+    done = duolearn("unlearn", *PRIVATE, f"adapter={learned}/adapter", "forgotten=[]")
     assert done.returncode == 2 and "the budget is 2" in done.stderr + done.stdout
 
 
