@@ -11,6 +11,7 @@ from typing import Any
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.shuffling import SUFFIX
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.robustness.material import Material, facts_of
@@ -100,8 +101,10 @@ def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterato
 
 
 def _heldout(material: Material) -> Attack | Skipped:
-    if not material.side("forget", "heldout"):
+    items = material.side("forget", "heldout")
+    if not items:
         return Skipped(NAME, "held-out phrasings", "the data asks each fact in one way only")
-    return Attack(
-        NAME, "held-out phrasings", lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained"
-    )
+    # Copies with their options in another order ask in the same words.
+    are_copies = all(item.id.endswith(SUFFIX) for item in items)
+    variant = "options in another order" if are_copies else "held-out phrasings"
+    return Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained")

@@ -2,17 +2,21 @@
 
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.shuffling import SUFFIX
 from duolearn_cli.errors import RunError
 from duolearn_cli.perplexity import bits_per_byte, perplexity, plain_texts
-from duolearn_cli.robustness import relearning
+from duolearn_cli.robustness import prompts, relearning
 from duolearn_cli.robustness.attack import Attack, scorer
 from duolearn_cli.robustness.audit import Planned
+from duolearn_cli.robustness.material import Material
 from duolearn_cli.robustness.restoring import kept
 from duolearn_cli.robustness.wording import FRAMES
 from tests.robustness.stand_in import everything, laboratory
@@ -117,6 +121,13 @@ def test_what_makes_no_sense_is_said(fresh, study):
     assert variants[0] ^ variants[1] == {"letter form", "cloze form", "2 other orders"}
     assert {f"frame: {name}" for name in FRAMES} < variants[0]
     assert {"letters W to Z", "digits", "held-out phrasings", "role", "2 shots"} < variants[0]
+
+
+def test_copies_in_another_order_are_not_called_phrasings():
+    item = Item("a", "Question?", ("x", "y"), 0, heldout=True)
+    copy = replace(item, id=f"a{SUFFIX}")
+    found = [prompts._heldout(Material((one,), ())).variant for one in (item, copy)]
+    assert found == ["held-out phrasings", "options in another order"]
 
 
 def test_orders_ask_an_item_several_times_and_shots_are_not_asked(fresh, study):
