@@ -104,8 +104,9 @@ def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterato
 
 
 def _heldout(material: Material) -> Attack | Skipped:
-    held_out = material.side("forget", "heldout")
-    variant = "held-out orders of options" if held_out and all(map(is_shuffled, held_out)) else "held-out phrasings"
-    if not held_out:
-        return Skipped(NAME, variant, "the data asks each fact in one way only")
+    items = material.side("forget", "heldout")
+    if not items:
+        return Skipped(NAME, "held-out phrasings", "the data asks each fact in one way only")
+    # Copies with their options in another order ask in the same words.
+    variant = "options in another order" if all(map(is_shuffled, items)) else "held-out phrasings"
     return Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained")

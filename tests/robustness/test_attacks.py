@@ -2,6 +2,7 @@
 
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.references import if_renamed
 from duolearn_cli.errors import RunError
 from duolearn_cli.perplexity import bits_per_byte, perplexity, plain_texts
-from duolearn_cli.robustness import relearning
+from duolearn_cli.robustness import prompts, relearning
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.robustness.audit import Planned, or_skipped
 from duolearn_cli.robustness.material import Material
@@ -147,6 +148,13 @@ def test_an_attack_that_can_ask_nothing_of_a_side_is_skipped():
     attack = Attack("prompts", "digits", lambda lab: None, vary=if_renamed)
     skipped = or_skipped(attack, Material((bound,), (bound,)))
     assert isinstance(skipped, Skipped) and "all forget items speak of each other" in skipped.reason
+
+
+def test_copies_in_another_order_are_not_called_phrasings():
+    item = Item("a", "Question?", ("x", "y"), 0, heldout=True)
+    copy = replace(item, id="a~shuffled")
+    found = [prompts._heldout(Material((one,), ())).variant for one in (item, copy)]
+    assert found == ["held-out phrasings", "options in another order"]
 
 
 def test_orders_ask_an_item_several_times_and_shots_are_not_asked(fresh, study):
