@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from duolearn_cli import activations, adapters, attention, lower, parallel, quantization, reach
@@ -44,6 +44,8 @@ class LanguageModel:
         self._decoder: Any = decoder_of(base)
         self._head = self._output_layer(base)
         self.vocabulary: int = self._head.weight.shape[0]
+        self.num_rows: int = min(self.vocabulary, base.get_input_embeddings().weight.shape[0])
+        self.context = _context(base.config)
         self.num_base_parameters = quantization.num_parameters(base)
         self._check_head(base)
         self._lower, self.kept_note = self._open_lower(kept_bytes)
@@ -250,6 +252,19 @@ def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
     if not tokenizer.is_fast:
         raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
     return tokenizer
+
+
+def read_context(weights: Weights) -> int | None:
+    """The longest text, in tokens, that the model was made for, from its configuration alone; None: it tells none."""
+    try:
+        return _context(AutoConfig.from_pretrained(weights.location, **weights.arguments()))
+    except (OSError, ValueError, KeyError, ImportError):
+        return None  # what cannot be read is refused where the model is loaded
+
+
+def _context(config: Any) -> int | None:
+    size = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return size if isinstance(size, int) and size > 0 else None
 
 
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
