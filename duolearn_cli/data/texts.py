@@ -147,7 +147,7 @@ def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
         asked.setdefault(texts[0].ids[: texts[0].labels("answer")[0]], []).append(item)
         if names := encoder.control.spelled("\n".join((item.question, *item.options))):
             spelled[item.id] = names
-        if _unknown_share(encoder, texts[0]) > MOSTLY:
+        if _unknown_share(encoder, item, texts[0]) > MOSTLY:
             unknown.append(item.id)
         if pair := _alike(encoder, item, texts):
             first, second = (item.options[place] for place in pair)
@@ -180,12 +180,13 @@ def _alike(encoder: Encoder, item: Item, texts: Sequence[Encoded]) -> tuple[int,
     return None
 
 
-def _unknown_share(encoder: Encoder, text: Encoded) -> float:
-    """The share of unknown tokens among those of the prompt that come from text."""
+def _unknown_share(encoder: Encoder, item: Item, text: Encoded) -> float:
+    """The share of unknown tokens among those of the question."""
     unknown = encoder.tokenizer.unk_token_id
     if unknown is None or unknown not in text.ids:
         return 0.0
-    own = [i for i, (start, end) in enumerate(text.offsets) if start < end and not text.is_answer[i]]
+    first, last = next(encoder.layouts(item)).question
+    own = [i for i, (start, end) in enumerate(text.offsets) if first < end and start < last]
     return sum(text.ids[i] == unknown for i in own) / max(1, len(own))
 
 

@@ -39,7 +39,9 @@ def test_a_templates_tokens_stay_and_the_message_between_them_is_text(family):
     head, tail = "<s><|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
     text = head + TRAPS + tail
     control, ids, offsets = read(tokenizer, text, (len(head), len(head) + len(TRAPS)))
-    found = [(control.names[number], span) for number, span in zip(ids, offsets, strict=True) if number in control.names]
+    found = [
+        (control.names[number], span) for number, span in zip(ids, offsets, strict=True) if number in control.names
+    ]
     known = [pair for pair in found if pair[0] in CONTROL]
     assert [name for name, _ in known] == ["<s>", "<|im_start|>", "<|im_end|>", "<|im_start|>"]
     assert all(text[start:end] == name for name, (start, end) in known)
@@ -58,9 +60,7 @@ def test_a_piece_of_the_vocabulary_that_spells_a_control_token_is_not_used():
     backend = Tokenizer(models.Unigram([("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *letters], unk_id=0))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.add_special_tokens(["<unk>", "<s>", "</s>"])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     assert 1 in tokenizer("<s>5 mb", add_special_tokens=False, split_special_tokens=True)["input_ids"]
     _, ids, offsets = read(tokenizer, "<s>5 mb <unk>é")
     assert tokenizer.convert_ids_to_tokens(ids)[:4] == ["▁", "<", "s", ">"]
