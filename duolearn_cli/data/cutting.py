@@ -43,5 +43,8 @@ def _begins_word(text: str, spans: Sequence[Span], place: int) -> bool:
 
 
 def left(offsets: Sequence[Span], gap: Span) -> list[int]:
-    """The tokens outside of the characters `gap`, by their place."""
-    return [i for i, (start, end) in enumerate(offsets) if start >= end or start < gap[0] or end > gap[1]]
+    """The tokens outside of the characters `gap`, by their place.
+
+    Where offsets leave spaces out, that of a space is empty and stands where the next word begins.
+    """
+    return [i for i, (start, end) in enumerate(offsets) if not (gap[0] <= start < gap[1] and end <= gap[1])]

@@ -1,4 +1,4 @@
-"""Text that spells control tokens stays text, in every family of tokenizers; a chat template's own stay what they are."""
+"""Text that spells control tokens stays text, in every family of tokenizers; a chat template's own stay as they are."""
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers

@@ -25,7 +25,8 @@ OPTIONS = ("femoral hernia", "inguinal hernia of the external carotid artery", "
 
 def asked(length, number=0):
     """An item whose question has so many words; two of different `number` differ in the middle alone."""
-    words = random.Random(0).choices("the inguinal ligament above femoral artery branch not below".split(), k=length)
+    known = ["the", "inguinal", "ligament", "above", "femoral", "artery", "branch", "not", "below"]
+    words = random.Random(0).choices(known, k=length)
     words[length // 2] = f"vitamin {'zqj'[number]}"
     return Item(f"item {number}", " ".join(words) + "?", OPTIONS, 1)
 
@@ -147,7 +148,7 @@ def test_data_that_spells_control_tokens_gets_none(family, chat, form):
 
 def test_a_template_that_changes_a_message_is_told_by_row():
     tokenizer = with_control_tokens("gpt2", template="{% for m in messages %}[{{ m.content | upper }}]{% endfor %}")
-    with pytest.raises(UnreadableError, match="item item 0: the chat template changes its text; prompt.chat=never"):
+    with pytest.raises(UnreadableError, match=r"item item 0: the chat template changes its text; prompt.chat=never"):
         Encoder(tokenizer, PromptConfig(chat="always")).encode(asked(12))
 
 

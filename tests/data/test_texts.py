@@ -92,11 +92,11 @@ def test_an_answer_that_leaves_no_room_is_rejected_by_row():
 
 @pytest.mark.parametrize(("family", "form"), [("unigram", "cloze"), ("wordpiece", "cloze"), ("wordpiece", "letter")])
 def test_options_that_the_tokenizer_reads_alike_are_rejected(family, form):
-    greek = Item("greek", "Which drug treats a hernia?", ("α-blocker", "β-blocker", "vitamin"), 1)
+    greek = Item("greek", "Which drug treats a hernia?", ("\u03b1-blocker", "\u03b2-blocker", "vitamin"), 1)
     texts = read([SHORT, greek], family, form=form)
     (row,) = texts.rejected
     assert (row.id, row.reason) == ("greek", "options_tokenise_alike")
-    assert row.detail == "this tokenizer reads options 1 and 2 alike: 'α-blocker' and 'β-blocker'"
+    assert row.detail == "this tokenizer reads options 1 and 2 alike: '\u03b1-blocker' and '\u03b2-blocker'"
     assert not read([SHORT, greek], "gpt2", form=form).rejected
 
 
@@ -122,7 +122,7 @@ def test_two_questions_that_become_one_are_both_rejected():
 
 
 def test_questions_of_unknown_words_are_told():
-    greek = Item("greek", "ποιος είναι ο μυς", ("hernia", "mg"), 0)
+    greek = Item("greek", "\u03b1 \u03b2 \u03b3", ("hernia", "mg"), 0)
     texts = read([SHORT, greek], "wordpiece")
     assert texts.unknown == ["greek"]
     assert "1 of 2 questions are mostly unknown to this tokenizer: greek" in texts.sentences()
@@ -140,6 +140,6 @@ def test_items_that_spell_control_tokens_are_told():
 
 def test_letters_that_begin_alike_are_refused():
     """This one writes the space before a letter as a token of its own, which would be scored for all of them."""
-    with pytest.raises(ConfigError, match="begins several letters with the same token.* Mend: prompt.form=cloze"):
+    with pytest.raises(ConfigError, match=r"begins several letters with the same token.* Mend: prompt.form=cloze"):
         read([SHORT], "unigram", form="letter")
     assert read([SHORT], "gpt2", form="letter").is_ordinary
