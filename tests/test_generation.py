@@ -170,6 +170,17 @@ def test_tokenizers_without_padding_or_end_of_text(fresh, items):
     assert all(text.startswith(shorter) for text, shorter in zip(never_ends, wanted, strict=True))
 
 
+def test_a_padding_token_that_the_model_does_not_know_is_not_used(fresh, cloze, items):
+    wanted, own = generate(fresh, cloze, items, NEW, 4096), fresh.tokenizer
+    try:
+        fresh.tokenizer = copy.deepcopy(own)
+        fresh.tokenizer.add_special_tokens({"pad_token": "<new>"})
+        assert fresh.tokenizer.pad_token_id == fresh.num_rows
+        assert generate(fresh, cloze, items, NEW, 4096) == wanted
+    finally:
+        fresh.tokenizer = own
+
+
 def test_a_diverged_model_is_an_error_not_a_silent_one(fresh, cloze, items):
     fresh.adapter[-1].data.fill_(float("nan"))
     with pytest.raises(RunError, match=r"item .*: the model's predictions are not finite: it diverged"):

@@ -101,6 +101,15 @@ class Encoder:
         if len((next(self.layouts(item)).text + longest).encode()) + MARGIN > self.prompt.max_tokens:
             self.encode(item)
 
+    @cached_property
+    def omitted(self) -> tuple[str, ...]:
+        """What the tokenizer writes before plain text and the chat template does not."""
+        before, item = self.around[0], Item("sample", "a", ("a", "b"), 0)
+        if not self.uses_chat or not before:
+            return ()
+        sample = self._whole(next(self.layouts(item)), self.answer(item, 0))
+        return () if sample.ids[: len(before)] == before else tuple(self.control.names[one] for one in before)
+
     def check_rows(self, rows: int, model: str) -> None:
         """Refuse a tokenizer that can write tokens for which a model with `rows` embeddings has none.
 

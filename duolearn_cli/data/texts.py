@@ -77,6 +77,11 @@ class Texts:
                 f"{len(self.spelled)} items spell control tokens of this tokenizer ({', '.join(names[:SHOWN])}); they "
                 f"are read as plain text: {shown(self.spelled)}"
             )
+        if self.encoder.omitted:
+            yield (
+                f"the chat template leaves out {' '.join(self.encoder.omitted)}, which this tokenizer writes before "
+                "plain text: prompts begin as the template has them"
+            )
         if self.unknown:
             yield (
                 f"{len(self.unknown)} of {self.num_items} questions are mostly unknown to this tokenizer: "
