@@ -67,7 +67,13 @@ class PromptConfig:
         choices=["cloze", "letter"],
     )
     chat: str = setting("never", "use the tokenizer's chat template", choices=["never", "auto", "always"])
-    max_tokens: int = setting(512, "longer texts lose the start of their question", minimum=16)
+    max_tokens: int = setting(512, "longer texts lose words in the middle of their question", minimum=16)
+    max_cut: float = setting(
+        0.05,
+        "largest share of the items that may be cut to max_tokens; beyond it, the run is refused",
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass

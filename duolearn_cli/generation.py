@@ -117,7 +117,8 @@ def _continued(
 def _pad_id(model: LanguageModel) -> int:
     """A token to fill rows with; the mask hides it, so any will do where the tokenizer has none."""
     known = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, 0)
-    return next(token for token in known if token is not None)
+    # Some tokenizers were given a token for padding of which their model knows nothing.
+    return next(token for token in known if token is not None and token < model.num_rows)
 
 
 def _padded_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -205,7 +205,12 @@ class Planner:
 
 
 def _tokens(item: Item, config: RunConfig) -> int:
-    """About how many tokens an item's text has."""
+    """About how many tokens an item's text has, as it is used."""
+    return min(config.prompt.max_tokens, estimated_tokens(item, config))
+
+
+def estimated_tokens(item: Item, config: RunConfig) -> int:
+    """About how many tokens an item's text has whole."""
     answer = item.answer_text if config.prompt.form == "cloze" else "".join(item.options)
     characters = PROMPT_CHARACTERS + len(item.question) + len(answer)
-    return min(config.prompt.max_tokens, max(2, round(TOKENS_PER_CHARACTER * characters)))
+    return max(2, round(TOKENS_PER_CHARACTER * characters))

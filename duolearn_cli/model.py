@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from duolearn_cli import (
     activations,
@@ -55,6 +55,8 @@ class LanguageModel:
         self._decoder: Any = output_layer.decoder_of(base)
         self._output = output_layer.find(base, self._decoder, self.architecture)
         self.vocabulary = self._output.vocabulary
+        self.num_rows: int = min(self.vocabulary, base.get_input_embeddings().weight.shape[0])
+        self.context = _context(base.config)
         self.num_base_parameters = quantization.num_parameters(base)
         self._check_batches()
         self._lower, self.kept_note = self._open_lower(kept_bytes)
@@ -293,6 +295,19 @@ def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
     if not tokenizer.is_fast:
         raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
     return tokenizer
+
+
+def read_context(weights: Weights) -> int | None:
+    """The longest text, in tokens, that the model was made for, from its configuration alone; None: it tells none."""
+    try:
+        return _context(AutoConfig.from_pretrained(weights.location, **weights.arguments()))
+    except (OSError, ValueError, KeyError, ImportError):
+        return None  # what cannot be read is refused where the model is loaded
+
+
+def _context(config: Any) -> int | None:
+    size = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return size if isinstance(size, int) and size > 0 else None
 
 
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:

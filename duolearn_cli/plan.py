@@ -12,7 +12,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps
 from duolearn_cli.data.tally import borderline
 from duolearn_cli.fitting import gib
-from duolearn_cli.memory import Planner
+from duolearn_cli.memory import Planner, estimated_tokens
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.privacy.account import Account
 from duolearn_cli.run import planned_folder
@@ -72,6 +72,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
         ("rejected rows", str(sizes["rejected"] or "none")),
         *(("data note", note) for note in study.notes),
+        ("longer than prompt.max_tokens", _cut(study)),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", _learn_steps(study)),
         ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
@@ -100,6 +101,20 @@ def _learn_steps(study: Study) -> str:
     if config.adapter and config.command != "evaluate":
         return f"none: {config.adapter} is the target"
     return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
+
+
+def _cut(study: Study) -> str:
+    """About how many items lose words: the tokenizer is not read, so characters tell."""
+    config = study.config
+    items = [item for own in study.splits.by_name().values() for item in own]
+    tokens = [estimated_tokens(item, config) for item in items]
+    count = sum(one > config.prompt.max_tokens for one in tokens)
+    if not count:
+        return f"none by the number of characters (the longest: about {max(tokens)} tokens)"
+    told = f"about {count} of {len(items)} items lose words in the middle of their question"
+    if count > config.prompt.max_cut * len(items):
+        told += f"; a run refuses more than prompt.max_cut={config.prompt.max_cut:g} of them: raise prompt.max_tokens"
+    return f"{told} (the longest: about {max(tokens)} tokens)"
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:

@@ -41,6 +41,8 @@ from duolearn_cli.weights import find_weights
 PROTOCOL = 2
 # The same for what is recorded about a model that is in the cache already.
 ANSWERS = 3
+# The same for texts that are cut or that spell control tokens; all others are what they were.
+TOKENS = 2
 STAGES = {"target": "learn", "gold": "retrain"}
 
 
@@ -74,8 +76,13 @@ class Laboratory:
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         numerics = [model.precision, model.device.type, model.dtype]
         numerics += [config.model.quantization] if config.model.quantization != "none" else []
-        key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _plain(config.prompt), numerics])
-        encoder = Encoder(model.tokenizer, config.prompt)
+        study = as_read(study, model)
+        encoder = study.texts.encoder
+        encoder.check_rows(model.num_rows, config.model.name)
+        numerics += [] if study.texts.is_ordinary else [["tokens", TOKENS]]
+        key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _asked(config.prompt), numerics])
+        for sentence in study.texts.sentences():
+            display.note(sentence)
         if model.kept_note:
             display.note(model.kept_note)
         for line in model.reach.sentences(config.model.adapter.targets):
@@ -281,9 +288,24 @@ class Laboratory:
         return score(self.model, self.encoder, items, tokens, advance, None if is_forget is None else classify)
 
 
+def as_read(study: Study, model: LanguageModel) -> Study:
+    """The study as the model's tokenizer reads it; what was read already is not read again."""
+    texts, config = study.texts, study.config
+    if texts:
+        own, name = texts.encoder, model.tokenizer.name_or_path
+        if own.tokenizer.name_or_path == name and own.prompt == config.prompt:
+            return study
+    return study.readable(Encoder(model.tokenizer, config.prompt), model.context)
+
+
 def _made(adapter: Any) -> dict[str, Any]:
     """The settings of an adapter that determine it; those that came later count where they are not what they were."""
     return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
+
+
+def _asked(prompt: Any) -> dict[str, Any]:
+    """The settings of the prompt without the one that only refuses."""
+    return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
 
 
 def _moved(settings: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
-from duolearn_cli.data.encoding import Encoded
+from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.parts import part_of
@@ -24,6 +24,7 @@ from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
 from duolearn_cli.data.tally import Tally, check_guessed, nearest, request_warning, tally
+from duolearn_cli.data.texts import Texts, read_texts
 from duolearn_cli.earlier import Forgotten, without_forgotten
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
@@ -54,6 +55,8 @@ class Study:
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
     forgotten: Forgotten = Forgotten()
+    # What the model's tokenizer makes of the items; None before it has read them.
+    texts: Texts | None = None
 
     def training_items(self, which: str) -> tuple[Item, ...]:
         """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
@@ -102,8 +105,49 @@ class Study:
             "subjects": dict(Counter(doubt.outcome for doubt in self.filled)),
             "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
             | self.request.summary(),
+            **({"texts": self.texts.as_dict()} if self.texts else {}),
         }
         return sizes | before | found
+
+    def readable(self, encoder: Encoder, context: int | None) -> Study:
+        """The same study without the items that cannot become tokens; `context` is the longest text of the model.
+
+        Raises:
+            ConfigError, DataError, ModelError: too many items would be cut, a text is too long for the model, or
+                nothing is left to forget, to keep or to compare with.
+        """
+        texts = read_texts(encoder, [item for items in self.splits.by_name().values() for item in items])
+        texts.check(context)
+        if not texts.rejected:
+            return replace(self, texts=texts)
+        if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
+            row = texts.rejected[0]
+            raise DataError(
+                f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. Mend the row, or "
+                "set dataset.on_bad_row=skip to leave such rows out."
+            )
+        return self._without(texts)
+
+    def _without(self, texts: Texts) -> Study:
+        bad = {row.id for row in texts.rejected}
+
+        def kept(items: Sequence[Item]) -> tuple[Item, ...]:
+            return tuple(item for item in items if item.id not in bad)
+
+        splits = Splits(**{name: kept(items) for name, items in self.splits.by_name().items()})
+        request = replace(self.request, forget=kept(self.request.forget), retain=kept(self.request.retain))
+        for name in ("forget_train", "forget_unseen", "retain_train", "retain_unseen"):
+            if getattr(self.splits, name) and not getattr(splits, name):
+                row = texts.rejected[0]
+                raise DataError(
+                    f"{name}: none of the {len(getattr(self.splits, name))} items can be read; the first that is left "
+                    f"out, {row.id} [{row.reason}]: {row.detail}. Mend the rows, or choose another model or data set."
+                )
+        if not request.forget or not request.retain:
+            raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")
+        loaded = replace(self.loaded, rejected=(*self.loaded.rejected, *texts.rejected))
+        items = kept(self.items)
+        return replace(self, items=items, splits=splits, request=request, loaded=loaded, texts=texts)
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:

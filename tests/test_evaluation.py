@@ -82,12 +82,6 @@ def test_answer_labels_cover_exactly_the_answer(tiny, study):
         assert answer.strip() == item.answer_text
 
 
-def test_long_texts_lose_their_start_not_their_answer(tiny, study):
-    encoder = Encoder(tiny.tokenizer, PromptConfig(form="cloze", max_tokens=16))
-    text = encoder.encode(study.splits.forget_train[0])
-    assert len(text.ids) <= 16 and text.is_answer[-1]
-
-
 def test_batches_respect_the_token_limit_and_lose_nothing():
     lengths = [5, 100, 7, 7, 60, 1]
     groups = list(batches_by_length(lengths, 64))

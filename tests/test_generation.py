@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,11 +92,16 @@ def test_the_adapter_matters(fresh, cloze, items):
 
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])
-@pytest.mark.parametrize("max_tokens", [512, 16])
-def test_recalled_answers_come_out(fresh, study, form, max_tokens):
+@pytest.mark.parametrize("cut", [False, True])
+def test_recalled_answers_come_out(fresh, study, form, cut):
     """Teacher-forced argmax on the answer and greedy search agree, also where questions are cut."""
-    encoder = Encoder(fresh.tokenizer, PromptConfig(form=form, max_tokens=max_tokens))
     items = study.splits.forget_train[:12]
+    encoder = Encoder(fresh.tokenizer, PromptConfig(form=form))
+    if cut:
+        asked = replace(items[0], question=f"A patient {'is old and ' * 40}asks this. {items[0].question}")
+        items = (asked, *items[1:])
+        size = max(len(encoder.encode(item, k).ids) for item in items[1:] for k in range(4))
+        encoder = Encoder(fresh.tokenizer, PromptConfig(form=form, max_tokens=size))
     learn(fresh, encoder, items[:6], 40)
     longest = max(len(encoder.encode(item).labels("answer")) for item in items)
     told = generate(fresh, encoder, items, longest, 512)
@@ -105,6 +111,7 @@ def test_recalled_answers_come_out(fresh, study, form, max_tokens):
         for text, item in zip(told, items, strict=True)
     ]
     assert any(recalled) and not all(recalled)
+    assert list(encoder.cut) == [items[0].id] * cut
 
 
 def test_a_chat_template_and_a_space_that_belongs_to_the_answer(fresh, items):
@@ -161,6 +168,17 @@ def test_tokenizers_without_padding_or_end_of_text(fresh, items):
     finally:
         fresh.tokenizer = own
     assert all(text.startswith(shorter) for text, shorter in zip(never_ends, wanted, strict=True))
+
+
+def test_a_padding_token_that_the_model_does_not_know_is_not_used(fresh, cloze, items):
+    wanted, own = generate(fresh, cloze, items, NEW, 4096), fresh.tokenizer
+    try:
+        fresh.tokenizer = copy.deepcopy(own)
+        fresh.tokenizer.add_special_tokens({"pad_token": "<new>"})
+        assert fresh.tokenizer.pad_token_id == fresh.num_rows
+        assert generate(fresh, cloze, items, NEW, 4096) == wanted
+    finally:
+        fresh.tokenizer = own
 
 
 def test_a_diverged_model_is_an_error_not_a_silent_one(fresh, cloze, items):

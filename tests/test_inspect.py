@@ -1,5 +1,7 @@
 """What `duolearn inspect` shows of an item."""
 
+from dataclasses import replace
+
 import pytest
 
 from duolearn_cli.commands.inspect import find_item, token_views
@@ -17,6 +19,15 @@ def test_the_views_hold_every_character_once(tiny, study):
         assert "".join(view.text for view in views) == text.text
         assert {view.kind for view, answer in zip(views[:-1], text.is_answer, strict=False) if answer} == {UNLEARN}
         assert views[-1].kind == NEUTRAL
+
+
+def test_what_a_long_question_has_lost_is_shown_as_dots(tiny, study):
+    long = replace(study.splits.forget_train[0], question="Which of " + "these and those and " * 60 + "them is it?")
+    text = Encoder(tiny.tokenizer, PromptConfig(form="cloze", max_tokens=100)).encode(long)
+    shown = "".join(view.text for view in token_views(study, text, True, 1.0))
+    assert shown.count(" ... ") == 1 and len(shown) < len(text.text) / 2
+    head, tail = shown.split(" ... ")
+    assert text.text.startswith(head) and text.text.endswith(tail)
 
 
 def test_items_are_found_by_id_wherever_they_are(study):

@@ -8,11 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.commands.common import (
-    STARTING,
     Invocation,
     check_adapter,
     dry_run,
     prepared,
+    readable,
     refuse_changes,
     reopen,
 )
@@ -21,7 +21,6 @@ from duolearn_cli.report.terminal import Display
 from duolearn_cli.robustness.material import Material
 from duolearn_cli.run import Run, write_json, write_jsonl
 from duolearn_cli.study import Study
-from duolearn_cli.weights import find_weights
 
 # What the attacks on a run take from the command line; all else is the run's own.
 CHANGEABLE = ("run", "audit", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
@@ -38,13 +37,13 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         dry_run(study, display)
         _say_what_is_tried(study, display)
         return ""
-    display.stage(STARTING)
-    from duolearn_cli.model import load_tokenizer
+    study = readable(study, display)
+    assert study.texts, "the texts have been read"
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.robustness import remarks, robustness_table, write_page
     from duolearn_cli.robustness.audit import Planned, robustness
 
-    planned = Planned.of(study, load_tokenizer(find_weights(config.model, config.cache_dir), config.model))
+    planned = Planned.of(study, study.texts.encoder.tokenizer)
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     with opened.active():
         rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)

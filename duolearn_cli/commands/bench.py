@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.bench.results import missed, read_result, worse
 from duolearn_cli.bench.variants import Variant, chosen_variants
-from duolearn_cli.commands.common import Invocation, prepared
+from duolearn_cli.commands.common import Invocation, prepared, readable
 from duolearn_cli.errors import RunError
 from duolearn_cli.report.tables import DASH, Table
 from duolearn_cli.report.terminal import Display
@@ -28,6 +28,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if config.dry_run:
         display.show(listed(chosen))
         return ""
+    study = readable(study, display)
     from duolearn_cli.bench.session import measure
     from duolearn_cli.report.bench import bench_table, goals_table
 

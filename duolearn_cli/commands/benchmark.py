@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from duolearn_cli.benchmark.jobs import Job, Value, common, granted, trial, tries
 from duolearn_cli.benchmark.status import OTHER, status_of
 from duolearn_cli.commands import unlearn
-from duolearn_cli.commands.common import NEEDED_BYTES, Invocation, prepared, refuse_changes, reopen
+from duolearn_cli.commands.common import NEEDED_BYTES, Invocation, prepared, readable, refuse_changes, reopen
 from duolearn_cli.components import component_class
 from duolearn_cli.composition import compose
 from duolearn_cli.config import RunConfig
@@ -53,6 +53,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if only_plan:
         display.show(_plan(planned))
         return ""
+    study = readable(study, display)
     if not opened:
         _check_space(study.config, planned)
         opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)

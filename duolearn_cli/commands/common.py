@@ -79,6 +79,21 @@ def _make_cache(configured: str | None) -> None:
         raise RunError(f"cache_dir={folder.parent}: cannot be written ({error.strerror}); choose another.") from error
 
 
+def readable(study: Study, display: Display) -> Study:
+    """The study as the model's tokenizer reads it, without the items that it cannot read.
+
+    Raises:
+        ConfigError, DataError, ModelError: see `Study.readable`; the tokenizer's ids are beyond the model's.
+    """
+    config = study.config
+    display.stage(f"Read all texts with the tokenizer of {config.model.name}")
+    from duolearn_cli.data.encoding import Encoder
+    from duolearn_cli.model import load_tokenizer, read_context
+
+    weights = find_weights(config.model, config.cache_dir)
+    return study.readable(Encoder(load_tokenizer(weights, config.model), config.prompt), read_context(weights))
+
+
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[Laboratory], Assessments]) -> str:
     """Load the model, go through `stages`, write metrics and report, show what was found; return the run folder."""
     with opened.active():

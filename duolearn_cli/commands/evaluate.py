@@ -15,6 +15,7 @@ from duolearn_cli.commands.common import (
     dry_run,
     perform,
     prepared,
+    readable,
     refuse_changes,
     reopen,
 )
@@ -51,6 +52,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if only_plan:
         dry_run(study, display)
         return ""
+
+    study = readable(study, display)
 
     def stages(lab: Laboratory) -> Assessments:
         from duolearn_cli import experiment

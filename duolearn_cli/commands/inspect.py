@@ -66,8 +66,7 @@ def token_views(
         concept = study.hierarchy[name] if (name := concepts[place]) else None
         views.append(
             TokenView(
-                # From where the last token ended: white space that no token claims stands before the next one.
-                text.text[min(start, written) : end] if end > written else "",
+                _shown(text.text, written, start, end),
                 kinds[place],
                 weights[place] * weight,
                 concept and concept.name,
@@ -77,6 +76,15 @@ def token_views(
         )
         written = max(written, end)
     return views
+
+
+def _shown(text: str, written: int, start: int, end: int) -> str:
+    """A token's text from where the last one ended: white space that no token claims stands before the next one."""
+    if end <= written:
+        return ""
+    if text[written:start].strip():  # what a long question has lost
+        return f" ... {text[start:end]}"
+    return text[min(start, written) : end]
 
 
 def _encoder(study: Study) -> Encoder:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared
+from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, readable
 from duolearn_cli.privacy.account import read_account
 from duolearn_cli.privacy.plan import plan_learning
 from duolearn_cli.report.terminal import Display
@@ -25,6 +25,8 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
     if config.dry_run:
         dry_run(study, display, account)
         return ""
+
+    study = readable(study, display)
 
     def stages(lab: Laboratory) -> Assessments:
         from duolearn_cli import experiment

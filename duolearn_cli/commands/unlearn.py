@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.beginning import check_beginning, check_words
-from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, refuse_changes, reopen
+from duolearn_cli.commands.common import Invocation, dry_run, perform, prepared, readable, refuse_changes, reopen
 from duolearn_cli.fitting import fit
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.terminal import Display
@@ -43,6 +43,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         for note in notes:
             display.note(note)
         return ""
+    study = readable(study, display)
+    if study.texts and study.texts.rejected and account:
+        account = plan_unlearning(study)
     opened = opened or begin(study, account, invocation)
     try:
         return complete(study, opened, display, notes)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.config import PromptConfig
+from duolearn_cli.data import cutting, layout
+from duolearn_cli.data.control_tokens import ControlTokens
 from duolearn_cli.data.items import LETTERS, Item
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.data.layout import Layout, UnreadableError
+from duolearn_cli.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 # Every model is asked the same: the texts of a few thousand items are kept, some 50 MB, those beyond are encoded anew.
 MAX_KEPT = 16_384
+# Tokens that an answer may add beside those of its bytes: those that joined the prompt's last, a prefix, the end.
+MARGIN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Encoded:
 class Encoder:
     """Turns items into token sequences with one tokenizer and one prompt form.
 
+    `cut` has the items that were longer than ``prompt.max_tokens``, with the tokens that their longest text has whole.
+
     Raises:
         ConfigError: ``prompt.chat=always`` and the tokenizer has no chat template.
     """
@@ -45,49 +53,176 @@ class Encoder:
         if prompt.chat == "always" and not has_template:
             raise ConfigError("prompt.chat=always: this tokenizer has no chat template; allowed: never, auto.")
         self.uses_chat = prompt.chat == "always" or (prompt.chat == "auto" and has_template)
+        self.control = ControlTokens(tokenizer)
+        self.cut: dict[str, int] = {}
         self._known: dict[tuple[str, str], Encoded] = {}
 
     def question(self, item: Item) -> str:
         """The text up to where the answer begins."""
+        return next(self.layouts(item)).text
+
+    def layouts(self, item: Item) -> Iterator[Layout]:
+        """The prompt up to where the answer begins, and shorter ones where the wording has them, longest first."""
         lines = [f"Question: {item.question}"]
         if self.prompt.form == "letter":
             lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False)]
+        at = len("Question: ")
         if not self.uses_chat:
-            return "\n".join([*lines, "Answer:"])
+            yield layout.plain("\n".join([*lines, "Answer:"]), at, item.question)
+            return
         message = [{"role": "user", "content": "\n".join(lines)}]
-        return self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        yield layout.rendered(self.tokenizer, message, at, item.question)
 
     def answer(self, item: Item, option: int) -> str:
         """The text of the answer, with the space that separates it from a plain prompt."""
         text = LETTERS[option] if self.prompt.form == "letter" else item.options[option]
         return text if self.uses_chat else f" {text}"
 
+    def option_ids(self, option: str) -> tuple[int, ...]:
+        """The tokens of an option in the middle of a text. Raises ValueError: see `ControlTokens.encode`."""
+        return tuple(self.control.encode(f" {option}", ((0, len(option) + 1),), add_special_tokens=False)[0])
+
+    @cached_property
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The tokens that the tokenizer itself writes before and after every plain text."""
+        found = self.tokenizer("a", return_offsets_mapping=True)
+        ids, offsets = list(found["input_ids"]), [(start, end) for start, end in found["offset_mapping"]]
+        after = _written_after(self.control.names, ids, offsets)
+        before = _written_after(self.control.names, ids[::-1], offsets[::-1])[::-1]
+        return tuple(before), tuple(after)
+
+    def measure(self, item: Item) -> None:
+        """Fill in `cut` if the item is too long; tokenises only items whose bytes leave that open.
+
+        Raises:
+            UnreadableError: see `encode`.
+        """
+        longest = max((self.answer(item, k) for k in range(len(item.options))), key=lambda text: len(text.encode()))
+        if len((next(self.layouts(item)).text + longest).encode()) + MARGIN > self.prompt.max_tokens:
+            self.encode(item)
+
+    @cached_property
+    def omitted(self) -> tuple[str, ...]:
+        """What the tokenizer writes before plain text and the chat template does not."""
+        before, item = self.around[0], Item("sample", "a", ("a", "b"), 0)
+        if not self.uses_chat or not before:
+            return ()
+        sample = self._whole(next(self.layouts(item)), self.answer(item, 0))
+        return () if sample.ids[: len(before)] == before else tuple(self.control.names[one] for one in before)
+
+    def check_rows(self, rows: int, model: str) -> None:
+        """Refuse a tokenizer that can write tokens for which a model with `rows` embeddings has none.
+
+        Special tokens that no text gets do not count: some tokenizers declare more than their model was made with.
+
+        Raises:
+            ModelError: with the token and the mend.
+        """
+        vocabulary = self.tokenizer.get_vocab()
+        ordinary = max(
+            ((number, name) for name, number in vocabulary.items() if number not in self.control.names), default=(0, "")
+        )
+        item = Item("sample", "a", ("a", "b"), 0)
+        sample = self._whole(next(self.layouts(item)), self.answer(item, 0))
+        ends = self.tokenizer.eos_token_id
+        used = [*sample.ids, *self.around[0], *([] if ends is None else [ends])]
+        number, name = max(ordinary, *((one, self.control.names.get(one, "")) for one in used))
+        if number >= rows:
+            raise ModelError(
+                f"model {model}: its tokenizer writes {name!r} as id {number}, and the model has {rows} embeddings, "
+                f"for ids 0 to {rows - 1}. The tokenizer is another model's, or tokens were added to it alone. Mend: "
+                "put the tokenizer that the model was trained with into its folder, or save the model again after "
+                "model.resize_token_embeddings(len(tokenizer))."
+            )
+
     def encode(self, item: Item, option: int | None = None) -> Encoded:
         """Tokenise the question with `option` (the right one by default) as its answer.
 
-        A cloze answer ends with the end-of-text token, so that "femoral" is not a match for "femoral hernia". A text
-        over ``prompt.max_tokens`` loses tokens at its start.
+        A cloze answer ends with the end-of-text token, so that "femoral" is not a match for "femoral hernia". Words in
+        the middle of the question are left out where one of the item's texts is over ``prompt.max_tokens``: the same
+        in all of them, so that all options are asked the same. `text` and `offsets` stay those of the whole text.
+
+        Raises:
+            UnreadableError: too little of the question would be left, or the tokenizer cannot write it as plain text.
         """
-        pair = self.question(item), self.answer(item, item.answer if option is None else option)
+        option = item.answer if option is None else option
+        try:
+            prompt, gap = self._fitted(item, option)
+            whole = self._whole(prompt, self.answer(item, option))
+        except UnreadableError as error:
+            raise UnreadableError(error.reason, error.detail, item.id) from error
+        return whole if gap is None else _without(whole, gap)
+
+    def _fitted(self, item: Item, option: int) -> tuple[Layout, tuple[int, int] | None]:
+        """The first layout in which all texts of the item fit, else the last with the characters to leave out."""
+        prompt, excess = None, 0
+        for number, prompt in enumerate(self.layouts(item)):
+            excess = self._excess(item, option, prompt)
+            if number == 0 and excess > 0:
+                self.cut[item.id] = self.prompt.max_tokens + excess
+            if excess <= 0:
+                return prompt, None
+        assert prompt is not None, "an item has a layout"
+        texts = [self._whole(prompt, self.answer(item, k)) for k in range(len(item.options))]
+        longest = max(texts, key=lambda text: len(text.ids))
+        gap = cutting.middle(longest.text, longest.offsets, prompt.question, excess)
+        if gap is None:
+            raise UnreadableError(
+                "too_long",
+                f"its options and the frame leave no room for the question in prompt.max_tokens="
+                f"{self.prompt.max_tokens}; it has {len(longest.ids)} tokens",
+            )
+        return prompt, gap
+
+    def _excess(self, item: Item, option: int, prompt: Layout) -> int:
+        """By how many tokens the longest text of the item is over the limit; 0 or less: all of them fit."""
+        answers = [self.answer(item, k) for k in range(len(item.options))]
+        own = len(self._whole(prompt, answers[option]).ids) - self.prompt.max_tokens
+        # A token stands for at least a byte: most items are known to fit without a look at their other options.
+        if own + max(len(answer.encode()) for answer in answers) + MARGIN <= 0:
+            return own
+        return max(len(self._whole(prompt, answer).ids) for answer in answers) - self.prompt.max_tokens
+
+    def _whole(self, prompt: Layout, answer: str) -> Encoded:
+        pair = prompt.text, answer
         if pair in self._known:
             return self._known[pair]
-        found = self._encoded(*pair)
+        found = self._encoded(prompt, answer)
         if len(self._known) < MAX_KEPT:
             self._known[pair] = found
         return found
 
-    def _encoded(self, question: str, answer: str) -> Encoded:
-        text = question + answer
-        # A chat template writes its own special tokens.
-        encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=not self.uses_chat)
-        ids, offsets = list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]
+    def _encoded(self, prompt: Layout, answer: str) -> Encoded:
+        question, text = prompt.text, prompt.text + answer
+        contents = (*prompt.contents, (len(question), len(text)))
+        try:
+            # A chat template writes its own special tokens.
+            ids, offsets = self.control.encode(text, contents, add_special_tokens=not self.uses_chat)
+        except ValueError as error:
+            raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
+        written = _written_after(self.control.names, ids, offsets)
+        ids, offsets = ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)]
         is_answer = [end > len(question) and end > start for start, end in offsets]
-        if self.prompt.form == "cloze" and self.tokenizer.eos_token_id is not None:
-            ids.append(self.tokenizer.eos_token_id)
+        ends = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else written[:1]
+        if self.prompt.form == "cloze" and ends:
+            ids.append(ends[0])
             offsets.append((len(text), len(text)))
             is_answer.append(True)
-        keep = slice(max(0, len(ids) - self.prompt.max_tokens), None)
-        return Encoded(text, tuple(ids[keep]), tuple(offsets[keep]), tuple(is_answer[keep]))
+        return Encoded(text, tuple(ids), tuple(offsets), tuple(is_answer))
+
+
+def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """What a tokenizer writes after every text, such as an end of text: answers get their own."""
+    count = 0
+    while count < len(ids) and ids[-1 - count] in control and offsets[-1 - count][0] == offsets[-1 - count][1]:
+        count += 1
+    return list(ids[len(ids) - count :])
+
+
+def _without(text: Encoded, gap: tuple[int, int]) -> Encoded:
+    kept = cutting.left(text.offsets, gap)
+    columns = (tuple(column[i] for i in kept) for column in (text.ids, text.offsets, text.is_answer))
+    return Encoded(text.text, *columns)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from duolearn_cli import __version__
 from duolearn_cli.components import dataset_name
-from duolearn_cli.protocol import Laboratory
+from duolearn_cli.protocol import TOKENS, Laboratory
 from duolearn_cli.robustness import probing, prompts, quantising, relearning
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.robustness.material import SIDES, Material
@@ -110,4 +110,6 @@ def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
     settings[0] |= {"attacks": None, "max_items": None}  # others beside it change nothing, and items are told below
     shown = [[asdict(item) | ignored for item in side] for side in (material.forget, material.retain)]
     taught = [[item.id for item in side] for side in (study.splits.forget_train, study.splits.retain_train)]
-    return [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
+    key = [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
+    # Long prompts were cut at their start once, chat header and all.
+    return [*key, TOKENS] if "cut" in attack.details else key

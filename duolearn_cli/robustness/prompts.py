@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.layout import UnreadableError
 from duolearn_cli.data.references import if_alone, if_renamed
 from duolearn_cli.data.shuffling import is_shuffled, reordered
 from duolearn_cli.protocol import Laboratory
@@ -37,22 +38,25 @@ def attacks(study: Study, tokenizer: Any, material: Material) -> Iterator[Attack
     yield from _orders(config.prompt, settings.shuffles, config.seed)
     yield from _labels(config.prompt, tokenizer, material)
     other = "letter" if config.prompt.form == "cloze" else "cloze"
-    otherwise = _asked(f"{other} form", replaced(config.prompt, other), Wording(), {"form": other})
-    yield replace(otherwise, vary=if_alone) if other == "cloze" else otherwise
+    asked = _Asked(tokenizer, (*material.forget, *material.retain))
+    otherwise = asked(f"{other} form", replaced(config.prompt, other), Wording(), {"form": other})
+    alone = isinstance(otherwise, Attack) and other == "cloze"
+    yield replace(otherwise, vary=if_alone) if alone else otherwise
     for name, wording in FRAMES.items():
-        yield _asked(f"frame: {name}", config.prompt, wording, {"head": wording.head, "tail": wording.tail})
+        yield asked(f"frame: {name}", config.prompt, wording, {"head": wording.head, "tail": wording.tail})
     yield _heldout(material)
     sentence = expert(study.target.name)
-    yield _asked("role", config.prompt, Wording(before=sentence), {"before": sentence})
+    yield asked("role", config.prompt, Wording(before=sentence), {"before": sentence})
     shots = examples(study.splits.retain_train, settings.shots, config.seed)
     used = frozenset(facts_of(shots))
     details = {"shots": [shot.id for shot in shots]}
-    yield replace(_asked(f"{len(shots)} shots", config.prompt, Wording(shots=shots), details), used=used)
+    few = asked(f"{len(shots)} shots", config.prompt, Wording(shots=shots), details)
+    yield replace(few, used=used) if isinstance(few, Attack) else few
 
 
 def replaced(prompt: PromptConfig, form: str) -> PromptConfig:
     """The same prompt settings with another form."""
-    return PromptConfig(form=form, chat=prompt.chat, max_tokens=prompt.max_tokens)
+    return PromptConfig(form=form, chat=prompt.chat, max_tokens=prompt.max_tokens, max_cut=prompt.max_cut)
 
 
 def examples(items: Sequence[Item], count: int, seed: int) -> tuple[Item, ...]:
@@ -65,10 +69,29 @@ def examples(items: Sequence[Item], count: int, seed: int) -> tuple[Item, ...]:
     return tuple(by_fact[fact] for fact in random.Random(f"{seed}:shots").sample(facts, min(count, len(facts) - 1)))
 
 
-def _asked(variant: str, prompt: PromptConfig, wording: Wording, details: dict[str, Any]) -> Attack:
-    return Attack(
-        NAME, variant, _with(lambda lab: RewordedEncoder(lab.model.tokenizer, prompt, wording)), details=details
-    )
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Makes attacks that ask `items` in other words; `cut` of their details says how many lose words or shots."""
+
+    tokenizer: Any
+    items: Sequence[Item]
+
+    def __call__(
+        self, variant: str, prompt: PromptConfig, wording: Wording, details: dict[str, Any]
+    ) -> Attack | Skipped:
+        encoder, unread = RewordedEncoder(self.tokenizer, prompt, wording), 0
+        for item in self.items:
+            try:
+                encoder.measure(item)
+            except UnreadableError:
+                unread += 1
+        if unread:
+            reason = f"{unread} items are too long in these words; raise prompt.max_tokens={prompt.max_tokens}"
+            return Skipped(NAME, variant, reason)
+        details = details | ({"cut": len(encoder.cut)} if encoder.cut else {})
+        return Attack(
+            NAME, variant, _with(lambda lab: RewordedEncoder(lab.model.tokenizer, prompt, wording)), details=details
+        )
 
 
 def _with(make: Callable[[Laboratory], Encoder]) -> Callable[[Laboratory], Any]:
@@ -99,8 +122,8 @@ def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterato
         elif reason := confused_labels(RewordedEncoder(tokenizer, letter, wording), items):
             yield Skipped(NAME, variant, reason)
         else:
-            details = {"labels": labels[: len(letters)]}
-            yield replace(_asked(variant, letter, wording, details), vary=if_renamed)
+            renamed = _Asked(tokenizer, items)(variant, letter, wording, {"labels": labels[: len(letters)]})
+            yield replace(renamed, vary=if_renamed) if isinstance(renamed, Attack) else renamed
 
 
 def _heldout(material: Material) -> Attack | Skipped:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.config import PromptConfig
+from duolearn_cli.data import layout
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import LETTERS, Item
+from duolearn_cli.data.layout import Layout
 
 DIGITS = "123456789"
 
@@ -52,19 +54,26 @@ class RewordedEncoder(Encoder):
         super().__init__(tokenizer, prompt)
         self.wording = wording
 
-    def question(self, item: Item) -> str:
-        """The text up to where the answer begins: the paragraph before, the shots with their answers, the question."""
+    def layouts(self, item: Item) -> Iterator[Layout]:
+        """The paragraph before, the shots with their answers, the question; shorter ones without the first shots."""
+        for left_out in range(len(self.wording.shots) + 1):
+            yield self._layout(item, self.wording.shots[left_out:])
+
+    def _layout(self, item: Item, shots: Sequence[Item]) -> Layout:
         start = [self.wording.before] if self.wording.before else []
+        at = self.wording.head.index("{question}")
         if not self.uses_chat:
-            shots = [f"{self._ask(shot)}{self.answer(shot, shot.answer)}" for shot in self.wording.shots]
-            return "\n\n".join([*start, *shots, self._ask(item)])
-        asked = [*self.wording.shots, item]
+            told = [f"{self._ask(shot)}{self.answer(shot, shot.answer)}" for shot in shots]
+            before = "".join(f"{part}\n\n" for part in (*start, *told))
+            return layout.plain(before + self._ask(item), len(before) + at, item.question)
+        asked = [*shots, item]
         messages: list[dict[str, str]] = []
         for one in asked:
-            content = "\n\n".join([*(start if one is asked[0] else []), self._body(one)])
-            messages += [{"role": "user", "content": content}]
+            parts = [*(start if one is asked[0] else []), self._body(one)]
+            messages += [{"role": "user", "content": "\n\n".join(parts)}]
             messages += [{"role": "assistant", "content": self.answer(one, one.answer)}]
-        return self.tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+        at += len(messages[-2]["content"]) - len(self._body(item))
+        return layout.rendered(self.tokenizer, messages[:-1], at, item.question)
 
     def answer(self, item: Item, option: int) -> str:
         """The text of the answer, with the space that separates it from a plain prompt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -105,3 +106,23 @@ FAMILIES = (gpt2, gpt2_untrimmed, llama3, qwen2, unigram, llama2, llama2_legacy,
 def tokenizer_of(family: str) -> Tokenizer:
     """Train a family's tokenizer once a session."""
     return next(make for make in FAMILIES if make.__name__ == family)()
+
+
+CONTROL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+
+
+def with_control_tokens(family: str, *, before: str = "", after: str = "", template: str | None = None) -> Any:
+    """A family's tokenizer as models ship it, with `CONTROL`; it writes `before` and `after` around every text."""
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(tokenizer_of(family).to_str())
+    backend.add_special_tokens(list(CONTROL))
+    if before or after:
+        named = [(name, backend.token_to_id(name)) for name in (before, after) if name]
+        around = processors.TemplateProcessing(single=f"{before} $A {after}".strip(), special_tokens=named)
+        own = [backend.post_processor] if family.startswith("gpt2") else []
+        backend.post_processor = processors.Sequence([*own, around])
+    unknown = {"unigram": "<unk>", "llama2": "<unk>", "llama2_legacy": "<unk>", "wordpiece": "[UNK]"}.get(family)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token=unknown, chat_template=template
+    )

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,8 @@ from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.shuffling import reordered
 from duolearn_cli.evaluation import score
+from duolearn_cli.robustness.attack import Attack, Skipped
+from duolearn_cli.robustness.prompts import _Asked
 from duolearn_cli.robustness.wording import (
     DIGITS,
     FRAMES,
@@ -107,3 +110,13 @@ def test_reordered_options_move_the_right_one():
 
 def test_the_role_comes_from_the_targets_name():
     assert expert("mental_health") == "You are an expert in mental health. Give the right answer."
+
+
+def test_attacks_say_how_many_questions_they_cut_and_are_left_out_where_one_has_no_room(tiny):
+    items = [item("x"), replace(item("y"), question="what of " + "long and longer and " * 40 + "y?")]
+    for size, expected in ((512, {}), (100, {"cut": 1})):
+        attack = _Asked(tiny.tokenizer, items)("role", PromptConfig(max_tokens=size), Wording(before="Role."), {})
+        assert isinstance(attack, Attack) and attack.details == expected
+    skipped = _Asked(tiny.tokenizer, items)("role", PromptConfig(max_tokens=20), Wording(before="Role. " * 9), {})
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason == "2 items are too long in these words; raise prompt.max_tokens=20"

@@ -1,0 +1,50 @@
+"""Where a prompt's parts stand in its text: the question, and everything that a chat template did not write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from duolearn_cli.errors import DataError
+
+
+class UnreadableError(DataError):
+    """An item that cannot become tokens with this tokenizer and these settings; `reason` is a snake_case code."""
+
+    def __init__(self, reason: str, detail: str, item: str = "") -> None:
+        super().__init__(f"item {item}: {detail} [{reason}]." if item else detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A prompt up to where the answer begins. `question` and `contents` are characters ``[start, end)`` of `text`."""
+
+    text: str
+    question: tuple[int, int]
+    contents: tuple[tuple[int, int], ...]
+
+
+def plain(text: str, at: int, question: str) -> Layout:
+    """A prompt without a chat template, whose question begins at character `at`."""
+    return Layout(text, (at, at + len(question)), ((0, len(text)),))
+
+
+def rendered(tokenizer: Any, messages: Sequence[dict[str, str]], at: int, question: str) -> Layout:
+    """A chat, whose last message holds the question from its character `at` on.
+
+    Raises:
+        UnreadableError: the template writes a message otherwise than it is.
+    """
+    text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    contents: list[tuple[int, int]] = []
+    cursor = 0
+    for message in messages:
+        start = text.find(message["content"], cursor)
+        if start < 0:
+            raise UnreadableError("template", "the chat template changes its text; prompt.chat=never uses none")
+        cursor = start + len(message["content"])
+        contents.append((start, cursor))
+    first = contents[-1][0] + at
+    return Layout(text, (first, first + len(question)), tuple(contents))
