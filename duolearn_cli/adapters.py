@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
@@ -52,7 +52,7 @@ def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
         # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         try:
-            return get_peft_model(base, config)  # type: ignore[return-value]
+            return cast(PeftModel, get_peft_model(cast(Any, base), config))
         except ValueError as error:
             raise ModelError(f"model.adapter.targets={adapter.targets}: {str(error).splitlines()[0]}") from error
 

@@ -44,7 +44,7 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
     # It would print its own table of the same tensors.
     transformers_logging.set_verbosity_error()
     try:
-        base, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             weights.location,
             dtype=dtype,
             output_loading_info=True,
@@ -52,6 +52,7 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
             **weights.arguments(model=True),
             **arguments,
         )
+        base, found = loaded  # a pair, since information was asked for
     except torch.OutOfMemoryError:
         raise
     except UNREADABLE as error:

@@ -77,11 +77,13 @@ class Laboratory:
         numerics = [model.precision, model.device.type, model.dtype]
         numerics += [config.model.quantization] if config.model.quantization != "none" else []
         study = as_read(study, model)
-        encoder = study.texts.encoder
+        texts = study.texts
+        assert texts is not None, "as_read has read them"
+        encoder = texts.encoder
         encoder.check_rows(model.num_rows, config.model.name)
-        numerics += [] if study.texts.is_ordinary else [["tokens", TOKENS]]
+        numerics += [] if texts.is_ordinary else [["tokens", TOKENS]]
         key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _asked(config.prompt), numerics])
-        for sentence in study.texts.sentences():
+        for sentence in texts.sentences():
             display.note(sentence)
         if model.kept_note:
             display.note(model.kept_note)

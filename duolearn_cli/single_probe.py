@@ -28,7 +28,8 @@ def check_adapter(model: LanguageModel) -> None:
     with _small_values(model):
         losses, _ = _losses(model, None)
         found = torch.autograd.grad(losses.sum(), model.adapter, allow_unused=True)
-    reach.check_reached(model.network, [p for p, one in zip(model.adapter, found, strict=True) if one is not None])
+    reached = [parameter for parameter, one in zip(model.adapter, found, strict=True) if isinstance(one, Tensor)]
+    reach.check_reached(model.network, reached)
 
 
 def check_singles(model: LanguageModel) -> None:

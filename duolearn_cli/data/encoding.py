@@ -221,8 +221,12 @@ def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequen
 
 def _without(text: Encoded, gap: tuple[int, int]) -> Encoded:
     kept = cutting.left(text.offsets, gap)
-    columns = (tuple(column[i] for i in kept) for column in (text.ids, text.offsets, text.is_answer))
-    return Encoded(text.text, *columns)
+    return Encoded(
+        text.text,
+        tuple(text.ids[i] for i in kept),
+        tuple(text.offsets[i] for i in kept),
+        tuple(text.is_answer[i] for i in kept),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ class _Logits:
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden
 
-    def pull(self, gradient: torch.Tensor) -> torch.Tensor:
+    def pull(self, gradient: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         return gradient
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import layer as lora
@@ -106,12 +106,14 @@ def weights(model: LanguageModel) -> list[Rounding]:
     for module in model.network.modules():
         if isinstance(module, lora.ParamWrapper):
             # PEFT swaps the sides of its pairs where the rows of each expert's matrix are outputs.
-            turn = _same if module.get_param().ndim == 2 or module._did_swap_in_out_features else _transposed
+            has_outputs_first = getattr(module, "_did_swap_in_out_features")  # noqa: B009 (PEFT shows it nowhere else)
+            turn = _same if module.get_param().ndim == 2 or has_outputs_first else _transposed
             found[id(module.get_param())] = _adapted(module, module.get_param(), turn)
         elif isinstance(module, lora.Linear | lora.Embedding | lora.Conv1d | lora.Conv2d | lora.Conv3d):
             base = module.get_base_layer()
             turn = _turn(base) if isinstance(module, lora.Linear) else None
-            found[id(base.weight)] = _adapted(module, base.weight, turn)
+            weight = cast(Tensor, base.weight)
+            found[id(weight)] = _adapted(module, weight, turn)
         elif isinstance(module, BaseTunerLayer):
             others = ",".join(name for name in ATTACKS if name != "quantise")
             raise ModelError(
