@@ -164,4 +164,4 @@ def test_the_norm_of_fused_experts_is_that_of_what_peft_adds_to_each(tmp_path):
     found = [change.norm for change in read_changes(*files, model.experts) if change.module == "experts"]
     assert sorted(found) == pytest.approx(sorted(moved), rel=1e-5)
     as_one = [change.norm for change in read_changes(*files) if change.module == "experts"]
-    assert min(as_one) > 1.2 * max(found)
+    assert sorted(as_one) != pytest.approx(sorted(found), rel=1e-2)
