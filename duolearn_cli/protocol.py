@@ -18,9 +18,11 @@ from omegaconf import OmegaConf
 from duolearn_cli.adapters import ADAPTER_FILE, initialise
 from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
+from duolearn_cli.data.embeddings import check_rows
 from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.data.texts import Texts
 from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.layers import ALL
@@ -76,12 +78,10 @@ class Laboratory:
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         numerics = [model.precision, model.device.type, model.dtype]
         numerics += [config.model.quantization] if config.model.quantization != "none" else []
-        study = as_read(study, model)
-        texts = study.texts
-        assert texts is not None, "as_read has read them"
+        study, texts = as_read(study, model)
         encoder = texts.encoder
-        encoder.check_rows(model.num_rows, config.model.name)
-        numerics += [] if texts.is_ordinary else [["tokens", TOKENS]]
+        check_rows(encoder, model.num_rows, config.model.name)
+        numerics += [] if texts.is_ordinary else [f"tokens {TOKENS}"]
         key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _asked(config.prompt), numerics])
         for sentence in texts.sentences():
             display.note(sentence)
@@ -290,14 +290,16 @@ class Laboratory:
         return score(self.model, self.encoder, items, tokens, advance, None if is_forget is None else classify)
 
 
-def as_read(study: Study, model: LanguageModel) -> Study:
+def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
     """The study as the model's tokenizer reads it; what was read already is not read again."""
     texts, config = study.texts, study.config
     if texts:
         own, name = texts.encoder, model.tokenizer.name_or_path
         if own.tokenizer.name_or_path == name and own.prompt == config.prompt:
-            return study
-    return study.readable(Encoder(model.tokenizer, config.prompt), model.context)
+            return study, texts
+    study = study.readable(Encoder(model.tokenizer, config.prompt), model.context)
+    assert study.texts is not None, "it has just been read"
+    return study, study.texts
 
 
 def _made(adapter: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from duolearn_cli.data import cutting, layout
 from duolearn_cli.data.control_tokens import ControlTokens
 from duolearn_cli.data.items import LETTERS, Item
 from duolearn_cli.data.layout import Layout, UnreadableError
-from duolearn_cli.errors import ConfigError, ModelError
+from duolearn_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -104,36 +104,16 @@ class Encoder:
     @cached_property
     def omitted(self) -> tuple[str, ...]:
         """What the tokenizer writes before plain text and the chat template does not."""
-        before, item = self.around[0], Item("sample", "a", ("a", "b"), 0)
-        if not self.uses_chat or not before:
+        before = self.around[0]
+        if not self.uses_chat or self.sample.ids[: len(before)] == before:
             return ()
-        sample = self._whole(next(self.layouts(item)), self.answer(item, 0))
-        return () if sample.ids[: len(before)] == before else tuple(self.control.names[one] for one in before)
+        return tuple(self.control.names[one] for one in before)
 
-    def check_rows(self, rows: int, model: str) -> None:
-        """Refuse a tokenizer that can write tokens for which a model with `rows` embeddings has none.
-
-        Special tokens that no text gets do not count: some tokenizers declare more than their model was made with.
-
-        Raises:
-            ModelError: with the token and the mend.
-        """
-        vocabulary = self.tokenizer.get_vocab()
-        ordinary = max(
-            ((number, name) for name, number in vocabulary.items() if number not in self.control.names), default=(0, "")
-        )
+    @cached_property
+    def sample(self) -> Encoded:
+        """A short text with all that prompt, template and tokenizer put around the data."""
         item = Item("sample", "a", ("a", "b"), 0)
-        sample = self._whole(next(self.layouts(item)), self.answer(item, 0))
-        ends = self.tokenizer.eos_token_id
-        used = [*sample.ids, *self.around[0], *([] if ends is None else [ends])]
-        number, name = max(ordinary, *((one, self.control.names.get(one, "")) for one in used))
-        if number >= rows:
-            raise ModelError(
-                f"model {model}: its tokenizer writes {name!r} as id {number}, and the model has {rows} embeddings, "
-                f"for ids 0 to {rows - 1}. The tokenizer is another model's, or tokens were added to it alone. Mend: "
-                "put the tokenizer that the model was trained with into its folder, or save the model again after "
-                "model.resize_token_embeddings(len(tokenizer))."
-            )
+        return self._whole(next(self.layouts(item)), self.answer(item, 0))
 
     def encode(self, item: Item, option: int | None = None) -> Encoded:
         """Tokenise the question with `option` (the right one by default) as its answer.

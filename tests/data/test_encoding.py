@@ -7,6 +7,7 @@ import pytest
 
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.branches import shared_length
+from duolearn_cli.data.embeddings import check_rows
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.layout import UnreadableError
@@ -159,16 +160,16 @@ def test_a_token_without_a_row_in_the_model_is_refused(name):
     tokenizer.add_tokens(["ordinary"])
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
     encoder = Encoder(tokenizer, PromptConfig(chat="auto" if "|" in name else "never"))
-    encoder.check_rows(tokenizer.convert_tokens_to_ids("ordinary") + 1, "mine")  # the token for padding is not written
+    check_rows(encoder, tokenizer.convert_tokens_to_ids("ordinary") + 1, "mine")  # the token for padding is not written
     rows = tokenizer.convert_tokens_to_ids("ordinary")
     with pytest.raises(ModelError, match=rf"model mine: its tokenizer writes 'ordinary' as id {rows}, .* {rows} emb"):
-        encoder.check_rows(rows, "mine")
+        check_rows(encoder, rows, "mine")
 
 
 def test_an_end_of_text_beyond_the_model_is_refused():
     tokenizer = with_control_tokens("gpt2")
     rows = tokenizer.eos_token_id
     encoder = Encoder(tokenizer, PromptConfig())
-    encoder.check_rows(rows + 1, "mine")
+    check_rows(encoder, rows + 1, "mine")
     with pytest.raises(ModelError, match=rf"writes '</s>' as id {rows}, and the model has {rows} embeddings"):
-        encoder.check_rows(rows, "mine")
+        check_rows(encoder, rows, "mine")
