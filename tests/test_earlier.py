@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
+from duolearn_cli.commands import beginning
 from duolearn_cli.commands.beginning import as_override, check_beginning, check_words, note_of, told_by
 from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.composition import compose
 from duolearn_cli.concepts.hierarchy import ForgetTarget
-from duolearn_cli.earlier import words_of
+from duolearn_cli.data.items import Item
+from duolearn_cli.earlier import without_forgotten, words_of
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.experiment import account_of, adapter_of
 from duolearn_cli.plan import rows
@@ -20,7 +22,14 @@ from tests.conftest import SMALL
 
 
 @pytest.fixture
-def left(tmp_path):
+def hierarchy(study, monkeypatch):
+    """The embedded hierarchy, read once."""
+    monkeypatch.setattr(beginning, "load_hierarchy", lambda config: study.hierarchy)
+    return study.hierarchy
+
+
+@pytest.fixture
+def left(tmp_path, hierarchy):
     """Make a run folder with an adapter, as a command leaves it; return the adapter's folder."""
 
     def make(command, *overrides):
@@ -43,16 +52,16 @@ def labels(items):
 
 def test_nothing_of_it_is_kept_learned_or_in_golds_data(left):
     adapter = left("unlearn", "+forget=surgery")
-    plain, config = prepare(compose("unlearn", ["+forget=anxiety"])), asked(adapter, "forgotten=[surgery]")
-    config.split.max_retain = None
-    study = prepare(config)
-    assert "Surgery" in labels(plain.splits.retain_train)
+    study = prepare(asked(adapter, "split.max_retain=450", "forgotten=[surgery]"))
     trained = [*study.training_items("target"), *study.training_items("gold"), *study.request.retain]
-    assert "Surgery" not in labels(trained) | labels(study.splits.retain_unseen) and "Anatomy" in labels(trained)
-    assert labels(study.splits.forget_train) == labels(plain.splits.forget_train)
+    assert (
+        "Surgery" in labels(study.items)
+        and "Surgery" not in labels(trained) | labels(study.splits.retain_unseen)
+        and "Anatomy" in labels(trained)
+    )
     count = sum(item.subject == "Surgery" for item in study.items)
     assert study.forgotten.counts == {"surgery": count} and count > 500
-    assert study.summary()["forgotten"]["surgery"] == count and "forgotten" not in plain.summary()
+    assert study.summary()["forgotten"]["surgery"] == count
     told = dict(rows(study))
     assert told["earlier requests"].startswith(f"surgery {count} items") and "none" in told["learn steps"]
 
@@ -128,9 +137,13 @@ def test_a_third_request_is_told_both(left, study):
     assert told_by(old, study.hierarchy) == ["surgery", "anxiety"]
 
 
-def test_words_that_stand_for_nothing_are_refused(left):
+def test_words_that_stand_for_nothing_are_refused(left, study):
     adapter = left("unlearn", "+forget=surgery")
-    unknown = prepare(asked(adapter, "forgotten=[surgery,surgry]"))
+    items = [Item("a", "q", ("b", "c"), 0, "Anatomy")]
+    _, found = without_forgotten(items, ["surgery", "anatomy", "surgry"], study.target, study.hierarchy, None)
+    assert found.unknown == ("surgry",) and found.counts == {"surgery": 0, "anatomy": 1, "surgry": 0}
+    config = asked(adapter, "forgotten=[surgery,surgry]")
+    unknown = SimpleNamespace(config=config, hierarchy=study.hierarchy, items=items, forgotten=found)
     with pytest.raises(ConfigError, match=r"'surgry' is no forget preset .*did you mean 'surgery'"):
         check_words(unknown, [])
     check_words(unknown, ["surgry"])  # a label of other data, which the model's run has told
@@ -155,10 +168,11 @@ def test_words_cover_what_a_target_forgets(study):
     assert as_override(["a b"]) == "\"forgotten=['a b']\"" and as_override([]) == "forgotten=[]"
 
 
-def test_a_model_that_is_scored_is_told_what_else_it_forgot(left):
-    study = prepare(asked(left("unlearn", "+forget=surgery"), command="evaluate"))
-    assert "has forgotten surgery too: forgotten=[surgery] leaves that out" in note_of(study, ["surgery"])
-    assert note_of(study, ["anxiety"]) == ""
+def test_a_model_that_is_scored_is_told_what_else_it_forgot(left, hierarchy):
+    config = asked(left("unlearn", "+forget=surgery"), command="evaluate")
+    scored = SimpleNamespace(config=config, hierarchy=hierarchy)
+    assert "has forgotten surgery too: forgotten=[surgery] leaves that out" in note_of(scored, ["surgery"])
+    assert note_of(scored, ["anxiety"]) == ""
 
 
 def laboratory(folder, command, **settings):
@@ -178,12 +192,16 @@ def test_the_adapter_that_a_run_is_about_is_not_the_one_it_began_with(tmp_path):
     assert account_of(laboratory(tmp_path, "unlearn", adapter=given)) is None
 
 
+def scoring(*overrides):
+    return SimpleNamespace(config=compose("evaluate", overrides))
+
+
 def test_limits_are_kept_and_told_where_they_differ(left, tmp_path):
     adapter = left("unlearn", "+forget=surgery", "split.max_forget=50")
     assert Run(adapter.parent).info["limits"] == {"model": "tiny", "split.max_forget": 50, "split.max_retain": 450}
-    study = prepare(compose("evaluate", ["+forget=surgery", f"adapter={adapter}"]))
-    assert limits_note(study, []).endswith("For the same items and prompts give split.max_forget=50.")
-    assert limits_note(study, ["split.max_forget=150"]) == ""
+    scored = scoring("+forget=surgery", f"adapter={adapter}")
+    assert limits_note(scored, []).endswith("For the same items and prompts give split.max_forget=50.")
+    assert limits_note(scored, ["split.max_forget=150"]) == ""
     # A merged model: nothing but its shape says what it was made of.
     from duolearn_cli.weights import TINY
 
@@ -191,7 +209,7 @@ def test_limits_are_kept_and_told_where_they_differ(left, tmp_path):
     merged.mkdir()
     (merged / "config.json").write_text((TINY / "config.json").read_text())
     given = ["+forget=surgery", "model=local", f"model.path={merged}"]
-    note = limits_note(prepare(compose("evaluate", given)), given)
+    note = limits_note(scoring(*given), given)
     assert note.startswith("model=tiny, which has this model's shape, was asked otherwise: split.max_forget=150")
     mended = [*given, "split.max_forget=150", "split.max_retain=450"]
-    assert limits_note(prepare(compose("evaluate", mended)), mended) == ""
+    assert limits_note(scoring(*mended), mended) == ""
