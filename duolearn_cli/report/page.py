@@ -16,6 +16,7 @@ from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.tables import (
     DASH,
+    cell,
     heldout_kind,
     level_table,
     markdown_text,
@@ -94,6 +95,8 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         ("command", run.get("command")),
         *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy", "part")),
         *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in SPLITS),
+        ("held-out items", WORDS[data["heldout"]][1] if data.get("heldout") else None),
+        *((f"commonest answer, {side} items", _commonest(metrics, side)) for side in ("forget", "retain")),
         ("rejected rows", ", ".join(rejected) or "none"),
         ("labels filled from concepts or left out", _counts(data.get("subjects"))),
         ("items given to unlearning", _counts(data.get("request"))),
@@ -101,6 +104,12 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
         *(("data note", note) for note in data.get("notes") or ()),
     ]
     return [(label, str(value)) for label, value in rows if value is not None]
+
+
+def _commonest(metrics: Mapping[str, Any], side: str) -> str | None:
+    """The answer that is right most often, and how often; None for a run that does not tell."""
+    found = (metrics.get("majority") or {}).get(side)
+    return f"{found['answer']}, right for {cell(found, 100, 1)} %" if found else None
 
 
 def _counts(found: Mapping[str, int] | None) -> str | None:
