@@ -106,6 +106,7 @@ def test_the_main_job_in_small(duolearn, tmp_path):
     assert "\x1b" not in done.stdout
     run = only_run(tmp_path)
     assert str(run.relative_to(tmp_path)) in done.stdout
+    assert "Accuracy on surgery items went from" in done.stdout and "of what the target gives" in done.stdout
     written = {path.name for path in run.iterdir()}
     assert written >= {
         *("config.yaml", "run.json", "log.txt", "history.jsonl", "metrics.json", "predictions.jsonl"),
@@ -114,6 +115,8 @@ def test_the_main_job_in_small(duolearn, tmp_path):
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["models"]) == {"base", "target", "gold", "unlearned"}
+    assert metrics["heldout"] == "phrasings" and set(metrics["majority"]) == {"forget", "retain"}
+    assert metrics["flags"] and all(f"- {sentence}" in done.stdout for sentence in metrics["flags"])
     assert metrics["models"]["unlearned"]["scores"]["forgetting_rate"]["n"] == 32
     stages = {json.loads(line)["stage"] for line in (run / "history.jsonl").read_text().splitlines()}
     assert stages == {"learn", "retrain", "unlearn"}
