@@ -226,8 +226,8 @@ def _is_below(one: Mapping[str, Any], other: Mapping[str, Any], least: float) ->
 
 def _bounds(estimate: Mapping[str, Any]) -> tuple[float, float]:
     """Both ends of the interval; the value where all items agree, so that there is none."""
-    value = estimate["value"]
-    return tuple(value if estimate[key] is None else estimate[key] for key in ("low", "high"))  # type: ignore[return-value]
+    low, high = (estimate["value"] if estimate[key] is None else estimate[key] for key in ("low", "high"))
+    return low, high
 
 
 def _percent(estimate: Mapping[str, Any] | None) -> str:
