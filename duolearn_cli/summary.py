@@ -254,8 +254,11 @@ def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None)
         scores["knowledge_preservation"] = knowledge.knowledge_preservation(
             [row.correct for row in kept], [row.correct for row in retain], [row.fact for row in retain]
         )
-        said_before, said = ([float(row.recalled) for row in rows] for rows in (kept, retain))
-        scores["retain_recall_share"] = knowledge.recall_share(said_before, said, [row.fact for row in retain])
+        scores["retain_recall_share"] = knowledge.recall_share(
+            [float(row.recalled) for row in kept],
+            [float(row.recalled) for row in retain],
+            [row.fact for row in retain],
+        )
         if yardstick is not None:
             never = [row.correct for row in _rows(yardstick, FORGET)]
             scores["forgetting_against_gold"] = knowledge.forgetting_against_gold(*hits, never, facts)

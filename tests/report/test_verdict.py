@@ -57,11 +57,14 @@ def test_older_runs_have_a_verdict_and_a_table(tmp_path, metrics, write_run):
 
 
 def test_reports_show_them_too(tmp_path, doubtful, write_run):
-    write_report(write_run(tmp_path, doubtful | {"data": doubtful["data"] | {"heldout": "orders"}}))
+    common = doubtful["models"]["target"]["scores"]["mia_auc"] | {"value": 0.55, "answer": "option 1"}
+    told = {"data": doubtful["data"] | {"heldout": "orders"}, "majority": {"forget": common}}
+    write_report(write_run(tmp_path, doubtful | told))
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
         assert "Ranking and saying disagree." in text and "of what the target gives" in text
         assert "No model was trained on options in another order." in text
+        assert "commonest answer, forget items" in text and "option 1, right for 55.0" in text
 
 
 def test_an_interrupted_run_and_its_noise_are_warned_of(metrics):
