@@ -17,6 +17,7 @@ from typing import cast
 from duolearn_cli.composition import compose
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.sides import Doubt
 from duolearn_cli.study import Study, prepare
 
 SUBJECT = "Surgery"
@@ -37,10 +38,20 @@ def study(path: Path, *overrides: str) -> Study:
     return prepare(cast(RunConfig, compose("unlearn", command)))
 
 
-def row(name: str, lost: Collection[str], surgery: Collection[str], sides: Sequence[Sequence[Item]]) -> str:
-    """One line: of the questions that lost their subject, surgery's and others' in forget, retain, neither."""
+def row(
+    name: str,
+    lost: Collection[str],
+    surgery: Collection[str],
+    sides: Sequence[Sequence[Item]],
+    doubts: Sequence[Doubt],
+) -> str:
+    """One line: of the questions that lost their subject, surgery's and others' in forget, retain, neither.
+
+    The last cell counts those in neither that would be kept if they did not mention the target.
+    """
     entered = [{item.id for item in side} & set(lost) for side in sides]
     entered.append(set(lost) - entered[0] - entered[1])
+    entered.append({doubt.id for doubt in doubts if doubt.outcome == "mentions_target"})
     cells = [f"{len(side & set(surgery))} + {len(side - set(surgery))}" for side in entered]
     return f"| {name} | {len(set(lost) & set(surgery))} + {len(set(lost) - set(surgery))} | {' | '.join(cells)} |"
 
@@ -49,7 +60,8 @@ def main() -> None:
     source, overrides = Path(sys.argv[1]), sys.argv[2:]
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     surgery = {entry["id"] for entry in rows if entry["subject_name"] == SUBJECT}
-    print("| subjects missing | questions (surgery + others) | forget | retain | neither |\n|---|---:|---:|---:|---:|")
+    print("| subjects missing | questions (surgery + others) | forget | retain | neither | for mentioning the target |")
+    print("|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "unlabelled.jsonl"
         kept = [{key: value for key, value in entry.items() if key != "subject_name"} for entry in rows]
@@ -58,11 +70,19 @@ def main() -> None:
             done = study(copy, more, *overrides)
             splits = done.splits
             sides = [*splits.forget_train, *splits.forget_unseen], [*splits.retain_train, *splits.retain_unseen]
-            print(row(name, [item.id for item in done.loaded.items], surgery, sides))
+            print(row(name, [item.id for item in done.loaded.items], surgery, sides, done.filled))
     for share in FAULTS:
         done = study(source, f"imperfect.missing_subjects={share}", "labels.max_guessed=1", *overrides)
         lost = [doubt.id for doubt in done.request.doubts]
-        print(row(f"{share} of those trained on", lost, surgery, (done.request.forget, done.request.retain)))
+        print(
+            row(
+                f"{share} of those trained on",
+                lost,
+                surgery,
+                (done.request.forget, done.request.retain),
+                done.request.doubts,
+            )
+        )
 
 
 if __name__ == "__main__":
