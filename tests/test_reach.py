@@ -26,7 +26,7 @@ def adapted(model):
     }
 
 
-@pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "jamba"])
+@pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "jamba", "ctrl", "zamba2"])
 def test_chosen_layers_carry_what_all_layers_would_carry_there(kind, tmp_path):
     """PEFT itself adapts fused experts in every layer, whatever layers are chosen, or in none."""
     everywhere, last = adapted(mixture(kind)), mixture(kind, layers="last:1")
