@@ -103,9 +103,9 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
             f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
         ) from error
     if not base(input_ids=ids).logits.isfinite().all():
+        mend = "another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
         raise ModelError(
-            f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. "
-            "Mend: runtime.precision=fp32."
+            f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. Mend: {mend}."
         )
     entered, raw, logits = _forward_with_made_up_outputs(base, linear, ids)
     if entered is None or entered.shape != states.shape:

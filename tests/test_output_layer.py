@@ -110,7 +110,7 @@ def changed_forward(base, change):
         (lambda logits: logits * 1.5, "LlamaForCausalLM changes its logits after the output layer.*logit_scale"),
         (lambda logits: 9 * torch.tanh(logits / 9), "LlamaForCausalLM changes its logits after the output layer"),
         (lambda logits: logits[..., :-3], "gives 37 of the 40 logits"),
-        (lambda logits: logits * torch.nan, "are not finite, though its weights are, in torch.float32.*precision=fp32"),
+        (lambda logits: logits * torch.nan, "are not finite, though its weights are, in torch.float32.*another model"),
     ],
 )
 @pytest.mark.parametrize("size", [1e-4, 1.0])
