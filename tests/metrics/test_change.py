@@ -160,7 +160,9 @@ def test_the_norm_of_fused_experts_is_that_of_what_peft_adds_to_each(tmp_path):
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     model.save_adapter(tmp_path / "after")
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("before", "after")]
-    moved = [float((module.get_delta_weight("default") - first[name]).norm()) for name, module in wrappers.items()]
+    moved = [
+        float((module.get_delta_weight("default").detach() - first[name]).norm()) for name, module in wrappers.items()
+    ]
     found = [change.norm for change in read_changes(*files, model.experts) if change.module == "experts"]
     assert sorted(found) == pytest.approx(sorted(moved), rel=1e-5)
     as_one = [change.norm for change in read_changes(*files) if change.module == "experts"]
