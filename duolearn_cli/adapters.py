@@ -46,16 +46,18 @@ def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
         ModelError: see `lora_config`; or PEFT adapts no such modules of this architecture.
         ConfigError: see `lora_config`.
     """
-    config = lora_config(adapter, base)
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         try:
-            return cast(PeftModel, get_peft_model(cast(Any, base), config))
+            return cast(PeftModel, get_peft_model(cast(Any, base), lora_config(adapter, base)))
         except ValueError as error:
-            raise ModelError(f"model.adapter.targets={adapter.targets}: {str(error).splitlines()[0]}") from error
+            # PEFT prints whole modules, over many lines, and then lists what it knows.
+            reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
+            mend = "another model" if adapter.targets == ALL_LINEAR else f"model.adapter.targets={ALL_LINEAR}"
+            raise ModelError(f"model.adapter.targets={adapter.targets}: {reason}. Mend: {mend}.") from error
 
 
 def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:

@@ -58,6 +58,19 @@ def test_the_mend_keeps_the_other_names():
         lora_config(AdapterConfig(targets="q_proj,dt_proj,v_proj"), base_of("jamba"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "targets", "said"),
+    [
+        ("mixtral", "experts", r"Target module MixtralExperts\(.*\) is not supported"),
+        ("deepseek_v3", "gate_proj", "gate_proj without also targeting up_proj because they are fused"),
+    ],
+)
+@pytest.mark.parametrize("layers", ["all", "last:1"])
+def test_what_peft_does_not_adapt_is_refused_in_a_whole_sentence(kind, targets, said, layers):
+    with pytest.raises(ModelError, match=rf"targets={targets}: .*{said}.*\. Mend: model\.adapter\.targets=all-linear"):
+        mixture(kind, targets=targets, layers=layers)
+
+
 def test_ordinary_models_lose_nothing():
     assert unfit(base_of("mixtral")) == {}
 
