@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -45,16 +46,18 @@ def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
         ModelError: see `lora_config`; or PEFT adapts no such modules of this architecture.
         ConfigError: see `lora_config`.
     """
-    config = lora_config(adapter, base)
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         try:
-            return cast(PeftModel, get_peft_model(cast(Any, base), config))
+            return cast(PeftModel, get_peft_model(cast(Any, base), lora_config(adapter, base)))
         except ValueError as error:
-            raise ModelError(f"model.adapter.targets={adapter.targets}: {str(error).splitlines()[0]}") from error
+            # PEFT prints whole modules, over many lines, and then lists what it knows.
+            reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
+            mend = "another model" if adapter.targets == ALL_LINEAR else f"model.adapter.targets={ALL_LINEAR}"
+            raise ModelError(f"model.adapter.targets={adapter.targets}: {reason}. Mend: {mend}.") from error
 
 
 def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
@@ -105,16 +108,20 @@ def _check_named(names: Collection[str], left_out: Mapping[str, str], base: nn.M
         )
 
 
-def _keep_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], inside: Collection[str]) -> None:
+def _keep_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], inside: Collection[Place]) -> None:
     """Cut what PEFT would adapt in all layers down to `layers`, in place.
 
     PEFT itself chooses layers for modules alone: fused experts, which it targets as parameters, it adapts everywhere.
-    `inside` are the names of the linear modules, for which PEFT has no word in chosen layers.
+    `inside` are the linear modules of numbered layers, for which PEFT has no word in chosen layers.
     """
     convert_peft_config_for_transformers(config, base, None)
     if config.target_modules == ALL_LINEAR:
-        config.target_modules = sorted(inside)
+        # A name such as "0" would be that of other modules too.
+        chosen = [place for place in inside if place.layer in layers]
+        config.target_modules = sorted({p.owner if p.module.isdigit() else p.module for p in chosen})
     config.layers_to_transform = layers
+    # Without it PEFT takes the last number of a name for the layer's.
+    config.layers_pattern = sorted({re.split(r"\.\d+\.", p.owner)[0].rpartition(".")[2] for p in inside})
     if not config.target_parameters:
         return
     wanted = tuple(f".{name}" for name in config.target_parameters)
@@ -124,8 +131,8 @@ def _keep_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], insi
         config.rank_pattern, config.alpha_pattern = {}, {}
 
 
-def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, Collection[str]]:
-    """The chosen layers, None for all; and what the linear modules of numbered layers are called."""
+def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, Collection[Place]]:
+    """The chosen layers, None for all; and the linear modules of all numbered layers."""
     if adapter.layers == ALL:
         return None, ()
     linear = [name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
@@ -136,7 +143,7 @@ def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, 
         )
     count = 1 + max(place.layer for place in places)
     chosen = chosen_layers(adapter.layers, count)
-    return (None if len(chosen) == count else chosen), {place.module for place in places}
+    return (None if len(chosen) == count else chosen), places
 
 
 def initialise(network: PeftModel, seed: int) -> None:

@@ -79,7 +79,7 @@ def check_length(longest: int, window: int | None, name: str) -> None:
     if window is not None and longest > window:
         raise ModelError(
             f"{name} attends within a window of {window} tokens, and a text has {longest}: an additive mask would undo "
-            f"the window. Mend: prompt.max_tokens={window}, or {MEND}."
+            f"the window. Mend: {MEND}."
         )
 
 

@@ -54,7 +54,7 @@ def shares_rows(states: States, vocabulary: int, window: int | None, *, rounded:
 
 def shares_beginnings(states: States, vocabulary: int, window: int | None, *, rounded: bool) -> bool:
     """Whether texts that go on from one beginning in a row are computed as if alone."""
-    shared = SHARED if window is None else min(SHARED, window // 2)
+    shared = SHARED if window is None else max(1, min(SHARED, window // 2))
     lengths = _lengths(None if window is None else window - shared)
     trunk = _text(vocabulary, shared, 0).ids
     texts = [_branch(trunk, _text(vocabulary, length, seed)) for seed, length in enumerate(lengths, start=1)]
@@ -81,8 +81,8 @@ def made_up(vocabulary: int, length: int, seed: int) -> tuple[int, ...]:
 
 
 def _lengths(window: int | None) -> list[int]:
-    """Texts beyond a sliding window are not laid out beside others."""
-    return [length if window is None else max(1, min(length, window)) for length in LENGTHS]
+    """Texts beyond a sliding window are not laid out beside others; one token alone has nothing to go on from."""
+    return [length if window is None else max(2, min(length, window)) for length in LENGTHS]
 
 
 def _holds(leaks: Sequence[float], distance: float, rounded: bool) -> bool:

@@ -17,7 +17,7 @@ from duolearn_cli.errors import ModelError
 from duolearn_cli.weights import Weights
 
 # What old checkpoints carry and the model computes by itself: positions, frequencies, the causal mask.
-COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq|masked_bias|(cos|sin)_cached)$")
+COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq|(cos|sin)_cached|masked_bias|causal_mask|(attn|attention)\.bias)$")
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 SHOWN = 3
 

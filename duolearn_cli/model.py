@@ -202,10 +202,10 @@ class LanguageModel:
     def _num_layers(self) -> int:
         return len(getattr(self._decoder, "layers", ()))
 
-    def check_attention(self, *, masks: bool, kept_layers: int) -> None:
-        """Refuse early, with a ModelError, 4-D masks or kept layers that this model does not offer."""
+    def check_attention(self, *, masks: bool, kept_layers: int, longest: int = 0) -> None:
+        """Refuse early, with a ModelError, kept layers and 4-D masks (of `longest` tokens) that it does not offer."""
         if masks:
-            _ = self._window
+            attention.check_length(longest, self._window, self.architecture)
         with self.attention_outputs(kept_layers):
             pass
 

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from duolearn_cli.errors import ModelError
@@ -76,12 +77,11 @@ def decoder_of(base: Any) -> Any:
 def linear_of(base: Any, name: str) -> nn.Linear:
     """The linear part of the output layer of the architecture `name`. Raises ModelError where it is something else."""
     head = base.get_output_embeddings()
+    if isinstance(head, BaseTunerLayer):
+        raise ModelError(f"the output layer of {name} carries an adapter. Mend: take it out of model.adapter.targets.")
     # Quantised layers are linear layers too, but `pull` needs the weights themselves.
     if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
-        raise ModelError(
-            f"the output layer of {name} is a {type(head).__name__}; allowed: a linear layer without "
-            "an adapter. Mend: take the output layer out of model.adapter.targets."
-        )
+        raise ModelError(f"the output layer of {name} is a {type(head).__name__}; allowed: a linear layer.")
     return head
 
 
@@ -103,9 +103,9 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
             f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
         ) from error
     if not base(input_ids=ids).logits.isfinite().all():
+        mend = "another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
         raise ModelError(
-            f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. "
-            "Mend: runtime.precision=fp32."
+            f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. Mend: {mend}."
         )
     entered, raw, logits = _forward_with_made_up_outputs(base, linear, ids)
     if entered is None or entered.shape != states.shape:
@@ -114,9 +114,11 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
     scales = [1.0, *values, *(1 / value for value in values)]
     before, off = min(((scale, _distance(entered, states * scale)) for scale in scales), key=lambda pair: pair[1])
     tolerance = TOLERANCE.get(states.dtype, ROUNDED)
-    if not off <= tolerance:
+    # A scale of the hidden states leaves the bias as it is.
+    if not off <= tolerance or (before != 1 and linear.bias is not None):
         raise ModelError(
-            f"{name} changes its hidden states before the output layer by more than a scale, which is not supported."
+            f"{name} changes its hidden states before the output layer, which is not supported but for a scale where "
+            "that layer has no bias."
         )
     if logits.shape != raw.shape:
         raise ModelError(

@@ -138,10 +138,13 @@ def check_method(lab: Laboratory) -> None:
     Raises:
         ModelError, ConfigError: with the model and the mend.
     """
-    config = lab.study.config
+    config, request = lab.study.config, lab.study.request
     method = component(config.method, config.plugins)
     wanted, chosen = attention_of(method), sparsity_of(method)
-    lab.model.check_attention(masks=config.unlearn.packing or wanted.is_biased, kept_layers=wanted.kept_layers)
+    masks = config.unlearn.packing or wanted.is_biased
+    texts = [lab.encoder.encode(item) for item in (*request.forget, *request.retain)] if masks else []
+    longest = max((len(text.ids) for text in texts), default=0)
+    lab.model.check_attention(masks=masks, kept_layers=wanted.kept_layers, longest=longest)
     with lab.model.activations(wanted.depth):
         pass
     lab.model.check_adapted(wanted.depth)

@@ -60,6 +60,16 @@ OTHERS = {
     "phimoe": LOCAL,
     "jamba": JAMBA | {"expert_layer_period": 2, "expert_layer_offset": 1},
     "mamba": {"state_size": 4, "time_step_rank": 4},
+    # Modules that are numbered themselves.
+    "ctrl": {"n_embd": 16, "n_layer": 2, "n_head": 4, "dff": 24},
+    "zamba2": {
+        "layers_block_type": ["mamba", "hybrid"],
+        "hybrid_layer_ids": [1],
+        "mamba_d_state": 4,
+        "mamba_headdim": 8,
+        "mamba_ngroups": 1,
+        "n_mamba_heads": 4,
+    },
 }
 
 

@@ -233,7 +233,7 @@ def test_texts_longer_than_a_window_are_refused():
         torch.testing.assert_close(
             all_states(model, [short, short], pack_to=14)[:6], all_states(model, [short]), atol=1e-5, rtol=1e-5
         )
-        with pytest.raises(ModelError, match=rf"{family}.*window of 8 tokens.*has 14.*prompt\.max_tokens=8"):
+        with pytest.raises(ModelError, match=rf"{family}.*window of 8 tokens.*has 14.*unlearn\.packing=false"):
             all_states(model, [long], pack_to=20)
         all_states(model, [long])
 

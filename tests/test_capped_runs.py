@@ -8,6 +8,7 @@ import pytest
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import compose
+from duolearn_cli.errors import ModelError
 from tests.small_models import CAPPED, SCALED, random_base, write_folder
 
 RUN = [
@@ -35,3 +36,15 @@ def test_a_run_from_learning_to_metrics(family, more, method, tiny, tmp_path):
     config = compose("unlearn", ["+forget=surgery", "model=local", f"method={method}", *where, *RUN])
     metrics = Path(unlearn.run(config, Invocation())) / "metrics.json"
     assert set(json.loads(metrics.read_text())["models"]) == {"base", "target", "gold", "unlearned"}
+
+
+@pytest.mark.slow
+def test_packed_texts_beyond_the_window_are_refused_before_anything_is_learned(tiny, tmp_path):
+    family, more = CAPPED
+    size = {"vocab_size": len(tiny.tokenizer), "sliding_window": 8}
+    folder = write_folder(random_base(family, more | size), tmp_path / "model")
+    where = [f"model.path={folder}", f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache"]
+    config = compose("unlearn", ["+forget=surgery", "model=local", "unlearn.packing=true", *where, *RUN])
+    with pytest.raises(ModelError, match=r"window of 8 tokens, and a text has \d+: .*unlearn\.packing=false"):
+        unlearn.run(config, Invocation())
+    assert not list((tmp_path / "cache" / "models").glob("target-*"))

@@ -102,6 +102,11 @@ def test_a_window_by_distance_holds_for_the_row():
     assert model.takes_branches(32) and not model.takes_branches(33)
 
 
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_a_window_of_a_few_tokens_is_probed_too(window):
+    assert not adapted(random_base("Mistral", {"sliding_window": window})).takes_branches(window + 1)
+
+
 def test_a_model_that_looks_ahead_is_refused():
     base = random_base("Llama")
     for layer in base.model.layers:

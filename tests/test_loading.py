@@ -109,6 +109,26 @@ def test_what_the_model_computes_itself_may_be_left_over(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("family", "more", "name"),
+    [
+        (
+            "GPTNeo",
+            {"num_layers": 1, "num_heads": 4, "attention_types": [[["global"], 1]], "num_hidden_layers": 1},
+            "h.0.attn.attention.bias",
+        ),
+        ("GPTJ", {"n_layer": 1, "n_head": 4, "n_embd": 16, "rotary_dim": 4}, "h.0.attn.bias"),
+        ("CodeGen", {"n_layer": 1, "n_head": 4, "n_embd": 16, "rotary_dim": 4}, "h.0.attn.causal_mask"),
+    ],
+)
+def test_the_causal_mask_of_an_old_checkpoint_may_be_left_over(family, more, name, tmp_path):
+    """As in EleutherAI's and Salesforce's files, which were written when it was saved."""
+    folder = write_folder(random_base(family, more), tmp_path)
+    mask = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
+    rewrite(folder, lambda tensors: tensors.update({f"transformer.{name}": mask}))
+    load(folder)
+
+
 def test_a_broken_file_is_no_traceback(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-500])

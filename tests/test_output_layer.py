@@ -110,7 +110,7 @@ def changed_forward(base, change):
         (lambda logits: logits * 1.5, "LlamaForCausalLM changes its logits after the output layer.*logit_scale"),
         (lambda logits: 9 * torch.tanh(logits / 9), "LlamaForCausalLM changes its logits after the output layer"),
         (lambda logits: logits[..., :-3], "gives 37 of the 40 logits"),
-        (lambda logits: logits * torch.nan, "are not finite, though its weights are, in torch.float32.*precision=fp32"),
+        (lambda logits: logits * torch.nan, "are not finite, though its weights are, in torch.float32.*another model"),
     ],
 )
 @pytest.mark.parametrize("size", [1e-4, 1.0])
@@ -126,6 +126,24 @@ def test_hidden_states_that_are_changed_before_the_output_layer_are_refused():
     base.lm_head.register_forward_pre_hook(lambda module, inputs: (inputs[0].tanh(),))
     with pytest.raises(ModelError, match="LlamaForCausalLM changes its hidden states before the output layer"):
         adapted(base)
+
+
+def test_a_scale_before_an_output_layer_with_a_bias_is_refused():
+    """``W (s h) + b`` is no ``s (W h + b)``."""
+    for bias in (None, nn.Parameter(torch.ones(40))):
+        base = random_base("Llama", {"logits_scaling": 8.0})
+        base.lm_head.bias = bias
+        base.lm_head.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 8,))
+        if bias is None:
+            assert adapted(base)._output.scale == 8
+            continue
+        with pytest.raises(ModelError, match="LlamaForCausalLM changes its hidden states before the output layer"):
+            adapted(base)
+
+
+def test_an_adapter_on_the_output_layer_is_refused_as_one():
+    with pytest.raises(ModelError, match=r"output layer of LlamaForCausalLM carries an adapter\. Mend: .*targets"):
+        adapted(random_base("Llama"), ("lm_head",))
 
 
 def test_a_model_without_a_decoder_is_refused():

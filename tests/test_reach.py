@@ -26,7 +26,7 @@ def adapted(model):
     }
 
 
-@pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "jamba"])
+@pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "jamba", "ctrl", "zamba2"])
 def test_chosen_layers_carry_what_all_layers_would_carry_there(kind, tmp_path):
     """PEFT itself adapts fused experts in every layer, whatever layers are chosen, or in none."""
     everywhere, last = adapted(mixture(kind)), mixture(kind, layers="last:1")
@@ -56,6 +56,19 @@ def test_modules_that_cannot_carry_an_adapter_are_left_out_or_refused(kind, name
 def test_the_mend_keeps_the_other_names():
     with pytest.raises(ModelError, match=r"Mend: model\.adapter\.targets=q_proj,v_proj\."):
         lora_config(AdapterConfig(targets="q_proj,dt_proj,v_proj"), base_of("jamba"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "said"),
+    [
+        ("mixtral", "experts", r"Target module MixtralExperts\(.*\) is not supported"),
+        ("deepseek_v3", "gate_proj", "gate_proj without also targeting up_proj because they are fused"),
+    ],
+)
+@pytest.mark.parametrize("layers", ["all", "last:1"])
+def test_what_peft_does_not_adapt_is_refused_in_a_whole_sentence(kind, targets, said, layers):
+    with pytest.raises(ModelError, match=rf"targets={targets}: .*{said}.*\. Mend: model\.adapter\.targets=all-linear"):
+        mixture(kind, targets=targets, layers=layers)
 
 
 def test_ordinary_models_lose_nothing():

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from duolearn_cli.errors import DataError
 
 
@@ -35,9 +37,13 @@ def rendered(tokenizer: Any, messages: Sequence[dict[str, str]], at: int, questi
     """A chat, whose last message holds the question from its character `at` on.
 
     Raises:
-        UnreadableError: the template writes a message otherwise than it is.
+        UnreadableError: the template is broken, refuses the messages, or writes one otherwise than it is.
     """
-    text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    try:
+        text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        detail = f"the chat template does not take it ({error}); prompt.chat=never uses none"
+        raise UnreadableError("template", detail) from error
     contents: list[tuple[int, int]] = []
     cursor = 0
     for message in messages:

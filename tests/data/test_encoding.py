@@ -154,6 +154,15 @@ def test_a_template_that_changes_a_message_is_told_by_row():
         Encoder(tokenizer, PromptConfig(chat="always")).encode(asked(12))
 
 
+@pytest.mark.parametrize("template", ["{{ raise_exception('begin with a system message') }}", "{% for m in messages "])
+def test_a_template_that_cannot_be_used_is_no_traceback(template):
+    tokenizer = with_control_tokens("gpt2", template=template)
+    with pytest.raises(
+        UnreadableError, match=r"the chat template does not take it \((begin with|unexpected end).*never"
+    ):
+        Encoder(tokenizer, PromptConfig(chat="always")).encode(asked(12))
+
+
 @pytest.mark.parametrize("name", ["</s>", "<s>", "<|im_start|>", "ordinary"])
 def test_a_token_without_a_row_in_the_model_is_refused(name):
     tokenizer = with_control_tokens("gpt2", before="<s>", template=CHAT)
