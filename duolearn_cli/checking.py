@@ -214,7 +214,8 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
             "scores a part; allowed with it: all."
         )
     if config.forgotten is not None and not config.adapter:
-        yield f"forgotten={list(config.forgotten)}: that is said of a model to begin with; give adapter=FOLDER too."
+        said = ",".join(config.forgotten)
+        yield f"forgotten=[{said}]: that is said of a model to begin with; give adapter=FOLDER too."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
     if config.runtime.sharding != "none" and config.runtime.num_processes == 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, Target, resolve_target
+from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.data.duplicates import find_duplicates
 from duolearn_cli.data.items import Item
 from duolearn_cli.folders import conf_dir, groups
@@ -52,7 +53,7 @@ def without_forgotten(
     counts, gone, unknown = dict[str, int](), set[str](), list[str]()
     for word in dict.fromkeys(words):
         targets = covers(word, hierarchy)
-        if not targets and word.casefold() not in labels:
+        if not targets and label_key(word) not in labels:
             unknown.append(word)
         found = _facts(items, targets, word).difference(asked)
         counts[word] = sum(item.fact_id in found for item in items)
@@ -108,20 +109,19 @@ def _preserving(spec: ForgetTarget) -> ForgetTarget:
 
 
 def _labels(item: Item) -> tuple[str, ...]:
-    """An item's labels, SUBJECT and SUBJECT/TOPIC, in one case."""
-    subject = (item.subject or "").casefold()
-    return (subject, f"{subject}/{(item.topic or '').casefold()}") if subject else ()
+    """An item's labels, SUBJECT and SUBJECT/TOPIC, as they are compared."""
+    return (label_key(item.subject), label_key(f"{item.subject}/{item.topic or ''}")) if item.subject else ()
 
 
 def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) -> set[str]:
-    """Facts with an item that a target covers or that mentions what it seeks, or that has the label in whatever case.
+    """Facts with an item that a target covers or that mentions what it seeks, or that has the label however spelled.
 
     One mention is enough: what may have been forgotten must not be learned again.
     """
     return {
         item.fact_id
         for item in items
-        if (label is not None and label.casefold() in _labels(item))
+        if (label is not None and label_key(label) in _labels(item))
         or any(
             target.covers(item.subject, item.topic, item.concepts) or not target.sought.isdisjoint(item.concepts)
             for target in targets

@@ -85,6 +85,8 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
         return f"{override}: {key} is given twice; give it once, or sweep with -m {override},OTHER."
     if key in options and "Could not" in text:
         names = list(options[key])
+        if value in names and not override.startswith("+"):
+            return f"{override}: {key} has no default; it is added with a plus: +{override}."
         return f"{key}={value}: there is no such {key}; allowed: {', '.join(names)}{nearest(value, names)}."
     inner = re.search(r"full_key: (\S+)", text)
     place = inner[1] if inner and inner[1].startswith(f"{key}.") else key

@@ -77,7 +77,7 @@ def _avoided(after: Model, chance: float) -> Iterator[Flag]:
             ("forgetting_rate", "chance_corrected_forgetting"),
         )
     area = scores.get("mia_auc")
-    if area and area["value"] < 0.5 and (area["high"] is None or area["high"] < 0.5):
+    if area and _bounds(area)[1] < 0.5:
         yield Flag(
             "The loss attack's AUC is below 0.5: forget items stand out by their high loss (over-unlearning).",
             ("mia_auc", "mia_score"),
@@ -85,7 +85,7 @@ def _avoided(after: Model, chance: float) -> Iterator[Flag]:
     below = [
         name
         for name, values in after.get("membership", {}).items()
-        if name != "loss" and values["auc"]["high"] is not None and values["auc"]["high"] < 0.5
+        if name != "loss" and _bounds(values["auc"])[1] < 0.5
     ]
     if below:
         yield Flag(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.errors import ConfigError
-from duolearn_cli.explanations import NEW_ENTRIES
+from duolearn_cli.explanations import ADDED_GROUPS, NEW_ENTRIES
 from duolearn_cli.folders import groups
 
 if TYPE_CHECKING:
@@ -98,8 +98,11 @@ def _one_of(first: Override, second: Override) -> str:
     values = [*_plain_values(first), *_plain_values(second)]
     if not (_plain_values(first) and _plain_values(second)) or first.key_or_group != second.key_or_group:
         return "leave one of them out"
-    sign = "+" * (first.is_add() or second.is_add())
-    return f"leave one of them out, or sweep over all: -m {sign}{first.key_or_group}={','.join(dict.fromkeys(values))}"
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) == 1:
+        return "leave one of them out"
+    sign = "+" * (first.key_or_group in ADDED_GROUPS)
+    return f"leave one of them out, or sweep over all: -m {sign}{first.key_or_group}={','.join(distinct)}"
 
 
 def _plain_values(override: Override) -> list[str]:

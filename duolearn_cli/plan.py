@@ -70,7 +70,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         *study.tally.rows(),
         *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
-        ("rejected rows", str(sizes["rejected"] or "none")),
+        ("rejected rows", ", ".join(f"{count} {why}" for why, count in sizes["rejected"].items()) or "none"),
         *(("data note", note) for note in study.notes),
         ("longer than prompt.max_tokens", _cut(study)),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),

@@ -93,9 +93,11 @@ class Run:
         changed = [name for name, value in values.items() if known.get(name, value) != value]
         if changed:
             made = {"weights": "base weights", "data": "data", "signature": "settings, precision or kind of device"}
+            # What a release changes in the hierarchy or the methods changes the signature too.
+            version = " (or with another version of duolearn)" if "signature" in changed else ""
             raise RunError(
-                f"{self.folder}: this run began with other {' and '.join(made[name] for name in changed)}. Mend: put "
-                "them back, or start a new run."
+                f"{self.folder}: this run began with other {' and '.join(made[name] for name in changed)}{version}. "
+                "Mend: put them back, or start a new run."
             )
         if values.keys() - known.keys():
             self.update(**values)

@@ -35,8 +35,8 @@ from duolearn_cli.sources import gather, with_copies
 class Study:
     """The cheap half of a run, all of it checked.
 
-    `items` are all that enter a side, with concepts and filled subjects; `filled` the doubtful ones, whether they enter
-    a side or not; `forget_facts` the facts to forget; `tally` counts every row of the data.
+    `items` are all that enter a side, with concepts, filled subjects and shuffled copies; `sides` says why each is
+    where it is; `tally` counts every row of the data.
     """
 
     config: RunConfig
@@ -48,15 +48,24 @@ class Study:
     items: tuple[Item, ...]
     splits: Splits
     request: Request
-    filled: tuple[Doubt, ...]
     duplicates: tuple[Duplicate, ...]
-    forget_facts: frozenset[str]
+    sides: Sides
     tally: Tally
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
     forgotten: Forgotten = Forgotten()
     # What the model's tokenizer makes of the items; None before it has read them.
     texts: Texts | None = None
+
+    @property
+    def filled(self) -> tuple[Doubt, ...]:
+        """Items whose label does not settle their side, whether they enter one or not."""
+        return self.sides.doubts
+
+    @property
+    def forget_facts(self) -> frozenset[str]:
+        """The facts to forget."""
+        return self.sides.forget
 
     def training_items(self, which: str) -> tuple[Item, ...]:
         """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
@@ -146,8 +155,17 @@ class Study:
         if not request.forget or not request.retain:
             raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")
         loaded = replace(self.loaded, rejected=(*self.loaded.rejected, *texts.rejected))
-        items = kept(self.items)
-        return replace(self, items=items, splits=splits, request=request, loaded=loaded, texts=texts)
+        sides = self.sides.cut(kept(self.sides.items), "rejected")
+        return replace(
+            self,
+            items=kept(self.items),
+            splits=splits,
+            request=request,
+            loaded=loaded,
+            sides=sides,
+            tally=tally(self.loaded, sides),
+            texts=texts,
+        )
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
@@ -201,9 +219,8 @@ def prepare(config: RunConfig) -> Study:
         tuple(items),
         splits,
         request,
-        sides.doubts,
         duplicates,
-        sides.forget,
+        sides,
         tally(loaded, sides),
         (*gathered.notes, *kept_notes, *copy_notes),
         forgotten,
@@ -246,7 +263,7 @@ def _check_target(items: Sequence[Item], sides: Sides, target: Target, config: R
         return
     if not target.labels:
         raise DataError(
-            f"forget={target.name}: no item is about its {len(target.sought)} concepts at forget.about="
+            f"forget={target.name}: no item is about {_its_concepts(len(target.sought))} at forget.about="
             f"{config.forget.about:g}; {nearest(sides.doubts)}choose other concepts."
         )
     if all(item.subject is None for item in items):
@@ -265,3 +282,7 @@ def _check_target(items: Sequence[Item], sides: Sides, target: Target, config: R
         f"forget={target.name}: no item is labelled {' or '.join(sorted(target.labels))}; the data set has: "
         f"{shown}.{hint} Choose another forget target or data set, or name the labels: forget.subjects=[SUBJECT/TOPIC]."
     )
+
+
+def _its_concepts(count: int) -> str:
+    return "its concept" if count == 1 else f"its {count} concepts"

@@ -21,6 +21,8 @@ def said(*overrides, multirun=False):
         (["seed=1", "seed=2"], ["seed is given twice: seed=1 and seed=2", "-m seed=1,2"]),
         (["seed=1,2", "seed=3,4"], ["seed=1,2 and seed=3,4", "-m seed=1,2,3,4"]),
         (["seed=1", "++seed=2"], ["seed=1 and ++seed=2", "-m seed=1,2"]),
+        (["seed=1", "seed=1"], ["seed=1 and seed=1; leave one of them out."]),
+        (["seed=1,2", "+seed=3"], ["seed=1,2 and +seed=3", "-m seed=1,2,3"]),
         (["+forget=surgery", "+forget=anxiety"], ["forget is given twice", "-m +forget=surgery,anxiety"]),
         (["seed=range(1,3)", "seed=4"], ["seed=range(1,3) and seed=4; leave one of them out."]),
         (["split={seed: 1}", "split.seed=2"], ["split.seed is given twice"]),

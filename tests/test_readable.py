@@ -75,6 +75,9 @@ def test_a_row_that_cannot_be_read_is_left_out_of_all_and_counted(traps):
     assert summary["rejected"] == summary["texts"]["rejected"] == {"options_tokenise_alike": 2}
     assert summary["texts"]["special_tokens"] == 1 and summary["texts"]["cut"] == 1
     assert "texts" not in traps.summary()
+    # Its row leaves the side that its label gave it: every row is counted once.
+    assert read.tally.total == traps.tally.total and read.tally.sides["neither"]["rejected"] == 2
+    assert not traps.tally.sides["neither"]
     with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Mend the row, or set"):
         changed(traps, "dataset.on_bad_row=error").readable(encoder, None)
 

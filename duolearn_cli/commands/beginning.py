@@ -40,9 +40,11 @@ def check_beginning(config: DictConfig, config_dir: str | None) -> list[str]:
     expand(config, config_dir)
     missing = [word for word in told or [] if not _is_covered(word, config.forgotten, hierarchy)]
     if missing:
+        # A word that stands for nothing and is nearly a missing one is a slip: it would be refused next.
+        meant = [word for word in config.forgotten if covers(word, hierarchy) or not nearest(word, missing)]
         raise RunError(
             f"{as_override(config.forgotten)}: the run that left adapter={folder} has forgotten {', '.join(missing)} "
-            f"too, which would be learned again; allowed: {as_override([*config.forgotten, *missing])}."
+            f"too, which would be learned again; allowed: {as_override([*meant, *missing])}."
         )
     return told or []
 
@@ -56,7 +58,7 @@ def check_words(study: Study, told: Sequence[str]) -> None:
     for word in study.forgotten.unknown:
         if word not in told:
             labels = sorted({item.subject for item in study.items if item.subject})
-            hint = nearest(word, [*presets(), *labels]) or study.hierarchy.suggestion(word)
+            hint = study.hierarchy.suggestion(word, [*presets(), *labels])
             raise ConfigError(
                 f"{as_override(list(study.config.forgotten or []))}: {word!r} is no forget preset "
                 f"({', '.join(presets())}), no concept of the hierarchy and no label of the data{hint}."

@@ -64,11 +64,11 @@ class Hierarchy:
         """Return the id that `word` is, or else the concept that it names in whatever case."""
         return word if word in self.concepts else self._by_term.get(word.casefold())
 
-    def suggestion(self, word: str) -> str:
-        """Return a hint at the concepts that `word` may mean, or at the id or term nearest to it, or nothing."""
+    def suggestion(self, word: str, others: Iterable[str] = ()) -> str:
+        """Return a hint at the concepts that `word` may mean, or at the id, term or one of `others` nearest to it."""
         if len(senses := self._senses.get(word.casefold(), ())) > 1:
             return f" of its own; it may mean {' or '.join(senses)}: name one of them"
-        return nearest(word, [*self.concepts, *self._by_term])
+        return nearest(word, [*others, *self.concepts, *self._by_term])
 
     def children(self, node: str) -> tuple[str, ...]:
         """Return the concepts right below `node`."""

@@ -109,8 +109,9 @@ def rows_of(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def tally(loaded: Loaded, sides: Sides) -> Tally:
     """Count every row of the source once."""
     counts = sides.counts
-    if loaded.rejected:
-        counts[NEITHER]["rejected"] = len(loaded.rejected)
+    # Items that the tokenizer cannot read are rejected after they had a side.
+    if rejected := counts[NEITHER].get("rejected", 0) + len(loaded.rejected):
+        counts[NEITHER]["rejected"] = rejected
     return Tally(counts, sum(not looks_english(item) for item in loaded.items))
 
 

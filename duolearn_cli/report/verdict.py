@@ -32,10 +32,12 @@ def _said(models: Mapping[str, Any]) -> str:
     if not scores.get("retain_recall"):
         return ""
     gold = f", gold {_share(models, 'gold', 'retain', 'recall')}" if models.get("gold") else ""
+    share = _cell(models, "retain_recall_share")
+    # A target that gives none of the answers has no share of them to keep.
+    compared = "" if share == DASH else f": {share} % of what the target gives"
     return (
         f" Of itself, without options to choose from, it gives {_cell(models, 'retain_recall')} % of the retain "
-        f"answers: {_cell(models, 'retain_recall_share')} % of what the target gives (target "
-        f"{_share(models, 'target', 'retain', 'recall')}{gold})."
+        f"answers{compared} (target {_share(models, 'target', 'retain', 'recall')}{gold})."
     )
 
 

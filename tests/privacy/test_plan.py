@@ -151,7 +151,7 @@ def test_subjects_that_other_records_teach_are_refused():
     for outcome in ("filled", "undecided"):
         doubt = Doubt("x", None, "Surgery", 0.9, outcome)
         with pytest.raises(ConfigError, match=r"labels\.fill=true: .* 1 items without a subject \(x first\)"):
-            plan_unlearning(replace(study, filled=(doubt,)))
+            plan_unlearning(replace(study, sides=replace(study.sides, doubts=(doubt,))))
 
 
 def test_the_file_tells_the_plan(tmp_path):

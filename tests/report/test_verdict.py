@@ -48,6 +48,13 @@ def test_the_verdict_tells_what_the_model_says_of_itself(doubtful):
     assert "gives 3.0 [1.0, 5.0] % of the retain answers" in said
 
 
+def test_a_target_that_says_no_answer_has_no_share(doubtful):
+    scores = doubtful["models"]["unlearned"]["scores"]
+    scores["retain_recall_share"] = None
+    said = verdict(doubtful)
+    assert said.endswith("of the retain answers (target 78.0 %, gold 77.0 %).") and "—" not in said
+
+
 def test_older_runs_have_a_verdict_and_a_table(tmp_path, metrics, write_run):
     """metrics.json of before recall and sides: what it has is shown, what it lacks is left out."""
     assert "Of itself" not in verdict(metrics)
