@@ -65,11 +65,13 @@ def read_shape(weights: Weights) -> Shape | None:
         return None
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
-        heads, width = config["num_attention_heads"], config["hidden_size"]
+        heads, width, inner = config["num_attention_heads"], config["hidden_size"], config["intermediate_size"]
         size = config.get("head_dim") or width // heads
+        if isinstance(inner, list):  # a width for each layer, as in Gemma 3n: no prediction is made
+            return None
         return Shape(
             width=width,
-            inner=config["intermediate_size"],
+            inner=inner,
             layers=config["num_hidden_layers"],
             vocabulary=config["vocab_size"],
             attention=heads * size,

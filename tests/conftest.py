@@ -22,6 +22,11 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "medmcqa_d
 SMALL = ["split.max_forget=8", "split.max_retain=12", "learn.epochs=2", "unlearn.epochs=2", "unlearn.batch_size=8"]
 
 
+def last(*overrides: str) -> list[str]:
+    """The overrides with the last value of each key: a command line takes a key once."""
+    return list({override.partition("=")[0]: override for override in overrides}.values())
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """A cache folder of the test session's own."""

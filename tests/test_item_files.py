@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, last
 
 SIDES = {side: (f"{side}_train", f"{side}_heldout") for side in ("forget", "retain")}
 
@@ -25,7 +25,7 @@ def run(tmp_path_factory, cache):
 
     folder = tmp_path_factory.mktemp("items")
     subprocess.run(
-        [sys.executable, "-m", "duolearn_cli", "unlearn", "+forget=surgery", *SMALL, "split.max_forget=12"],
+        [sys.executable, "-m", "duolearn_cli", "unlearn", "+forget=surgery", *last(*SMALL, "split.max_forget=12")],
         cwd=folder,
         check=True,
         capture_output=True,

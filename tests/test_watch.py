@@ -13,7 +13,7 @@ from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.watch import Goal, Watch
-from tests.conftest import SMALL
+from tests.conftest import SMALL, last
 
 ONE = SimpleNamespace(count=1, sharded=False)
 GOAL = Goal(forget_nll=1.0, forget_accuracy=0.3, retain_accuracy=0.9)
@@ -111,7 +111,7 @@ def test_privacy_rules_it_out():
 
 
 def run(folder, cache, *given):
-    given = ["+forget=surgery", *SMALL, *given, "evaluation.max_items=4", "evaluation.generate_items=0"]
+    given = last("+forget=surgery", *SMALL, *given, "evaluation.max_items=4", "evaluation.generate_items=0")
     given += [f"cache_dir={cache}", f"output_dir={folder}", "evaluation.report=false"]
     folder = Path(unlearn.run(compose("unlearn", given), Invocation(given)))
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]

@@ -10,7 +10,7 @@ from duolearn_cli.commands import benchmark
 from duolearn_cli.commands.common import NEEDED_BYTES, Invocation
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import ConfigError, RunError
-from tests.conftest import SMALL, own_method
+from tests.conftest import SMALL, last, own_method
 
 GIVEN = ["benchmark", "+forget=surgery", *SMALL, "benchmark.methods=[npo,gradient_ascent]", "benchmark.trials=2"]
 GIVEN += ["benchmark.seeds=[0]", "evaluation.generate_items=0", "output_dir=outputs"]
@@ -56,7 +56,7 @@ def test_a_dry_run_lists_the_tries_and_leaves_nothing(duolearn, tmp_path):
 
 def test_a_search_space_of_ones_own_replaces_the_methods(duolearn):
     space = "+benchmark.search.npo={method.beta:[0.3],unlearn.learning_rate:[2e-3,3e-3]}"
-    done = duolearn(*GIVEN, "benchmark.trials=9", space, "--dry-run")
+    done = duolearn(*last(*GIVEN, "benchmark.trials=9", space), "--dry-run")
     assert done.returncode == 0, done.stderr
     found = [row for row in done.stdout.splitlines() if row.startswith("| npo |")]
     assert "defaults" in found[0] and all("method.beta=0.3 unlearn.learning_rate=" in row for row in found[1:])
@@ -128,7 +128,7 @@ def test_what_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path
 
 def test_a_method_of_the_users_own_is_compared_like_any_other(duolearn, tmp_path):
     groups, trust = own_method(tmp_path)
-    given = [*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1"]
+    given = last(*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1")
     refused = duolearn(*given)
     assert refused.returncode == 2 and "plugins" in refused.stderr and not list(tmp_path.glob("outputs/*"))
     done = duolearn(*given, trust)

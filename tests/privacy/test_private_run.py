@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from duolearn_cli.privacy.account import read_account
-from tests.conftest import SMALL
+from tests.conftest import SMALL, last
 
 PRIVATE = ["+forget=surgery", "privacy=eps4", *SMALL]
 
@@ -132,7 +132,7 @@ def test_a_privately_learned_target_is_part_of_the_promise(duolearn, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("randomness", ["seeded", "secure"])
 def test_an_interrupted_private_run_spends_what_an_unbroken_one_does(duolearn, cache, tmp_path, randomness):
-    settings = [*PRIVATE, "unlearn.epochs=30", f"privacy.randomness={randomness}"]
+    settings = last(*PRIVATE, "unlearn.epochs=30", f"privacy.randomness={randomness}")
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "duolearn_cli", "unlearn", *settings],
         cwd=tmp_path,
