@@ -6,8 +6,11 @@ computation by transformers and autograd disagree.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
+from omegaconf import DictConfig
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor
@@ -37,6 +41,7 @@ from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model import LanguageModel, initialise, load_model
 from duolearn_cli.robustness.rounding import rounded
 from duolearn_cli.run import write_jsonl
+from duolearn_cli.single_probe import check_singles
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.study import prepare
 from duolearn_cli.weights import find_weights
@@ -55,8 +60,8 @@ SMALL = [
     "unlearn.evaluate_every=0",
     "evaluation.max_items=2",
     "evaluation.quick_items=2",
-    "evaluation.generate_items=1",
-    "evaluation.new_tokens=2",
+    "evaluation.generate_items=0",
+    "labels.conflicts=ignore",
     "evaluation.report=false",
     "runtime.device=cpu",
     "runtime.precision=fp32",
@@ -85,15 +90,31 @@ def items() -> list[Item]:
     return [*list(found[True].values())[::5][:8], *list(found[False].values())[::31][:16]]
 
 
-def request(scratch: Path) -> list[str]:
-    """Overrides of a run on these questions with a hierarchy of two concepts: nothing large is read."""
-    questions, hierarchy = scratch / "items.jsonl", scratch / "hierarchy.csv"
-    if not questions.is_file():
-        write_jsonl(questions, [to_medmcqa(item) for item in items()])
-        hierarchy.write_text("id,name,subjects\nsurgery,surgery,Surgery\nanatomy,anatomy,Anatomy\n")
-    columns = ["hierarchy=csv", f"hierarchy.path={hierarchy}", "hierarchy.columns.subjects=subjects"]
-    data = ["dataset=medmcqa", f"dataset.path={questions}", "prompt.form=cloze"]
-    return ["+forget=custom", "forget.concepts=[surgery]", *data, *columns, *SMALL]
+@cache
+def _files() -> Path:
+    """A folder with the questions and a hierarchy of two concepts: nothing large is read."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_jsonl(folder / "items.jsonl", [to_medmcqa(item) for item in items()])
+    (folder / "hierarchy.csv").write_text("id,name,subjects\nsurgery,surgery,Surgery\nanatomy,anatomy,Anatomy\n")
+    return folder
+
+
+@cache
+def _composed(method: str) -> DictConfig:
+    """A run on these questions with this method; `configured` gives it a model and folders."""
+    columns = ["hierarchy=csv", f"hierarchy.path={_files() / 'hierarchy.csv'}", "hierarchy.columns.subjects=subjects"]
+    data = ["dataset=medmcqa", f"dataset.path={_files() / 'items.jsonl'}", "prompt.form=cloze"]
+    model = ["model=local", f"model.path={_files()}", "model.adapter.rank=4", "model.adapter.alpha=8"]
+    request = ["+forget=custom", "forget.concepts=[surgery]", *data, *columns, *model, *SMALL]
+    return compose("unlearn", [*request, f"method={method}"])
+
+
+def configured(method: str, folder: Path, scratch: Path, output: str) -> DictConfig:
+    """The configuration of a run of a model: composing takes longer than the run."""
+    config = _composed(method).copy()
+    config.model.path, config.cache_dir, config.output_dir = str(folder), str(scratch / "cache"), str(scratch / output)
+    return config
 
 
 def texts(model: LanguageModel, count: int = 5) -> list[Encoded]:
@@ -173,7 +194,8 @@ def _gradient(model: LanguageModel, text: Encoded) -> Tensor:
 def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
     """Without noise, a private step's gradient is the sum of each record's own clipped one."""
     model = open_model(folder)
-    config = compose("unlearn", [*request(scratch), "method=graddiff"])
+    check_singles(model)  # as a run does before it learns
+    config = configured("graddiff", folder, scratch, "outputs")
     study, method = prepare(cast(RunConfig, config)), component(config.method)
     lab = SimpleNamespace(study=study, model=model, encoder=_encoder(model))
     forget, retain = (
@@ -229,7 +251,7 @@ def learns_and_unlearns(method: str) -> Callable[[Path, Path], None]:
     """The main job with this method, by the command's own function: everything is finite, and the adapter moves."""
 
     def check(folder: Path, scratch: Path) -> None:
-        run = _run(folder, scratch, f"method={method}", f"output_dir={scratch / method}")
+        run = _run(method, folder, scratch, method)
         left = _tensors(run / "adapter")
         assert bool(torch.isfinite(left).all()) and not torch.equal(left, _tensors(_target(scratch, run)))
 
@@ -239,16 +261,18 @@ def learns_and_unlearns(method: str) -> Callable[[Path, Path], None]:
 def a_resumed_run_is_bit_equal(folder: Path, scratch: Path) -> None:
     """Interrupted after the first step and resumed, a run leaves the adapter of an unbroken one."""
     finished = [path.parent for path in (scratch / "duolearn").glob("*/*/metrics.json")]
-    whole = finished[0] if finished else _run(folder, scratch, f"output_dir={scratch / 'duolearn'}")
+    whole = finished[0] if finished else _run("duolearn", folder, scratch, "duolearn")
     with _interrupted_after_a_step():
         try:
-            _run(folder, scratch, "output_dir=" + str(scratch / "broken"))
+            _run("duolearn", folder, scratch, "broken")
         except KeyboardInterrupt:
             pass
         else:
             raise AssertionError("the run was not interrupted")
     (broken,) = (scratch / "broken").glob("*/*")
-    unlearn.run(compose("unlearn", [f"resume={broken}"]), Invocation([f"resume={broken}"]))
+    config = configured("duolearn", folder, scratch, "broken")
+    config.resume = str(broken)
+    unlearn.run(config, Invocation([f"resume={broken}"]))
     assert torch.equal(_tensors(broken / "adapter"), _tensors(whole / "adapter"))
 
 
@@ -266,10 +290,8 @@ def _interrupted_after_a_step() -> Iterator[None]:
         stage.deferred_interrupt = usual
 
 
-def _run(folder: Path, scratch: Path, *more: str) -> Path:
-    given = [*request(scratch), "model=local", f"model.path={folder}", "model.adapter.rank=4", "model.adapter.alpha=8"]
-    given += [f"cache_dir={scratch / 'cache'}", *more]
-    return Path(unlearn.run(compose("unlearn", given), Invocation(given)))
+def _run(method: str, folder: Path, scratch: Path, output: str) -> Path:
+    return Path(unlearn.run(configured(method, folder, scratch, output), Invocation()))
 
 
 def _target(scratch: Path, run: Path) -> Path:
