@@ -30,7 +30,7 @@ from duolearn_cli import losses, stage
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import component, compose
-from duolearn_cli.config import AdapterConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
+from duolearn_cli.config import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
 from duolearn_cli.coordinates import flatten
 from duolearn_cli.data.encoding import Encoded, Encoder, collate
 from duolearn_cli.data.items import Item
@@ -44,6 +44,7 @@ from duolearn_cli.run import write_jsonl
 from duolearn_cli.single_probe import check_singles
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.study import prepare
+from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 from tests.privacy.engine import private_steps, singles
 
@@ -194,7 +195,9 @@ def _gradient(model: LanguageModel, text: Encoded) -> Tensor:
 def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
     """Without noise, a private step's gradient is the sum of each record's own clipped one."""
     model = open_model(folder)
-    check_singles(model)  # as a run does before it learns
+    # As a run does before: it compares single gradients, and learns.
+    check_singles(model)
+    fine_tune(model, texts(model, 3), LearnConfig(epochs=1, batch_size=4), lambda values: None)
     config = configured("graddiff", folder, scratch, "outputs")
     study, method = prepare(cast(RunConfig, config)), component(config.method)
     lab = SimpleNamespace(study=study, model=model, encoder=_encoder(model))
