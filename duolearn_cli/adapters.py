@@ -49,6 +49,8 @@ def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
     with warnings.catch_warnings():
         # PEFT asks transformers for a property by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # GPT-2's layers keep inputs in rows, and PEFT corrects itself.
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
         # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         try:
