@@ -115,7 +115,7 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
     before, off = min(((scale, _distance(entered, states * scale)) for scale in scales), key=lambda pair: pair[1])
     tolerance = TOLERANCE.get(states.dtype, ROUNDED)
     # A scale of the hidden states leaves the bias as it is.
-    if not off <= tolerance or (before != 1 and linear.bias is not None):
+    if not off <= tolerance or (before != 1 and isinstance(linear.bias, Tensor)):
         raise ModelError(
             f"{name} changes its hidden states before the output layer, which is not supported but for a scale where "
             "that layer has no bias."
