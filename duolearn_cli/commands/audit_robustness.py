@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from duolearn_cli.commands.common import (
+    LIMITS,
     Invocation,
     check_adapter,
     dry_run,
@@ -15,6 +16,7 @@ from duolearn_cli.commands.common import (
     readable,
     refuse_changes,
     reopen,
+    with_changes,
 )
 from duolearn_cli.errors import RunError
 from duolearn_cli.report.terminal import Display
@@ -68,7 +70,7 @@ def _say_what_is_tried(study: Study, display: Display) -> None:
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The attacked run's configuration with what may change. Raises RunError for the rest, or a run of another kind."""
-    refuse_changes(overrides, CHANGEABLE, "a run that is attacked")
+    refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is attacked")
     opened, saved = reopen(Path(config.run), overrides)
     if saved.command != "unlearn":
         raise RunError(
@@ -79,4 +81,4 @@ def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictC
         raise RunError(
             f"run={config.run}: it is {opened.info.get('status')}; finish it with duolearn unlearn resume={config.run}."
         )
-    return OmegaConf.merge(saved, {"command": "audit"}, {key: config[key] for key in CHANGEABLE})  # type: ignore[return-value]
+    return with_changes(saved, "audit", config, CHANGEABLE, overrides)

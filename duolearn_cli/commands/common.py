@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.checking import check
 from duolearn_cli.components import dataset_name
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import DataError, RunError
+from duolearn_cli.explanations import key_of
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.harness import read_results
 from duolearn_cli.layers import ALL, chosen_layers
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 NEEDED_BYTES = 500_000_000
 # Said before the imports that take seconds.
 STARTING = "Start PyTorch"
+# Limits that refuse and change nothing: a run that was made before they were may be let pass.
+LIMITS = ("prompt.max_cut",)
 # Trust must be given anew on each command line: see `reopen`.
 TRUST = ("plugins=", "model.trust_remote_code=")
 
@@ -161,6 +164,18 @@ def refuse_changes(overrides: Sequence[str], changeable: Sequence[str], what: st
             f"{what} keeps its own configuration; leave out: {' '.join(changes)}. "
             f"What may change: {', '.join(changeable)}."
         )
+
+
+def with_changes(
+    saved: DictConfig, command: str, config: DictConfig, changeable: Sequence[str], overrides: Sequence[str]
+) -> DictConfig:
+    """The configuration of a run for another command: its `changeable` settings, and the limits that are given."""
+    changes = {key: config[key] for key in changeable}
+    found = cast(DictConfig, OmegaConf.merge(saved, {"command": command}, changes))
+    for key in LIMITS:
+        if any(key_of(text) == key for text in overrides):
+            OmegaConf.update(found, key, OmegaConf.select(config, key))
+    return found
 
 
 def dry_run(study: Study, display: Display, account: Account | None = None) -> None:

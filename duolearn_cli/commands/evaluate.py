@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from duolearn_cli.commands.beginning import check_words, expand, note_of, told_by
 from duolearn_cli.commands.common import (
+    LIMITS,
     Invocation,
     check_adapter,
     dry_run,
@@ -18,6 +19,7 @@ from duolearn_cli.commands.common import (
     readable,
     refuse_changes,
     reopen,
+    with_changes,
 )
 from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.explanations import key_of
@@ -70,9 +72,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    refuse_changes(overrides, CHANGEABLE, "a run that is scored again")
+    refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is scored again")
     _, saved = reopen(Path(config.run), overrides)
-    merged = OmegaConf.merge(saved, {"command": "evaluate"}, {key: config[key] for key in CHANGEABLE})
+    merged = with_changes(saved, "evaluate", config, CHANGEABLE, overrides)
     if not any(key_of(text) == "evaluation.part" for text in overrides):
         merged.evaluation.part = saved.evaluation.part
-    return merged  # type: ignore[return-value]
+    return merged

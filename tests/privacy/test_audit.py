@@ -124,7 +124,7 @@ def broken(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUOLEARN_CACHE", str(cache))
     monkeypatch.setattr(Mechanism, "noise", lambda self, name: 0.0)
-    return lambda *settings: main(["audit", *last(*COMMAND[1:], *settings)])
+    return lambda *settings: main([*COMMAND[:2], *last(*COMMAND[2:], *settings)])
 
 
 def test_a_leak_fails_the_command(broken, tmp_path, capsys):
