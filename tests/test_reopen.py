@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from duolearn_cli.commands.common import refuse_changes, reopen
+from duolearn_cli.commands.common import refuse_changes, reopen, with_changes
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import RunError
 from duolearn_cli.run import Run, write_text
@@ -102,3 +102,10 @@ def test_what_a_finished_run_may_be_given_is_told():
         "that run keeps its own configuration; leave out: seed=1 evaluations=3 ++run=y. "
         "What may change: run, evaluation."
     )
+
+
+def test_a_limit_that_only_refuses_may_be_given_anew():
+    saved, given = compose("unlearn", ["+forget=surgery"]), compose("unlearn", ["+forget=surgery", "prompt.max_cut=0.5"])
+    found = with_changes(saved, "evaluate", given, ("evaluation",), ["prompt.max_cut=0.5"])
+    assert (found.command, found.prompt.max_cut) == ("evaluate", 0.5)
+    assert with_changes(saved, "evaluate", given, ("evaluation",), []).prompt.max_cut == saved.prompt.max_cut
