@@ -105,7 +105,8 @@ def test_what_a_finished_run_may_be_given_is_told():
 
 
 def test_a_limit_that_only_refuses_may_be_given_anew():
-    saved, given = compose("unlearn", ["+forget=surgery"]), compose("unlearn", ["+forget=surgery", "prompt.max_cut=0.5"])
+    saved = compose("unlearn", ["+forget=surgery"])
+    given = compose("unlearn", ["+forget=surgery", "prompt.max_cut=0.5"])
     found = with_changes(saved, "evaluate", given, ("evaluation",), ["prompt.max_cut=0.5"])
     assert (found.command, found.prompt.max_cut) == ("evaluate", 0.5)
     assert with_changes(saved, "evaluate", given, ("evaluation",), []).prompt.max_cut == saved.prompt.max_cut
