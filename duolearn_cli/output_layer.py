@@ -81,7 +81,9 @@ def linear_of(base: Any, name: str) -> nn.Linear:
         raise ModelError(f"the output layer of {name} carries an adapter. Mend: take it out of model.adapter.targets.")
     # Quantised layers are linear layers too, but `pull` needs the weights themselves.
     if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
-        raise ModelError(f"the output layer of {name} is a {type(head).__name__}; allowed: a linear layer.")
+        raise ModelError(
+            f"the output layer of {name} is a {type(head).__name__}; allowed: a linear layer without quantised weights."
+        )
     return head
 
 

@@ -32,6 +32,9 @@ def action_overrides(words: Sequence[str]) -> list[str]:
         UserError: an unknown action, or a word too many.
     """
     free = [word for word in words if not _OVERRIDE.match(word) and word != "--dry-run"]
+    given = [word for word in words if _OVERRIDE.match(word) or word == "--dry-run"]
+    if not free and any(word.startswith("action=") for word in given):
+        return given
     action = free.pop(0) if free else "show"
     if action not in ACTIONS:
         raise UserError(
@@ -41,7 +44,6 @@ def action_overrides(words: Sequence[str]) -> list[str]:
     if free:
         mend = "the text comes right after find, in quotes" if action == "find" else "several words need quotes"
         raise UserError(f"hierarchy {action}: {free[0]!r} is a word too many; {mend}.")
-    given = [word for word in words if _OVERRIDE.match(word) or word == "--dry-run"]
     return [f"action={action}", *node, *given]
 
 

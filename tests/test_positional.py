@@ -49,6 +49,7 @@ def test_a_quoted_value_is_read_back(text):
         (["depth=3"], ["action=show", "depth=3"]),
         (["show", "General Surgery", "+forget=surgery"], ["action=show", "node='General Surgery'", "+forget=surgery"]),
         (["hierarchy=mesh", "check"], ["action=check", "hierarchy=mesh"]),
+        (["action=check", "depth=3"], ["action=check", "depth=3"]),
         (["import", "--dry-run"], ["action=import", "--dry-run"]),
         (["show", "HP:0000118", "~hierarchy"], ["action=show", "node='HP:0000118'", "~hierarchy"]),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.commands.beginning import check_beginning, check_words
-from duolearn_cli.commands.common import STARTING, Invocation, dry_run, prepared, readable
+from duolearn_cli.commands.common import Invocation, dry_run, prepared, readable
 from duolearn_cli.errors import LeakError
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
@@ -37,7 +37,6 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     study = readable(study, display)
     account = plan_unlearning(study)
     assert account is not None, "an audit needs privacy: see rules.py"
-    display.stage(STARTING)
     from duolearn_cli.privacy.audit_run import audit_stage
     from duolearn_cli.protocol import Laboratory
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Adapters, per-item results and reports, beside checkpoints.
 NEEDED_BYTES = 500_000_000
-# Said before the imports that take seconds.
-STARTING = "Start PyTorch"
 # Limits that refuse and change nothing: a run that was made before they were may be let pass.
 LIMITS = ("prompt.max_cut",)
 # Trust must be given anew on each command line: see `reopen`.
@@ -89,10 +87,11 @@ def readable(study: Study, display: Display) -> Study:
         ConfigError, DataError, ModelError: see `Study.readable`; the tokenizer's ids are beyond the model's.
     """
     config = study.config
-    display.stage(f"Read all texts with the tokenizer of {config.model.name}")
+    display.stage("Start PyTorch")
     from duolearn_cli.data.encoding import Encoder
     from duolearn_cli.model import load_tokenizer, read_context
 
+    display.stage(f"Read all texts with the tokenizer of {config.model.name}")
     weights = find_weights(config.model, config.cache_dir)
     return study.readable(Encoder(load_tokenizer(weights, config.model), config.prompt), read_context(weights))
 
@@ -110,7 +109,6 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
             display.note(f"warning: {warning}")
         if said := study.forgotten.sentence():
             display.note(said)
-        display.stage(STARTING)
         from duolearn_cli import experiment
         from duolearn_cli.protocol import Laboratory
 
