@@ -34,8 +34,8 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture
-def duolearn(cache, tmp_path):
-    """Run the console command in an empty folder; return the finished process."""
+def duolearn_process(cache, tmp_path):
+    """Run the console command in a process of its own and an empty folder; return the finished process."""
 
     def call(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -46,6 +46,25 @@ def duolearn(cache, tmp_path):
             timeout=300,
             env=os.environ | {"DUOLEARN_CACHE": str(cache)} | environment,
         )
+
+    return call
+
+
+@pytest.fixture
+def duolearn(cache, tmp_path, monkeypatch, capfd):
+    """`duolearn_process` without the start of a new process; what is not a user's mistake is raised."""
+    from duolearn_cli.__main__ import main
+
+    def call(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["duolearn", *args])
+            for name, value in {"DUOLEARN_CACHE": str(cache), "HYDRA_FULL_ERROR": "1", **environment}.items():
+                patch.setenv(name, value)
+            status = main(args)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(args, status, said.out, said.err)
 
     return call
 

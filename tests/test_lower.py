@@ -415,10 +415,10 @@ def figures(node, path=""):
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_the_same_figures(duolearn, tmp_path):
+def test_a_run_ends_with_the_same_figures(duolearn_process, tmp_path):
     found = []
     for name, more in (("kept", []), ("off", ["runtime.hidden_cache_gb=0"])):
-        done = duolearn(
+        done = duolearn_process(
             "unlearn",
             "+forget=surgery",
             *SMALL,

@@ -49,12 +49,12 @@ TOLERANCE = 0.3
 GUARDED = ("method/duolearn", "private/both", "evaluation/full")
 
 
-def test_ratios_are_those_of_the_kept_result(duolearn):
+def test_ratios_are_those_of_the_kept_result(duolearn_process):
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     assert set(GUARDED) <= {ratio["of"] for ratio in kept["ratios"] if ratio["what"] == "time"}
     wanted = [f"bench.only=[{','.join(GUARDED)}]", "bench.repeats=7", "model.adapter.rank=8"]
     for _ in range(2):
-        done = duolearn(
+        done = duolearn_process(
             "bench",
             "+forget=surgery",
             *wanted,
