@@ -76,6 +76,14 @@ def adapted(base, targets=("q_proj", "v_proj")):
     return LanguageModel(network.eval(), None, "fp32", torch.device("cpu"))
 
 
+def used_twice(model, monkeypatch):
+    """Let a layer of `model` send its states through one and the same MLP twice; return the MLP."""
+    mlp = model.decoder.layers[1].mlp
+    once = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda states: once(once(states)))
+    return mlp
+
+
 def write_folder(base, folder):
     """A model as a user has it, with the shipped tokenizer."""
     with warnings.catch_warnings():
