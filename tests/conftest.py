@@ -68,7 +68,7 @@ def own_method(folder: Path) -> tuple[list[str], str]:
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
     from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
-    from duolearn_cli.model import load_model
+    from duolearn_cli.model_loading import load_model
     from duolearn_cli.weights import find_weights
 
     config = ModelConfig(name="tiny", embedded=True, adapter=AdapterConfig(rank=4, alpha=8))
@@ -80,7 +80,7 @@ def fresh(tiny):
     """The tiny model with a random, non-zero adapter: adapter on and adapter off differ."""
     import torch
 
-    from duolearn_cli.model import initialise
+    from duolearn_cli.adapters import initialise
 
     initialise(tiny.network, 0)
     generator = torch.Generator().manual_seed(1)

@@ -14,8 +14,8 @@ from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import ASSETS
+from duolearn_cli.model_cache import asked
 from duolearn_cli.plan import rows
-from duolearn_cli.protocol import _asked
 from duolearn_cli.study import prepare
 from tests.concepts.small_tokenizers import with_control_tokens
 
@@ -98,7 +98,7 @@ def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
 
 
 def test_a_limit_that_only_refuses_changes_no_models_name(study):
-    assert set(_asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
+    assert set(asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
 
 
 def test_a_run_refuses_long_questions_and_the_mend_that_it_proposes_runs(tmp_path, cache, capsys, monkeypatch, tiny):

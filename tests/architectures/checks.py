@@ -27,6 +27,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from duolearn_cli import losses, stage
+from duolearn_cli.adapters import initialise
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import component, compose
@@ -38,7 +39,8 @@ from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation import score
 from duolearn_cli.methods.base import attention_of
-from duolearn_cli.model import LanguageModel, initialise, load_model
+from duolearn_cli.model import LanguageModel
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.robustness.rounding import rounded
 from duolearn_cli.run import write_jsonl
 from duolearn_cli.single_probe import check_singles
