@@ -154,6 +154,20 @@ MEASURES: dict[str, Measure] = {
         origin=GREEDY,
         higher_is_better=False,
     ),
+    "earlier_accuracy": Measure(
+        "Accuracy on items of earlier requests",
+        ("splits", "earlier", "accuracy"),
+        "Share of what earlier requests forgot that is answered correctly: it should not rise from target to "
+        "unlearned.",
+        higher_is_better=False,
+    ),
+    "earlier_recall": Measure(
+        "Recall of answers of earlier requests",
+        ("splits", "earlier", "recall"),
+        "The same of answers that are the most likely continuation, without options.",
+        origin=GREEDY,
+        higher_is_better=False,
+    ),
     "hmta": Measure(
         "HMTA",
         ("scores", "hmta"),
