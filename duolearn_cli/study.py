@@ -23,7 +23,7 @@ from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, trained_items
 from duolearn_cli.data.tally import Tally, check_guessed, check_target, request_warning, tally
-from duolearn_cli.data.texts import Texts, read_texts
+from duolearn_cli.data.texts import Texts, mend_of, read_texts
 from duolearn_cli.earlier import EARLIER, Forgotten, without_forgotten
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
@@ -138,10 +138,8 @@ class Study:
             return replace(self, texts=texts)
         if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
             row = texts.rejected[0]
-            raise DataError(
-                f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. Mend the row, or "
-                "set dataset.on_bad_row=skip to leave such rows out."
-            )
+            mend = mend_of([row], "Mend the row, or set dataset.on_bad_row=skip to leave such rows out.")
+            raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {mend}")
         return self._without(texts)
 
     def _without(self, texts: Texts) -> Study:
@@ -154,10 +152,12 @@ class Study:
         request = replace(self.request, forget=kept(self.request.forget), retain=kept(self.request.retain))
         for name in ("forget_train", "forget_unseen", "retain_train", "retain_unseen"):
             if getattr(self.splits, name) and not getattr(splits, name):
-                row = texts.rejected[0]
+                own = {item.id for item in getattr(self.splits, name)}
+                rows = [row for row in texts.rejected if row.id in own]
                 raise DataError(
-                    f"{name}: none of the {len(getattr(self.splits, name))} items can be read; the first that is left "
-                    f"out, {row.id} [{row.reason}]: {row.detail}. Mend the rows, or choose another model or data set."
+                    f"{name}: none of the {len(own)} items can be read; the first that is left out, {rows[0].id} "
+                    f"[{rows[0].reason}]: {rows[0].detail}. "
+                    f"{mend_of(rows, 'Mend the rows, or choose another model or data set.')}"
                 )
         if not request.forget or not request.retain:
             raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")

@@ -178,6 +178,13 @@ def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
     return Texts(encoder, len(items), cut, spelled, unknown, list(rejected.values()), longest, lengths)
 
 
+def mend_of(rows: Iterable[Rejected], otherwise: str) -> str:
+    """What a user can do about rows that cannot be read; a template that takes none of them is no fault of theirs."""
+    if all(row.reason == "template" for row in rows):
+        return "Mend the tokenizer's chat template, or set prompt.chat=never."
+    return otherwise
+
+
 def _texts(encoder: Encoder, item: Item) -> list[Encoded]:
     """Those that are scored: one an option, or the right letter's."""
     options = [item.answer] if encoder.prompt.form == "letter" else range(len(item.options))
