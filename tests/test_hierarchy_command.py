@@ -36,6 +36,24 @@ def test_show(duolearn):
     assert "concepts to forget" in node.stdout
 
 
+def test_coverage_counts_spellings_of_a_label_as_one(tmp_path, capsys):
+    lines = ["q,a,b,key,field"]
+    spellings = ["Surgery", "SURGERY", " surgery", "S\u00fcrgery", "Medicine", "medicine "]
+    lines += [f"What is number {i}?,one {i},two {i},A,{field}" for i, field in enumerate(spellings)]
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fields = {"question": "q", "options": "[a,b]", "answer": "key", "answer_kind": "letter", "subject": "field"}
+    (tmp_path / "own.tsv").write_text(OWN)
+    given = [f"dataset.fields.{name}={column}" for name, column in fields.items()]
+    data = ["dataset=local", f"dataset.path={tmp_path}/own.csv", f"hierarchy.path={tmp_path}/own.tsv"]
+    assert main(["hierarchy", "coverage", *data, *given]) == 0
+    said = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in said.splitlines() if "\u2502" in line]
+    counts = {row[0].partition(" (")[0]: row[1] for row in rows if len(row) > 1 and row[1].isdigit()}
+    # The hierarchy's spelling, and the data's commonest where it has none.
+    assert counts == {"all": "6", "Surgery": "4", "Medicine": "2"}
+    assert "SURGERY" in said.partition("rejected rows")[0]
+
+
 def test_find(duolearn):
     text = "A 'leg ulcer', ${seed} = {sclerotherapy}? \\ Nothing [else]."
     done = duolearn("hierarchy", "find", text, "+forget=surgery", "forget.keep=[sclerotherapy]")

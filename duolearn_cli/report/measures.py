@@ -64,10 +64,11 @@ def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
     value, low, high = (number((estimate or {}).get(key)) for key in ("value", "low", "high"))
     if value is None:
         return DASH
-    shown = f"{scale * value:.{digits}f}"
+    # z: what rounds to zero has no sign.
+    shown = f"{scale * value:z.{digits}f}"
     if low is None or high is None:
         return shown
-    return f"{shown} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return f"{shown} [{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
 
 
 MEASURES: dict[str, Measure] = {
