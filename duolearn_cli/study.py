@@ -78,9 +78,9 @@ class Study:
         split = self.config.split
         return part_of(self.splits, part or self.config.evaluation.part, split.validation_fraction, split.seed)
 
-    def scored(self, part: str | None = None) -> dict[str, tuple[Item, ...]]:
+    def scored(self) -> dict[str, tuple[Item, ...]]:
         """What a model is asked, by split: see `evaluated`; and what earlier requests forgot, whatever the part."""
-        return self.evaluated(part).by_name() | ({EARLIER: self.earlier} if self.earlier else {})
+        return self.evaluated().by_name() | ({EARLIER: self.earlier} if self.earlier else {})
 
     def item_levels(self) -> dict[str, int]:
         """The level of each item's most focused concept, by item id; items without a concept are left out."""

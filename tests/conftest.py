@@ -78,15 +78,9 @@ def tiny():
 @pytest.fixture
 def fresh(tiny):
     """The tiny model with a random, non-zero adapter: adapter on and adapter off differ."""
-    import torch
+    from tests.small_models import draw_adapter
 
-    from duolearn_cli.adapters import initialise
-
-    initialise(tiny.network, 0)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in tiny.network.named_parameters():
-        if "lora_B" in name:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    draw_adapter(tiny.network, 0.02)
     return tiny
 
 

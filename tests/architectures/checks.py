@@ -27,7 +27,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from duolearn_cli import losses, stage
-from duolearn_cli.adapters import initialise
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import component, compose
@@ -49,6 +48,7 @@ from duolearn_cli.study import prepare
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 from tests.privacy.engine import private_steps, singles
+from tests.small_models import draw_adapter
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3
@@ -76,11 +76,7 @@ def open_model(folder: Path, targets: str = "all-linear") -> LanguageModel:
     adapter = AdapterConfig(rank=4, alpha=8, targets=targets)
     config = ModelConfig(name="local", path=str(folder), adapter=adapter)
     model = load_model(find_weights(config, None), config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
-    initialise(model.network, 0)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.network.named_parameters():
-        if "lora_B" in name:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    draw_adapter(model.network, 0.1)
     return model
 
 
