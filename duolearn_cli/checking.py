@@ -194,6 +194,28 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
         yield f"audit.guesses={config.audit.guesses}: allowed: {config.audit.canaries} (audit.canaries) or less."
     yield from (f"audit.robustness.{problem}" for problem in list_problems(config.audit.robustness))
     yield from (f"benchmark.{problem}" for problem in benchmark_config.list_problems(config.benchmark, methods))
+    yield from _beside_the_command(config)
+    if config.labels.answers == "trusted" and config.evaluation.part != "all":
+        yield (
+            f"labels.answers=trusted: the target is asked what is scored, and evaluation.part={config.evaluation.part} "
+            "scores a part; allowed with it: all."
+        )
+    if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
+        yield (
+            f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "
+            "give runtime.num_processes=2 or more."
+        )
+    yield from quantization.problems(config.model, config.runtime)
+    settings = config.unlearn
+    if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
+        allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
+        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
+    if config.runtime.num_processes > 1 and config.command != "unlearn":
+        yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."
+
+
+def _beside_the_command(config: DictConfig) -> Iterator[str]:
+    """What this command needs, or does not take: runs, folders, an adapter to begin with."""
     attacks = config.command == "audit" and config.audit.kind == "robustness"
     if attacks and not config.run:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
@@ -208,25 +230,8 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
         yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."
     if config.resume and config.command not in ("unlearn", "benchmark"):
         yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
-    if config.labels.answers == "trusted" and config.evaluation.part != "all":
-        yield (
-            f"labels.answers=trusted: the target is asked what is scored, and evaluation.part={config.evaluation.part} "
-            "scores a part; allowed with it: all."
-        )
     if config.forgotten is not None and not config.adapter:
         said = ",".join(config.forgotten)
         yield f"forgotten=[{said}]: that is said of a model to begin with; give adapter=FOLDER too."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
-    if config.runtime.sharding != "none" and config.runtime.num_processes == 1:
-        yield (
-            f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "
-            "give runtime.num_processes=2 or more."
-        )
-    yield from quantization.problems(config.model, config.runtime)
-    settings = config.unlearn
-    if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
-        allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
-        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
-    if config.runtime.num_processes > 1 and config.command != "unlearn":
-        yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."

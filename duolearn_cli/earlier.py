@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,18 +16,21 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.folders import conf_dir, groups
 
 CUSTOM = "custom"
+# The split of items that earlier requests forgot.
+EARLIER = "earlier"
 
 
 @dataclass(frozen=True)
 class Forgotten:
     """How many items each word of `forgotten` leaves out, and how many more are near duplicates of these.
 
-    `unknown` are words that are no preset, no concept and no label of the data.
+    `unknown` are words that are no preset, no concept and no label of the data; `items` are what the words cover.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     unknown: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
 
     def sentence(self) -> str:
         """What is left out, for people; empty where nothing was asked for."""
@@ -59,11 +64,12 @@ def without_forgotten(
         counts[word] = sum(item.fact_id in found for item in items)
         gone |= found
     left = [item for item in items if item.fact_id not in gone]
+    covered = tuple(item for item in items if item.fact_id in gone)
     if not gone or similarity is None:
-        return left, Forgotten(counts, 0, tuple(unknown))
-    alike = _near(left, [item for item in items if item.fact_id in gone], asked, similarity)
+        return left, Forgotten(counts, 0, tuple(unknown), covered)
+    alike = _near(left, covered, asked, similarity)
     kept = [item for item in left if item.fact_id not in alike]
-    return kept, Forgotten(counts, len(left) - len(kept), tuple(unknown))
+    return kept, Forgotten(counts, len(left) - len(kept), tuple(unknown), covered)
 
 
 def covers(word: str, hierarchy: Hierarchy) -> list[Target]:
@@ -102,6 +108,30 @@ def words_of(spec: ForgetTarget, hierarchy: Hierarchy) -> list[str]:
         return [spec.name]
     boundary = sorted(resolve_target(_preserving(spec), hierarchy).boundary) if spec.boundary == "forget" else []
     return list(dict.fromkeys([*spec.concepts, *spec.add, *spec.subjects, *boundary]))
+
+
+def came_back(models: Mapping[str, Any]) -> dict[str, str]:
+    """What metrics.json warns of where items of earlier requests are known again, by measure.
+
+    Known again: the unlearned model's share of right answers, or of answers that it gives of itself, is above that of
+    the model to begin with, their intervals apart.
+    """
+    before, after = ((models.get(name) or {}).get("splits", {}).get(EARLIER) for name in ("target", "unlearned"))
+    found = {}
+    for key, said in (("accuracy", "are answered right"), ("recall", "are answered without options")):
+        old, new = ((split or {}).get(key) or {} for split in (before, after))
+        if _number(new, "low") > _number(old, "high"):
+            found[f"{EARLIER}_{key}"] = (
+                f"What earlier requests had forgotten came back: {100 * new['value']:.1f} % of their items {said}, "
+                f"{100 * old['value']:.1f} % before this request."
+            )
+    return found
+
+
+def _number(estimate: Mapping[str, Any], key: str) -> float:
+    """Not a number where there is none, which no comparison holds for."""
+    value = estimate.get(key)
+    return math.nan if value is None else float(value)
 
 
 def _preserving(spec: ForgetTarget) -> ForgetTarget:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.data.branches import collate_branches, num_tokens
-from duolearn_cli.data.encoding import Batch, Encoded, Encoder, batches_by_length, collate
+from duolearn_cli.data.encoding import Batch, Encoded, Encoder, collate
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.metrics.tokens import compressed_bytes, extraction_strength, min_k, min_k_plus
 from duolearn_cli.model import LanguageModel

@@ -16,6 +16,7 @@ from duolearn_cli import __version__, assessment, flags, guessing, harness, summ
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
+from duolearn_cli.earlier import came_back
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
 from duolearn_cli.privacy import told
@@ -64,17 +65,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     asked = flags.Asked(data["heldout"] or "phrasings", summary.mean_chance(answers, "retain"), common)
     raised = flags.flags(models, chance, check, asked)
     metrics = {
-        "schema": 1,
-        "duolearn": __version__,
-        "forget": study.target.name,
-        "forget_subjects": sorted(study.target.labels),
-        "model": config.model.name,
-        "dataset": dataset_name(config.dataset),
-        "method": str(config.method._target_).rpartition(".")[2] if "unlearned" in models else config.command,
-        "seed": config.seed,
-        "privacy": config.privacy.name,
-        "part": config.evaluation.part,
-        "stopped": run.info.get("stopped"),
+        **identity(lab, "unlearned" in models),
         "models": models,
         "chance": chance,
         "majority": common,
@@ -83,15 +74,12 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "membership_check": check,
         "roc": summary.roc_curves(answers),
         "harness": general_ability(lab, "unlearned" in models),
-        "cost": {
-            "seconds": time.monotonic() - started,
-            "trainable_parameters": lab.model.num_adapter_parameters,
-            "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
-            "reached_fraction": lab.model.reach.share,
-            "peak_memory_bytes": peak_memory(),
-        },
+        "cost": cost(lab, started),
         "data": data,
     }
+    returned = came_back(models)
+    metrics["flags"] += returned.values()
+    metrics["flagged"] += returned
     if "unlearned" in models:
         metrics |= what_unlearning_did(lab)
     if account := account_of(lab):
@@ -100,6 +88,35 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     if config.evaluation.report:
         write_report(run.folder)
     return metrics
+
+
+def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:
+    """What a run is about: target, model, data, method, seed."""
+    config, target = lab.study.config, lab.study.target
+    return {
+        "schema": 1,
+        "duolearn": __version__,
+        "forget": target.name,
+        "forget_subjects": sorted(target.labels),
+        "model": config.model.name,
+        "dataset": dataset_name(config.dataset),
+        "method": str(config.method._target_).rpartition(".")[2] if is_unlearned else config.command,
+        "seed": config.seed,
+        "privacy": config.privacy.name,
+        "part": config.evaluation.part,
+        "stopped": lab.run.info.get("stopped"),
+    }
+
+
+def cost(lab: Laboratory, started: float) -> dict[str, Any]:
+    """Time since `started` and memory, and how many parameters were trained."""
+    return {
+        "seconds": time.monotonic() - started,
+        "trainable_parameters": lab.model.num_adapter_parameters,
+        "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
+        "reached_fraction": lab.model.reach.share,
+        "peak_memory_bytes": peak_memory(),
+    }
 
 
 def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:

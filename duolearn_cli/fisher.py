@@ -5,11 +5,13 @@ Averaged, they are the diagonal of the empirical Fisher information where the lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from duolearn_cli.data.encoding import Batch
 from duolearn_cli.parallel import summed_like
 from duolearn_cli.singles import SingleGradients
 
@@ -17,12 +19,22 @@ from duolearn_cli.singles import SingleGradients
 class SquaredGradients(SingleGradients):
     """Adds up, over the examples that are followed, the squares of their gradients by adapter coordinate.
 
-    The order of coordinates is that of `parameters`.
+    The order of coordinates is that of `parameters`. Inside `following` there is one backward.
     """
 
     def __init__(self, network: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
         super().__init__(network, parameters)
         self._sums: dict[int, Tensor] = {}
+        # Parts of gradients whose modules are used more than once, with how many parts these are: squared when whole.
+        self._open: dict[int, tuple[Tensor, int]] = {}
+
+    @contextmanager
+    def following(self, batch: Batch, examples: Sequence[int], pooled: Sequence[int] = ()) -> Iterator[None]:
+        """See `SingleGradients.following`."""
+        with super().following(batch, examples, pooled):
+            yield
+        for place in list(self._open):
+            self._square(place, self._open.pop(place)[0])
 
     def take(self) -> Tensor:
         """The sums, flat [adapter], and forget them: this process's, of a cut model all processes'."""
@@ -32,6 +44,14 @@ class SquaredGradients(SingleGradients):
             found.append(summed_like(own, parameter).reshape(-1))
         return torch.cat(found)
 
-    def receive(self, place: int, single: Tensor) -> None:
+    def receive(self, place: int, single: Tensor, uses: int) -> None:
+        before, count = self._open.pop(place, (None, 0))
+        single = single if before is None else before.add_(single)
+        if count + 1 < uses:
+            self._open[place] = single, count + 1
+        else:
+            self._square(place, single)
+
+    def _square(self, place: int, single: Tensor) -> None:
         squares = single.square_().sum(0)
         self._sums[place] = self._sums[place].add_(squares) if place in self._sums else squares

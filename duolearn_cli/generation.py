@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from duolearn_cli import isolation
-from duolearn_cli.data.encoding import Encoder, batches_by_length
+from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.model import LanguageModel
 

@@ -136,7 +136,7 @@ class Planner:
 
     @property
     def half(self) -> bool:
-        """Whether products are computed in bfloat16, as `model.choose_precision` decides once the model is there."""
+        """Whether products are computed in bfloat16, as `choose_precision` of model_loading.py decides later."""
         if self.config.runtime.precision != "auto":
             return self.config.runtime.precision == "bf16"
         return self.shape.parameters() >= BF16_FROM_PARAMETERS and (self.on_gpu or has_bf16())

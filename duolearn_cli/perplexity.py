@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli import losses
-from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collate
+from duolearn_cli.data.encoding import Batch, Encoded, collate
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.folders import PACKAGE
 from duolearn_cli.model import LanguageModel

@@ -123,11 +123,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
     trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
     options = 4 if config.prompt.form == "cloze" else 1
-    scored = (
-        4
-        * options
-        * sum(_tokens(items[: config.evaluation.max_items]) for items in study.evaluated().by_name().values())
-    )
+    scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in study.scored().values())
     flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
     changed = _changed(config, shape)
     return [

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
-
+from duolearn_cli import model_cache
 from duolearn_cli.adapters import ADAPTER_FILE, initialise
-from duolearn_cli.concepts.matcher import VERSION
-from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.data.embeddings import check_rows
 from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item
@@ -25,9 +19,9 @@ from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.data.texts import Texts
 from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
-from duolearn_cli.layers import ALL
-from duolearn_cli.model import LanguageModel, load_model
-from duolearn_cli.privacy.account import FILE, Account
+from duolearn_cli.model import LanguageModel
+from duolearn_cli.model_loading import load_model
+from duolearn_cli.privacy.account import Account
 from duolearn_cli.privacy.learning import learn_privately
 from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.privacy.plan import group, plan_learning
@@ -39,12 +33,8 @@ from duolearn_cli.study import Study
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 
-# Raise this when a change of code changes what the same settings learn.
-PROTOCOL = 2
-# The same for what is recorded about a model that is in the cache already.
+# Raise this when a change of code changes what is recorded about a model that is in the cache already.
 ANSWERS = 3
-# The same for texts that are cut or that spell control tokens; all others are what they were.
-TOKENS = 2
 STAGES = {"target": "learn", "gold": "retrain"}
 
 
@@ -74,15 +64,12 @@ class Laboratory:
         weights = find_weights(config.model, config.cache_dir)
         fingerprint = weights.fingerprint()
         if is_main:
-            run.fix(weights=fingerprint, data=_data(study))
+            run.fix(weights=fingerprint, data=model_cache.data_hash(study))
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
-        numerics = [model.precision, model.device.type, model.dtype]
-        numerics += [config.model.quantization] if config.model.quantization != "none" else []
         study, texts = as_read(study, model)
         encoder = texts.encoder
         check_rows(encoder, model.num_rows, config.model.name)
-        numerics += [] if texts.is_ordinary else [f"tokens {TOKENS}"]
-        key = _hash([PROTOCOL, fingerprint, _made(config.model.adapter), _asked(config.prompt), numerics])
+        key = model_cache.base_key(fingerprint, config, model, texts)
         for sentence in texts.sentences():
             display.note(sentence)
         if model.kept_note:
@@ -96,36 +83,19 @@ class Laboratory:
         return laboratory
 
     def signature(self) -> str:
-        """Content hash of what determines the unlearned model: target, method, settings, forget target, seed."""
-        config, target, request = self.study.config, self.study.target, self.study.request
-        nodes = [_plain(config.method), _moved(config.unlearn), _plain(config.hierarchy), config.labels.answers]
-        nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
-        if config.unlearn.stop != "none":
-            nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
-        given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
-        concepts = [fingerprint(self.study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
-        return _hash([self.key("target"), nodes, given, request.weights, concepts, config.seed])
+        """Content hash of what determines the unlearned model: see `model_cache.signature`."""
+        return model_cache.signature(self.study, self.key("target"))
 
     def key(self, which: str) -> str:
-        """Content hash of everything that determines a model: base, adapter, prompt, precision, settings, items."""
-        if which == "base":
-            return self.base_key
-        config = self.study.config
-        if which == "target" and config.adapter:
-            with (Path(config.adapter) / ADAPTER_FILE).open("rb") as file:
-                return _hash([self.base_key, hashlib.file_digest(file, "sha256").hexdigest()])
-        items = [(i.id, i.question, i.options, i.answer) for i in self.study.training_items(which)]
-        learned = [self.base_key, _plain(config.learn), items]
-        is_private = which == "target" and config.privacy.learn_epsilon is not None
-        return _hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
+        """Content hash of what determines a model: see `model_cache.key`."""
+        return model_cache.key(self.study, self.base_key, which)
 
     def folder(self, which: str) -> Path:
         return self.cache / "models" / f"{which}-{self.key(which)}"
 
     def digest(self, which: str) -> str:
         """SHA-256 of a learned or given adapter as it is in the cache: of private learning, no two are alike."""
-        with (self.folder(which) / ADAPTER_FILE).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return model_cache.file_hash(self.folder(which) / ADAPTER_FILE)
 
     def load(self, which: str) -> None:
         """Put the ``base``, ``target`` or ``gold`` model in place, learning it first where the cache has none.
@@ -138,10 +108,13 @@ class Laboratory:
             return
         folder = self.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone(folder):
+        with model_cache.alone(folder, self.display.note):
             if not (folder / ADAPTER_FILE).is_file():
                 given = self.study.config.adapter
-                self._adopt(Path(given), folder) if which == "target" and given else self._learn(which, folder)
+                if which == "target" and given:
+                    model_cache.adopt(Path(given), folder)
+                else:
+                    self._learn(which, folder)
         self.model.load_adapter(folder)
         self.model.name_it(which)
         if self.is_main:
@@ -151,31 +124,6 @@ class Laboratory:
         """Put an adapter from this folder in place, as ``unlearned``. Raises ModelError where it does not fit."""
         self.model.load_adapter(adapter)
         self.model.name_it("unlearned")
-
-    @contextmanager
-    def _alone(self, folder: Path) -> Iterator[None]:
-        """Hold the model's lock: of runs that need the same model at once, one learns it and the others wait."""
-        lock = FileLock(folder.with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            self.display.note(f"another run is learning {folder.name}: waiting for it")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _adopt(self, given: Path, folder: Path) -> None:
-        """Copy a given adapter, with its account, to where a learned one would be."""
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for name in (ADAPTER_FILE, "adapter_config.json", FILE):
-            if (given / name).is_file():
-                shutil.copy(given / name, part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
 
     def _learn(self, which: str, folder: Path) -> None:
         settings = self.study.config.learn
@@ -230,7 +178,7 @@ class Laboratory:
         limit, seed = self.study.config.evaluation.max_items, self.study.config.split.seed
         splits = {
             name: sample([item for item in items if not (name.endswith("_unseen") and item.heldout)], limit, seed)
-            for name, items in self.study.evaluated().by_name().items()
+            for name, items in self.study.scored().items()
         }
         return {name: items for name, items in splits.items() if items}
 
@@ -241,7 +189,8 @@ class Laboratory:
         """
         if self.model.name != which:
             raise ValueError(f"{which} is asked for, and {self.model.name or 'another model'} is in place")
-        path = self.folder(which) / f"{kind}-{_hash([ANSWERS, key])}.json" if which != "unlearned" else None
+        name = f"{kind}-{model_cache.content_hash([ANSWERS, key])}.json"
+        path = self.folder(which) / name if which != "unlearned" else None
         if path and path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         found = make()
@@ -256,7 +205,6 @@ class Laboratory:
         # Where an item comes from and which concepts it mentions change no answer; how its tokens are classed does.
         ignored = {"source": "", "row": 0, "concepts": (), "patient": None}
         items = {name: [asdict(item) | ignored for item in own] for name, own in splits.items()}
-        concepts = [fingerprint(study.hierarchy), VERSION, sorted(study.target.forget), sorted(study.target.boundary)]
 
         def make() -> dict[str, list[dict[str, Any]]]:
             self.display.stage(f"Evaluate {which} on {sum(map(len, splits.values()))} items")
@@ -268,7 +216,7 @@ class Laboratory:
                 }
             return {name: [answer.as_dict() for answer in rows] for name, rows in found.items()}
 
-        kept = self.kept(which, "answers", [items, concepts], make)
+        kept = self.kept(which, "answers", [items, model_cache.concepts(study)], make)
         return {name: [Answer.of(row) for row in rows] for name, rows in kept.items()}
 
     def score(
@@ -300,33 +248,3 @@ def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
     study = study.readable(Encoder(model.tokenizer, config.prompt), model.context)
     assert study.texts is not None, "it has just been read"
     return study, study.texts
-
-
-def _made(adapter: Any) -> dict[str, Any]:
-    """The settings of an adapter that determine it; those that came later count where they are not what they were."""
-    return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
-
-
-def _asked(prompt: Any) -> dict[str, Any]:
-    """The settings of the prompt without the one that only refuses."""
-    return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
-
-
-def _moved(settings: Any) -> dict[str, Any]:
-    """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
-    ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
-    return {name: value for name, value in _plain(settings).items() if name not in ignored}
-
-
-def _data(study: Study) -> str:
-    """Hash of the items of every split and of the request."""
-    sides = {**study.splits.by_name(), "forget": study.request.forget, "retain": study.request.retain}
-    return _hash([[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()])
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -95,7 +95,8 @@ def mend(network: nn.Module, owners: Collection[str]) -> str:
         for name, module in network.named_modules()
         if isinstance(module, BaseTunerLayer) and not isinstance(module, ParamWrapper)
     ]
-    left = [name for name in dict.fromkeys(adapted) if name not in refused]
+    # A number would name layers as well.
+    left = [name for name in dict.fromkeys(adapted) if name not in refused and not name.isdigit()]
     return f"Mend: model.adapter.targets={','.join(left)}." if left else "Mend: another model."
 
 

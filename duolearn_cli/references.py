@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
-from duolearn_cli.data.encoding import Batch, Encoded, batches_by_length, collate
+from duolearn_cli.data.encoding import Batch, Encoded, collate
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.methods.base import NO_ATTENTION, Attention
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.readout import Readout

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,8 @@ from duolearn_cli.limits import limits_of
 
 SCHEMA = 1
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
+# How far above an adapter or a model its run folder may be: RUN/adapter, RUN/checkpoints/step-N.
+PARENTS = 3
 log = logging.getLogger("duolearn")
 
 
@@ -78,6 +80,14 @@ class Run:
             detail = " ".join(str(error).split())
             raise RunError(f"{folder / 'config.yaml'} is no saved configuration: {detail}.") from error
         return run, config  # type: ignore[return-value]
+
+    @classmethod
+    def around(cls, place: Path) -> tuple[Run, DictConfig] | None:
+        """Open the run folder that is, or is nearest above, an adapter's or a model's folder; None where none is."""
+        for folder in [place.resolve(), *place.resolve().parents][: PARENTS + 1]:
+            with suppress(RunError):
+                return cls.open(folder)
+        return None
 
     @property
     def info(self) -> dict[str, Any]:

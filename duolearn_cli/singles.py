@@ -11,6 +11,7 @@ the gradients that came to them. That costs one more forward and backward of the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from duolearn_cli.data.encoding import Batch
 from duolearn_cli.errors import ModelError
+from duolearn_cli.module_uses import ModuleUses
 
 
 class SingleGradients(ABC):
@@ -29,7 +31,7 @@ class SingleGradients(ABC):
 
     Forwards inside `watching` leave their hooks in the graph; only a backward inside `following` gives anything.
     `received` are the places of the parameters that a backward has come to. `by_hand` are the modules through which
-    each example is sent again. That all of this holds for a model, `single_probe.check` finds out.
+    each example is sent again. That all of this holds for a model, `single_probe.check_singles` finds out.
 
     Raises:
         ModelError: one of the parameters belongs to no linear layer and no module that PEFT adapts by its parameters.
@@ -54,10 +56,15 @@ class SingleGradients(ABC):
         self._batch: Batch | None = None
         self._layout: Tensor | None = None
         self._roots: list[Tensor] = []
+        self._uses = ModuleUses(network, {*self._place, *self.by_hand})
 
     @abstractmethod
-    def receive(self, place: int, single: Tensor) -> None:
-        """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in]."""
+    def receive(self, place: int, single: Tensor, uses: int) -> None:
+        """Take one parameter's gradients of single examples; it is that of number `place`. Shape: [e, out, in].
+
+        A module that is used more than once in a forward gives a part of the gradient for each of its `uses`; a use
+        that the loss does not depend on gives none.
+        """
 
     def receive_sum(self, place: int, total: Tensor) -> None:
         """Take the sum of one parameter's gradients over the pooled examples, if there are any. Shape: [out, in]."""
@@ -67,7 +74,8 @@ class SingleGradients(ABC):
     def watching(self) -> Iterator[None]:
         """Follow what the adapter's layers compute."""
         self._roots = []
-        hooks = [module.register_forward_hook(self._follow) for module in self._place]
+        hooks = self._uses.hooks()
+        hooks += [module.register_forward_hook(self._follow) for module in self._place]
         hooks += [module.register_forward_hook(self._follow_whole, with_kwargs=True) for module in self.by_hand]
         try:
             yield
@@ -98,12 +106,13 @@ class SingleGradients(ABC):
 
     def _follow(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
-            given = inputs[0].detach()
-            output.register_hook(lambda gradient: self._add(self._place[module], given, gradient))
+            given, uses = inputs[0].detach(), self._uses.current
+            uses[module] += 1
+            output.register_hook(lambda gradient: self._add(self._place[module], given, gradient, uses[module]))
             if not inputs[0].requires_grad:
                 self._roots.append(output)
 
-    def _add(self, place: int, given: Tensor, gradient: Tensor) -> None:
+    def _add(self, place: int, given: Tensor, gradient: Tensor, uses: int) -> None:
         if not self._examples and not self._pooled:
             return
         self.received.add(place)
@@ -111,7 +120,7 @@ class SingleGradients(ABC):
         given, wide = given.to(gradient.dtype), torch.promote_types(gradient.dtype, torch.float32)
         if self._examples:
             own, theirs = gradient[self._examples], given[self._examples]
-            self.receive(place, torch.einsum("eto,eti->eoi", own, theirs).to(wide))
+            self.receive(place, torch.einsum("eto,eti->eoi", own, theirs).to(wide), uses)
         if self._pooled:
             own, theirs = gradient[self._pooled].flatten(0, 1), given[self._pooled].flatten(0, 1)
             self.receive_sum(place, (own.T @ theirs).to(wide))
@@ -141,18 +150,25 @@ class SingleGradients(ABC):
         given = [value.detach() if isinstance(value, Tensor) else value for value in (*inputs, *named.values())]
         needs = any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *named.values()))
         run = partial(_run_again, module, len(inputs), tuple(named), _casts(outputs))
-        copies = []
+        copies, uses = [], self._uses.current
         for i, value in enumerate(outputs):
             if isinstance(value, Tensor) and value.requires_grad:
                 value = value.clone()
-                value.register_hook(partial(self._add_by_hand, module, run, given, i))
+                value.register_hook(partial(self._add_by_hand, module, uses, run, given, i))
+                uses[module] += 1
                 if not needs:
                     self._roots.append(value)
             copies.append(value)
         return tuple(copies) if isinstance(output, tuple) else copies[0]
 
     def _add_by_hand(
-        self, module: nn.Module, run: Callable[..., Any], given: Sequence[Any], output: int, gradient: Tensor
+        self,
+        module: nn.Module,
+        uses: Counter[nn.Module],
+        run: Callable[..., Any],
+        given: Sequence[Any],
+        output: int,
+        gradient: Tensor,
     ) -> None:
         """Send the tokens of each followed example through `module` again; those of pooled ones together."""
         if self._batch is None or not (self._examples or self._pooled):
@@ -171,7 +187,7 @@ class SingleGradients(ABC):
         for at, place in enumerate(places):
             self.received.add(place)
             if singles:
-                self.receive(place, torch.stack([one[at] for one in singles]))
+                self.receive(place, torch.stack([one[at] for one in singles]), uses[module])
         if self._pooled:
             total = single(torch.cat([tokens[i] for i in _chosen(numbers, self._pooled)]))
             for place, part in zip(places, total, strict=True):
@@ -206,7 +222,7 @@ class GradientRows(SingleGradients):
             yield rows, total
         del self._parts, self._totals
 
-    def receive(self, place: int, single: Tensor) -> None:
+    def receive(self, place: int, single: Tensor, uses: int) -> None:
         self._parts[place].add_(single.flatten(1))
 
     def receive_sum(self, place: int, total: Tensor) -> None:

@@ -40,7 +40,7 @@ def gather(config: RunConfig, target: Target, hierarchy: Hierarchy) -> Gathered:
     """
     loaded, added = _loaded(config)
     loaded, left_out = _askable(loaded, config)
-    items, spelled = unified(loaded.items, target, hierarchy)
+    items, spelled = unified(loaded.items, target.labels, hierarchy)
     notes = (*loaded.notes, *left_out, *spelled, *near_miss_notes(items, target))
     return Gathered(replace(loaded, items=tuple(items)), added, notes)
 

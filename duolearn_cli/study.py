@@ -17,18 +17,17 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item, Loaded
-from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.parts import part_of
 from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.shuffling import kind_of_heldout
 from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
-from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits
-from duolearn_cli.data.tally import Tally, check_guessed, nearest, request_warning, tally
-from duolearn_cli.data.texts import Texts, read_texts
-from duolearn_cli.earlier import Forgotten, without_forgotten
+from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, trained_items
+from duolearn_cli.data.tally import Tally, check_guessed, check_target, request_warning, tally
+from duolearn_cli.data.texts import Texts, mend_of, read_texts
+from duolearn_cli.earlier import EARLIER, Forgotten, without_forgotten
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import cache_dir
-from duolearn_cli.sources import gather, with_copies
+from duolearn_cli.sources import Gathered, gather, with_copies
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,8 @@ class Study:
     # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
     forgotten: Forgotten = Forgotten()
+    # Of what earlier requests forgot, as much as this request may forget: what is scored.
+    earlier: tuple[Item, ...] = ()
     # What the model's tokenizer makes of the items; None before it has read them.
     texts: Texts | None = None
 
@@ -76,6 +77,10 @@ class Study:
         """The splits cut down to the facts that are scored, those of `part` or of ``evaluation.part``."""
         split = self.config.split
         return part_of(self.splits, part or self.config.evaluation.part, split.validation_fraction, split.seed)
+
+    def scored(self) -> dict[str, tuple[Item, ...]]:
+        """What a model is asked, by split: see `evaluated`; and what earlier requests forgot, whatever the part."""
+        return self.evaluated().by_name() | ({EARLIER: self.earlier} if self.earlier else {})
 
     def item_levels(self) -> dict[str, int]:
         """The level of each item's most focused concept, by item id; items without a concept are left out."""
@@ -104,7 +109,8 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
-        before = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
+        before: dict[str, Any] = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
+        before |= {EARLIER: len(self.earlier)} if self.earlier else {}
         found = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),
@@ -125,16 +131,15 @@ class Study:
             ConfigError, DataError, ModelError: too many items would be cut, a text is too long for the model, or
                 nothing is left to forget, to keep or to compare with.
         """
-        texts = read_texts(encoder, [item for items in self.splits.by_name().values() for item in items])
+        items = [item for items in self.splits.by_name().values() for item in items]
+        texts = read_texts(encoder, [*items, *self.earlier])
         texts.check(context)
         if not texts.rejected:
             return replace(self, texts=texts)
         if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
             row = texts.rejected[0]
-            raise DataError(
-                f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. Mend the row, or "
-                "set dataset.on_bad_row=skip to leave such rows out."
-            )
+            mend = mend_of([row], "Mend the row, or set dataset.on_bad_row=skip to leave such rows out.")
+            raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {mend}")
         return self._without(texts)
 
     def _without(self, texts: Texts) -> Study:
@@ -147,10 +152,12 @@ class Study:
         request = replace(self.request, forget=kept(self.request.forget), retain=kept(self.request.retain))
         for name in ("forget_train", "forget_unseen", "retain_train", "retain_unseen"):
             if getattr(self.splits, name) and not getattr(splits, name):
-                row = texts.rejected[0]
+                own = {item.id for item in getattr(self.splits, name)}
+                rows = [row for row in texts.rejected if row.id in own]
                 raise DataError(
-                    f"{name}: none of the {len(getattr(self.splits, name))} items can be read; the first that is left "
-                    f"out, {row.id} [{row.reason}]: {row.detail}. Mend the rows, or choose another model or data set."
+                    f"{name}: none of the {len(own)} items can be read; the first that is left out, {rows[0].id} "
+                    f"[{rows[0].reason}]: {rows[0].detail}. "
+                    f"{mend_of(rows, 'Mend the rows, or choose another model or data set.')}"
                 )
         if not request.forget or not request.retain:
             raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")
@@ -160,6 +167,7 @@ class Study:
             self,
             items=kept(self.items),
             splits=splits,
+            earlier=kept(self.earlier),
             request=request,
             loaded=loaded,
             sides=sides,
@@ -187,14 +195,8 @@ def prepare(config: RunConfig) -> Study:
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
     mention_folder = cache_dir(config.cache_dir) / "mentions"
     matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
-    sides = _sides(loaded.items, target, hierarchy, matcher, config)
-    _check_target(loaded.items, sides, target, config)
-    kept, kept_notes = gathered.safely_kept(sides.items, target)
-    sides = sides.cut(kept, "second_about")
-    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
-    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
-    sides = sides.cut(kept, "forgotten_before")
-    items, copy_notes = with_copies(kept, config)
+    sides, forgotten, notes = _safe_sides(gathered, target, hierarchy, matcher, config)
+    items, copy_notes = with_copies(sides.items, config)
     splits, duplicates = _splits(items, sides.forget, config)
     request = make_request(
         splits.forget_train,
@@ -208,11 +210,10 @@ def prepare(config: RunConfig) -> Study:
     )
     guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
     check_guessed(request.forget, guessed, target, config.labels)
-    weights = tuple(source.level_weights)
     return Study(
         config,
         hierarchy,
-        weights,
+        tuple(source.level_weights),
         target,
         matcher,
         loaded,
@@ -222,9 +223,29 @@ def prepare(config: RunConfig) -> Study:
         duplicates,
         sides,
         tally(loaded, sides),
-        (*gathered.notes, *kept_notes, *copy_notes),
+        (*gathered.notes, *notes, *copy_notes),
         forgotten,
+        _earlier(forgotten.items, config),
     )
+
+
+def _safe_sides(
+    gathered: Gathered, target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig
+) -> tuple[Sides, Forgotten, list[str]]:
+    """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
+    sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
+    check_target(gathered.loaded.items, sides, target, config.forget.about)
+    kept, notes = gathered.safely_kept(sides.items, target)
+    sides = sides.cut(kept, "second_about")
+    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
+    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
+    return sides.cut(kept, "forgotten_before"), forgotten, notes
+
+
+def _earlier(items: Sequence[Item], config: RunConfig) -> tuple[Item, ...]:
+    """Of what earlier requests forgot the facts that a run with this seed and these limits had to forget."""
+    split = config.split
+    return trained_items(items, split.seed, split.unseen_fraction, split.max_forget) if items else ()
 
 
 def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
@@ -255,34 +276,3 @@ def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher:
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
     known = tuple(concept for concept in item.concepts if concept in hierarchy.concepts)
     return replace(item, concepts=known or matcher.concepts([item.question, item.answer_text]))
-
-
-def _check_target(items: Sequence[Item], sides: Sides, target: Target, config: RunConfig) -> None:
-    """Refuse a target that no item belongs to, with what the data have instead."""
-    if sides.forget:
-        return
-    if not target.labels:
-        raise DataError(
-            f"forget={target.name}: no item is about {_its_concepts(len(target.sought))} at forget.about="
-            f"{config.forget.about:g}; {nearest(sides.doubts)}choose other concepts."
-        )
-    if all(item.subject is None for item in items):
-        raise DataError(
-            f"forget={target.name}: no item has a subject, and none is guessed to be of "
-            f"{' or '.join(sorted(target.labels))}. Give the rows their subjects, or go by what questions are about "
-            "(forget.by=concepts)."
-        )
-    # Topics are shown only of subjects that the target asks a topic of.
-    asked = {label.partition("/")[0] for label in target.labels if "/" in label}
-    found = sorted({f"{i.subject}/{i.topic}" if i.topic and i.subject in asked else str(i.subject) for i in items})
-    shown = ", ".join(found[:25]) + (" ..." if len(found) > 25 else "")
-    near = list(dict.fromkeys(label for labels in near_misses(items, target).values() for label in labels))
-    hint = f" The nearest: {override(near)}." if near else ""
-    raise DataError(
-        f"forget={target.name}: no item is labelled {' or '.join(sorted(target.labels))}; the data set has: "
-        f"{shown}.{hint} Choose another forget target or data set, or name the labels: forget.subjects=[SUBJECT/TOPIC]."
-    )
-
-
-def _its_concepts(count: int) -> str:
-    return "its concept" if count == 1 else f"its {count} concepts"

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from rich.console import Console
 
 from duolearn_cli.errors import UserError
-from duolearn_cli.model import choose_device
+from duolearn_cli.model_loading import choose_device
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run

@@ -29,8 +29,9 @@ from rich.console import Console
 from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.data.encoding import batches_by_length, collate
+from duolearn_cli.data.encoding import collate
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import UserError
 from duolearn_cli.forward import Example

@@ -87,7 +87,7 @@ def own_method(folder: Path) -> tuple[list[str], str]:
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
     from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
-    from duolearn_cli.model import load_model
+    from duolearn_cli.model_loading import load_model
     from duolearn_cli.weights import find_weights
 
     config = ModelConfig(name="tiny", embedded=True, adapter=AdapterConfig(rank=4, alpha=8))
@@ -97,15 +97,9 @@ def tiny():
 @pytest.fixture
 def fresh(tiny):
     """The tiny model with a random, non-zero adapter: adapter on and adapter off differ."""
-    import torch
+    from tests.small_models import draw_adapter
 
-    from duolearn_cli.model import initialise
-
-    initialise(tiny.network, 0)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in tiny.network.named_parameters():
-        if "lora_B" in name:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    draw_adapter(tiny.network, 0.02)
     return tiny
 
 

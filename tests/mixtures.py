@@ -4,22 +4,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from duolearn_cli.adapters import attach, initialise
+from duolearn_cli.adapters import attach
 from duolearn_cli.config import AdapterConfig
 from duolearn_cli.model import LanguageModel
+from tests import small_models
 
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.3,
-    "pad_token_id": 0,
-}
+SIZES = small_models.SIZES | {"max_position_embeddings": 64, "initializer_range": 0.3}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
 LOCAL = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LATENT = {
@@ -84,9 +74,5 @@ def mixture(kind, dtype=torch.float32, **settings):
     """A model of this kind with an adapter whose B matrices are random."""
     base = base_of(kind, dtype)
     network = attach(AdapterConfig(rank=2, alpha=4, **settings), base)
-    initialise(network, 0)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in network.named_parameters():
-        if ".lora_B." in name:
-            parameter.data.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    small_models.draw_adapter(network, 0.1)
     return LanguageModel(network.to(dtype).eval(), None, "fp32", torch.device("cpu"))

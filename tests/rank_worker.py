@@ -17,7 +17,7 @@ from duolearn_cli.checkpoint import load_checkpoint, save_checkpoint
 from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.methods.base import attention_of, geometry_of, sparsity_of
-from duolearn_cli.model import load_model
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.parallel import Processes, full
 from duolearn_cli.selection import choose
 from duolearn_cli.study import prepare

@@ -6,6 +6,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
+from duolearn_cli.adapters import initialise
 from duolearn_cli.folders import ASSETS
 from duolearn_cli.model import LanguageModel
 
@@ -74,6 +75,23 @@ def adapted(base, targets=("q_proj", "v_proj")):
         torch.manual_seed(1)
         network = get_peft_model(base, LoraConfig(r=2, target_modules=list(targets), init_lora_weights=False))
     return LanguageModel(network.eval(), None, "fp32", torch.device("cpu"))
+
+
+def draw_adapter(network, scale):
+    """Give an adapter values with which it changes something everywhere: B matrices of about this size."""
+    initialise(network, 0)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+
+
+def used_twice(model, monkeypatch):
+    """Let a layer of `model` send its states through one and the same MLP twice; return the MLP."""
+    mlp = model.decoder.layers[1].mlp
+    once = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda states: once(once(states)))
+    return mlp
 
 
 def write_folder(base, folder):

@@ -14,7 +14,8 @@ from peft import LoraConfig, get_peft_model
 
 from duolearn_cli import attention
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
-from duolearn_cli.data.encoding import Encoded, collate, pack
+from duolearn_cli.data.encoding import Encoded, collate
+from duolearn_cli.data.packing import pack
 from duolearn_cli.errors import ModelError
 from duolearn_cli.methods.base import Attention
 from duolearn_cli.model import LanguageModel

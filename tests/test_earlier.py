@@ -12,10 +12,11 @@ from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.composition import compose
 from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.data.items import Item
-from duolearn_cli.earlier import without_forgotten, words_of
+from duolearn_cli.earlier import came_back, without_forgotten, words_of
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.experiment import account_of, adapter_of
 from duolearn_cli.plan import rows
+from duolearn_cli.report.measures import MEASURES
 from duolearn_cli.run import Run, write_json
 from duolearn_cli.study import prepare
 from tests.conftest import SMALL
@@ -59,8 +60,40 @@ def test_nothing_of_it_is_kept_learned_or_in_golds_data(left):
     count = sum(item.subject == "Surgery" for item in study.loaded.items)
     assert study.forgotten.counts == {"surgery": count} and count > 500
     assert study.summary()["forgotten"]["surgery"] == count
+    assert labels(study.earlier) == {"Surgery"} and study.summary()["earlier"] == len(study.earlier)
+    assert study.scored()["earlier"] == study.earlier and "earlier" not in study.splits.by_name()
     told = dict(rows(study))
     assert told["earlier requests"].startswith(f"surgery {count} items") and "none" in told["learn steps"]
+
+
+def test_scored_of_it_is_what_its_run_forgot():
+    """The same seed and limits choose the same facts, but for those that a run drops as near duplicates."""
+    small = [*SMALL, "split.near_duplicates=ignore"]
+    before = prepare(compose("unlearn", ["+forget=surgery", *small]))
+    after = prepare(compose("unlearn", ["+forget=anxiety", *small, "adapter=.", "forgotten=[surgery]"]))
+    facts = {item.fact_id for item in after.earlier}
+    assert facts == {item.fact_id for item in before.splits.forget_train}
+    assert {item.id for item in after.earlier} == {
+        item.id for items in (before.splits.forget_train, before.splits.forget_heldout) for item in items
+    }
+    assert before.earlier == () and "earlier" not in before.scored() and "earlier" not in before.summary()
+
+
+def scored_model(low, value, high, recall=0.0):
+    share = {"value": value, "low": low, "high": high}
+    return {"splits": {"earlier": {"accuracy": share, "recall": {"value": recall, "low": recall, "high": recall}}}}
+
+
+def test_what_came_back_is_warned_of():
+    before = scored_model(0.2, 0.25, 0.3)
+    assert came_back({"target": before, "unlearned": scored_model(0.28, 0.35, 0.4)}) == {}
+    found = came_back({"target": before, "unlearned": scored_model(0.31, 0.5, 0.6, recall=0.4)})
+    assert list(found) == ["earlier_accuracy", "earlier_recall"] and set(found) <= MEASURES.keys()
+    assert "50.0 % of their items are answered right, 25.0 % before this request" in found["earlier_accuracy"]
+    assert came_back({"target": before}) == came_back({"unlearned": before}) == {}
+    assert came_back({"target": {"splits": {}}, "unlearned": before}) == {}
+    few = {"splits": {"earlier": {"accuracy": {"value": 0.5, "low": None, "high": None}}}}
+    assert came_back({"target": before, "unlearned": few}) == {}
 
 
 def test_near_duplicates_of_it_go_too(left, tmp_path):

@@ -8,13 +8,14 @@ import zlib
 import pytest
 import torch
 
+from duolearn_cli.adapters import initialise
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.config import PromptConfig
 from duolearn_cli.data import encoding
-from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
+from duolearn_cli.data.encoding import Encoder, collate
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.evaluation import Answer, score
-from duolearn_cli.model import initialise
 
 
 def full_log_probabilities(model, text):

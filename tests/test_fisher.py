@@ -14,6 +14,7 @@ from duolearn_cli.fisher import SquaredGradients
 from duolearn_cli.gradients import gradients
 from duolearn_cli.parallel import Processes
 from tests.plain import plain_tokens
+from tests.small_models import used_twice
 from tests.test_unlearning import make_examples
 
 
@@ -45,6 +46,25 @@ def test_equals_one_backward_an_example(fresh, study, name, settings):
     expected = naive(fresh, examples, chosen)
     assert expected.max() > 0
     assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("settings", [{}, {"micro_batch": 2}, {"pack_to": 100}], ids=["padded", "micro", "packed"])
+def test_a_gradient_of_a_module_that_is_used_twice_is_squared_as_a_whole(fresh, study, settings, monkeypatch):
+    """The square of a sum, not the sum of squares: forget and retain items go through in forwards of their own."""
+    used_twice(fresh, monkeypatch)
+    test_equals_one_backward_an_example(fresh, study, "npo", settings)
+
+
+def test_a_use_that_the_loss_does_not_depend_on_is_not_waited_for(fresh, study, monkeypatch):
+    layer = fresh.decoder.layers[-1].mlp
+    once = layer.forward
+
+    def forward(states):
+        _ = once(states)
+        return once(states)
+
+    monkeypatch.setattr(layer, "forward", forward)
+    test_equals_one_backward_an_example(fresh, study, "npo", {})
 
 
 def test_nothing_is_collected_where_nothing_was_asked(fresh, study):

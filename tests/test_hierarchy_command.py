@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -34,6 +35,23 @@ def test_show(duolearn):
     assert lines["carotid artery stenosis"].endswith("[boundary]")
     assert lines["sclerotherapy"].endswith("[kept]")
     assert "concepts to forget" in node.stdout
+
+
+def test_coverage_counts_spellings_of_a_label_as_one(tmp_path, capsys):
+    lines = ["q,a,b,key,field"]
+    spellings = ["Surgery", "SURGERY", " surgery", "S\u00fcrgery", "Medicine", "medicine "]
+    lines += [f"What is number {i}?,one {i},two {i},A,{field}" for i, field in enumerate(spellings)]
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fields = {"question": "q", "options": "[a,b]", "answer": "key", "answer_kind": "letter", "subject": "field"}
+    (tmp_path / "own.tsv").write_text(OWN)
+    given = [f"dataset.fields.{name}={column}" for name, column in fields.items()]
+    data = ["dataset=local", f"dataset.path={tmp_path}/own.csv", f"hierarchy.path={tmp_path}/own.tsv"]
+    assert main(["hierarchy", "coverage", *data, *given]) == 0
+    said = capsys.readouterr().out
+    counts = dict(re.findall(r"^\| (\w+) \(.*?\) \| (\d+) \|", said, re.MULTILINE))
+    # The hierarchy's spelling, and the data's commonest where it has none.
+    assert counts == {"all": "6", "Surgery": "4", "Medicine": "2"}
+    assert "'SURGERY' (1 item), 'surgery' (1 item), 'S\u00fcrgery' (1 item) are taken as the label 'Surgery'" in said
 
 
 def test_find(duolearn):

@@ -15,7 +15,7 @@ from duolearn_cli.composition import compose
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ConfigError, ModelError
 from duolearn_cli.layers import chosen_layers, layers_problem
-from duolearn_cli.model import load_model
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.places import Place
 from duolearn_cli.plan import read_shape
 from duolearn_cli.protocol import Laboratory

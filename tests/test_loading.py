@@ -10,7 +10,7 @@ from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.loading import load_base
-from duolearn_cli.model import load_model
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.weights import Weights
 from tests.small_models import random_base, write_folder
 

@@ -25,7 +25,8 @@ from duolearn_cli.evaluation import score
 from duolearn_cli.generation import generate
 from duolearn_cli.gradients import gradients
 from duolearn_cli.methods.base import Attention, attention_of
-from duolearn_cli.model import LanguageModel, load_model
+from duolearn_cli.model import LanguageModel
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.parallel import Processes
 from duolearn_cli.references import attend, references
 from duolearn_cli.robustness.rounding import rounded

@@ -99,10 +99,10 @@ def test_a_quantised_model_on_a_gpu_is_smaller(small):
 
 
 def test_constants_are_those_of_the_modules_that_need_pytorch():
-    from duolearn_cli import model, readout
+    from duolearn_cli import model_loading, readout
 
     assert memory.CHUNK == readout.CHUNK
-    assert memory.BF16_FROM_PARAMETERS == model.BF16_FROM_PARAMETERS
+    assert memory.BF16_FROM_PARAMETERS == model_loading.BF16_FROM_PARAMETERS
 
 
 def test_pytorch_is_not_imported():

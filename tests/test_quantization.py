@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from duolearn_cli import loading, model, output_layer, quantization
+from duolearn_cli import loading, model_loading, output_layer, quantization
 from duolearn_cli.commands.common import prepared
 from duolearn_cli.composition import compose
 from duolearn_cli.config import ModelConfig, RuntimeConfig
@@ -41,12 +41,12 @@ def unread(monkeypatch):
         raise AssertionError("something was loaded")
 
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", refuse)
-    monkeypatch.setattr(model.AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(model_loading.AutoTokenizer, "from_pretrained", refuse)
 
 
 def load(kind, **runtime):
     config = ModelConfig(name="tiny", embedded=True, quantization=kind)
-    return model.load_model(find_weights(config, None), config, RuntimeConfig(**runtime), seed=0)
+    return model_loading.load_model(find_weights(config, None), config, RuntimeConfig(**runtime), seed=0)
 
 
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
@@ -97,7 +97,7 @@ def test_what_transformers_is_told(installed, monkeypatch):
         raise OSError("far enough")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(model, "choose_device", lambda wanted: torch.device("cuda", 0))
+    monkeypatch.setattr(model_loading, "choose_device", lambda wanted: torch.device("cuda", 0))
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", take)
     with pytest.raises(ModelError, match="far enough"):
         load("nf4")

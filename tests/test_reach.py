@@ -6,12 +6,12 @@ from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from duolearn_cli import losses
-from duolearn_cli.adapters import load, lora_config, save
+from duolearn_cli.adapters import attach, load, lora_config, save
 from duolearn_cli.config import AdapterConfig, LearnConfig
 from duolearn_cli.data.encoding import collate
 from duolearn_cli.errors import ModelError
 from duolearn_cli.places import Place
-from duolearn_cli.reach import Reach, unfit
+from duolearn_cli.reach import Reach, mend, unfit
 from duolearn_cli.training import fine_tune
 from tests.mixtures import MIXTURES, base_of, mixture
 from tests.test_attention import random_texts
@@ -51,6 +51,14 @@ def test_modules_that_cannot_carry_an_adapter_are_left_out_or_refused(kind, name
     assert not any(module == name for _, module, _ in adapted(mixture(kind)))
     with pytest.raises(ModelError, match=rf"targets: {name} of .*{why}.*Mend: model\.adapter\.targets=all-linear\."):
         lora_config(AdapterConfig(targets=name), base)
+
+
+def test_a_mend_names_no_module_by_a_number():
+    """Layers would be called by it too, and PEFT refuses those: what is proposed must run."""
+    found = mend(mixture("ctrl").network, [])
+    targets = found.removeprefix("Mend: model.adapter.targets=").removesuffix(".")
+    assert targets.split(",") == ["Wq", "Wk", "Wv", "dense"]
+    attach(AdapterConfig(targets=targets), base_of("ctrl"))
 
 
 def test_the_mend_keeps_the_other_names():

@@ -14,8 +14,8 @@ from duolearn_cli.config import PromptConfig
 from duolearn_cli.data.encoding import Encoder
 from duolearn_cli.errors import DataError
 from duolearn_cli.folders import ASSETS
+from duolearn_cli.model_cache import asked
 from duolearn_cli.plan import rows
-from duolearn_cli.protocol import _asked
 from duolearn_cli.study import prepare
 from tests.concepts.small_tokenizers import with_control_tokens
 
@@ -88,6 +88,18 @@ def test_a_side_of_which_nothing_is_left_is_an_error(traps):
         traps.readable(encoder, None)
 
 
+@pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{{ messages[0]['content'] | upper }}"])
+def test_a_template_that_takes_no_row_is_what_is_to_be_mended(traps, template):
+    encoder = Encoder(with_control_tokens("gpt2", template=template), PromptConfig(chat="auto"))
+    for study in (traps, changed(traps, "dataset.on_bad_row=error")):
+        with pytest.raises(
+            DataError, match=r"\[template\].*Mend the tokenizer's chat template, or set prompt.chat=never\."
+        ):
+            study.readable(encoder, None)
+    mended = Encoder(encoder.tokenizer, PromptConfig(chat="never", max_cut=1.0))
+    assert traps.readable(mended, None).texts
+
+
 def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
     name = "longer than prompt.max_tokens"
     assert dict(rows(study))[name].startswith("none by the number of characters")
@@ -98,7 +110,7 @@ def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
 
 
 def test_a_limit_that_only_refuses_changes_no_models_name(study):
-    assert set(_asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
+    assert set(asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
 
 
 def test_a_run_refuses_long_questions_and_the_mend_that_it_proposes_runs(tmp_path, cache, capsys, monkeypatch, tiny):

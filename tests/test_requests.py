@@ -24,8 +24,14 @@ def test_a_second_request_leaves_the_first_alone(duolearn, tmp_path):
     assert "peft=second/adapter" in metrics["harness"]["command"]
     rows = [json.loads(line) for line in (second / "predictions.jsonl").read_text().splitlines()]
     assert {row["model"] for row in rows} == {"base", "target", "gold", "unlearned"}
-    assert all(row["subject"] != "Surgery" for row in rows)
-    assert "neither kept nor learned" in (second / "report.md").read_text()
+    assert {row["subject"] == "Surgery" for row in rows if row["split"] != "earlier"} == {False}
+    # Whether it is still forgotten is measured, of every model.
+    earlier = [row for row in rows if row["split"] == "earlier"]
+    assert {row["subject"] for row in earlier} == {"Surgery"} and len(earlier) == 4 * metrics["data"]["earlier"]
+    assert {name for name, one in metrics["models"].items() if "earlier" in one["splits"]} == set(metrics["models"])
+    assert "Accuracy on items of earlier requests" in done.stdout
+    page = (second / "report.md").read_text()
+    assert "neither kept nor learned" in page and "Accuracy on items of earlier requests" in page
     # What is scored again is asked the same, and goes where it is told.
     again = duolearn("evaluate", "run=second", "hydra.run.dir=again")
     assert again.returncode == 0, again.stderr

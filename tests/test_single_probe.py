@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from duolearn_cli.errors import ModelError
+from duolearn_cli.fisher import SquaredGradients
+from duolearn_cli.module_uses import ModuleUses
 from duolearn_cli.single_probe import check_adapter, check_singles
 from duolearn_cli.singles import SingleGradients
 from tests.mixtures import MIXTURES, mixture
+from tests.small_models import used_twice
 
 
 @pytest.mark.parametrize("kind", [*MIXTURES, "gpt_oss", "llama4_text", "jamba", "mamba"])
@@ -47,10 +50,40 @@ def test_gradients_that_are_left_out_are_found(fresh, monkeypatch):
     """As they were for fused experts: zeros, without an error."""
     follow = SingleGradients._add
 
-    def all_but_one(self, place, given, gradient):
+    def all_but_one(self, place, given, gradient, uses):
         if place != 2:
-            follow(self, place, given, gradient)
+            follow(self, place, given, gradient, uses)
 
     monkeypatch.setattr(SingleGradients, "_add", all_but_one)
     with pytest.raises(ModelError, match="cannot be told apart in"):
         check_singles(fresh)
+
+
+def test_modules_that_are_used_twice_pass(fresh, monkeypatch):
+    used_twice(fresh, monkeypatch)
+    check_singles(fresh)
+
+
+def test_squares_of_single_uses_are_found(fresh, monkeypatch):
+    """As a module's gradients were squared for each of its uses, and the squares added."""
+    used_twice(fresh, monkeypatch)
+    monkeypatch.setattr(SquaredGradients, "receive", lambda self, place, single, uses: self._square(place, single))
+    with pytest.raises(ModelError, match="told apart in gate_proj, up_proj, down_proj of"):
+        check_singles(fresh)
+
+
+def test_uses_are_counted_by_forward():
+    inner = nn.Linear(2, 2)
+    network = nn.Sequential(nn.Sequential(inner, nn.ReLU()), nn.Linear(2, 2))
+    uses = ModuleUses(network, [inner, network[1]])
+    handle = inner.register_forward_hook(lambda module, inputs, output: uses.current.update([module]))
+    hooks, seen = uses.hooks(), []
+    for _ in range(2):
+        network(torch.zeros(1, 2))
+        seen.append(uses.current)
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(1, 3))
+    network(torch.zeros(1, 2))
+    for hook in (handle, *hooks):
+        hook.remove()
+    assert [*map(dict, seen), dict(uses.current)] == [{inner: 1}] * 3 and seen[0] is not seen[1]

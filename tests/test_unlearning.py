@@ -366,7 +366,7 @@ def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, s
 
 
 def test_same_seed_same_result_other_seed_other_result(tiny, study):
-    from duolearn_cli.model import initialise
+    from duolearn_cli.adapters import initialise
 
     results = []
     for seed in (0, 0, 1):

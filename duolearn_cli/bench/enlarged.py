@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.loading import load_base
-from duolearn_cli.model import load_tokenizer
+from duolearn_cli.model_loading import load_tokenizer
 from duolearn_cli.weights import find_weights
 
 

@@ -23,7 +23,7 @@ from duolearn_cli.adapters import lora_config
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.encoding import Encoded
 from duolearn_cli.loading import load_base
-from duolearn_cli.model import choose_device, choose_precision
+from duolearn_cli.model_loading import choose_device, choose_precision
 from duolearn_cli.weights import find_weights
 
 IGNORED = -100

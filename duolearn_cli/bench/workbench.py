@@ -21,13 +21,14 @@ from duolearn_cli.bench.timing import Step
 from duolearn_cli.bench.variants import FORWARD, Variant, configured, methods, with_adapter_share
 from duolearn_cli.components import component
 from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.data.encoding import Encoded, Encoder, batches_by_length
+from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.diagnostics import measure
 from duolearn_cli.forward import Example
 from duolearn_cli.gradients import Gradients, gradients
 from duolearn_cli.methods.base import Attention, attention_of, geometry_of
-from duolearn_cli.model import choose_device, load_tokenizer
+from duolearn_cli.model_loading import choose_device, load_tokenizer
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.privacy.private_run import private_steps

@@ -19,9 +19,6 @@ from duolearn_cli.positional import quoted_value
 from duolearn_cli.run import Run
 from duolearn_cli.study import Study, load_hierarchy
 
-# How far above an adapter its run folder may be: RUN/adapter, RUN/checkpoints/step-N.
-PARENTS = 3
-
 
 def check_beginning(config: DictConfig, config_dir: str | None) -> list[str]:
     """Return what the model to begin with has forgotten, as its run tells; see `check_words`.
@@ -101,19 +98,17 @@ def told_by(adapter: Path, hierarchy: Hierarchy) -> list[str] | None:
 
     Gold was never taught what it is compared on, which is the same for whoever begins with it.
     """
-    for folder in list(adapter.resolve().parents)[:PARENTS]:
-        try:
-            _, saved = Run.open(folder)
-        except RunError:
-            continue
-        if saved.command not in ("learn", "retrain", "unlearn") or OmegaConf.is_missing(saved.forget, "name"):
-            return None
-        own = words_of(spec_of(saved.forget), hierarchy) if saved.command != "learn" else []
-        before = saved.forgotten
-        if before is None and saved.adapter:
-            before = told_by(Path(saved.adapter), hierarchy)
-        return list(dict.fromkeys([*(before or []), *own]))
-    return None
+    found = Run.around(adapter)
+    if found is None:
+        return None
+    _, saved = found
+    if saved.command not in ("learn", "retrain", "unlearn") or OmegaConf.is_missing(saved.forget, "name"):
+        return None
+    own = words_of(spec_of(saved.forget), hierarchy) if saved.command != "learn" else []
+    before = saved.forgotten
+    if before is None and saved.adapter:
+        before = told_by(Path(saved.adapter), hierarchy)
+    return list(dict.fromkeys([*(before or []), *own]))
 
 
 def _is_covered(word: str, given: list[str], hierarchy: Hierarchy) -> bool:

@@ -89,7 +89,7 @@ def readable(study: Study, display: Display) -> Study:
     config = study.config
     display.stage("Start PyTorch")
     from duolearn_cli.data.encoding import Encoder
-    from duolearn_cli.model import load_tokenizer, read_context
+    from duolearn_cli.model_loading import load_tokenizer, read_context
 
     display.stage(f"Read all texts with the tokenizer of {config.model.name}")
     weights = find_weights(config.model, config.cache_dir)

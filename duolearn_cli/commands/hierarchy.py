@@ -13,6 +13,7 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.rows import as_tsv
 from duolearn_cli.concepts.validation import find_warnings
 from duolearn_cli.config import RunConfig
+from duolearn_cli.data.labels import unified
 from duolearn_cli.data.survey import survey
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.report import concepts as view
@@ -39,13 +40,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return ""
     hierarchy = load_hierarchy(settings)
     if settings.action == "coverage":
-        loaded = component(settings.dataset, settings.plugins).load()
-        found = survey(loaded.items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)
-        display.show(survey_table(found))
-        if loaded.rejected:
-            display.show(rejected_table(loaded))
-        else:
-            display.note("rejected rows: none")
+        _coverage(display, hierarchy, settings)
         return ""
     if settings.action == "check":
         _check(display, hierarchy, settings.hierarchy.name)
@@ -75,6 +70,19 @@ def _show(display: Display, hierarchy: Hierarchy, target: Target | None, word: s
             f"forget={target.name}: {len(target.forget):,} concepts to forget, {len(target.boundary):,} on the "
             f"boundary, {len(target.kept):,} kept"
         )
+
+
+def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> None:
+    """How the hierarchy fits the data set, whose labels are spelled as in a run."""
+    loaded = component(settings.dataset, settings.plugins).load()
+    items, spelled = unified(loaded.items, (), hierarchy)
+    display.show(survey_table(survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)))
+    for note in spelled:
+        display.note(note)
+    if loaded.rejected:
+        display.show(rejected_table(loaded))
+    else:
+        display.note("rejected rows: none")
 
 
 def _check(display: Display, hierarchy: Hierarchy, name: str) -> None:

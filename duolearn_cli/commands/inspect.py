@@ -89,7 +89,7 @@ def _shown(text: str, written: int, start: int, end: int) -> str:
 
 def _encoder(study: Study) -> Encoder:
     from duolearn_cli.data.encoding import Encoder
-    from duolearn_cli.model import load_tokenizer
+    from duolearn_cli.model_loading import load_tokenizer
     from duolearn_cli.weights import find_weights
 
     config = study.config

@@ -18,9 +18,6 @@ from duolearn_cli.shape import Shape, read_shape
 from duolearn_cli.study import Study
 from duolearn_cli.weights import find_weights
 
-# How far above an adapter or a model its run folder may be.
-PARENTS = 3
-
 
 def limits_note(study: Study, overrides: Sequence[str]) -> str:
     """Tell which settings its run, or the preset of a model of the same shape, has otherwise; empty where none.
@@ -54,11 +51,8 @@ def _plain(value: Any) -> str:
 def _origins(config: RunConfig) -> dict[str, Mapping[str, Any]]:
     """Where the model comes from, and what decided there what was asked: the nearest run folder, else a preset."""
     for place in filter(None, (config.adapter, config.model.path)):
-        for folder in [Path(place).resolve(), *Path(place).resolve().parents][: PARENTS + 1]:
-            try:
-                opened, saved = Run.open(folder)
-            except UserError:
-                continue
+        if found := Run.around(Path(place)):
+            opened, saved = found
             return {f"the model of run {opened.folder}": dict(settings(saved))}
     shape = _shape(config.model, config.cache_dir)
     return {

@@ -187,7 +187,7 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
     """
     concepts, add, keep = _nodes(spec, hierarchy)
     if not concepts and not add:
-        raise ConfigError("forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery].")
+        raise ConfigError(_without_concepts(spec, hierarchy))
     kept = hierarchy.descendants(keep)
     closure = hierarchy.descendants(concepts)
     outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(concepts)
@@ -211,6 +211,27 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         labels,
         frozenset(concepts),
         frozenset(sought),
+    )
+
+
+def _without_concepts(spec: ForgetTarget, hierarchy: Hierarchy) -> str:
+    """Why a target without a concept is refused, and what to add: of named labels the concepts that are called so."""
+    if not spec.subjects:
+        return "forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery]."
+    by_label = {
+        label_key(label): concept.id for concept in reversed(hierarchy.concepts.values()) for label in concept.subjects
+    }
+
+    def node(label: str) -> str | None:
+        # SUBJECT/TOPIC: the topic says more than the subject.
+        words = (label, *reversed(label.split("/")))
+        return next((found for w in words if (found := by_label.get(label_key(w)) or hierarchy.lookup(w))), None)
+
+    nodes = dict.fromkeys(found for label in spec.subjects if (found := node(label)))
+    where = "" if nodes else ' (`duolearn hierarchy find "TEXT"` shows those that a text names)'
+    return (
+        "forget.concepts is empty: forget.subjects says which rows to forget, and the concepts which words of their "
+        f"texts. Mend: give forget.concepts=[{','.join(nodes) or 'CONCEPT,...'}] as well{where}."
     )
 
 

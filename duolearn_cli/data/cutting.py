@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 Span = tuple[int, int]
 # A question of which fewer tokens are left says nothing.
@@ -35,6 +36,16 @@ def middle(text: str, offsets: Sequence[Span], question: Span, excess: int) -> S
     while stop < len(inside) and inside[stop][0] < inside[stop - 1][1]:
         stop += 1
     return inside[start][0], inside[stop - 1][1]
+
+
+def with_ends(questions: Sequence[str], head: str, tail: str) -> Iterator[int]:
+    """Places of those sorted `questions` of which `head` and `tail` may be what a cut has left."""
+    for place in range(bisect_left(questions, head), len(questions)):
+        question = questions[place]
+        if not question.startswith(head):
+            return
+        if len(question) >= len(head) + len(tail) and question.endswith(tail):
+            yield place
 
 
 def _begins_word(text: str, spans: Sequence[Span], place: int) -> bool:

@@ -12,6 +12,7 @@ from duolearn_cli.data import cutting, layout
 from duolearn_cli.data.control_tokens import ControlTokens
 from duolearn_cli.data.items import LETTERS, Item
 from duolearn_cli.data.layout import Layout, UnreadableError
+from duolearn_cli.data.packing import pack
 from duolearn_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,6 +133,16 @@ class Encoder:
         except UnreadableError as error:
             raise UnreadableError(error.reason, error.detail, item.id) from error
         return whole if gap is None else _without(whole, gap)
+
+    def kept(self, item: Item) -> tuple[str, str] | None:
+        """Beginning and end of the question, where what is between them is left out; None where it is whole.
+
+        Raises:
+            UnreadableError: see `encode`.
+        """
+        prompt, gap = self._fitted(item, item.answer)
+        first, last = prompt.question
+        return (prompt.text[first : gap[0]], prompt.text[gap[1] : last]) if gap else None
 
     def _fitted(self, item: Item, option: int) -> tuple[Layout, tuple[int, int] | None]:
         """The first layout in which all texts of the item fit, else the last with the characters to leave out."""
@@ -274,28 +285,3 @@ def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_t
     packed = pack_to is not None
     texts = tuple(sequence.ids for sequence in sequences)
     return Batch(ids, segment, place, row, position, label, owner, torch.cat(tokens), packed, max(lengths), texts)
-
-
-def pack(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
-    """Give each sequence a row and a start in it, by first-fit decreasing; a longer one than `width` is alone."""
-    used: list[int] = []
-    starts = [(0, 0)] * len(lengths)
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = next((row for row, taken in enumerate(used) if taken + lengths[index] <= width), len(used))
-        if row == len(used):
-            used.append(0)
-        starts[index] = (row, used[row])
-        used[row] += lengths[index]
-    return starts
-
-
-def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Group indices, longest first, so that a padded batch holds at most `max_tokens` (but at least one sequence)."""
-    group: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if group and (len(group) + 1) * lengths[group[0]] > max_tokens:
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group

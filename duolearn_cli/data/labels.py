@@ -18,13 +18,13 @@ from duolearn_cli.data.items import Item
 NEAR = 0.84
 
 
-def unified(items: Sequence[Item], target: Target, hierarchy: Hierarchy) -> tuple[list[Item], list[str]]:
+def unified(items: Sequence[Item], labels: Iterable[str], hierarchy: Hierarchy) -> tuple[list[Item], list[str]]:
     """Give labels that differ by case, spaces, accents or hyphens one spelling; say in sentences what was done.
 
-    The spelling is the target's, else the hierarchy's, else the commonest in the data. Topics are respelled only where
-    the target or the hierarchy names them.
+    The spelling is that of `labels` (a target's), else the hierarchy's, else the commonest in the data. Topics are
+    respelled only where one of the first two names them.
     """
-    wholes = dict.fromkeys([*sorted(target.labels), *(s for c in hierarchy.concepts.values() for s in c.subjects)])
+    wholes = dict.fromkeys([*sorted(labels), *(s for c in hierarchy.concepts.values() for s in c.subjects)])
     known: dict[str, str] = {}
     for label in wholes:
         known.setdefault(label_key(label), label)

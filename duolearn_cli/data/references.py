@@ -9,12 +9,25 @@ from enum import Enum
 from duolearn_cli.data.items import LETTERS, Item, Rejected
 
 REASON = "needs_other_options"
+_SET = r"(?:all|none|any|both|neither|either)"
 _AMOUNT = r"(?:all|none|any|both|neither|either|some|one|two|three|more than one)"
+_NAMES = r"(?:options?|choices?|statements?|answers?)"
+# The end of what is named: "all above", "both above are true"; not "both above and below", "all above the knee".
+_END = r"(?=\s*(?:$|[.,;:()]|(?:are|is|may|can|except|but|mentioned|given|listed)\b))"
+# Not "the above-knee stump", "those with fever".
+_ABOVE = r"above(?:[- ]?(?:mentioned|named|said))?(?![-\w])(?!\s+(?:and|or|nor)\s+below\b)"
+_THOSE = (
+    r"those(?!\s+(?:who|whom|whose|which|that|with|without|in|on|at|of|from|under|over|above|below|between|aged|"
+    r"exposed|having|affected|infected|treated|taking|born|living|requiring|undergoing)\b)"
+)
 # "None of the above", "can be any of the above", "all of these", "two of the other options".
 _OTHERS = re.compile(
-    rf"^{_AMOUNT}(?:\s+of)?(?:\s+the)?\s+(?:following|these|those|them)\b"
-    rf"|\b{_AMOUNT}(?:\s+of)?(?:\s+the)?(?:\s+other)?\s+(?:above|options|choices|answers)\b"
-    rf"|\b{_AMOUNT}\s+(?:of\s+)?(?:the\s+)?(?:options?\s+|choices?\s+|statements?\s+)?(?:mentioned\s+|given\s+)?above\b",
+    rf"^{_AMOUNT}(?:\s+of)?(?:\s+the)?\s+(?:these|them|{_THOSE})\b"
+    rf"|^{_AMOUNT}\s+(?:of\s+(?:the\s+)?|the\s+)following\b|^{_SET}\s+following{_END}"
+    rf"|\b{_AMOUNT}(?:\s+of)?(?:\s+the)?(?:\s+other)?\s+(?:options|choices|answers)\b"
+    rf"|\b{_AMOUNT}\s+(?:of\s+(?:the\s+)?|the\s+)(?:other\s+)?{_ABOVE}|\b{_SET}\s+above{_END}"
+    rf"|\b{_AMOUNT}\s+(?:of\s+)?(?:the\s+)?(?:{_NAMES}\s+)?(?:mentioned|given|listed)\s+above\b"
+    rf"|\b{_AMOUNT}\s+(?:of\s+)?(?:the\s+)?{_NAMES}\s+above\b",
     re.IGNORECASE,
 )
 # Nothing but such words: "None", "both", "all are true".
@@ -34,6 +47,8 @@ _NAMING = re.compile(
 )
 _JOINED = re.compile(r"[&,+/]|\b(?:and|or|nor)\b", re.IGNORECASE)
 _LIST_MARK = re.compile(r"(?<![A-Za-z0-9])([A-Ea-e]|[1-5]|I{1,3}|IV|V|i{1,3}|iv|v)\s?[.):\]-]")
+# What is asked for is a number: "Only 2" is one.
+_COUNTED = re.compile(r"\bhow (?:many|much|often|long)\b|\bnumber of\b", re.IGNORECASE)
 _NUMBERS = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
 
 
@@ -46,11 +61,16 @@ class Reference(Enum):
 
 
 def reference(option: str, question: str = "") -> Reference:
-    """What `option` refers to. Letters and numbers of a list in the question are that list's, no options'."""
+    """What `option` refers to. Letters and numbers of a list in the question are that list's, no options'.
+
+    That depends on the other options too: see `references`.
+    """
     text = option.strip().rstrip(".").strip()
     if _ALONE.fullmatch(text) or _OTHERS.search(text):
         return Reference.OTHERS
     for pattern, names in ((_LETTERED, _letters), (_NUMBERED, _numbers)):
+        if names is _numbers and _COUNTED.search(question):
+            continue
         if pattern.fullmatch(text) and (named := names(text)):
             # Letters alone need a word or sign between them, numbers alone are quantities: "A b", "2, 3".
             are_joined = len(named) > 1 and pattern is _LETTERED and bool(_JOINED.search(text))
@@ -77,8 +97,12 @@ def _listed(question: str) -> set[int]:
 
 
 def references(item: Item) -> list[Reference]:
-    """What each option of `item` refers to."""
-    return [reference(option, item.question) for option in item.options]
+    """What each option of `item` refers to.
+
+    Where all name letters or numbers, there is no option to name: "A and D", "B and C" are vitamins, or statements.
+    """
+    found = [reference(option, item.question) for option in item.options]
+    return [Reference.NONE] * len(found) if set(found) == {Reference.LETTERS} else found
 
 
 def needs_options(item: Item) -> bool:
@@ -120,9 +144,8 @@ def without_needing(items: Iterable[Item]) -> tuple[list[Item], list[Rejected]]:
     kept: list[Item] = []
     rejected: list[Rejected] = []
     for item in items:
-        found = next(
-            (option for option in item.options if reference(option, item.question) is not Reference.NONE), None
-        )
+        pairs = zip(item.options, references(item), strict=True)
+        found = next((option for option, one in pairs if one is not Reference.NONE), None)
         if found is None:
             kept.append(item)
             continue

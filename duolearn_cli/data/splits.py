@@ -79,6 +79,12 @@ def make_splits(
     return Splits(*kept)
 
 
+def trained_items(items: Sequence[Item], seed: int, unseen_fraction: float, maximum: int | None) -> tuple[Item, ...]:
+    """The items of the facts that `make_splits` would train on if all of `items` were one side."""
+    trained, _ = _cut(_trainable_facts(items), seed, unseen_fraction, maximum)
+    return tuple(item for item in items if item.fact_id in trained)
+
+
 def _check_settings(unseen_fraction: float, max_forget: int | None, max_retain: int | None) -> None:
     if not 0 <= unseen_fraction < 1:
         raise ConfigError(f"unseen_fraction is {unseen_fraction}; accepted: 0 or more, below 1.")

@@ -11,6 +11,7 @@ from typing import Any
 from duolearn_cli.concepts.hierarchy import Target
 from duolearn_cli.config import LabelsConfig
 from duolearn_cli.data.items import Item, Loaded
+from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.language import looks_english
 from duolearn_cli.data.sides import FORGET, NEITHER, RETAIN, Doubt, Sides
 from duolearn_cli.errors import DataError
@@ -165,3 +166,34 @@ def check_guessed(forget: Sequence[Item], guessed: Collection[str], target: Targ
             "Give the rows their subjects, go by what questions are about instead (forget.by=concepts), or take the "
             "guesses as they are (labels.max_guessed=1)."
         )
+
+
+def check_target(items: Sequence[Item], sides: Sides, target: Target, about: float) -> None:
+    """Refuse a target that no item belongs to, with what the data have instead."""
+    if sides.forget:
+        return
+    if not target.labels:
+        raise DataError(
+            f"forget={target.name}: no item is about {_its_concepts(len(target.sought))} at forget.about={about:g}; "
+            f"{nearest(sides.doubts)}choose other concepts."
+        )
+    if all(item.subject is None for item in items):
+        raise DataError(
+            f"forget={target.name}: no item has a subject, and none is guessed to be of "
+            f"{' or '.join(sorted(target.labels))}. Give the rows their subjects, or go by what questions are about "
+            "(forget.by=concepts)."
+        )
+    # Topics are shown only of subjects that the target asks a topic of.
+    asked = {label.partition("/")[0] for label in target.labels if "/" in label}
+    found = sorted({f"{i.subject}/{i.topic}" if i.topic and i.subject in asked else str(i.subject) for i in items})
+    shown = ", ".join(found[:25]) + (" ..." if len(found) > 25 else "")
+    near = list(dict.fromkeys(label for labels in near_misses(items, target).values() for label in labels))
+    hint = f" The nearest: {override(near)}." if near else ""
+    raise DataError(
+        f"forget={target.name}: no item is labelled {' or '.join(sorted(target.labels))}; the data set has: "
+        f"{shown}.{hint} Choose another forget target or data set, or name the labels: forget.subjects=[SUBJECT/TOPIC]."
+    )
+
+
+def _its_concepts(count: int) -> str:
+    return "its concept" if count == 1 else f"its {count} concepts"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from duolearn_cli.data import cutting
 from duolearn_cli.data.checks import fold
 from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item, Rejected
@@ -17,6 +18,8 @@ from duolearn_cli.errors import ConfigError, ModelError
 # A question of which a larger share of the tokens is unknown to the tokenizer is told of.
 MOSTLY = 0.5
 SHOWN = 3
+# Why items are left out whose questions become one.
+CONFUSED = "questions_tokenise_alike"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,16 @@ class Texts:
             )
         for reason, count in Counter(row.reason for row in self.rejected).most_common():
             first = next(row for row in self.rejected if row.reason == reason)
-            yield f"{count} items left out ({reason}), see rejected.jsonl; the first, {first.id}: {first.detail}"
+            told = f"{count} items left out ({reason}), see rejected.jsonl; the first, {first.id}: {first.detail}"
+            mend = self._confused_mend if reason == CONFUSED else ""
+            yield f"{told}. Mend: {mend}" if mend else told
+
+    @property
+    def _confused_mend(self) -> str:
+        """The settings with which no question is cut that the cut made another one's; empty where none was."""
+        confused = {row.id for row in self.rejected if row.reason == CONFUSED}
+        needed = [tokens for name, tokens in self.cut.items() if name in confused]
+        return self._mend(max(needed)) if needed else ""
 
     def check(self, context: int | None) -> None:
         """Refuse too many cut items, and texts longer than the `context` that the model was made for.
@@ -161,8 +173,16 @@ def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
     for group in asked.values():
         if len({fold(item.question) for item in group}) > 1:
             rejected |= {item.id: _confused(item, group) for item in group if item.id not in rejected}
+    rejected |= _confused_when_cut(encoder, [item for item in items if item.id not in rejected], lengths)
     cut = {name: tokens for name, tokens in encoder.cut.items() if name in lengths}
     return Texts(encoder, len(items), cut, spelled, unknown, list(rejected.values()), longest, lengths)
+
+
+def mend_of(rows: Iterable[Rejected], otherwise: str) -> str:
+    """What a user can do about rows that cannot be read; a template that takes none of them is no fault of theirs."""
+    if all(row.reason == "template" for row in rows):
+        return "Mend the tokenizer's chat template, or set prompt.chat=never."
+    return otherwise
 
 
 def _texts(encoder: Encoder, item: Item) -> list[Encoded]:
@@ -209,10 +229,36 @@ def _check_letters(encoder: Encoder, items: Sequence[Item]) -> None:
         )
 
 
+def _confused_when_cut(
+    encoder: Encoder, items: Sequence[Item], lengths: Mapping[str, int]
+) -> Iterator[tuple[str, Rejected]]:
+    """Items whose question, as far as it is kept, may as well be another one's.
+
+    How much goes depends on the longest option: two that differ where they are cut need not end up the same. Options
+    that the prompt shows tell questions apart.
+    """
+    shown = encoder.prompt.form == "letter"
+    pairs = sorted(((fold(item.question), item) for item in items), key=lambda pair: pair[0])
+    questions = [question for question, _ in pairs]
+    for item in items:
+        kept = encoder.kept(item) if item.id in encoder.cut else None
+        if kept is None:
+            continue
+        own, (head, tail) = fold(item.question), map(fold, kept)
+        others = (pairs[place] for place in cutting.with_ends(questions, head, tail))
+        found = (one for text, one in others if text != own and not (shown and one.options != item.options))
+        if other := next(found, None):
+            detail = (
+                f"cut to prompt.max_tokens={encoder.prompt.max_tokens}, of {lengths[item.id]}, its question may as "
+                f"well be that of item {other.id}"
+            )
+            yield item.id, _rejected(item, CONFUSED, detail)
+
+
 def _confused(item: Item, group: Iterable[Item]) -> Rejected:
     other = next(one for one in group if fold(one.question) != fold(item.question))
     detail = f"cut to prompt.max_tokens or of unknown words, its question reads like that of item {other.id}"
-    return _rejected(item, "questions_tokenise_alike", detail)
+    return _rejected(item, CONFUSED, detail)
 
 
 def _rejected(item: Item, reason: str, detail: str) -> Rejected:

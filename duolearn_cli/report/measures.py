@@ -64,10 +64,11 @@ def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
     value, low, high = (number((estimate or {}).get(key)) for key in ("value", "low", "high"))
     if value is None:
         return DASH
-    shown = f"{scale * value:.{digits}f}"
+    # z: what rounds to zero has no sign.
+    shown = f"{scale * value:z.{digits}f}"
     if low is None or high is None:
         return shown
-    return f"{shown} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return f"{shown} [{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
 
 
 MEASURES: dict[str, Measure] = {
@@ -151,6 +152,20 @@ MEASURES: dict[str, Measure] = {
         "Recall of forget answers",
         ("scores", "forget_recall"),
         "Share of forget items whose most likely continuation, token by token, is the right answer.",
+        origin=GREEDY,
+        higher_is_better=False,
+    ),
+    "earlier_accuracy": Measure(
+        "Accuracy on items of earlier requests",
+        ("splits", "earlier", "accuracy"),
+        "Share of what earlier requests forgot that is answered correctly: it should not rise from target to "
+        "unlearned.",
+        higher_is_better=False,
+    ),
+    "earlier_recall": Measure(
+        "Recall of answers of earlier requests",
+        ("splits", "earlier", "recall"),
+        "The same of answers that are the most likely continuation, without options.",
         origin=GREEDY,
         higher_is_better=False,
     ),

@@ -95,7 +95,7 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
     rows = [
         ("command", run.get("command")),
         *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy", "part")),
-        *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in SPLITS),
+        *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in (*SPLITS, "earlier")),
         *tally.rows_of(data.get("sides") or {}),
         ("held-out items", WORDS[data["heldout"]][1] if data.get("heldout") else None),
         *((f"commonest answer, {side} items", _commonest(metrics, side)) for side in ("forget", "retain")),

@@ -151,7 +151,7 @@ def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tu
     by_model = {name: ((models.get(name) or {}).get("subjects") or {}).get(subject) for name in MODELS}
     count = min(entry["n"] for entry in by_model.values() if entry)
     before, after = (number((by_model[name] or {}).get("value")) for name in ("target", "unlearned"))
-    change = DASH if before is None or after is None else f"{100 * (after - before):+.1f}"
+    change = DASH if before is None or after is None else f"{100 * (after - before):+z.1f}"
     cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
     remarks = ["forget"] * is_forget + [TOO_FEW] * (count < FEW_ITEMS)
     return (f"{subject} ({', '.join(remarks)})" if remarks else subject, str(count), *cells, change)

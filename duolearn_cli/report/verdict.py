@@ -9,6 +9,9 @@ from duolearn_cli.report import privacy
 from duolearn_cli.report.measures import DASH, MEASURES, number
 from duolearn_cli.report.tables import present
 
+# Of a share of nothing: a target that answers no retain item right has nothing to keep.
+UNDEFINED = "has no value"
+
 
 def verdict(metrics: Mapping[str, Any]) -> str:
     """What the run found, in one paragraph."""
@@ -17,12 +20,12 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         pairs = ((name, _share(models, name, "retain"), _share(models, name, "forget")) for name in present(metrics))
         scored = "; ".join(f"{name} {retain} and {forgotten}" for name, retain, forgotten in pairs)
         return f"Nothing was unlearned in this run; accuracy on retain and {forget} items: {scored or DASH}."
-    rate, kept = (_cell(models, key) for key in ("forgetting_rate", "knowledge_preservation"))
+    rate, kept = (_percent(models, key) for key in ("forgetting_rate", "knowledge_preservation"))
     gold = f"; a model that never learned them scores {_share(models, 'gold', 'forget')}" if models.get("gold") else ""
     return (
         f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
-        f"{_share(models, 'unlearned', 'forget')} (FR {rate} %), and KPR, the share of the accuracy on retain items "
-        f"that was kept, is {kept} %{gold}.{_said(models)}"
+        f"{_share(models, 'unlearned', 'forget')} (FR {rate}), and KPR, the share of the accuracy on retain items "
+        f"that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}.{_said(models)}"
     )
 
 
@@ -32,11 +35,11 @@ def _said(models: Mapping[str, Any]) -> str:
     if not scores.get("retain_recall"):
         return ""
     gold = f", gold {_share(models, 'gold', 'retain', 'recall')}" if models.get("gold") else ""
-    share = _cell(models, "retain_recall_share")
+    share = _percent(models, "retain_recall_share")
     # A target that gives none of the answers has no share of them to keep.
-    compared = "" if share == DASH else f": {share} % of what the target gives"
+    compared = "" if share == UNDEFINED else f": {share} of what the target gives"
     return (
-        f" Of itself, without options to choose from, it gives {_cell(models, 'retain_recall')} % of the retain "
+        f" Of itself, without options to choose from, it gives {_percent(models, 'retain_recall')} of the retain "
         f"answers{compared} (target {_share(models, 'target', 'retain', 'recall')}{gold})."
     )
 
@@ -48,8 +51,10 @@ def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], r
     return [*privacy.warnings(metrics, history), *(metrics.get("flags") or ()), *unfinished]
 
 
-def _cell(models: Mapping[str, Any], key: str) -> str:
-    return MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
+def _percent(models: Mapping[str, Any], key: str) -> str:
+    """A rate of the unlearned model with its interval, in percent; `UNDEFINED` where it has no value."""
+    shown = MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
+    return UNDEFINED if shown == DASH else f"{shown} %"
 
 
 def _share(models: Mapping[str, Any], model: str, side: str, score: str = "accuracy") -> str:

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from duolearn_cli import __version__
 from duolearn_cli.components import dataset_name
-from duolearn_cli.protocol import TOKENS, Laboratory
+from duolearn_cli.model_cache import TOKENS
+from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness import probing, prompts, quantising, relearning
 from duolearn_cli.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.robustness.material import SIDES, Material

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from duolearn_cli.data.encoding import Encoder, batches_by_length, collate
+from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.data.references import if_alone
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.protocol import Laboratory

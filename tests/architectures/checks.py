@@ -31,14 +31,15 @@ from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import component, compose
 from duolearn_cli.config import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
-from duolearn_cli.coordinates import flatten
+from duolearn_cli.coordinates import Coordinates, flatten
 from duolearn_cli.data.encoding import Encoded, Encoder, collate
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation import score
 from duolearn_cli.methods.base import attention_of
-from duolearn_cli.model import LanguageModel, initialise, load_model
+from duolearn_cli.model import LanguageModel
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.robustness.rounding import rounded
 from duolearn_cli.run import write_jsonl
 from duolearn_cli.single_probe import check_singles
@@ -47,6 +48,7 @@ from duolearn_cli.study import prepare
 from duolearn_cli.training import fine_tune
 from duolearn_cli.weights import find_weights
 from tests.privacy.engine import private_steps, singles
+from tests.small_models import draw_adapter
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3
@@ -69,15 +71,12 @@ SMALL = [
 ]
 
 
-def open_model(folder: Path) -> LanguageModel:
+def open_model(folder: Path, targets: str = "all-linear") -> LanguageModel:
     """The model as a run loads it, with an adapter that changes something everywhere."""
-    config = ModelConfig(name="local", path=str(folder), adapter=AdapterConfig(rank=4, alpha=8))
+    adapter = AdapterConfig(rank=4, alpha=8, targets=targets)
+    config = ModelConfig(name="local", path=str(folder), adapter=adapter)
     model = load_model(find_weights(config, None), config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
-    initialise(model.network, 0)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.network.named_parameters():
-        if "lora_B" in name:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    draw_adapter(model.network, 0.1)
     return model
 
 
@@ -198,6 +197,11 @@ def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
     # As a run does before: it compares single gradients, and learns.
     check_singles(model)
     fine_tune(model, texts(model, 3), LearnConfig(epochs=1, batch_size=4), lambda values: None)
+    compare_private_step(model, folder, scratch)
+
+
+def compare_private_step(model: LanguageModel, folder: Path, scratch: Path) -> None:
+    """A private step of `model` as it is, against one backward a record."""
     config = configured("graddiff", folder, scratch, "outputs")
     study, method = prepare(cast(RunConfig, config)), component(config.method)
     lab = SimpleNamespace(study=study, model=model, encoder=_encoder(model))
@@ -217,11 +221,12 @@ def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
 
 
 def _answer_gradient(model: LanguageModel, text: Encoded) -> Tensor:
+    """By transformers' own logits and autograd, in the order of a step's coordinates. Shape: [adapter]."""
     logits = model.network(input_ids=torch.tensor([text.ids]), use_cache=False).logits[0].double()
     at = text.labels("answer")
     loss = losses.nll(logits[[i - 1 for i in at]], torch.tensor([text.ids[i] for i in at])).mean()
-    found = torch.autograd.grad(loss, model.adapter, allow_unused=True)
-    return flatten([g if g is not None else torch.zeros_like(p) for g, p in zip(found, model.adapter, strict=True)])
+    parameters = Coordinates(model.named_adapter).parameters
+    return flatten(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
 
 
 def rounding_to_16_bits_changes_nothing(folder: Path, scratch: Path) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.architectures.checks import CHECKS, outcomes
+from duolearn_cli.places import Place
+from duolearn_cli.single_probe import check_singles
+from tests.architectures.checks import CHECKS, compare_private_step, open_model, outcomes
 from tests.architectures.table import PAGE, WORKS, page, read
 from tests.architectures.zoo import ARCHITECTURES, make_folder
 
@@ -15,6 +17,18 @@ QUICK = ("single gradients", "private step", "16-bit rounding", "merge", "packin
 def test_a_sample(name, tmp_path):
     found = outcomes(make_folder(ARCHITECTURES[name], tmp_path / "model"), tmp_path, QUICK)
     assert found == {check: read()[name][check] for check in QUICK}
+
+
+def test_a_private_step_with_the_modules_that_a_refusal_leaves(tmp_path):
+    """Those of Gemma 3n: some lie outside of its layers, and one is used twice by each."""
+    name = "gemma3n_text"
+    folder = make_folder(ARCHITECTURES[name], tmp_path / "model")
+    targets = read()[name]["private step"].partition("model.adapter.targets=")[2].removesuffix(".")
+    model = open_model(folder, targets)
+    layers = {(place := Place.of(name)).module: place.layer for name, _ in model.named_adapter}
+    assert layers["modality_router"] == 1 and layers["per_layer_model_projection"] == -1
+    check_singles(model)
+    compare_private_step(model, folder, tmp_path)
 
 
 def test_a_sample_of_the_main_job(tmp_path):

@@ -105,6 +105,24 @@ def test_all_unknown_nodes_are_told_at_once():
 
 
 @pytest.mark.parametrize(
+    ("subjects", "proposed"),
+    [(["SURGERY"], "surgery"), (["Medicine/Cardiology", "Surgery"], "heart,surgery"), (["Medicine/Other"], "medicine")],
+)
+def test_a_target_by_labels_alone_is_told_which_concepts_are_called_so(subjects, proposed):
+    with pytest.raises(ConfigError, match=r"which rows to forget, .*concepts which words .*Mend: give") as caught:
+        resolve_target(ForgetTarget("s", subjects=subjects), small())
+    (found,) = re.findall(r"forget\.concepts=\[(.*)\] as well\.$", str(caught.value))
+    assert found == proposed
+    target = resolve_target(ForgetTarget("s", concepts=found.split(","), subjects=subjects), small())
+    assert {label.casefold() for label in target.labels} == {label.casefold() for label in subjects}
+
+
+def test_a_target_by_labels_that_no_concept_is_called_is_told_where_to_look():
+    with pytest.raises(ConfigError, match=r"forget\.concepts=\[CONCEPT,...\] as well \(`duolearn hierarchy find"):
+        resolve_target(ForgetTarget("s", subjects=["Own field"]), small())
+
+
+@pytest.mark.parametrize(
     ("spec", "said"),
     [
         (ForgetTarget("s", concepts=["surgry"]), "did you mean 'surgery'"),

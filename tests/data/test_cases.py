@@ -10,20 +10,14 @@ from duolearn_cli.data.items import Loaded
 from duolearn_cli.data.local import Fields, LocalData
 from duolearn_cli.errors import DataError
 from tests.conftest import REAL_DATA
+from tests.data.traps import FIELDS
 
 CASES = REAL_DATA.parents[1] / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the files are not beside this checkout")
-PLAIN: dict[str, Any] = {
-    "question": "q",
-    "options": ["a", "b", "c", "d"],
-    "answer": "key",
-    "answer_kind": "letter",
-    "subject": "field",
-}
 
 
 def load(name: str, **changes: Any) -> Loaded:
-    return LocalData(path=str(CASES / name), fields=Fields(**PLAIN | changes)).load()
+    return LocalData(path=str(CASES / name), fields=Fields(**FIELDS | changes)).load()
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,15 @@ def test_the_targets_labels_are_spelled_as_the_hierarchy_spells_them():
 
 def test_labels_get_one_spelling():
     given = items("SURGERY", "surgery", "Surgery", "CARDIOLOGY", "Cardiology", "Cardiology", None)
-    found, told = unified(given, target(), HIERARCHY)
+    found, told = unified(given, target().labels, HIERARCHY)
     assert Counter(item.subject for item in found) == {"Surgery": 3, "Cardiology": 3, None: 1}
     assert len(told) == 2 and "'SURGERY' (1 item), 'surgery' (1 item)" in told[0]
-    assert found[2] is given[2] and unified(found, target(), HIERARCHY) == (found, [])
+    assert found[2] is given[2] and unified(found, target().labels, HIERARCHY) == (found, [])
 
 
 def test_topics_of_the_target_get_its_spelling_and_others_stay():
     given = items(("PSYCHIATRY", "obsessive-compulsive disorders"), ("Psychiatry", "anxiety"))
-    found, _ = unified(given, target(concepts=["ocd"]), HIERARCHY)
+    found, _ = unified(given, target(concepts=["ocd"]).labels, HIERARCHY)
     assert (found[0].subject, found[0].topic) == ("Psychiatry", "Obsessive/Compulsive Disorders")
     assert found[1].topic == "anxiety"
 

@@ -5,15 +5,21 @@ import random
 import pytest
 
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.references import Reference, movable, needs_letters, needs_options, reference
+from duolearn_cli.data.references import Reference, movable, needs_letters, needs_options, reference, without_needing
 from duolearn_cli.data.shuffling import is_shuffled, kind_of_heldout, reordered, with_shuffled_copies
 
 OTHERS = """None of the above|All of the above.|all the above|Both of these|None|both|Any of the above|All are true
-Can be any of the above|none of these drugs|Neither|two of the above|all of them"""
+Can be any of the above|none of these drugs|Neither|two of the above|all of them
+All above|None above.|both above are true|Any of above|all of the above-mentioned|None of the statements given above
+Two of those|All those mentioned above|none of those drugs|one of the following|all the following|All following
+Either of the above (and others)|one of the options above|two statements above|neither of the choices"""
 LETTERS = """Both A and B|A and C|Both (A) & (C)|A, B & D|Option 1 and 2|neither a nor b|B only|a and b
 1, 2 and 3 are correct|A, B are true & C is false"""
 NEITHER = """Hepatitis B and C|Vitamin A|A b|2, 3|above the knee|a|both kidneys|all leads|1 cm above the spine
-4,000-11,000|L2 and L3|only one of those enzymes"""
+4,000-11,000|L2 and L3|only one of those enzymes|one above the other|Two above the knee|some above, some below
+Both above and below the diaphragm|All above the diaphragm|either above or below it|Neither above nor below|any above 60
+both the above-knee and the below-knee stump|One following the other|Any following surgery|two following doses
+All those with fever|Some of those who smoke|one of those exposed"""
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,22 @@ def test_what_options_refer_to(options, found):
 )
 def test_a_list_in_the_question_is_what_is_meant(option, question):
     assert reference(option, question) is Reference.NONE is not reference(option)
+
+
+def test_numbers_are_answers_where_a_number_is_asked_for():
+    assert (
+        reference("Only 2", "How many bones has it?") is Reference.NONE is not reference("Only 2", "Which are right?")
+    )
+    assert reference("1 and 2", "What is the number of roots, by type?") is Reference.NONE
+
+
+def test_letters_that_all_options_name_are_no_options():
+    vitamins = made("A and D", "B and C", "A and C", "C, D")
+    assert not needs_options(vitamins) and movable(vitamins) == [0, 1, 2, 3]
+    assert without_needing([vitamins]) == ([vitamins], [])
+    mixed = made("A and D", "B and C", "bile", "C, D")
+    assert needs_letters(mixed) and movable(mixed) is None
+    assert [row.reason for row in without_needing([mixed])[1]] == ["needs_other_options"]
 
 
 def made(*options, answer=0):

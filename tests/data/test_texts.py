@@ -121,6 +121,42 @@ def test_two_questions_that_become_one_are_both_rejected():
     assert not read([first, again], max_tokens=80, max_cut=1.0).rejected
 
 
+@pytest.mark.parametrize("form", ["cloze", "letter"])
+def test_what_tells_two_questions_apart_is_cut_from_both_though_unequally(form):
+    """The longer an item's options, the more of its question goes: the prompts differ, and what they ask does not."""
+    first, second = asked(150, 1), asked(150, 2)
+    longer = tuple(f"{option} of the artery" for option in second.options)
+    settled = {"max_tokens": 110, "max_cut": 1.0, "form": form}
+    if form == "letter":
+        # The prompt shows the options, which differ; where they are the same, the questions become one.
+        assert not read([SHORT, first, replace(second, options=longer)], **settled).rejected
+    else:
+        second = replace(second, options=longer)
+        encoder = read([SHORT, first, second], **settled).encoder
+        assert len({encoder.encode(item).labels("answer")[0] for item in (first, second)}) == 2
+    texts = read([SHORT, first, second], **settled)
+    assert [(row.id, row.reason) for row in texts.rejected] == [
+        (item.id, "questions_tokenise_alike") for item in (first, second)
+    ]
+    assert f"that of item {second.id}" in texts.rejected[0].detail
+    (told,) = (text for text in texts.sentences() if "left out" in text)
+    (mend,) = settings(told)
+    assert not read([SHORT, first, second], form=form, **mend).rejected
+
+
+def test_a_cut_question_that_a_whole_one_may_be_is_left_out_and_the_whole_one_stays():
+    long, settled = asked(150, 1), {"max_tokens": 80, "max_cut": 1.0}
+    head, tail = read([SHORT, long], **settled).encoder.kept(long)
+    assert long.question.startswith(head) and long.question.endswith(tail) and "vitamin" not in head + tail
+    whole = Item("whole", f"{head} mg {tail}", ("mg", "X-ray"), 1)
+    texts = read([SHORT, long, whole], **settled)
+    assert list(texts.cut) == [long.id] == [row.id for row in texts.rejected]
+    assert texts.encoder.kept(SHORT) is None
+    # Other beginnings or ends are other questions.
+    for other in (f"mg {whole.question}", f"{whole.question} mg"):
+        assert not read([SHORT, long, replace(whole, question=other)], **settled).rejected
+
+
 def test_questions_of_unknown_words_are_told():
     greek = Item("greek", "\u03b1 \u03b2 \u03b3", ("hernia", "mg"), 0)
     texts = read([SHORT, greek], "wordpiece")

@@ -31,7 +31,7 @@ def load(trap: Trap, folder: Path) -> Loaded:
         path.write_bytes(trap.content.encode() if isinstance(trap.content, str) else trap.content)
     loaded = LocalData(path=str(path), fields=Fields(**FIELDS | trap.fields), encoding=trap.encoding).load()
     if trap.stage == "labels":
-        items, told = unified(loaded.items, TARGET, HIERARCHY)
+        items, told = unified(loaded.items, TARGET.labels, HIERARCHY)
         return replace(loaded, items=tuple(items), notes=(*told, *near_miss_notes(items, TARGET)))
     if trap.stage == "cloze":
         kept, rejected = without_needing(loaded.items)

@@ -300,26 +300,15 @@ ANSWERS = (
 )
 
 OPTIONS = (
-    Trap(
-        'a fifth option "N/A" in every row',
-        with_fifth(*["N/A"] * 4),
-        fields=FIVE,
-        options=ROWS[0][1:5],
-        note=NOT_COUNTED,
-    ),
-    Trap(
-        'a fifth option "nan" in every row',
-        with_fifth(*["nan"] * 4),
-        fields=FIVE,
-        options=ROWS[0][1:5],
-        note=NOT_COUNTED,
-    ),
-    Trap(
-        'a fifth option "None" in every row',
-        with_fifth(*["None"] * 4),
-        fields=FIVE,
-        options=ROWS[0][1:5],
-        note=NOT_COUNTED,
+    *(
+        Trap(
+            f'a fifth option "{word}" in every row',
+            with_fifth(*[word] * 4),
+            fields=FIVE,
+            options=ROWS[0][1:5],
+            note=NOT_COUNTED,
+        )
+        for word in ("N/A", "nan", "None")
     ),
     Trap(
         "a fifth option in one row, empty in the others",

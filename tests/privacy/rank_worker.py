@@ -16,7 +16,7 @@ from accelerate import Accelerator, PartialState
 from duolearn_cli.composition import component, compose
 from duolearn_cli.coordinates import Coordinates
 from duolearn_cli.methods.base import geometry_of
-from duolearn_cli.model import load_model
+from duolearn_cli.model_loading import load_model
 from duolearn_cli.parallel import Processes
 from duolearn_cli.privacy import step as private_step
 from duolearn_cli.privacy.audit import Canaries, with_canaries

@@ -96,6 +96,11 @@ def test_what_is_no_finite_number_cannot_be_shown(value):
     assert cell({"value": value, "low": 0.1, "high": 0.2}, scale=1, digits=2) == DASH
 
 
+def test_what_rounds_to_zero_has_no_sign():
+    assert cell({"value": -0.0004, "low": -0.0, "high": -0.0001}, scale=100, digits=1) == "0.0 [0.0, 0.0]"
+    assert cell({"value": -0.001, "low": None, "high": None}, scale=100, digits=1) == "-0.1"
+
+
 def test_a_value_without_interval_has_no_brackets():
     assert cell({"value": 0.5, "low": None, "high": None}, scale=100, digits=1) == "50.0"
 

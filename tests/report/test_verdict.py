@@ -55,6 +55,16 @@ def test_a_target_that_says_no_answer_has_no_share(doubtful):
     assert said.endswith("of the retain answers (target 78.0 %, gold 77.0 %).") and "—" not in said
 
 
+def test_a_rate_without_a_value_is_said_to_have_none(doubtful):
+    """A target that answers no retain item right has no accuracy to keep."""
+    scores = doubtful["models"]["unlearned"]["scores"]
+    scores["knowledge_preservation"] = {"value": None, "low": None, "high": None, "n": 60, "higher_is_better": True}
+    said = verdict(doubtful)
+    assert "that was kept, has no value; a model that never" in said and "—" not in said
+    scores["forgetting_rate"] = None
+    assert "(FR has no value)" in verdict(doubtful)
+
+
 def test_older_runs_have_a_verdict_and_a_table(tmp_path, metrics, write_run):
     """metrics.json of before recall and sides: what it has is shown, what it lacks is left out."""
     assert "Of itself" not in verdict(metrics)
