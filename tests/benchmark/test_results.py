@@ -214,5 +214,5 @@ def test_draws_of_other_seeds_have_students_tails():
     noise = Noise.draw(np.random.default_rng(0), 20_000, 3)
     drawn = noise.of(np.array([0.4, 0.5, 0.6]))
     assert np.quantile(drawn, 0.975) == pytest.approx(4.302652729911275 * 0.1 / 3**0.5, rel=0.05)
-    # What the facts have given to the scatter counts once.
-    assert noise.of(np.array([0.4, 0.5, 0.6]), 0.1**2 / 3) == pytest.approx(0)
+    # What the facts have given to the scatter is in their own draws, too: half of it is taken off.
+    assert noise.of(np.array([0.4, 0.5, 0.6]), 0.1**2 / 3) == pytest.approx(drawn / 2**0.5)
