@@ -37,7 +37,7 @@ class Draws:
         rng = np.random.default_rng(seed)
 
         def counts(facts: int) -> np.ndarray:
-            return rng.multinomial(facts, [1 / max(1, facts)] * facts, RESAMPLES)
+            return rng.multinomial(facts, [1 / max(1, facts)] * facts, RESAMPLES).astype(float)
 
         return cls(counts(forget), counts(retain), counts(others), rng)
 

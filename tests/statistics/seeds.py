@@ -16,7 +16,7 @@ from scipy import special, stats
 from duolearn_cli.benchmark.record import Result
 from duolearn_cli.benchmark.volumes import volumes
 from duolearn_cli.metrics import knowledge, membership
-from duolearn_cli.metrics.gold import LEVEL, way
+from duolearn_cli.metrics.gold import LEVEL, MARGIN, way
 from duolearn_cli.metrics.seeds import (
     auc_errors,
     difference_over_seeds,
@@ -204,7 +204,7 @@ def volume(rng: np.random.Generator, world: World, seeds: int, facts: int) -> tu
     return covers(found, 0.95 * min(1.0, (1 - world.right) / (1 - 1 / OPTIONS)))
 
 
-def away(rng: np.random.Generator, gone: float, looks: int, facts: int, noise: float = 1.5) -> bool:
+def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: float, noise: float = 1.5) -> bool:
     """Whether any of so many looks shows a model to be as gold that has gone `gone` of the way there each time.
 
     Losses of gold vary from fact to fact, and the model's around those; what is its own of a fact stays from look to
@@ -216,8 +216,7 @@ def away(rng: np.random.Generator, gone: float, looks: int, facts: int, noise: f
         model = gone * gold + own + noise * 0.2 * rng.standard_normal(facts)
         target = [0.0] * facts
         fact = [f"f{k}" for k in range(facts)]
-        level, margin = LEVEL / looks, NEAR
-        if way(target, gold.tolist(), model.tolist(), fact, margin=margin, level=level).is_shown:
+        if way(target, gold.tolist(), model.tolist(), fact, margin=margin, level=LEVEL / looks).is_shown:
             return True
     return False
 
@@ -306,10 +305,11 @@ def likeness_cells(draws: int) -> Iterator[Cell]:
         for looks in (1, LOOKS_TO_STOP):
             figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
             told = f"{looks} looks, {size} facts" if looks > 1 else f"{size} facts"
-            for gone in (1 - NEAR, 1 + NEAR):
-                truth = f"{gone:.0%} of the way, margin {NEAR:.0%}"
-                yield _rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size)
-            yield _rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size)
+            margin = MARGIN if looks == 1 else NEAR
+            for gone in (1 - margin, 1 + margin):
+                truth = f"{gone:.0%} of the way, margin {margin:.0%}"
+                yield _rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
+            yield _rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
 
 
 def cells(draws: int) -> Iterator[Cell]:
