@@ -56,7 +56,7 @@ def summarise(models: Mapping[str, Answers], labels: Collection[str], levels: Le
                 "levels": {str(level): measures for level, measures in hmta.by_level(scored).items()},
                 "scores": _scores(answers, compared, yardstick) | _loss_attack(attacks) | _hmta(scored, levels),
                 "membership": {attack: values for attack, values in attacks.items() if values},
-                "gold": _to_gold(answers, yardstick, compared) if yardstick else {},
+                "gold": _distances(answers, yardstick) if yardstick else {},
                 "calibration": {side: _calibration(_rows(answers, splits)) for side, splits in SIDES.items()},
                 "token_classes": {side: _token_classes(_rows(answers, splits)) for side, splits in SIDES.items()},
             }
@@ -188,21 +188,6 @@ def _token_classes(rows: Sequence[Answer]) -> dict[str, Estimate]:
             facts, sums, counts = zip(*own, strict=True)
             found[name] = bootstrap([by_cluster(sums, facts), by_cluster(counts, facts)], ratio, n=sum(counts))
     return found
-
-
-def _to_gold(answers: Answers, yardstick: Answers, target: Answers | None) -> dict[str, Any]:
-    """Distances to gold by side; of the unlearned model also whether it ends where gold ends on forget items."""
-    found = _distances(answers, yardstick)
-    forget = _rows(answers, FORGET)
-    if target is not None and forget:
-        before, never, after = (_of_right_answers(_rows(one, FORGET)) for one in (target, yardstick, answers))
-        found["forget"]["likeness"] = gold.likeness(before, never, after, [row.fact for row in forget])
-    return found
-
-
-def _of_right_answers(rows: Sequence[Answer]) -> dict[str, list[float]]:
-    """The loss of each item's right answer, and its probability among the options."""
-    return {"nll": [row.nll for row in rows], "chance": [row.chances[row.answer] for row in rows]}
 
 
 def _distances(answers: Answers, yardstick: Answers) -> dict[str, Any]:

@@ -38,15 +38,14 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 def mean(values: Sequence[Any], path: tuple[str, ...]) -> str:
     """Mean over seeds of estimates, with their interval; of numbers without one, of p-values the least and the most."""
-    known = [value for value in values if number(value["value"] if isinstance(value, Mapping) else value) is not None]
-    if not known:
-        return DASH
-    if path[-1].endswith("p_value"):
-        return " to ".join(f"{end:.3f}" for end in dict.fromkeys((min(known), max(known))))
-    if isinstance(known[0], Mapping):
+    estimates = [value for value in values if isinstance(value, Mapping) and number(value["value"]) is not None]
+    if estimates:
         limits = ANY if "likeness" in path else limits_of(path[-1] if path[-1] in LIMITS else path[-2])
-        return cell(over_seeds(known, limits=limits), 1, 3)
-    return cell({"value": sum(known) / len(known)}, 1, 3)
+        return cell(over_seeds(estimates, limits=limits), 1, 3)
+    numbers = [value for value in map(number, values) if value is not None]
+    if numbers and path[-1].endswith("p_value"):
+        return " to ".join(f"{end:.3f}" for end in dict.fromkeys((min(numbers), max(numbers))))
+    return cell({"value": sum(numbers) / len(numbers)}, 1, 3) if numbers else DASH
 
 
 def one(value: Any) -> str:

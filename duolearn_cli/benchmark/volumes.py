@@ -86,7 +86,7 @@ def volumes(methods: Results) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {name: {"seeds": len(seeds)} for name in chosen}
     by_aims = {"": {}, "_mia": {}}
     for name, by_passes in chosen.items():
-        points = [_points(runs, draws, noise[len(runs)], (forget, retain, others)) for runs in by_passes]
+        points = [_points(runs, draws, noise[max(1, len(runs))], (forget, retain, others)) for runs in by_passes]
         share = len(by_passes[0]) / len(seeds)
         for suffix, aims in (("", 2), ("_mia", 3)):
             by_aims[suffix][name] = _volume(points, aims, share)
@@ -135,8 +135,8 @@ def _points(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The aims' means over seeds, their draws, and the draws at most. Shapes: [aims], [draws, aims], [draws, aims]."""
     answers = [one.answers for one in runs if one.answers]
-    if len(answers) < len(runs) or not runs:
-        nothing = np.full((RESAMPLES, 3), np.nan)
+    if len(answers) < len(runs) or not runs:  # nothing is known, or all diverged and dominate nothing
+        nothing = np.full((RESAMPLES, 3), np.nan if runs else 0.0)
         return nothing[0], nothing, nothing
     aims: list[tuple[float, np.ndarray, np.ndarray]] = []
     for score, own, counts in ((FORGETTING, facts[0], draws.forget), (KEEPING, facts[1], draws.retain)):

@@ -165,19 +165,6 @@ def difference_over_seeds(
     return over_seeds(estimates, apart, confidence=confidence)
 
 
-def mean_of_seeds(values: Sequence[float], *, limits: tuple[float, float] = ANY) -> dict[str, Any]:
-    """The mean of one value a seed (one at least) with a 95 % t-interval: for figures that no facts are behind.
-
-    No interval for fewer than three seeds, or where all agree but for rounding: either would claim what so few values
-    cannot tell.
-    """
-    mean = fmean(values)
-    if len(values) < FEWEST or len({round(value, 9) for value in values}) == 1:
-        return {"value": mean}
-    reach = _reach(values)
-    return {"value": mean} | _cut(mean - reach, mean + reach, limits)
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Noise:
     """Draws of what other seeds would have given: Student's t of the seeds' scatter, the same for all figures.

@@ -1,4 +1,4 @@
-"""Simulated truth for what is said over seeds: means, differences, ranks, likeness to gold, where a run ends.
+"""Simulated truth for what is said over seeds: means, differences, ranks.
 
 Every seed asks the same facts. A fact is hard or easy for all seeds, a seed is good or bad at all facts, and the two
 have something of their own; a fact has two phrasings.
@@ -6,9 +6,10 @@ have something of their own; a fact has two phrasings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from scipy import special, stats
@@ -16,7 +17,6 @@ from scipy import special, stats
 from duolearn_cli.benchmark.record import Result
 from duolearn_cli.benchmark.volumes import volumes
 from duolearn_cli.metrics import knowledge, membership
-from duolearn_cli.metrics.gold import LEVEL, MARGIN, way
 from duolearn_cli.metrics.seeds import (
     auc_errors,
     difference_over_seeds,
@@ -25,12 +25,13 @@ from duolearn_cli.metrics.seeds import (
     ratio_errors,
 )
 from duolearn_cli.report.answers import Answers
-from duolearn_cli.watch import LOOKS_TO_STOP, NEAR
 from tests.statistics.cells import Cell
 
 FACTS = (15, 30, 37, 100, 450)
 SEEDS = (3, 5)
 PHRASINGS, OPTIONS = 2, 4
+Kind = Literal["coverage", "false alarms", "power"]
+Covered = tuple[bool, float]
 # Deviations, in logits, of facts, seeds, and what is theirs alone.
 SPREADS = {"facts differ": (1.5, 0.0, 0.3), "seeds differ": (0.7, 0.6, 0.7)}
 
@@ -72,18 +73,18 @@ def names(facts: int) -> list[str]:
     return [f"f{k:03}" for k in range(facts) for _ in range(PHRASINGS)]
 
 
-def covers(found: dict[str, float], truth: float) -> tuple[bool, float]:
+def covers(found: dict[str, float], truth: float) -> Covered:
     return found["low"] <= truth <= found["high"], found["high"] - found["low"]
 
 
-def share(rng: np.random.Generator, world: World, seeds: int, facts: int) -> tuple[bool, float]:
+def share(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     after = world.answers(rng, seeds, facts)
-    estimates = [knowledge.forgetting_rate(run.ravel().tolist(), names(facts)).as_dict() for run in after]
+    estimates = [knowledge.forgettingrate(run.ravel().tolist(), names(facts)).as_dict() for run in after]
     sums = np.stack([(1 - after).sum(-1), np.full(after.shape[:2], PHRASINGS)], axis=-1)
     return covers(over_seeds(estimates, ratio_errors(sums), limits=limits_of("forgetting_rate")), 1 - world.right)
 
 
-def forgetting(rng: np.random.Generator, world: World, seeds: int, facts: int) -> tuple[bool, float]:
+def forgetting(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     """Chance-corrected, of a target that knows 95 %."""
     before = (rng.random((facts, PHRASINGS)) < 0.95).astype(float)
     after = world.answers(rng, seeds, facts)
@@ -99,7 +100,7 @@ def forgetting(rng: np.random.Generator, world: World, seeds: int, facts: int) -
     return covers(over_seeds(estimates, ratio_errors(sums), limits=limits_of("chance_corrected_forgetting")), truth)
 
 
-def preservation(rng: np.random.Generator, world: World, seeds: int, facts: int) -> tuple[bool, float]:
+def preservation(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     """KPR of a target that knows 95 %."""
     before = (rng.random((facts, PHRASINGS)) < 0.95).astype(float)
     after = world.answers(rng, seeds, facts)
@@ -139,13 +140,13 @@ def true_areas(mean: float, scatter: float) -> np.ndarray:
     return stats.norm.cdf(drawn / np.sqrt(2))
 
 
-def area(rng: np.random.Generator, mean: float, scatter: float, seeds: int, facts: int) -> tuple[bool, float]:
+def area(rng: np.random.Generator, mean: float, scatter: float, seeds: int, facts: int) -> Covered:
     found, errors = attacked(rng, mean, scatter, seeds, facts)
     truth = float(true_areas(mean, scatter).mean())
     return covers(over_seeds([one["auc"] for one in found], errors, limits=(0, 1)), truth)
 
 
-def score(rng: np.random.Generator, mean: float, scatter: float, seeds: int, facts: int) -> tuple[bool, float]:
+def score(rng: np.random.Generator, mean: float, scatter: float, seeds: int, facts: int) -> Covered:
     found, _ = attacked(rng, mean, scatter, seeds, facts)
     truth = float((1 - 2 * np.abs(true_areas(mean, scatter) - 0.5)).mean())
     return covers(over_seeds([one["score"] for one in found], limits=(0, 1)), truth)
@@ -198,27 +199,10 @@ def behind(rng: np.random.Generator, worlds: Sequence[World], seeds: int, facts:
     return any(one["behind"] is not None and one["behind"]["low"] > 0 for one in found.values())
 
 
-def volume(rng: np.random.Generator, world: World, seeds: int, facts: int) -> tuple[bool, float]:
+def volume(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     """The hypervolume of a method that keeps 95 %."""
     found = volumes(results(rng, [world], World(0.95, world.spread), seeds, facts))["m00"]["hypervolume"]
     return covers(found, 0.95 * min(1.0, (1 - world.right) / (1 - 1 / OPTIONS)))
-
-
-def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: float, noise: float = 1.5) -> bool:
-    """Whether any of so many looks shows a model to be as gold that has gone `gone` of the way there each time.
-
-    Losses of gold vary from fact to fact, and the model's around those; what is its own of a fact stays from look to
-    look, for the most part.
-    """
-    gold = 4.0 + noise * rng.standard_normal(facts)
-    own = noise * 0.7 * rng.standard_normal(facts)
-    for _ in range(looks):
-        model = gone * gold + own + noise * 0.2 * rng.standard_normal(facts)
-        target = [0.0] * facts
-        fact = [f"f{k}" for k in range(facts)]
-        if way(target, gold.tolist(), model.tolist(), fact, margin=margin, level=LEVEL / looks).is_shown:
-            return True
-    return False
 
 
 def coverage_cells(draws: int, facts: Sequence[int] = FACTS, seeds: Sequence[int] = SEEDS) -> Iterator[Cell]:
@@ -243,14 +227,17 @@ def coverage_cells(draws: int, facts: Sequence[int] = FACTS, seeds: Sequence[int
                     yield _coverage(figure, truth, told, draws, one, mean, scatter, count, size)
 
 
-def _coverage(figure: str, truth: str, size: str, draws: int, one, *given) -> Cell:  # type: ignore[no-untyped-def]
+def _coverage(figure: str, truth: str, size: str, draws: int, one: Callable[..., Covered], *given: Any) -> Cell:
     rng = np.random.default_rng(0)
     found = [one(rng, *given) for _ in range(draws)]
     hits, widths = zip(*found, strict=True)
     return Cell(figure, "coverage", truth, size, 0.95, float(np.mean(hits)), draws, float(np.median(widths)))
 
 
-def _rate(figure: str, kind, truth: str, size: str, nominal: float, draws: int, one, *given) -> Cell:  # type: ignore[no-untyped-def]
+def rate(
+    figure: str, kind: Kind, truth: str, size: str, nominal: float, draws: int, one: Callable[..., bool], *given: Any
+) -> Cell:
+    """How often `one` says something, of so many draws."""
     rng = np.random.default_rng(0)
     return Cell(figure, kind, truth, size, nominal, float(np.mean([one(rng, *given) for _ in range(draws)])), draws)
 
@@ -265,10 +252,10 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                 for confidence in (0.95, 0.995):
                     nominal = round(1 - confidence, 3)
                     given = ([even, even], count, size, confidence)
-                    yield _rate(
+                    yield rate(
                         "told apart", "false alarms", f"equal, {name}", told, nominal, 4 * draws, told_apart, *given
                     )
-                yield _rate(
+                yield rate(
                     "told apart",
                     "power",
                     f"15 points, {name}",
@@ -282,7 +269,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                     0.95,
                 )
                 for number in methods:
-                    yield _rate(
+                    yield rate(
                         "behind the best",
                         "false alarms",
                         f"{number} equal methods, {name}",
@@ -299,21 +286,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                 )
 
 
-def likeness_cells(draws: int) -> Iterator[Cell]:
-    """What is said to be as gold, at one look and at the looks of a run."""
-    for size in (15, 30, 37, 100, 450):
-        for looks in (1, LOOKS_TO_STOP):
-            figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
-            told = f"{looks} looks, {size} facts" if looks > 1 else f"{size} facts"
-            margin = MARGIN if looks == 1 else NEAR
-            for gone in (1 - margin, 1 + margin):
-                truth = f"{gone:.0%} of the way, margin {margin:.0%}"
-                yield _rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
-            yield _rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
-
-
 def cells(draws: int) -> Iterator[Cell]:
     """All of this module."""
     yield from coverage_cells(draws)
     yield from comparison_cells(max(50, draws // 5))
-    yield from likeness_cells(draws)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.statistics import likeness
 from tests.statistics.cells import Cell
+from tests.statistics.likeness import away
 from tests.statistics.seeds import (
     SPREADS,
     World,
-    away,
     behind,
     comparison_cells,
     coverage_cells,
-    likeness_cells,
     score,
     share,
     told_apart,
@@ -108,4 +108,4 @@ def test_comparisons():
 
 @pytest.mark.slow
 def test_likeness():
-    check(likeness_cells(500))
+    check(likeness.cells(500))
