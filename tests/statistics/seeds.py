@@ -79,7 +79,7 @@ def covers(found: dict[str, float], truth: float) -> Covered:
 
 def share(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     after = world.answers(rng, seeds, facts)
-    estimates = [knowledge.forgettingrate(run.ravel().tolist(), names(facts)).as_dict() for run in after]
+    estimates = [knowledge.forgetting_rate(run.ravel().tolist(), names(facts)).as_dict() for run in after]
     sums = np.stack([(1 - after).sum(-1), np.full(after.shape[:2], PHRASINGS)], axis=-1)
     return covers(over_seeds(estimates, ratio_errors(sums), limits=limits_of("forgetting_rate")), 1 - world.right)
 
