@@ -17,6 +17,7 @@ from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
 from duolearn_cli.earlier import came_back
+from duolearn_cli.likeness import likeness
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
 from duolearn_cli.privacy import told
@@ -56,6 +57,8 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     models = summary.summarise(answers, study.target.labels, levels)
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
+    if alike := likeness(answers):
+        models["unlearned"]["gold"]["forget"]["likeness"] = alike
     chance, check = summary.mean_chance(answers), summary.membership_check(answers)
     items = lab.evaluation_splits()
     common, data = guessing.majority(items), study.summary()

@@ -37,7 +37,7 @@ from duolearn_cli.single_probe import check_adapter, check_singles
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.unlearning import unlearn
 from duolearn_cli.update import Update
-from duolearn_cli.watch import Goal, Watch
+from duolearn_cli.watch import Goal, Watch, between_looks
 from duolearn_cli.workers import deferred_interrupt
 
 # Retain items whose wrong options tell the form of answers.
@@ -186,7 +186,10 @@ def unlearn_stage(lab: Laboratory) -> None:
     config, run, model = lab.study.config, lab.run, lab.model
     settings = config.unlearn
     processes = Processes(Accelerator(cpu=model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
-    goal = Goal.of(lab, settings.stop) if settings.stop != "none" else None
+    goal = None
+    if settings.stop != "none":  # without privacy, so that every item is in as many steps as any other
+        planned = num_steps(len(lab.study.request.forget), settings.batch_size, settings.epochs)
+        goal = Goal.of(lab, settings.stop, max(1, planned // between_looks(lab, planned)))
     lab.load("target")
     method = component(config.method, config.plugins)
     # Before the model is cut: a process that finds it in the cache goes through no forward, and others would wait.

@@ -49,8 +49,8 @@ class UnlearnConfig:
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
     stop: str = setting(
         "none",
-        "end at the first quick evaluation where validation items of the forget side are answered as gold, or the base "
-        "model, does, and those of the retain side as the target does; none: at the last step",
+        "end at the first quick evaluation that shows validation items of the forget side to be answered as gold, or "
+        "the base model, does, where those of the retain side are kept (docs/benchmark.md); none: at the last step",
         choices=["none", "gold", "base"],
     )
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")

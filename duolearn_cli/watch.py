@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import sample
 from duolearn_cli.forward import TOKEN_CLASSES
+from duolearn_cli.metrics.gold import LEVEL, Way, way
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Advance
@@ -19,44 +20,77 @@ from duolearn_cli.workers import agreed
 LOOKS, LOOKS_TO_STOP = 5, 20
 # Of the retain items that the target answers rightly, the share that a run must still answer so before it may end.
 KEPT = 0.99
+# How far from the other model it may be then, as a share of the way there from the target [D].
+NEAR = 0.25
+# Raise this when what a look finds changes.
+LOOK = 2
 
 
-@dataclass(frozen=True)
-class Goal:
-    """Where a run may end, on `quick_items` [D]: forget items at least as unlikely as another model finds them and no
-    oftener right, and retain items right at least `KEPT` times as often as with the target.
-
-    The mean loss alone would not do: a few items forgotten beyond measure reach it while most are still known, and the
-    first steps disturb what is kept before later ones repair it.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the model in place makes of `quick_items`: of each forget item the loss of its right answer, that answer's
+    probability among the options, and its fact; and both sides' mean loss and accuracy.
     """
 
-    forget_nll: float
-    forget_accuracy: float
-    retain_accuracy: float
+    means: Mapping[str, float]
+    nll: Sequence[float]
+    chance: Sequence[float]
+    facts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where a run may end, on `quick_items` [D]: where it is shown, after all the looks that are had, that forget items
+    are answered as by another model, and retain items are right at least `KEPT` times as often as with the target.
+
+    As by another model: the loss of the right answer and its probability have both gone the whole way from the target's
+    to that model's, give or take `NEAR` of it on either side. Both are tests of equivalence (`metrics.gold.way`) by
+    facts, at `LEVEL` over the number of looks: a run that is further away than that at every look ends by mistake with
+    a chance of at most `LEVEL`. That a loss is not below is not enough: methods leap beyond in one step.
+
+    Attributes:
+        looks: how often a run is looked at.
+    """
+
+    target: Look
+    other: Look
+    looks: int
 
     @classmethod
-    def of(cls, lab: Laboratory, which: str) -> Goal:
-        """The goal to answer forget items as ``gold`` or ``base`` does; the target is in place afterwards.
-
-        Where that model answers them worse than by chance, chance will do.
-        """
+    def of(cls, lab: Laboratory, which: str, looks: int) -> Goal:
+        """The goal to answer forget items as ``gold`` or ``base`` does; the target is in place afterwards."""
         items = quick_items(lab)
         forget, retain = ([asdict(item) | {"concepts": ()} for item in side] for side in items.values())
         found = {}
         for name in (which, "target"):
             lab.load(name)
-            found[name] = lab.kept(name, "look", [forget, retain], lambda: look(lab))
-        chance = sum(1 / len(item.options) for item in items["forget"]) / len(items["forget"])
-        other = found[which]
-        kept = KEPT * found["target"]["retain_accuracy"]
-        return cls(other["forget_nll"], max(other["forget_accuracy"], chance), kept)
+            kept = lab.kept(name, "look", [LOOK, forget, retain], lambda: asdict(look(lab)))
+            found[name] = Look(**kept)
+        return cls(found["target"], found[which], looks)
 
-    def is_reached(self, found: Mapping[str, float]) -> bool:
-        return (
-            found["forget_nll"] >= self.forget_nll
-            and found["forget_accuracy"] <= self.forget_accuracy
-            and found["retain_accuracy"] >= self.retain_accuracy
-        )
+    def ways(self, found: Look) -> dict[str, Way]:
+        """How far forget items have gone from the target to the other model, by what is compared."""
+        return {
+            name: way(
+                getattr(self.target, name),
+                getattr(self.other, name),
+                getattr(found, name),
+                found.facts,
+                margin=NEAR,
+                level=LEVEL / self.looks,
+            )
+            for name in ("nll", "chance")
+        }
+
+    def is_reached(self, found: Look) -> bool:
+        """Whether a run may end at this look."""
+        kept = found.means["retain_accuracy"] >= KEPT * self.target.means["retain_accuracy"]
+        return kept and all(one.is_shown for one in self.ways(found).values())
+
+    def told(self, found: Look) -> dict[str, Any]:
+        """What run.json says about the look that ended the run."""
+        ways = {name: [one.value, one.low, one.high] for name, one in self.ways(found).items()}
+        return {**ways, "margin": NEAR, "looks": self.looks, "facts": len(set(found.facts))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +123,8 @@ class Watch:
         if self.goal is not None and step % self._every == 0:
             is_reached = found is not None and self.goal.is_reached(found)
             if agreed(is_reached, self.processes, device):
-                self._note_stop(self.goal, step)
+                if found is not None:
+                    self._note_stop(self.goal, found, step)
                 return True
         stopping = agreed(self.interrupted(), self.processes, device)
         if takes_part and (stopping or step % lab.study.config.unlearn.checkpoint_every == 0):
@@ -100,17 +135,26 @@ class Watch:
 
     @property
     def _every(self) -> int:
-        looks = LOOKS if self.goal is None else LOOKS_TO_STOP
-        return self.lab.study.config.unlearn.evaluate_every or max(1, self.steps // looks)
+        return between_looks(self.lab, self.steps)
 
-    def _note_stop(self, goal: Goal, step: int) -> None:
+    def _note_stop(self, goal: Goal, found: Look, step: int) -> None:
+        told = goal.told(found)
         if self.lab.is_main:
-            self.lab.run.update(stopped={"step": step, "of": self.steps, "goal": asdict(goal)})
+            self.lab.run.update(stopped={"step": step, "of": self.steps, "goal": told})
         which = self.lab.study.config.unlearn.stop
+        ways = (f"{100 * told[name][0]:.0f} %" for name in ("nll", "chance"))
+        right = [one.means["retain_accuracy"] for one in (found, goal.target)]
         self.lab.display.note(
-            f"ends at step {step} of {self.steps}: forget items are answered as by {which} (loss {goal.forget_nll:.2f} "
-            f"or more, accuracy {goal.forget_accuracy:.2f} or less), retain items as by the target"
+            f"ends at step {step} of {self.steps}: of the way from the target to {which} forget items have gone "
+            f"{next(ways)} by loss and {next(ways)} by probability, beyond doubt within {100 * NEAR:.0f} % of it "
+            f"({told['facts']} facts, {goal.looks} looks); retain accuracy {right[0]:.2f}, of the target {right[1]:.2f}"
         )
+
+
+def between_looks(lab: Laboratory, steps: int) -> int:
+    """Steps from one quick evaluation to the next, in a run of so many steps."""
+    looks = LOOKS if lab.study.config.unlearn.stop == "none" else LOOKS_TO_STOP
+    return lab.study.config.unlearn.evaluate_every or max(1, steps // looks)
 
 
 def quick_items(lab: Laboratory) -> dict[str, tuple[Item, ...]]:
@@ -124,22 +168,24 @@ def quick_items(lab: Laboratory) -> dict[str, tuple[Item, ...]]:
     return {name: sample(items, config.evaluation.quick_items, config.split.seed) for name, items in sides.items()}
 
 
-def look(lab: Laboratory) -> dict[str, float]:
-    """Accuracy and mean loss of the model in place on both sides of `quick_items`."""
-    values: dict[str, float] = {}
-    for name, items in quick_items(lab).items():
-        answers = lab.score(items)
-        values[f"{name}_accuracy"] = sum(answer.correct for answer in answers) / len(answers)
-        values[f"{name}_nll"] = sum(answer.nll for answer in answers) / len(answers)
-    return values
+def look(lab: Laboratory) -> Look:
+    """What the model in place makes of both sides of `quick_items`."""
+    means: dict[str, float] = {}
+    answers = {name: lab.score(items) for name, items in quick_items(lab).items()}
+    for name, own in answers.items():
+        means[f"{name}_accuracy"] = sum(answer.correct for answer in own) / len(own)
+        means[f"{name}_nll"] = sum(answer.nll for answer in own) / len(own)
+    forget = answers["forget"]
+    chance = [answer.chances[answer.answer] for answer in forget]
+    return Look(means, [answer.nll for answer in forget], chance, [answer.fact for answer in forget])
 
 
-def quick_evaluation(lab: Laboratory, step: int) -> dict[str, float]:
-    """A `look` after a step, recorded and returned."""
-    values = look(lab)
+def quick_evaluation(lab: Laboratory, step: int) -> Look:
+    """A `look` after a step, its means recorded."""
+    found = look(lab)
     if lab.is_main:
-        lab.run.record({"stage": "unlearn", "step": step, **values})
+        lab.run.record({"stage": "unlearn", "step": step, **found.means})
     lab.display.note(
-        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.items())
+        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found.means.items())
     )
-    return values
+    return found

@@ -1,7 +1,8 @@
 """Compare the jobs of an ablation sweep with its full method: `python scripts/ablation_table.py FOLDER`.
 
 Prints a Markdown table: for each ablation the means over seeds, and the difference from the full method in accuracy on
-forget and on retain items, with a 95 % interval by paired bootstrap over facts (each seed has facts of its own).
+forget and on retain items. Its 95 % interval is over seeds and facts together, both paired; a fact that several seeds
+were asked counts once. Fewer than three seeds have no interval.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
+from duolearn_cli.metrics.seeds import difference_over_seeds, ratio_errors
 from duolearn_cli.report.tables import Table, cell
 
 FULL = "full"
@@ -41,14 +43,23 @@ def read(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def difference(jobs: dict[str, dict[str, Any]], full: dict[str, dict[str, Any]], side: str) -> Estimate:
-    """Accuracy of an ablation minus that of the full method, over the items of all seeds that both have."""
-    values, clusters = [], []
-    for seed in jobs.keys() & full.keys():
-        for item, correct in jobs[seed]["correct"][side].items():
-            values.append(correct - full[seed]["correct"][side][item])
-            clusters.append(f"{seed}:{jobs[seed]['fact'][item]}")
-    return bootstrap([by_cluster(values, clusters), by_cluster([1.0] * len(values), clusters)], ratio, n=len(values))
+def difference(jobs: dict[str, dict[str, Any]], full: dict[str, dict[str, Any]], side: str) -> dict[str, Any]:
+    """Mean over the seeds that both have of an ablation's accuracy less the full method's, with its interval."""
+    seeds = sorted(jobs.keys() & full.keys())
+    own, whole = ([by_fact(found[seed], side) for seed in seeds] for found in (jobs, full))
+    facts = sorted({fact for run in (*own, *whole) for fact in run})
+    sums = np.array([[[run.get(fact, (0.0, 0.0)) for fact in facts] for run in runs] for runs in (own, whole)])
+    first, second = sums[..., 0].sum(2) / sums[..., 1].sum(2)
+    return difference_over_seeds(first.tolist(), second.tolist(), np.stack([ratio_errors(runs) for runs in sums]))
+
+
+def by_fact(job: dict[str, Any], side: str) -> dict[str, tuple[float, float]]:
+    """How many of a fact's items were right, and how many there are."""
+    found: dict[str, tuple[float, float]] = {}
+    for item, correct in job["correct"][side].items():
+        right, count = found.get(job["fact"][item], (0.0, 0.0))
+        found[job["fact"][item]] = (right + correct, count + 1)
+    return found
 
 
 def table(found: dict[str, dict[str, dict[str, Any]]]) -> Table:
@@ -60,9 +71,7 @@ def table(found: dict[str, dict[str, dict[str, Any]]]) -> Table:
         }
         auc = sum(job["scores"]["mia_auc"]["value"] for job in jobs.values()) / len(jobs)
         nll = sum(job["nll"]["retain"] for job in jobs.values()) / len(jobs)
-        changes = (
-            ["—", "—"] if name == FULL else [cell(difference(jobs, found[FULL], s).as_dict(), 100, 1) for s in SIDES]
-        )
+        changes = ["—", "—"] if name == FULL else [cell(difference(jobs, found[FULL], s), 100, 1) for s in SIDES]
         shown = [f"{100 * value:.1f}" for value in mean.values()]
         rows.append((name, *shown, f"{auc:.3f}", f"{nll:.3f}", *changes, str(len(jobs))))
     header = (

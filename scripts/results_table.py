@@ -1,8 +1,12 @@
 """Every measure of several runs as Markdown: `python scripts/results_table.py NAME=RUN[,RUN...] ...`.
 
-Runs of one name differ in their seeds: their unlearned model's values are means over them with a 95 % t-interval over
-seeds. Base, target and gold are those of the first run, with its intervals over facts. RUN is a folder of `duolearn
-unlearn` or of `duolearn audit robustness`; each kind makes tables of its own.
+Runs of one name differ in their seeds: their unlearned model's values are means over them with a 95 % interval over
+seeds and facts together; p-values, which have no mean, are given from the least to the most. Base, target and gold are
+those of the first run, with its intervals over facts. RUN is a folder of `duolearn unlearn` or of `duolearn audit
+robustness`; each kind makes tables of its own.
+
+`python scripts/results_table.py FILE`, where FILE is the answers.json.gz of a `duolearn benchmark`, makes its tables
+from the answers that are in it.
 """
 
 from __future__ import annotations
@@ -13,7 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.metrics.seeds import mean_of_seeds
+from duolearn_cli.benchmark.record import read_record
+from duolearn_cli.benchmark.results import figures
+from duolearn_cli.errors import RunError
+from duolearn_cli.metrics.seeds import ANY, LIMITS, limits_of, over_seeds
+from duolearn_cli.report.benchmark import benchmark_table, choices_table, remarks
 from duolearn_cli.report.tables import DASH, MODELS, Table, cell, number
 
 Found = Mapping[tuple[str, ...], Any]
@@ -28,13 +36,16 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
         yield path, node
 
 
-def mean(values: Sequence[Any]) -> str:
-    """Mean and t-interval over seeds of estimates or numbers; no interval below three, or where all agree."""
-    found = [number(value["value"] if isinstance(value, Mapping) else value) for value in values]
-    known = [value for value in found if value is not None]
-    if not known:
-        return DASH
-    return cell(mean_of_seeds(known), 1, 3)
+def mean(values: Sequence[Any], path: tuple[str, ...]) -> str:
+    """Mean over seeds of estimates, with their interval; of numbers without one, of p-values the least and the most."""
+    estimates = [value for value in values if isinstance(value, Mapping) and number(value["value"]) is not None]
+    if estimates:
+        limits = ANY if "likeness" in path else limits_of(path[-1] if path[-1] in LIMITS else path[-2])
+        return cell(over_seeds(estimates, limits=limits), 1, 3)
+    numbers = [value for value in map(number, values) if value is not None]
+    if numbers and path[-1].endswith("p_value"):
+        return " to ".join(f"{end:.3f}" for end in dict.fromkeys((min(numbers), max(numbers))))
+    return cell({"value": sum(numbers) / len(numbers)}, 1, 3) if numbers else DASH
 
 
 def one(value: Any) -> str:
@@ -62,7 +73,7 @@ def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
         (
             ", ".join(path),
             *(one(found.get(path)) for found in by_model.values()),
-            *(mean([run.get(path) for run in own]) for own in unlearned.values()),
+            *(mean([run.get(path) for run in own], path) for own in unlearned.values()),
         )
         for path in paths
     )
@@ -79,14 +90,25 @@ def attacks(runs: Mapping[str, Sequence[Path]]) -> Table:
             label = f"{entry['attack']}: {entry['variant']}"
             sides = [one["models"]["unlearned"] for one in same]
             figures = (
-                [side["forget"]["accuracy"] for side in sides],
-                [side["forget"]["recovered"] or {"value": None} for side in sides],
-                [(one.get("above_gold") or {}).get("forget") or {"value": None} for one in same],
-                [side["retain"]["accuracy"] for side in sides],
+                ("accuracy", [side["forget"]["accuracy"] for side in sides]),
+                ("recovered", [side["forget"]["recovered"] or {"value": None} for side in sides]),
+                ("above_gold", [(one.get("above_gold") or {}).get("forget") or {"value": None} for one in same]),
+                ("accuracy", [side["retain"]["accuracy"] for side in sides]),
             )
-            rows.setdefault(label, []).append(" · ".join(map(mean, figures)))
+            rows.setdefault(label, []).append(" · ".join(mean(own, ("", name)) for name, own in figures))
     header = ("attack", *(f"{name}: forget · recovered · above gold · retain" for name in runs))
     return Table("Attacks", header, tuple((label, *cells) for label, cells in rows.items()))
+
+
+def benchmark(path: Path) -> str:
+    """The tables of a benchmark, made anew from the answers of its runs."""
+    try:
+        found, results = read_record(path)
+    except RunError as error:
+        sys.exit(f"error: {error}")
+    made = figures(found, results)
+    notes = "\n".join(f"- {remark}" for remark in remarks(made))
+    return "\n\n".join([benchmark_table(made).markdown(), notes, choices_table(made).markdown()])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -95,6 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Print the tables."""
+    if len(arguments) == 1 and arguments[0].endswith(".json.gz"):
+        return print(benchmark(Path(arguments[0])))
     runs = {
         name: [Path(run) for run in given.split(",")] for name, _, given in (text.partition("=") for text in arguments)
     }

@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from statistics import harmonic_mean
+from dataclasses import asdict, dataclass
 from typing import Any
 
 CRITERION = (
-    "harmonic mean of chance-corrected forgetting, KPR (both cut to 0 to 1) and 1 - KS distance of the forget losses "
-    "to gold's"
+    "the least distance from where it should end, the root of the mean square of three parts: |1 - forgetting|, of "
+    "the way from target to gold (without gold: to chance); what KPR lacks of 1; and log2(1 + r) with r the mean "
+    "distance of the forget losses from gold's, the target's being 1 (without gold: left out)"
 )
+# Distances that differ by less are equal.
+TIE = 1e-9
 
 
-def criterion(metrics: Mapping[str, Any]) -> float | None:
-    """How good a try is, from its metrics.json; None where a part is undefined.
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a try did; `distance` is what it is chosen by, the less the better."""
 
-    Forgetting beyond chance earns nothing, and what overshoots gold's losses, or falls short of them, costs.
+    forgetting: float
+    keeping: float
+    distance: float
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def worth(metrics: Mapping[str, Any]) -> Worth | None:
+    """What a try did, from its metrics.json; None where forgetting or keeping is undefined.
+
+    Every part grows with what went wrong and none has an end: of two tries that break the model, the one that breaks it
+    less is nearer. Forgetting too much counts as forgetting too little. The logarithm keeps losses, which have no upper
+    end, from outweighing all else: as far from gold as the target is 1, thrice as far is 2.
     """
-    model = metrics["models"]["unlearned"]
-    forgetting = model["scores"]["chance_corrected_forgetting"]["value"]
-    keeping = model["scores"]["knowledge_preservation"]["value"]
-    apart = (model["gold"].get("forget") or {}).get("ks")
-    if forgetting is None or keeping is None or apart is None:
+    models = metrics["models"]
+    scores = models["unlearned"]["scores"]
+    chance, against, kept = (
+        _value(scores, key)
+        for key in ("chance_corrected_forgetting", "forgetting_against_gold", "knowledge_preservation")
+    )
+    if chance is None or kept is None:
         return None
-    return harmonic_mean([min(max(part, 0.0), 1.0) for part in (forgetting, keeping, 1 - apart)])
+    apart = [
+        _value((models[name].get("gold") or {}).get("forget") or {}, "nll_distance") for name in ("unlearned", "target")
+    ]
+    parts = [abs(1 - (chance if against is None else against)), max(0.0, 1 - kept)]
+    if apart[0] is not None and apart[1]:
+        parts.append(math.log2(1 + apart[0] / apart[1]))
+    return Worth(chance, kept, math.sqrt(sum(part**2 for part in parts) / len(parts)))
 
 
-def chosen(scores: Sequence[float | None]) -> int | None:
-    """The place of the best try, of equals the first; None where all failed."""
-    known = [place for place, score in enumerate(scores) if score is not None]
-    return max(known, key=lambda place: (scores[place], -place)) if known else None
+def _value(entry: Mapping[str, Any], key: str) -> float | None:
+    return (entry.get(key) or {}).get("value")
+
+
+def chosen(tries: Sequence[Worth | None]) -> int | None:
+    """The place of the nearest try; of equals the one that keeps more, then the first. None where all failed."""
+    known = {place: one for place, one in enumerate(tries) if one is not None}
+    if not known:
+        return None
+    least = min(one.distance for one in known.values())
+    equal = [place for place, one in known.items() if one.distance <= least + TIE]
+    return max(equal, key=lambda place: (known[place].keeping, -place))

@@ -12,9 +12,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from duolearn_cli.benchmark.choice import CRITERION, chosen, criterion
+from duolearn_cli.benchmark.choice import CRITERION, Worth, chosen, worth
 from duolearn_cli.benchmark.jobs import Job, Value, reported, trial
-from duolearn_cli.benchmark.results import outcome, read_metrics, references, volumes
+from duolearn_cli.benchmark.record import Result, Results, read_metrics
+from duolearn_cli.benchmark.results import figures
 from duolearn_cli.benchmark.status import FINISHED, SETTLED, status_of
 from duolearn_cli.components import dataset_name
 from duolearn_cli.config import RunConfig
@@ -43,7 +44,7 @@ class Session:
     epochs: Sequence[int]
     perform: Callable[[Job], None]
     display: Display
-    _read: dict[PurePosixPath, dict[str, float | None]] = field(default_factory=dict)
+    _read: dict[PurePosixPath, Worth | None] = field(default_factory=dict)
 
     def complete(self) -> None:
         """Do all that is left. Processes that do this side by side share the runs among them."""
@@ -76,27 +77,25 @@ class Session:
     def trials(self, method: str) -> list[Job]:
         return [trial(method, place, settings, self.seed) for place, settings in enumerate(self.tries[method])]
 
-    def scores(self, method: str) -> list[float | None]:
+    def worths(self, method: str) -> list[Worth | None]:
         """What each try is worth; None of one that diverged, has not finished, or where that is undefined."""
-        return [self._worth(job).get("score") for job in self.trials(method)]
+        return [self._worth(job) for job in self.trials(method)]
 
     def choice(self, method: str) -> int | None:
         """The place of the best try once all are settled; None before that, or where none is worth anything."""
         if not all(map(self.is_settled, self.trials(method))):
             return None
-        return chosen(self.scores(method))
+        return chosen(self.worths(method))
 
     def runs(self, method: str) -> list[Job]:
         """The runs with the chosen settings; none before they are chosen."""
         place = self.choice(method)
         return [] if place is None else list(reported(method, self.tries[method][place], self.seeds, self.epochs))
 
-    def results(self, config: RunConfig) -> dict[str, Any]:
-        """What benchmark.json holds (outputs/README.md)."""
-        folders = self._folders()
-        by_volume = volumes(folders)
-        return {
-            "schema": 1,
+    def results(self, config: RunConfig, answered: Results) -> dict[str, Any]:
+        """What benchmark.json holds (outputs/README.md), with figures from the runs in `answered`."""
+        about = {
+            "schema": 2,
             "forget": config.forget.name,
             "model": config.model.name,
             "dataset": dataset_name(config.dataset),
@@ -105,33 +104,26 @@ class Session:
             "search": OmegaConf.to_object(config.benchmark.search),
             "seed": self.seed,
             "seeds": list(self.seeds),
-            "references": references(folders),
-            "methods": {
-                method: {
-                    "choice": self.choice(method),
-                    "trials": self._told(method),
-                    "runs": outcome(folders.get(method, {})),
-                }
-                | by_volume.get(method, {})
-                for method in self.tries
-            },
         }
+        methods = {method: {"choice": self.choice(method), "trials": self._told(method)} for method in self.tries}
+        return figures(about | {"methods": methods}, answered)
+
+    def answered(self) -> Results:
+        """The reported runs by method and number of passes, read from their folders."""
+        found: dict[str, dict[int, list[Result]]] = {}
+        for method in self.tries:
+            for job in self.runs(method):
+                assert job.epochs is not None  # of a run that is reported
+                found.setdefault(method, {}).setdefault(job.epochs, []).append(Result.read(self.folder / job.folder))
+        return found
 
     def _told(self, method: str) -> list[dict[str, Any]]:
         """Every try of a method with how it went."""
         return [
-            {"settings": dict(job.settings), "status": self.status(job)} | {"score": None} | self._worth(job)
-            for job in self.trials(method)
+            {"settings": dict(job.settings), "status": self.status(job), "distance": None}
+            | (own.as_dict() if own else {})
+            for job, own in zip(self.trials(method), self.worths(method), strict=True)
         ]
-
-    def _folders(self) -> dict[str, dict[int, list[Path]]]:
-        """The folders of the reported runs by method and number of passes."""
-        found: dict[str, dict[int, list[Path]]] = {}
-        for method in self.tries:
-            for job in self.runs(method):
-                assert job.epochs is not None  # of a run that is reported
-                found.setdefault(method, {}).setdefault(job.epochs, []).append(self.folder / job.folder)
-        return found
 
     def _known(self) -> list[Job]:
         """All tries, each method's first one first, then the runs, one seed of all methods after the other."""
@@ -156,19 +148,15 @@ class Session:
 
     def _tell(self, job: Job) -> None:
         said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
-        worth = self._worth(job)
-        points = [f"{name} {worth[key]:.3f}" for key, name in POINTS.items() if worth.get(key) is not None]
+        own = self._worth(job)
+        points = [f"{name} {getattr(own, key):.3f}" for key, name in POINTS.items() if own]
         self.display.note(f"{job.folder} ({said}): {', '.join(points) or self.status(job)}")
 
-    def _worth(self, job: Job) -> dict[str, float | None]:
-        """Forgetting and KPR of a run, and by the criterion; nothing of one that has not finished. Read once."""
+    def _worth(self, job: Job) -> Worth | None:
+        """What a run is worth; None of one that has not finished, or where that is undefined. Read once."""
         if job.folder not in self._read and self.status(job) == FINISHED:
-            metrics = read_metrics(self.folder / job.folder)
-            scores = metrics["models"]["unlearned"]["scores"]
-            points = {"forgetting": "chance_corrected_forgetting", "keeping": "knowledge_preservation"}
-            worth = {name: scores[key]["value"] for name, key in points.items()}
-            self._read[job.folder] = worth | {"score": criterion(metrics)}
-        return self._read.get(job.folder, {})
+            self._read[job.folder] = worth(read_metrics(self.folder / job.folder))
+        return self._read.get(job.folder)
 
 
 @contextmanager

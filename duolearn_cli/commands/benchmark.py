@@ -70,6 +70,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 def _complete(
     opened: Run, planned: Mapping[str, Sequence[Mapping[str, Value]]], runner: _Runner, display: Display
 ) -> str:
+    from duolearn_cli.benchmark.record import FILE, write_record
     from duolearn_cli.benchmark.session import Session
     from duolearn_cli.report.benchmark import benchmark_table, write_page
 
@@ -80,12 +81,14 @@ def _complete(
     try:
         session.complete()
     finally:  # of a benchmark that was broken off, as far as it has come
-        found = session.results(runner.study.config)
+        answered = session.answered()
+        found = session.results(runner.study.config, answered)
+        write_record(opened.folder / FILE, found, answered)
         write_json(opened.folder / "benchmark.json", found)
         write_page(opened.folder, found)
     opened.update(status="finished")
     display.show(benchmark_table(found))
-    display.note(f"written to {opened.folder}: benchmark.md, benchmark.json, pareto.svg")
+    display.note(f"written to {opened.folder}: benchmark.md, benchmark.json, pareto.svg, {FILE}")
     return str(opened.folder)
 
 

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall", "retain_recall_share", "mia_auc")
-REST = ("KS to gold ↓", "changed (%)", "runs", "tries")
-VOLUMES = ("hypervolume", "hypervolume_mia")
+SHOWN = (
+    "chance_corrected_forgetting",
+    "knowledge_preservation",
+    "retain_recall",
+    "retain_recall_share",
+    "mia_auc",
+    "mia_score",
+)
+REST = ("KS to gold (of a model like gold, at most) ↓", "changed (%)", "runs", "tries")
+VOLUMES = ("Hypervolume ↑", "Behind the best", "Hypervolume with MIA ↑", "Behind the best, with MIA")
 FIGURE_HEIGHT = 6.5
 MARKERS = "os^vD<>Phd*X"
 
@@ -24,18 +31,13 @@ MARKERS = "os^vD<>Phd*X"
 def benchmark_table(found: Mapping[str, Any]) -> Table:
     """One row a method and number of passes, best hypervolume first, and gold's."""
     has_passes = any(len(one["runs"]) > 1 for one in found["methods"].values())
-    header = (
-        "Method",
-        *(("passes",) if has_passes else ()),
-        "Hypervolume ↑",
-        "Behind the best",
-        "Hypervolume with MIA ↑",
-    )
+    header = ("Method", *(("passes",) if has_passes else ()), *VOLUMES)
     header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + REST
     rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
     if gold := found["references"].get("gold"):
         cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
-        rows.append(("gold", *(("",) if has_passes else ()), DASH, DASH, DASH, *cells, *[DASH] * len(REST)))
+        dashes = [DASH] * len(VOLUMES)
+        rows.append(("gold", *(("",) if has_passes else ()), *dashes, *cells, _floor(found), *[DASH] * (len(REST) - 1)))
     return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
 
 
@@ -52,13 +54,31 @@ def ranking(found: Mapping[str, Any]) -> list[str]:
 def _rows(name: str, one: Mapping[str, Any], has_passes: bool) -> Iterator[tuple[str, ...]]:
     tries = str(len(one["trials"]))
     if not one["runs"]:
-        yield (name, *(("",) if has_passes else ()), *[DASH] * (3 + len(SHOWN) + 2), _without_runs(one), tries)
+        nothing = [DASH] * (len(VOLUMES) + len(SHOWN) + 2)
+        yield (name, *(("",) if has_passes else ()), *nothing, _without_runs(one), tries)
     for place, (epochs, run) in enumerate(one["runs"].items()):
-        volume, with_mia = (cell(one.get(key), 1, 3) if not place else "" for key in VOLUMES)
-        behind = ("best" if one.get("best") == name else cell(one.get("behind"), 1, 3)) if not place else ""
+        volumes = [text for suffix in ("", "_mia") for text in _volume(name, one, suffix)]
         scores = (MEASURES[key].cell(run.get(key)) for key in SHOWN)
-        rest = (_digits(run.get("ks"), 2), _digits(run.get("changed"), 3, 100), _runs(run), tries if not place else "")
-        yield (name if not place else "", *((epochs,) if has_passes else ()), volume, behind, with_mia, *scores, *rest)
+        rest = (_distance(run), _digits(run.get("changed"), 3, 100), _runs(run), tries if not place else "")
+        first = (name, *volumes) if not place else [""] * (1 + len(volumes))
+        yield (first[0], *((epochs,) if has_passes else ()), *first[1:], *scores, *rest)
+
+
+def _volume(name: str, one: Mapping[str, Any], suffix: str) -> tuple[str, str]:
+    """A method's volume, and how far it is behind the best one's."""
+    behind = "best" if one.get(f"best{suffix}") == name else cell(one.get(f"behind{suffix}"), 1, 3)
+    return cell(one.get(f"hypervolume{suffix}"), 1, 3), behind
+
+
+def _distance(run: Mapping[str, Any]) -> str:
+    """KS to gold, and what a model that does not differ from gold would have at most in 95 % of cases."""
+    same = number(run.get("ks_same"))
+    return _digits(run.get("ks"), 2) + ("" if same is None else f" ({same:.2f})")
+
+
+def _floor(found: Mapping[str, Any]) -> str:
+    """KS of golds of different seeds from each other, where there are several."""
+    return _digits((found["references"].get("floor") or {}).get("ks"), 2)
 
 
 def _without_runs(one: Mapping[str, Any]) -> str:
@@ -170,14 +190,17 @@ def write_page(folder: Path, found: Mapping[str, Any]) -> None:
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
     """How the numbers came about, and what casts doubt on them."""
-    compared = sum(1 for one in found["methods"].values() if one.get("behind"))
+    compared = sum(1 for one in found["methods"].values() if one.get("hypervolume"))
     said = [
-        f"Chosen by: {found['criterion']}, on validation facts with seed {found['seed']}.",
-        "Forgetting, keeping, recall and hypervolume: means over seeds, intervals by a bootstrap of seeds and facts; "
-        "MIA AUC: t-intervals over seeds, gold's over facts. Hypervolume: what a method dominates of the square of "
-        "forgetting and keeping, cut to 0 to 1; with the MIA score of the cube of all three (t-intervals over seeds).",
-        f"Behind the best: paired by seeds and facts; {compared} comparisons with that method, widened to hold "
-        "together (Bonferroni). That it was found to be the best on the same facts is not accounted for.",
+        f"Chosen by: {found['criterion']}; of equals the one that keeps more. On validation facts with seed "
+        f"{found['seed']}.",
+        "Means over seeds, with intervals over seeds and facts together; each stands for itself: of twenty, one is "
+        "expected to be off. Hypervolume: what a method's means dominate of the square of forgetting and keeping, cut "
+        "to 0 to 1; with the MIA score of the cube of all three.",
+        f"Behind the best: the intervals hold for all differences among the {compared} methods together, so that it "
+        "does not matter that the best was picked by the same facts.",
+        _learning(found),
+        _golds(found),
     ]
     if found["privacy"] != "none":
         said.append(
@@ -193,6 +216,27 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def _learning(found: Mapping[str, Any]) -> str:
+    learned = found["references"].get("learned", 1)
+    if learned > 1:
+        return f"Targets and golds were learned with {learned} seeds: the intervals have that in them."
+    return (
+        "All seeds share one target and one gold: the intervals leave out what learning these anew would change. To "
+        "have it in them, begin the benchmark with 'learn.seed=${seed}'."
+    )
+
+
+def _golds(found: Mapping[str, Any]) -> str:
+    if floor := found["references"].get("floor"):
+        return (
+            f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS: nearer to gold none can be."
+        )
+    return (
+        "How far golds of different seeds are from each other is not known here: that takes several "
+        "('learn.seed=${seed}')."
+    )
+
+
 def choices_table(found: Mapping[str, Any]) -> Table:
     """Every try, with what it was worth; the chosen one is marked."""
     rows = []
@@ -201,7 +245,7 @@ def choices_table(found: Mapping[str, Any]) -> Table:
         for place, trial in enumerate(one["trials"]):
             settings = " ".join(f"{key}={value}" for key, value in trial["settings"].items()) or "defaults"
             points = (_digits(trial.get(key), 1, 100) for key in ("forgetting", "keeping"))
-            worth = _digits(trial["score"], 3) if trial["status"] == "finished" else trial["status"]
+            worth = _digits(trial["distance"], 3) if trial["status"] == "finished" else trial["status"]
             rows.append((name, settings, *points, worth, "chosen" if place == one["choice"] else ""))
-    header = ("Method", "Try", "Chance-corrected forgetting (%)", "KPR (%)", "Criterion", "")
+    header = ("Method", "Try", "Chance-corrected forgetting (%)", "KPR (%)", "Distance ↓", "")
     return Table("Tries, on validation facts", header, tuple(rows), num_text=2)

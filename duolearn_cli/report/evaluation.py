@@ -72,10 +72,17 @@ def gold_table(metrics: Mapping[str, Any]) -> Table:
         for name in present(metrics):
             found = (metrics["models"][name].get("gold") or {}).get(side)
             if found:
-                ks = number(found.get("ks"))
+                ks, same = (number(found.get(key)) for key in ("ks", "ks_same"))
+                apart = DASH if ks is None else f"{ks:.3f}" + ("" if same is None else f" ({same:.3f})")
                 cells = cell(found["nll_distance"], 1, 3), cell(found["agreement"], 100, 1)
-                rows.append((f"{name}, {side}", str(found["agreement"]["n"]), f"{ks:.3f}" if ks else DASH, *cells))
-    header = ("Model, items", "n", "KS distance ↓", "Mean |difference of loss| (nats) ↓", "Same answer (%) ↑")
+                rows.append((f"{name}, {side}", str(found["agreement"]["n"]), apart, *cells))
+    header = (
+        "Model, items",
+        "n",
+        "KS distance (of a model like gold, at most) ↓",
+        "Mean |difference of loss| (nats) ↓",
+        "Same answer (%) ↑",
+    )
     return Table("Distance to gold, the model that never learned the forget items", header, tuple(rows))
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.errors import RunError
-from duolearn_cli.metrics.seeds import mean_of_seeds
 from duolearn_cli.privacy.account import Account, read_account
-from duolearn_cli.report.tables import DASH, number
+from duolearn_cli.report.tables import DASH
 
 # What a group's option is called in its own settings; the first that varies stands for all that follows from it.
 OPTION_NAMES = ("name", "_target_")
@@ -119,19 +118,6 @@ def is_seed(key: str) -> bool:
 def seeds_of(jobs: Sequence[Job]) -> set[tuple[str, ...]]:
     """The distinct combinations of seeds among jobs."""
     return {tuple(value_of(job, key) for key in job.settings if is_seed(key)) for job in jobs}
-
-
-def mean_over_seeds(jobs: Sequence[Job], score: str) -> dict[str, Any] | None:
-    """The mean of a score over jobs with its t-interval (see `mean_of_seeds`); None where no job has the score.
-
-    No interval where jobs share a seed.
-    """
-    found = [number((job.scores or {}).get(score, {}).get("value")) for job in jobs if (job.scores or {}).get(score)]
-    values = [value for value in found if value is not None]
-    if not values:
-        return None
-    whole = mean_of_seeds(values)
-    return whole if len(seeds_of(jobs)) == len(jobs) else {"value": whole["value"]}
 
 
 def heading(key: str) -> str:

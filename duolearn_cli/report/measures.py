@@ -23,6 +23,7 @@ class Measure:
     Attributes:
         on_warning: the row is shown only where a warning is about it.
         unless: another measure, in whose presence this one is not shown.
+        best: as it is shown, the value that is best, where both more and less are worse; empty: there is no one best.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Measure:
     percent: bool = True
     on_warning: bool = False
     unless: str | None = None
+    best: str | None = None
 
     @property
     def label(self) -> str:
@@ -46,7 +48,9 @@ class Measure:
         return entry
 
     def arrow(self, estimates: Iterable[Mapping[str, Any] | None]) -> str:
-        """Up or down for which way is better: as the estimates say, else as the measure does."""
+        """Up or down for which way is better, or what to end at: as the measure says, else the estimates."""
+        if self.best is not None:
+            return f" → {self.best}" if self.best else ""
         stated = [e["higher_is_better"] for e in estimates if e and e.get("higher_is_better") is not None]
         return ARROWS[stated[0] if stated else self.higher_is_better]
 
@@ -106,25 +110,26 @@ MEASURES: dict[str, Measure] = {
         ("scores", "forgetting_rate"),
         "Forgetting rate: 1 - accuracy on forget items after. Above 1 - chance, answers are avoided, not unknown.",
         origin=NAMED,
-        higher_is_better=True,
+        best="",
     ),
     "chance_corrected_forgetting": Measure(
         "Chance-corrected forgetting",
         ("scores", "chance_corrected_forgetting"),
         "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance.",
-        higher_is_better=True,
+        best="100",
     ),
     "forgetting_against_gold": Measure(
         "Forgetting against gold",
         ("scores", "forgetting_against_gold"),
         "(accuracy before - after) / (accuracy before - gold's): 100 % where as much is known as by a model that never "
         "learned the forget items, more where less is known than that.",
+        best="100",
     ),
     "forgetting_above_majority": Measure(
         "Forgetting from the majority rate",
         ("scores", "forgetting_above_majority"),
         "As chance-corrected forgetting, measured from the share of items that the commonest answer is right for.",
-        higher_is_better=True,
+        best="100",
     ),
     "knowledge_preservation": Measure(
         "KPR",

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from duolearn_cli.metrics.seeds import mean_of_seeds
 from duolearn_cli.privacy.account import Account, composed_by_set
 from duolearn_cli.privacy_config import SETS
+from duolearn_cli.report.averages import difference_over_jobs, score
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 
@@ -21,8 +21,8 @@ MOVERS = ("forget.", "hierarchy.", "labels.", "imperfect.", "dataset.")
 def price_table(jobs: Sequence[Job]) -> Table | None:
     """Scores of private runs beside those without privacy, all else being equal, means over seeds.
 
-    Differences are in percentage points, paired by seed, with a 95 % t-interval from three seeds on. None where no
-    private run has one without privacy beside it.
+    Differences are in percentage points, paired by seed and fact, with a 95 % interval over both from three seeds on.
+    None where no private run has one without privacy beside it.
     """
     settings = [key for key in varying(jobs) if not is_seed(key)]
     others = [key for key in settings if not key.startswith("privacy.")]
@@ -53,28 +53,27 @@ def _cells(private: Sequence[Job], bare: Sequence[Job]) -> list[str]:
     found: list[str] = []
     for key in PRICED:
         own, theirs = _by_seed(private, key), _by_seed(bare, key)
-        mean = sum(own.values()) / len(own) if own else None
+        both = [seed for seed in own if seed in theirs]
+        mean = sum(score(job, key) for job in own.values()) / len(own) if own else None
         found.append(DASH if mean is None else f"{100 * mean:.1f}")
-        found.append(_difference([100 * (own[seed] - theirs[seed]) for seed in own if seed in theirs]))
+        found.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], key)))
     return [*found, str(len(_by_seed(private, PRICED[0])))]
 
 
-def _by_seed(jobs: Sequence[Job], score: str) -> dict[tuple[str, ...], float]:
-    """A score by the job's seeds; jobs without it are left out."""
-    found: dict[tuple[str, ...], float] = {}
-    for job in jobs:
-        value = number(((job.scores or {}).get(score) or {}).get("value"))
-        if value is not None:
-            found[tuple(value_of(job, key) for key in job.settings if is_seed(key))] = value
-    return found
+def _by_seed(jobs: Sequence[Job], key: str) -> dict[tuple[str, ...], Job]:
+    """The jobs that have a score, by their seeds."""
+    return {
+        tuple(value_of(job, name) for name in job.settings if is_seed(name)): job
+        for job in jobs
+        if number(((job.scores or {}).get(key) or {}).get("value")) is not None
+    }
 
 
-def _difference(pairs: Sequence[float]) -> str:
-    if not pairs:
+def _points(difference: Mapping[str, Any] | None) -> str:
+    if difference is None:
         return DASH
-    whole = mean_of_seeds(pairs)
-    interval = f" [{whole['low']:+.1f}, {whole['high']:+.1f}]" if "low" in whole else ""
-    return f"{whole['value']:+.1f}{interval}"
+    value, low, high = (100 * difference.get(end, math.nan) for end in ("value", "low", "high"))
+    return f"{value:+.1f}" + (f" [{low:+.1f}, {high:+.1f}]" if math.isfinite(low) else "")
 
 
 @dataclass(frozen=True, slots=True)

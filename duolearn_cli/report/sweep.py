@@ -14,7 +14,6 @@ from duolearn_cli.report.jobs import (
     Job,
     heading,
     is_seed,
-    mean_over_seeds,
     read_jobs,
     seeds_of,
     shown,
@@ -45,7 +44,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra imports this file for every command: what needs SciPy waits until a sweep has ended.
-        from duolearn_cli.report.hierarchical import over_seeds_and_facts
+        from duolearn_cli.report.averages import ONE_TARGET, shares_target
         from duolearn_cli.report.terminal import Display
 
         folder = Path(config.hydra.sweep.dir)
@@ -58,9 +57,10 @@ class SweepTable(Callback):
         # Each audit or bench has said what it found, and has no scores.
         if jobs and config.get("command") not in ("audit", "bench", "benchmark"):
             together = released_together(jobs)
-            made = (sweep_table(jobs), over_seeds(jobs), over_seeds_and_facts(jobs), price_table(jobs))
-            tables = [table for table in made if table]
+            means = over_seeds(jobs)
+            tables = [table for table in (sweep_table(jobs), means, price_table(jobs)) if table]
             said, warned, note = verdicts(jobs), warnings(jobs), sweep_note(jobs, together)
+            said += [ONE_TARGET] if means and shares_target(jobs) else []
             write_sweep(folder, jobs, tables, [*said, *warned, *filter(None, [note])], together)
             display = Display()
             for table in tables:
@@ -103,15 +103,20 @@ def sweep_table(jobs: Sequence[Job]) -> Table:
     return Table(f"Sweep, with 95 % intervals{note}", header, tuple(rows), num_text=len(settings))
 
 
+def by_settings(jobs: Sequence[Job], settings: Sequence[str]) -> dict[tuple[str, ...], list[Job]]:
+    """The jobs by their values of `settings`: of those that vary but seeds, the jobs that differ in seeds only."""
+    groups: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(tuple(value_of(job, key) for key in settings), []).append(job)
+    return groups
+
+
 def verdicts(jobs: Sequence[Job]) -> list[str]:
     """What was found, a sentence for each group of jobs that differ in their seeds only: from the least to the most."""
     settings = [key for key in varying(jobs) if not is_seed(key)]
-    groups: dict[tuple[str, ...], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(tuple(shown(job, key) for key in settings), []).append(job)
     found = []
-    for values, group in groups.items():
-        name = " ".join(f"{heading(key)}={value}" for key, value in zip(settings, values, strict=True)) or "all jobs"
+    for group in by_settings(jobs, settings).values():
+        name = " ".join(f"{heading(key)}={shown(group[0], key)}" for key in settings) or "all jobs"
         failed = sum(job.scores is None for job in group)
         warned = sum(bool(job.flags) for job in group)
         parts = [f"{MEASURES[key].name} {spread}" for key in VERDICT if (spread := _spread(group, key))]
@@ -141,27 +146,25 @@ def warnings(jobs: Sequence[Job]) -> list[str]:
 def over_seeds(jobs: Sequence[Job]) -> Table | None:
     """Mean of each score over jobs that differ in their seeds only; None where no two jobs do.
 
-    Intervals are 95 % t-intervals over seeds: what another seed would give, items being as they are.
+    Intervals are at 95 %, over seeds and facts together: the jobs ask the same facts.
     """
+    from duolearn_cli.report.answers import Answers
+    from duolearn_cli.report.averages import mean_over_jobs
+
     settings = [key for key in varying(jobs) if not is_seed(key)]
-    groups: dict[tuple[str, ...], list[Job]] = {}
-    for job in jobs:
-        if job.scores is not None:
-            groups.setdefault(tuple(value_of(job, key) for key in settings), []).append(job)
-    if not any(len(seeds_of(group)) > 1 for group in groups.values()):
+    groups = list(by_settings([job for job in jobs if job.scores is not None], settings).values())
+    if not any(len(seeds_of(group)) > 1 for group in groups):
         return None
     measures = {key: MEASURES[key] for key in SCORES}
-    rows = [
-        (
-            *(shown(group[0], key) for key in settings),
-            *(measure.cell(mean_over_seeds(group, key)) for key, measure in measures.items()),
-            str(len(seeds_of(group))),
-        )
-        for group in groups.values()
-    ]
+    rows = []
+    for group in groups:
+        answers = [Answers.read(job.folder) if job.folder else None for job in group]
+        cells = (measure.cell(mean_over_jobs(group, key, answers)) for key, measure in measures.items())
+        rows.append((*(shown(group[0], key) for key in settings), *cells, str(len(seeds_of(group)))))
     labels = [measure.label + measure.arrow([]) for measure in measures.values()]
     header = (*map(heading, settings), *labels, "seeds")
-    return Table("Means over seeds, with 95 % intervals over seeds", header, tuple(rows), num_text=len(settings))
+    title = "Means over seeds, with 95 % intervals over seeds and facts together"
+    return Table(title, header, tuple(rows), num_text=len(settings))
 
 
 def write_sweep(

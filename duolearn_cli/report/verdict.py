@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duolearn_cli.report import privacy
-from duolearn_cli.report.measures import DASH, MEASURES, number
+from duolearn_cli.report.measures import DASH, MEASURES, cell, number
 from duolearn_cli.report.tables import present
 
 # Of a share of nothing: a target that answers no retain item right has nothing to keep.
@@ -25,8 +25,21 @@ def verdict(metrics: Mapping[str, Any]) -> str:
     return (
         f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
         f"{_share(models, 'unlearned', 'forget')} (FR {rate}), and KPR, the share of the accuracy on retain items "
-        f"that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}.{_said(models)}"
+        f"that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}.{_like_gold(models)}{_said(models)}"
     )
+
+
+def _like_gold(models: Mapping[str, Any]) -> str:
+    """Whether it is shown that forget items are answered as by gold; nothing of a run that did not test it."""
+    found = ((models["unlearned"].get("gold") or {}).get("forget") or {}).get("likeness")
+    if not found:
+        return ""
+    loss, chance = (cell(found[name], 100, 0) for name in ("nll", "chance"))
+    within = f"{100 * found['margin']:.0f} % of what learning had changed"
+    ways = f"of the way from target to gold their loss has gone {loss} %, the right answer's probability {chance} %"
+    if found["shown"]:
+        return f" They end where gold ends, within {within}: {ways}."
+    return f" That they end where gold ends, within {within}, is not shown: {ways}."
 
 
 def _said(models: Mapping[str, Any]) -> str:

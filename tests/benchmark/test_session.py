@@ -58,8 +58,8 @@ def test_tries_come_first_and_then_the_chosen_settings_seed_by_seed(tmp_path):
     ]
     assert one.num_jobs == 8
     for method in TRIES:
-        scores = one.scores(method)
-        assert one.choice(method) == scores.index(max(scores))
+        distances = [own.distance for own in one.worths(method)]
+        assert one.choice(method) == distances.index(min(distances))
         assert all(job.settings == TRIES[method][one.choice(method)] for job in one.runs(method))
 
 
@@ -82,7 +82,7 @@ def test_failed_tries_are_not_chosen_and_a_method_without_any_is_not_run(tmp_pat
         "runs/good/epochs-8-seed-0",
         "runs/good/epochs-8-seed-1",
     ]
-    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    found = one.results(compose("benchmark", ["+forget=surgery"]), one.answered())
     assert found["methods"]["bad"]["runs"] == {} and "hypervolume" not in found["methods"]["bad"]
     shown = benchmark_table(found)
     assert shown.rows[1][0] == "bad" and shown.rows[1][-2:] == ("no try is worth anything", "2")
@@ -125,17 +125,18 @@ def test_a_claim_is_held_by_one_and_let_go(tmp_path):
 def test_what_is_written(tmp_path):
     one = session(tmp_path, Performer(tmp_path), epochs=[2, 4])
     one.complete()
-    found = json.loads(json.dumps(one.results(compose("benchmark", ["+forget=surgery"]))))
-    assert found["schema"] == 1 and found["seeds"] == [0, 1] and list(found["methods"]) == ["good", "bad"]
+    found = json.loads(json.dumps(one.results(compose("benchmark", ["+forget=surgery"]), one.answered())))
+    assert found["schema"] == 2 and found["seeds"] == [0, 1] and list(found["methods"]) == ["good", "bad"]
     assert list(found["methods"]["good"]["runs"]) == ["2", "4"]
     table = benchmark_table(found)
     assert [row[0] for row in table.rows] == ["good", "", "bad", "", "gold"]
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
-    assert any("1 comparisons" in remark for remark in remarks(found))
+    assert any("all differences among the 2 methods" in remark for remark in remarks(found))
+    assert any("share one target" in remark for remark in remarks(found))
     assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
     assert not any("given for this benchmark" in remark for remark in remarks(found))
     config = compose("benchmark", ["+forget=surgery", "+benchmark.search.npo={method.beta:[0.1,0.5]}"])
-    said = remarks(one.results(config))
+    said = remarks(one.results(config, one.answered()))
     assert any("npo: its tries" in remark and "method.beta: [0.1, 0.5]" in remark for remark in said)
     figure = pareto(found)
     assert figure is not None
@@ -155,7 +156,7 @@ def test_nothing_is_drawn_before_anything_has_finished(tmp_path):
     one = session(tmp_path, interrupting)
     with pytest.raises(KeyboardInterrupt):
         one.complete()
-    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    found = one.results(compose("benchmark", ["+forget=surgery"]), one.answered())
     assert pareto(found) is None
     assert [row[-2] for row in benchmark_table(found).rows] == ["not chosen yet"] * 2
 
@@ -172,7 +173,7 @@ def test_scores_that_are_undefined_are_worth_nothing_and_shown_as_such(tmp_path)
     one = session(tmp_path, perform)
     one.complete()
     assert one.choice("bad") is None and one.choice("good") is not None
-    found = one.results(compose("benchmark", ["+forget=surgery"]))
+    found = one.results(compose("benchmark", ["+forget=surgery"]), one.answered())
     assert pareto(found) is not None and benchmark_table(found).rows[1][-2] == "no try is worth anything"
 
 

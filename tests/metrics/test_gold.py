@@ -1,10 +1,14 @@
-"""Distance to gold against plain loops."""
+"""Distance to gold against plain loops, and whether a model ends where gold ends."""
 
+import itertools
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duolearn_cli.metrics.gold import distance
+from duolearn_cli.metrics.gold import distance, kolmogorov_smirnov, likeness, permuted, way
 
 rows = st.lists(
     st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float), st.integers(0, 3), st.integers(0, 3)),
@@ -18,9 +22,7 @@ rows = st.lists(
 def test_against_the_definitions(found):
     ours, gold, said, gold_said = map(list, zip(*found, strict=True))
     got = distance(ours, gold, said, gold_said, [str(i // 2) for i in range(len(found))])
-    grid = {*ours, *gold}
-    share = [abs(sum(x <= t for x in ours) - sum(x <= t for x in gold)) / len(ours) for t in grid]
-    assert got["ks"] == pytest.approx(max(share))
+    assert got["ks"] == pytest.approx(apart(ours, gold))
     assert got["nll_distance"].value == pytest.approx(
         sum(abs(a - b) for a, b in zip(ours, gold, strict=True)) / len(ours)
     )
@@ -30,8 +32,62 @@ def test_against_the_definitions(found):
     assert got["agreement"].n == len(found)
 
 
+def apart(ours, theirs):
+    grid = {*ours, *theirs}
+    return max(abs(sum(x <= t for x in ours) - sum(x <= t for x in theirs)) / len(ours) for t in grid)
+
+
 def test_a_model_is_at_no_distance_from_itself():
     got = distance([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [0, 1, 2], [0, 1, 2], ["a", "b", "c"])
     assert got["ks"] == 0 and got["ks_p_value"] == 1 and got["nll_distance"].value == 0
     assert got["agreement"].value == 1 and got["agreement"].low < 1
     assert distance([], [], [], [], []) == {}
+
+
+def test_swaps_are_of_whole_facts():
+    """All swaps of five facts, by a loop."""
+    rng = np.random.default_rng(0)
+    facts = [f"f{k // 2}" for k in range(10)]
+    ours, theirs = rng.integers(0, 6, 10).astype(float), rng.integers(0, 6, 10).astype(float)
+    every = []
+    for swapped in itertools.product([False, True], repeat=5):
+        chosen = np.repeat(swapped, 2)
+        every.append(apart(np.where(chosen, theirs, ours).tolist(), np.where(chosen, ours, theirs).tolist()))
+    own = kolmogorov_smirnov(ours, theirs)
+    p_value, same = permuted(ours, theirs, facts)
+    assert p_value == pytest.approx(np.mean([one >= own - 1e-12 for one in every]), abs=0.03)
+    assert same == pytest.approx(np.quantile(every, 0.95), abs=0.1)
+
+
+def test_phrasings_of_one_fact_are_no_evidence_of_their_own():
+    """The p-value of independent samples, which this replaces, would have been a hundred times as sure."""
+    rng = np.random.default_rng(3)
+    ours, theirs = (np.repeat(rng.normal(size=12), 20) for _ in range(2))
+    from scipy import stats
+
+    p_value, _ = permuted(ours, theirs, [f"f{k // 20}" for k in range(240)])
+    assert p_value > 0.05 > 0.01 > stats.ks_2samp(ours, theirs).pvalue
+
+
+def test_the_way_from_target_to_gold():
+    target, gold = [0.0] * 40, [4.0] * 40
+    facts = [str(k // 2) for k in range(40)]
+    rng = np.random.default_rng(0)
+    near, far = (rng.normal(mean, 0.3, 40).tolist() for mean in (4.0, 5.0))
+    found = way(target, gold, near, facts)
+    assert found.value == pytest.approx(np.mean(near) / 4) and found.is_shown
+    assert not way(target, gold, far, facts).is_shown and way(target, gold, far, facts, margin=0.5).is_shown
+    # Few facts, or noisy ones, show nothing.
+    assert not way(target[:4], gold[:4], near[:4], facts[:4]).is_shown
+    assert not way(target, gold, rng.normal(4, 4, 40).tolist(), facts).is_shown
+    nothing = way(target, target, near, facts)
+    assert math.isnan(nothing.value) and not nothing.is_shown
+
+
+def test_likeness_takes_all_that_is_compared():
+    facts = [str(k) for k in range(30)]
+    target = {"nll": [0.1] * 30, "chance": [1.0] * 30}
+    gold = {"nll": [4.0] * 30, "chance": [0.25] * 30}
+    told = likeness(target, gold, gold, facts)
+    assert told["shown"] and told["nll"] == {"value": 1.0, "low": 1.0, "high": 1.0} and told["margin"] == 0.1
+    assert not likeness(target, gold, gold | {"chance": [0.0] * 30}, facts)["shown"]

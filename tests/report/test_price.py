@@ -32,9 +32,29 @@ def test_differences_are_paired_by_seed():
     # Seeds move both alike: a difference without spread has no interval.
     assert table.rows[0][1:3] == ("51.0", "-30.0")
     assert table.rows[0][3:5] == (DASH, DASH)
-    # t with two degrees of freedom: 4.303 * 2 / sqrt(3)
-    assert table.rows[0][5:7] == ("92.0", "-8.0 [-13.0, -3.0]")
+    # The seeds alone would give [-13.0, -3.0]; without item files nobody knows what the facts add.
+    assert table.rows[0][5:7] == ("92.0", "-8.0")
     assert table.rows[1] == ("eps8", "60.0", "-20.0", DASH, DASH, "95.0", "-5.0", "1")
+
+
+def test_differences_are_paired_by_fact_too(tmp_path):
+    found = []
+    for level, every in (("none", 6), ("eps4", 3)):
+        for seed in range(3):
+            folder = tmp_path / f"{level}{seed}"
+            folder.mkdir()
+            rows = [
+                {"model": model, "id": str(k), "fact": f"f{k}", "split": "retain_train", "scores": [0, 0]}
+                | {"correct": model == "target" or bool((k + seed) % every)}
+                for k in range(60)
+                for model in ("target", "unlearned")
+            ]
+            (folder / "predictions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+            own = job(f"{level}{seed}", level, seed, 0.5, 1 - 1 / every)
+            found.append(replace(own, folder=folder))
+    value, _, ends = price_table(found).rows[0][6].partition(" ")
+    low, high = map(float, ends.strip("[]").split(", "))
+    assert value == "-16.7" and low < -16.7 < high < 0
 
 
 def test_other_settings_are_compared_with_their_own():

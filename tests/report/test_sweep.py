@@ -23,7 +23,7 @@ def job(name, scores=SCORES, **settings):
 def test_only_what_varies_is_shown_before_the_scores():
     table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
     said = ("Recall of retain answers (%) ↑", "Recall of retain answers, share of the target's (%) ↑")
-    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", *said, "HMTA (%) ↑", "MIA score ↑")
+    labels = ("FR (%)", "Chance-corrected forgetting (%) → 100", "KPR (%) ↑", *said, "HMTA (%) ↑", "MIA score ↑")
     assert table.header == ("seed", *labels, "job")
     assert table.rows == (
         ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, "0"),
@@ -33,7 +33,7 @@ def test_only_what_varies_is_shown_before_the_scores():
 
 
 def test_one_job_has_no_settings_column():
-    assert sweep_table([job("0")]).header[0] == "FR (%) ↑"
+    assert sweep_table([job("0")]).header[0] == "FR (%)"
 
 
 def test_settings_that_follow_from_the_chosen_option_are_left_out():
@@ -54,22 +54,31 @@ def test_an_ablation_stands_for_the_settings_it_changes():
     assert varying(jobs) == ["ablation", "seed"]
 
 
-def test_means_over_seeds_have_t_intervals():
+def test_means_over_seeds_have_the_facts_in_their_intervals():
+    """The seeds alone would give 94.0 [84.1, 103.9]: t with two degrees of freedom, 4.303 * 0.04 / sqrt(3)."""
+
     def scored(value):
-        return {"knowledge_preservation": {"value": value, "low": None, "high": None, "n": 9, "higher_is_better": True}}
+        one = {"value": value, "low": value - 0.05, "high": value + 0.02, "n": 9, "higher_is_better": True}
+        return {"forgetting_rate": one, "mia_score": one}
 
     jobs = [job(str(n), scored(v), seed=n, split__seed=n, method__x="a") for n, v in enumerate((0.90, 0.94, 0.98))]
     jobs += [job("3", scored(0.5), seed=0, split__seed=0, method__x="b"), job("4", None, seed=1, method__x="b")]
     table = over_seeds(jobs)
     assert table.header[0] == "method.x" and table.header[-1] == "seeds"
-    # t with two degrees of freedom: 4.303 * 0.04 / sqrt(3)
     assert [row[0] for row in table.rows] == ["a", "b"]
-    assert table.rows[0][3] == "94.0 [84.1, 103.9]" and table.rows[0][-1] == "3"
-    assert table.rows[1][3] == "50.0" and table.rows[1][-1] == "1"
+    low = 94 - 100 * math.hypot(0.05, 4.302652729911275 * 0.04 / 3**0.5)
+    assert table.rows[0][1] == f"94.0 [{low:.1f}, 100.0]" and table.rows[0][-1] == "3"
+    assert table.rows[0][7].endswith(", 1.000]")
+    assert table.rows[1][1] == "50.0" and table.rows[1][-1] == "1"
     two = over_seeds(jobs[:2])
-    assert two.rows[0][2] == "92.0" and two.rows[0][-1] == "2"
+    assert two.rows[0][0] == "92.0" and two.rows[0][-1] == "2"
     assert over_seeds([jobs[0], jobs[0]]) is None
     assert over_seeds(jobs[:1]) is None and over_seeds([jobs[0], jobs[3]]) is None
+
+
+def test_neither_forgetting_too_little_nor_too_much_is_called_better():
+    header = sweep_table([job("0")]).header
+    assert "FR (%)" in header and "Chance-corrected forgetting (%) → 100" in header and "KPR (%) ↑" in header
 
 
 def test_a_failed_job_without_configuration_adds_no_column():

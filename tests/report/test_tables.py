@@ -29,7 +29,7 @@ def test_measures_stand_in_rows_and_models_in_columns(metrics):
     assert table.header == ("Measure", "base", "target", "gold", "unlearned")
     assert rows["Forget accuracy, trained phrasings (%) ↓"][1] == "95.0 [90.0, 100.0]"
     assert rows["Retain accuracy, held-out phrasings (%) ↑"][3] == "89.0 [84.0, 94.0]"
-    assert rows["FR (%) ↑"] == (DASH, DASH, DASH, "73.1 [68.1, 78.1]")
+    assert rows["FR (%)"] == (DASH, DASH, DASH, "73.1 [68.1, 78.1]")
     assert rows["KPR (%) ↑"][3] == "96.8 [94.8, 98.8]"
     assert rows["MIA AUC"][0] == "0.555 [0.505, 0.605]"
     assert set(rows) == {
@@ -59,18 +59,18 @@ def test_every_row_tells_how_many_items_and_where_they_are_too_few(metrics):
     scores = metrics["models"]["unlearned"]["scores"]
     scores["forgetting_rate"]["n"] = 29
     names = [row[0] for row in measures_table(metrics).rows]
-    assert "FR (%) ↑, n 29 (too few for a claim)" in names and "MIA AUC, n 100" in names
+    assert "FR (%), n 29 (too few for a claim)" in names and "MIA AUC, n 100" in names
 
 
 def test_a_value_that_a_warning_is_about_is_marked(metrics):
     metrics["flagged"] = ["forgetting_rate"]
     table = measures_table(metrics)
-    assert rows_by_name(table)["FR (%) ↑"][3] == "73.1 [68.1, 78.1] (!)" and "(!): see the warnings" in table.title
+    assert rows_by_name(table)["FR (%)"][3] == "73.1 [68.1, 78.1] (!)" and "(!): see the warnings" in table.title
     assert "(!)" not in str(measures_table(metrics | {"flagged": []}))
 
 
 def test_nan_is_a_dash(metrics):
-    assert rows_by_name(measures_table(metrics))["Chance-corrected forgetting (%) ↑"] == (DASH,) * 4
+    assert rows_by_name(measures_table(metrics))["Chance-corrected forgetting (%) → 100"] == (DASH,) * 4
 
 
 def test_missing_models_have_no_column_and_missing_measures_no_row(metrics):
@@ -86,8 +86,8 @@ def test_missing_splits_are_dashes(metrics):
 
 
 def test_the_arrow_follows_the_data(metrics):
-    metrics["models"]["unlearned"]["scores"]["forgetting_rate"]["higher_is_better"] = False
-    assert "FR (%) ↓" in rows_by_name(measures_table(metrics))
+    metrics["models"]["unlearned"]["scores"]["knowledge_preservation"]["higher_is_better"] = False
+    assert "KPR (%) ↓" in rows_by_name(measures_table(metrics))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, "0.5"])

@@ -1,0 +1,156 @@
+"""What the models of a run answered, by column: from its item file, and what scores are made of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from duolearn_cli.metrics.chance import common_unit
+
+Parts = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Of each item; all models were asked the same.
+ABOUT = ("id", "fact", "split", "heldout", "options", "level", "tokens", "compressed", "pair")
+# Of each model and item: what is right or wrong, and what is a number.
+MARKS, NUMBERS = ("correct", "recalled", "valid"), ("nll", "min_k", "min_k_plus")
+MEMBERS, UNSEEN = "forget_train", "forget_unseen"
+
+
+def _ones(values: np.ndarray) -> np.ndarray:
+    return np.ones_like(values)
+
+
+# Numerator and denominator of a score by item, from what is 0 or 1 of target and unlearned (named last) and chance.
+SCORES: dict[str, tuple[str, Parts, str]] = {
+    "forgetting_rate": ("forget", lambda before, after, chance: (1 - after, _ones(after)), "correct"),
+    "chance_corrected_forgetting": (
+        "forget",
+        lambda before, after, chance: (before - after, before - chance),
+        "correct",
+    ),
+    "knowledge_preservation": ("retain", lambda before, after, chance: (after, before), "correct"),
+    "retain_recall": ("retain", lambda before, after, chance: (after, _ones(after)), "recalled"),
+    "retain_recall_share": ("retain", lambda before, after, chance: (after, before), "recalled"),
+    "retain_accuracy": ("retain", lambda before, after, chance: (after, _ones(after)), "correct"),
+    "forget_invalid_rate": ("forget", lambda before, after, chance: (1 - after, _ones(after)), "valid"),
+    "retain_invalid_rate": ("retain", lambda before, after, chance: (1 - after, _ones(after)), "valid"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of a run's models. All columns are in the order of the items.
+
+    Attributes:
+        about: by name of `ABOUT` a column of all items.
+        models: by model and by name of `MARKS` and `NUMBERS` a column of floats; what the file does not have is left
+            out.
+    """
+
+    about: Mapping[str, Sequence[Any]]
+    models: Mapping[str, Mapping[str, np.ndarray]]
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Answers:
+        """From the lines of a predictions.jsonl. Raises LookupError, TypeError or ValueError where it is no such."""
+        by_model: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for row in rows:
+            by_model.setdefault(row["model"], {})[row["id"]] = row
+        items = list(next(iter(by_model.values())).values()) if by_model else []
+        about = {name: [len(row["scores"]) if name == "options" else row.get(name) for row in items] for name in ABOUT}
+        models = {
+            model: {
+                name: np.array([float(own[item["id"]][name]) for item in items])
+                for name in (*MARKS, *NUMBERS)
+                if items and name in own[items[0]["id"]]
+            }
+            for model, own in by_model.items()
+        }
+        return cls(about, models)
+
+    @classmethod
+    def read(cls, folder: Path) -> Answers | None:
+        """Those of a run folder; None where its item file is missing or broken."""
+        try:
+            lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+            return cls.of(json.loads(line) for line in lines)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    def has(self, key: str) -> bool:
+        """Whether target and unlearned were both asked what `key` names."""
+        return all(key in self.models.get(model, {}) for model in ("target", "unlearned"))
+
+    def places(self, side: str) -> list[int]:
+        """Where the items of trained facts of a side are."""
+        kinds = (f"{side}_train", f"{side}_heldout")
+        return [place for place, split in enumerate(self.about["split"]) if split in kinds]
+
+    def losses(self, model: str, split: str) -> dict[str, float]:
+        """The mean loss of each paired fact of a split, over the phrasings of the kind that was trained on."""
+        found: dict[str, list[float]] = {}
+        columns = (self.about[name] for name in ("fact", "split", "heldout", "pair"))
+        for fact, own, heldout, pair, nll in zip(*columns, self.models.get(model, {}).get("nll", ()), strict=False):
+            if own == split and pair is not None and not heldout:
+                found.setdefault(fact, []).append(float(nll))
+        return {fact: sum(values) / len(values) for fact, values in found.items()}
+
+
+def facts_of(runs: Sequence[Answers], side: str) -> list[str]:
+    """The facts that any of the runs was asked, in sorted order."""
+    return sorted({run.about["fact"][place] for run in runs for place in run.places(side)})
+
+
+def sums_by_fact(
+    runs: Sequence[Answers], side: str, parts: Parts, key: str = "correct", facts: Sequence[str] | None = None
+) -> np.ndarray:
+    """Sums of a score's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2].
+
+    Both parts are in whole numbers of `common_unit`: their sums are zero where they should be. A run that was not asked
+    a fact, or not `key`, has zeros.
+    """
+    order = {fact: place for place, fact in enumerate(facts_of(runs, side) if facts is None else facts)}
+    unit = common_unit(1 / count for run in runs for count in set(run.about["options"]))
+    found = np.zeros((len(runs), len(order), 2))
+    for sums, run in zip(found, runs, strict=True):
+        if not run.has(key):
+            continue
+        chosen = run.places(side)
+        places = [order[run.about["fact"][k]] for k in chosen]
+        before, after = (run.models[model][key][chosen] for model in ("target", "unlearned"))
+        chance = 1 / np.array([run.about["options"][k] for k in chosen], dtype=float)
+        for column, part in enumerate(parts(before, after, chance)):
+            np.add.at(sums[:, column], places, part)
+    return np.round(unit * found)
+
+
+def paired_facts(runs: Sequence[Answers], split: str) -> list[str]:
+    """The facts of a split that a membership attack compares in any of the runs, in sorted order."""
+    return sorted({fact for run in runs for fact in run.losses("unlearned", split)})
+
+
+def wins(
+    runs: Sequence[Answers], others: Sequence[str] | None = None, model: str = "unlearned"
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Of the loss attack: where a member looks more like one than a non-member does, half where they tie.
+
+    `others` are the non-members, those of the runs by default.
+
+    Returns: these [runs, members, others], where a run was asked both (same shape), and the members.
+    """
+    members, beside = paired_facts(runs, MEMBERS), paired_facts(runs, UNSEEN) if others is None else others
+    found = np.zeros((len(runs), len(members), len(beside)))
+    asked = np.zeros_like(found)
+    for k, run in enumerate(runs):
+        left, right = (
+            np.array([own.get(fact, np.nan) for fact in facts])
+            for own, facts in ((run.losses(model, MEMBERS), members), (run.losses(model, UNSEEN), beside))
+        )
+        asked[k] = np.isfinite(left)[:, None] & np.isfinite(right)[None, :]
+        # The lower the loss, the more a fact looks like a member.
+        found[k] = asked[k] * ((left[:, None] < right[None, :]) + 0.5 * (left[:, None] == right[None, :]))
+    return found, asked, members

@@ -1,0 +1,74 @@
+"""Means over runs that differ in their seeds, with intervals over seeds and facts together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from duolearn_cli.metrics.seeds import FEWEST, auc_errors, difference_over_seeds, limits_of, over_seeds, ratio_errors
+from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact, wins
+from duolearn_cli.report.jobs import Job, is_seed, seeds_of, value_of
+from duolearn_cli.report.measures import number
+
+# The seed that target and gold are learned with.
+LEARN_SEED = "learn.seed"
+ONE_TARGET = (
+    "All seeds of a row share one target and one gold: its intervals leave out what learning these anew would change. "
+    "To have it in them, add 'learn.seed=${seed}'."
+)
+
+
+def mean_over_jobs(jobs: Sequence[Job], key: str, answers: Sequence[Answers | None]) -> dict[str, Any] | None:
+    """The mean of a score over jobs with its interval (see `over_seeds`); None where no job has the score.
+
+    `answers` are those of each job, None where its item file is missing. No interval where jobs share a seed, or one
+    lacks the score.
+    """
+    found = [(job.scores or {}).get(key) or {} for job in jobs]
+    chosen = [place for place, one in enumerate(found) if number(one.get("value")) is not None]
+    if not chosen:
+        return None
+    errors = errors_of([answers[place] for place in chosen], key) if len(chosen) >= FEWEST else None
+    whole = over_seeds([found[place] for place in chosen], errors, limits=limits_of(key))
+    is_whole = len(chosen) == len(jobs) and len(seeds_of(jobs)) == len(jobs)
+    return whole if is_whole else {"value": whole["value"]}
+
+
+def difference_over_jobs(first: Sequence[Job], second: Sequence[Job], key: str) -> dict[str, Any] | None:
+    """The mean of a score of `first` less that of `second`, job by job, all of which have it; None without jobs.
+
+    The interval is over seeds and facts, both paired; there is none where an item file is missing.
+    """
+    if not first:
+        return None
+    ours, theirs = ([score(job, key) for job in jobs] for jobs in (first, second))
+    answers = [Answers.read(job.folder) if job.folder else None for job in (*first, *second)]
+    errors = errors_of(answers, key)
+    paired = np.zeros((2, len(first), 0)) if errors is None else errors.reshape(2, len(first), -1)
+    return difference_over_seeds(ours, theirs, paired)
+
+
+def score(job: Job, key: str) -> float:
+    """The value of a score that the job has."""
+    return float((job.scores or {})[key]["value"])
+
+
+def errors_of(runs: Sequence[Answers | None], key: str) -> np.ndarray | None:
+    """What each fact adds to the error of each run's score; None where the item files do not tell. [runs, facts]."""
+    known = [run for run in runs if run is not None]
+    if len(known) < len(runs):
+        return None
+    if key == "mia_auc":
+        return auc_errors(*wins(known)[:2])
+    if key not in SCORES or not all(run.has(SCORES[key][2]) for run in known):
+        return None
+    return ratio_errors(sums_by_fact(known, *SCORES[key]))
+
+
+def shares_target(jobs: Sequence[Job]) -> bool:
+    """Whether the jobs have several seeds, and learned their target and gold with one."""
+    known = [job for job in jobs if job.settings]
+    seeds = {tuple(value_of(job, key) for key in job.settings if is_seed(key)) for job in known}
+    return len(seeds) > 1 and len({value_of(job, LEARN_SEED) for job in known}) == 1

@@ -1,0 +1,42 @@
+"""Simulated truth for likeness to gold: what is said of a finished run, and where `unlearn.stop` ends one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from duolearn_cli.metrics.gold import LEVEL, MARGIN, way
+from duolearn_cli.watch import LOOKS_TO_STOP, NEAR
+from tests.statistics.cells import Cell
+from tests.statistics.seeds import rate
+
+
+def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: float, noise: float = 1.5) -> bool:
+    """Whether any of so many looks shows a model to be as gold that has gone `gone` of the way there each time.
+
+    Losses of gold vary from fact to fact, and the model's around those; what is its own of a fact stays from look to
+    look, for the most part.
+    """
+    gold = 4.0 + noise * rng.standard_normal(facts)
+    own = noise * 0.7 * rng.standard_normal(facts)
+    for _ in range(looks):
+        model = gone * gold + own + noise * 0.2 * rng.standard_normal(facts)
+        target = [0.0] * facts
+        fact = [f"f{k}" for k in range(facts)]
+        if way(target, gold.tolist(), model.tolist(), fact, margin=margin, level=LEVEL / looks).is_shown:
+            return True
+    return False
+
+
+def cells(draws: int) -> Iterator[Cell]:
+    """What is said to be as gold, at one look and at the looks of a run."""
+    for size in (15, 30, 37, 100, 450):
+        for looks in (1, LOOKS_TO_STOP):
+            figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
+            told = f"{looks} looks, {size} facts" if looks > 1 else f"{size} facts"
+            margin = MARGIN if looks == 1 else NEAR
+            for gone in (1 - margin, 1 + margin):
+                truth = f"{gone:.0%} of the way, margin {margin:.0%}"
+                yield rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
+            yield rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
