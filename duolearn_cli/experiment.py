@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, assessment, flags, guessing, harness, summary
+from duolearn_cli import __version__, assessment, flags, guessing, harness, members, summary
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
@@ -55,7 +55,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     models = summary.summarise(answers, study.target.labels, levels)
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
-    chance, check = summary.mean_chance(answers), summary.membership_check(answers)
+    chance, check = summary.mean_chance(answers), members.membership_check(answers)
     items = lab.evaluation_splits()
     common, data = guessing.majority(items), study.summary()
     if (of_forget := common.get("forget")) and of_forget["above_chance"]:
@@ -81,7 +81,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
         "flagged": flags.flagged(raised),
         "membership_check": check,
-        "roc": summary.roc_curves(answers),
+        "roc": members.roc_curves(answers),
         "harness": general_ability(lab, "unlearned" in models),
         "cost": {
             "seconds": time.monotonic() - started,
@@ -113,10 +113,10 @@ def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
 
 def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:
     """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
-    pairs = summary.member_pairs({name: one.answers for name, one in assessed.items()})
+    pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
     number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
     rows = [
-        {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
+        {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
         | {"level": levels.of_item.get(answer.id)}
         | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
         for model, one in assessed.items()

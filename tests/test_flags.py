@@ -128,7 +128,7 @@ def test_an_attack_marks_its_own_row():
     seen = {"auc": {"value": 0.2, "low": 0.1, "high": 0.3}}
     (flag,) = said(TARGET, entry() | {"membership": {"min_k": seen, "loss": {"auc": estimate(0.5, 0.1)}}})
     assert flag.measures == ("mia_min_k",)
-    check = {"usable": False, "model": "gold", "attacks": {"zlib": {"blind": False}, "loss": {"blind": True}}}
+    check = {"usable": False, "model": "gold", "attacks": {"zlib": {"seen": True}, "loss": {"seen": False}}}
     assert "mia_zlib" in flagged(flags({}, 0.25, check))
 
 
@@ -182,11 +182,10 @@ def test_the_commonest_answer_by_text_or_by_place():
 
 
 def test_forgetting_is_told_from_the_majority_rate_beside_chance():
-    three = {"scores": (0.0,) * 3}
     from dataclasses import replace
 
     def of(hits):
-        return {"forget_train": [replace(row, **three) for row in answers(hits, "f")]}
+        return {"forget_train": [replace(row, scores=row.scores[:3]) for row in answers(hits, "f")]}
 
     # All right before; after it says "yes" to everything, which is right for 55 %.
     models = {"target": of([1] * 100), "unlearned": of([1] * 55 + [0] * 45)}

@@ -18,7 +18,7 @@ from duolearn_cli.report.hierarchical import SCORES, Rows, estimate, read_predic
 from duolearn_cli.report.jobs import mean_over_seeds, read_job
 
 # Of each run's scores, over seeds.
-OVER_SEEDS = ("mia_auc", "mia_score", "retain_accuracy", "forget_invalid_rate", "retain_invalid_rate")
+OVER_SEEDS = ("mia_auc", "mia_score", "mia_worst", "retain_accuracy", "forget_invalid_rate", "retain_invalid_rate")
 # The three aims of unlearning that a volume can be taken of.
 AIMS = ("chance_corrected_forgetting", "knowledge_preservation", "mia_score")
 
@@ -164,5 +164,6 @@ def references(methods: Mapping[str, Mapping[int, Sequence[Path]]]) -> dict[str,
     if first is None:
         return {}
     models = read_metrics(first)["models"]
-    keys = (*SCORES, "mia_auc", "mia_score", "retain_accuracy", "forget_accuracy")
+    attacked = ("mia_auc", "mia_score", "mia_expected", "mia_worst", "mia_worst_expected")
+    keys = (*SCORES, *attacked, "retain_accuracy", "forget_accuracy")
     return {name: {key: models[name]["scores"].get(key) for key in keys} for name in ("gold", "target")}

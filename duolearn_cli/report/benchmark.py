@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall", "retain_recall_share", "mia_auc")
+SHOWN = (
+    "chance_corrected_forgetting",
+    "knowledge_preservation",
+    "retain_recall",
+    "retain_recall_share",
+    "mia_auc",
+    "mia_score",
+    "mia_worst",
+)
+# By column what gold's own facts give if nothing differed.
+IF_NOTHING_DIFFERED = {"mia_score": "mia_expected", "mia_worst": "mia_worst_expected"}
 REST = ("KS to gold ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("hypervolume", "hypervolume_mia")
 FIGURE_HEIGHT = 6.5
@@ -34,8 +44,11 @@ def benchmark_table(found: Mapping[str, Any]) -> Table:
     header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + REST
     rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
     if gold := found["references"].get("gold"):
-        cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
-        rows.append(("gold", *(("",) if has_passes else ()), DASH, DASH, DASH, *cells, *[DASH] * len(REST)))
+        expected = {key: gold.get(IF_NOTHING_DIFFERED.get(key, "")) for key in SHOWN}
+        for name, found_of in (("gold", gold), ("if members did not differ", expected)):
+            cells = [MEASURES[key].cell(found_of.get(key)) for key in SHOWN]
+            if any(text != DASH for text in cells):
+                rows.append((name, *(("",) if has_passes else ()), DASH, DASH, DASH, *cells, *[DASH] * len(REST)))
     return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
 
 

@@ -96,7 +96,9 @@ def sums_by_fact(runs: Sequence[Rows], side: str, parts: Parts, key: str = "corr
 
     Both parts are in whole numbers of `common_unit`: their sums are zero where they should be.
     """
-    unit = common_unit(1 / len(row["scores"]) for rows in runs for row in rows)
+    # Of m options that share the highest score, a right one counts 1 / m.
+    known = [row for rows in runs for row in rows if key in row]
+    unit = common_unit(value for row in known for value in (1 / len(row["scores"]), float(row[key])))
     sums = [_by_fact(rows, side, parts, key, unit) for rows in runs]
     facts = sorted({fact for run in sums for fact in run})
     return np.array([[run.get(fact, (0.0, 0.0)) for fact in facts] for run in sums]).reshape(len(runs), len(facts), 2)

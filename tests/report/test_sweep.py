@@ -23,11 +23,12 @@ def job(name, scores=SCORES, **settings):
 def test_only_what_varies_is_shown_before_the_scores():
     table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
     said = ("Recall of retain answers (%) ↑", "Recall of retain answers, share of the target's (%) ↑")
-    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", *said, "HMTA (%) ↑", "MIA score ↑")
+    attacks = ("MIA score ↑", "MIA score, worst attack ↑")
+    labels = ("FR (%) ↑", "Chance-corrected forgetting (%) ↑", "KPR (%) ↑", *said, "HMTA (%) ↑", *attacks)
     assert table.header == ("seed", *labels, "job")
     assert table.rows == (
-        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, "0"),
-        ("1", *[DASH] * 7, "1, failed"),
+        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, DASH, "0"),
+        ("1", *[DASH] * 8, "1, failed"),
     )
     assert "warnings" not in table.title
 
