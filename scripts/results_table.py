@@ -1,8 +1,9 @@
 """Every measure of several runs as Markdown: `python scripts/results_table.py NAME=RUN[,RUN...] ...`.
 
 Runs of one name differ in their seeds: their unlearned model's values are means over them with a 95 % t-interval over
-seeds. Base, target and gold are those of the first run, with its intervals over facts. RUN is a folder of `duolearn
-unlearn` or of `duolearn audit robustness`; each kind makes tables of its own.
+seeds, but for p-values, of which a mean says nothing. Base, target and gold are those of the first run, with its
+intervals over facts. RUN is a folder of `duolearn unlearn` or of `duolearn audit robustness`; each kind makes tables of
+its own.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ def mean(values: Sequence[Any]) -> str:
     return cell(mean_of_seeds(known), 1, 3)
 
 
+def over_seeds(path: tuple[str, ...], values: Sequence[Any]) -> str:
+    """`mean`; of p-values one run's own, and none of several."""
+    if not path[-1].endswith("p_value"):
+        return mean(values)
+    return one(values[0]) if len(values) == 1 else DASH
+
+
 def one(value: Any) -> str:
     """An estimate with its interval over facts, or a number."""
     if isinstance(value, Mapping):
@@ -49,7 +57,17 @@ def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
     read = {name: [_read(run / "metrics.json")["models"] for run in own] for name, own in runs.items()}
     first = next(iter(read.values()))[0]
     # Subjects and levels have tables in every report.
-    wanted = ("splits", "scores", "membership", "gold", "calibration", "token_classes", "written", "general")
+    wanted = (
+        "splits",
+        "scores",
+        "membership",
+        "worst_attack",
+        "gold",
+        "calibration",
+        "token_classes",
+        "written",
+        "general",
+    )
     by_model = {m: dict(leaves({k: first[m].get(k) or {} for k in wanted})) for m in MODELS[:-1]}
     unlearned = {
         name: [dict(leaves({k: run["unlearned"].get(k) or {} for k in wanted})) for run in own]
@@ -62,7 +80,7 @@ def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
         (
             ", ".join(path),
             *(one(found.get(path)) for found in by_model.values()),
-            *(mean([run.get(path) for run in own]) for own in unlearned.values()),
+            *(over_seeds(path, [run.get(path) for run in own]) for own in unlearned.values()),
         )
         for path in paths
     )

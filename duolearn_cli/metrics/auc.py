@@ -93,10 +93,12 @@ def tpr_interval(
     weights = stats.binom.pmf(passed, len(others), rate)
     kept = weights > 1e-9
     passed, weights = passed[kept], weights[kept] / weights[kept].sum()
-    # The k-th highest of the others, the lowest that still passes, and the next one, which does not.
+    # The k-th highest of the others, the lowest that still passes, and the next one, which does not. The threshold may
+    # lie on either where scores are tied: members pass that are above.
     bounds = np.concatenate([[-np.inf], others, [np.inf]])
-    least = count - np.searchsorted(members, bounds[len(others) + 1 - passed], side="left")
-    most = count - np.searchsorted(members, bounds[len(others) - passed], side="right")
+    least, most = (
+        count - np.searchsorted(members, bounds[len(others) + place - passed], side="right") for place in (1, 0)
+    )
     tail = (1 - confidence) / 2
     return (
         _quantile(least, count - least + 1, weights, tail),

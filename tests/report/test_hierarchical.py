@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from duolearn_cli.report.hierarchical import SCORES, estimate, over_seeds_and_facts
+from duolearn_cli.report.hierarchical import SCORES, estimate, over_seeds_and_facts, sums_by_fact
 from duolearn_cli.report.jobs import Job
 
 
@@ -72,3 +72,11 @@ def test_the_table_has_what_three_seeds_have(tmp_path):
     assert table.rows[0][0].startswith("60.0 [") and table.rows[0][-1] == "3"
     (found[1].folder / "predictions.jsonl").write_text("{")
     assert over_seeds_and_facts(found) is None
+
+
+def test_ties_count_in_whole_numbers():
+    """Of four options three share the highest score: a third each, in twelfths exact."""
+    row = {"id": "a", "fact": "a", "split": "forget_train", "scores": [0, 0, 0, -1]}
+    rows = [row | {"model": "target", "correct": 1.0}, row | {"model": "unlearned", "correct": 1 / 3}]
+    sums = sums_by_fact([rows], *SCORES["chance_corrected_forgetting"])
+    assert sums.tolist() == [[[12 - 4, 12 - 3]]]
