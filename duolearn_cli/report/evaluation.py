@@ -102,7 +102,7 @@ def _verdict(check: Mapping[str, Any]) -> str:
     """What the self-check says of the split, and what it could have seen."""
     pairs, least = check.get("pairs"), number(check.get("detectable"))
     if check.get("usable") is None:
-        return f"{pairs} pairs are too few to see any difference"
+        return f"{pairs} pairs with such scores cannot show any difference"
     if not check["usable"]:
         return "the split is UNUSABLE"
     seen = "no AUC below 1" if least is None else f"an AUC of {least:.2f} or more"

@@ -50,7 +50,7 @@ def test_each_table_has_every_model_and_its_items(metrics):
     assert by_name["loss, AUC"] == ("16", *(f"{value} {ends}" for value, ends in AREAS))
     assert by_name["reference, AUC"][1] == "—"
     assert by_name["zlib, TPR at 1 % FPR (needs 100 non-members, there are 8)"][1:] == ("—",) * 4
-    assert any("8 pairs are too few to see any difference" in title for title in found)
+    assert any("8 pairs with such scores cannot show any difference" in title for title in found)
     worst = {row[0]: row[1:] for row in worst_table(metrics).rows}
     assert worst["target"][0] == "16" and worst["target"][1].startswith("0.000 [0.000, ")
     assert worst["gold"][-1] == "1" and worst["unlearned"][3] == "loss"
