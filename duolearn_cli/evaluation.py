@@ -31,7 +31,8 @@ class Answer:
     """What a model said to one item.
 
     Attributes:
-        scores: log-probability of each option, for cloze the mean over its tokens; the highest is the prediction.
+        prediction: the option with the highest score, the first of several.
+        scores: log-probability of each option, for cloze the mean over its tokens.
         totals: the same, for cloze the sum over its tokens.
         nll: mean negative log-likelihood of the right answer's `tokens` tokens, in nats.
         valid: the most likely continuation, token by token, is one of the options.
@@ -62,8 +63,14 @@ class Answer:
     classes: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
+    def chosen(self) -> list[float]:
+        """How much of the answer each option is: see `shares_of_highest`."""
+        return shares_of_highest(self.scores)
+
+    @property
     def correct(self) -> float:
-        return float(self.prediction == self.answer)
+        """1 for a right answer, 0 for a wrong one, 1 / m where the right option is one of m with the highest score."""
+        return self.chosen[self.answer]
 
     @property
     def chance(self) -> float:
@@ -84,6 +91,12 @@ class Answer:
         """The answer from `as_dict`, after JSON has made lists of tuples."""
         classes = {name: tuple(pair) for name, pair in row["classes"].items()}
         return cls(**{**row, "scores": tuple(row["scores"]), "totals": tuple(row["totals"]), "classes": classes})
+
+
+def shares_of_highest(scores: Sequence[float]) -> list[float]:
+    """1 for the highest score; 1 / m for each of m equal ones, so that equal scores choose no place."""
+    best = max(scores)
+    return [(score == best) / scores.count(best) for score in scores]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

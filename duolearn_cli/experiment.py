@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__, assessment, flags, guessing, harness, summary
+from duolearn_cli import __version__, assessment, flags, guessing, harness, members, summary
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
@@ -59,7 +59,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         models[name] |= assessment.summarise(one)
     if alike := likeness(answers):
         models["unlearned"]["gold"]["forget"]["likeness"] = alike
-    chance, check = summary.mean_chance(answers), summary.membership_check(answers)
+    chance, check = summary.mean_chance(answers), members.membership_check(answers)
     items = lab.evaluation_splits()
     common, data = guessing.majority(items), study.summary()
     if (of_forget := common.get("forget")) and of_forget["above_chance"]:
@@ -75,7 +75,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
         "flagged": flags.flagged(raised),
         "membership_check": check,
-        "roc": summary.roc_curves(answers),
+        "roc": members.roc_curves(answers),
         "harness": general_ability(lab, "unlearned" in models),
         "cost": cost(lab, started),
         "data": data,
@@ -133,10 +133,10 @@ def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
 
 def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:
     """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
-    pairs = summary.member_pairs({name: one.answers for name, one in assessed.items()})
+    pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
     number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
     rows = [
-        {"model": model, "split": split, **answer.as_dict(), "correct": bool(answer.correct)}
+        {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
         | {"level": levels.of_item.get(answer.id)}
         | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
         for model, one in assessed.items()

@@ -85,7 +85,8 @@ def _avoided(after: Model, chance: float) -> Iterator[Flag]:
     below = [
         name
         for name, values in after.get("membership", {}).items()
-        if name != "loss" and _bounds(values["auc"])[1] < 0.5
+        # Any of several attacks: by the intervals that hold for all of them together, where there are those.
+        if name != "loss" and _bounds(values.get("auc_together") or values["auc"])[1] < 0.5
     ]
     if below:
         yield Flag(
@@ -192,8 +193,8 @@ def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, ask
             "that rate instead of chance.",
             ("chance_corrected_forgetting", "forgetting_above_majority"),
         )
-    if check and not check["usable"]:
-        seeing = [name for name, one in check["attacks"].items() if not one["blind"]]
+    if check and check["usable"] is False:
+        seeing = [name for name, one in check["attacks"].items() if one["seen"]]
         yield Flag(
             f"The membership split is unusable: {', '.join(seeing)} tell members from non-members on the "
             f"{check['model']} model, which has seen neither, so the two differ in themselves. Take non-members of the "

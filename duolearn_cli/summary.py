@@ -8,18 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from duolearn_cli import members
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
-from duolearn_cli.evaluation import Answer
+from duolearn_cli.evaluation import Answer, shares_of_highest
+from duolearn_cli.members import Answers
 from duolearn_cli.metrics import calibration, gold, hmta, knowledge, membership
 from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
 
-Answers = Mapping[str, Sequence[Answer]]
 FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
 SIDES = {"forget": FORGET, "retain": RETAIN}
-# Models that have seen neither members nor non-members; the first one there is checks the attacks.
-UNTRAINED = ("gold", "base")
-# Draws the pairs of the membership attacks.
-PAIR_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,103 +28,35 @@ class Levels:
 
 
 def summarise(models: Mapping[str, Answers], labels: Collection[str], levels: Levels) -> dict[str, Any]:
-    """Return {model: {splits, subjects, levels, scores, membership, gold, calibration, token_classes}}.
+    """Return {model: {splits, subjects, levels, scores, membership, worst_attack, gold, calibration, token_classes}}.
 
     Args:
         models: answers by split of base, target, gold, unlearned, as far as they exist.
         labels: the forget target's data labels; a topic that is one of them is counted apart from its subject.
     """
-    pairs = member_pairs(models)
+    pairs = members.member_pairs(models)
     found: dict[str, Any] = {}
     for name, answers in models.items():
         compared = models.get("target") if name in ("gold", "unlearned") else None
         yardstick = models.get("gold") if name != "gold" else None
         scored = _by_item(compared, answers, levels) if compared else []
-        attacks = {
-            attack: membership.attack(*sides)
-            for attack, sides in attack_scores(answers, models.get("base"), pairs).items()
-            # What the base model's loss differs by from itself tells nothing.
-            if (name, attack) != ("base", "reference")
-        }
+        attacks, worst = membership.attacks(members.attack_scores(name, models, pairs))
         found[name] = _plain(
             {
                 "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
                 "subjects": _subjects(answers, labels),
                 "levels": {str(level): measures for level, measures in hmta.by_level(scored).items()},
-                "scores": _scores(answers, compared, yardstick) | _loss_attack(attacks) | _hmta(scored, levels),
-                "membership": {attack: values for attack, values in attacks.items() if values},
+                "scores": _scores(answers, compared, yardstick)
+                | members.headline(attacks, worst)
+                | _hmta(scored, levels),
+                "membership": attacks,
+                "worst_attack": worst,
                 "gold": _distances(answers, yardstick) if yardstick else {},
                 "calibration": {side: _calibration(_rows(answers, splits)) for side, splits in SIDES.items()},
                 "token_classes": {side: _token_classes(_rows(answers, splits)) for side, splits in SIDES.items()},
             }
         )
     return found
-
-
-def member_pairs(models: Mapping[str, Answers]) -> list[tuple[str, str]]:
-    """Facts that were trained on and facts that never were, in pairs of about equal length: the same for all models."""
-    answers = next(iter(models.values()))
-    members, others = (
-        {fact: sum(row.tokens for row in rows) / len(rows) for fact, rows in _by_fact(answers.get(split, ())).items()}
-        for split in ("forget_train", "forget_unseen")
-    )
-    return membership.matched(members, others, PAIR_SEED)
-
-
-def attack_scores(
-    answers: Answers, base: Answers | None, pairs: Sequence[tuple[str, str]]
-) -> dict[str, tuple[list[float], list[float]]]:
-    """Members' and non-members' scores by attack, in the order of the pairs; without a base model no reference attack.
-
-    A fact's score is the mean over its phrasings of the kind that was trained on.
-    """
-    if not pairs:
-        return {}
-    splits = ("forget_train", "forget_unseen")
-    reference = {row.id: row.nll for row in _rows(base, splits)} if base else {}
-    values: dict[str, dict[str, float]] = {name: {} for name in membership.ATTACKS if base or name != "reference"}
-    for split in splits:
-        for fact, rows in _by_fact(answers.get(split, ())).items():
-            scores = [_scores_of_attacks(row, reference.get(row.id, math.nan)) for row in rows]
-            for name, of_fact in values.items():
-                of_fact[fact] = sum(score[name] for score in scores) / len(scores)
-    members, others = zip(*pairs, strict=True)
-    return {name: ([of[fact] for fact in members], [of[fact] for fact in others]) for name, of in values.items()}
-
-
-def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
-    return {
-        "loss": -row.nll,
-        "zlib": -row.nll * row.tokens / row.compressed,
-        "min_k": row.min_k,
-        "min_k_plus": row.min_k_plus,
-        "reference": reference_nll - row.nll,
-    }
-
-
-def membership_check(models: Mapping[str, Answers]) -> dict[str, Any] | None:
-    """Whether the membership attacks are blind on a model that saw neither side; None where there is no such model."""
-    name = next((name for name in UNTRAINED if name in models), None)
-    pairs = member_pairs(models)
-    if name is None or not pairs:
-        return None
-    scores = attack_scores(models[name], models.get("base"), pairs)
-    if name == "base":
-        scores.pop("reference", None)
-    return {"model": name, "pairs": len(pairs), **membership.self_check(scores)}
-
-
-def roc_curves(models: Mapping[str, Answers]) -> dict[str, Any]:
-    """{model: {attack: {fpr, tpr}}}: the corners of every attack's ROC curve."""
-    pairs = member_pairs(models)
-    return {
-        name: {
-            attack: membership.roc(*sides)
-            for attack, sides in attack_scores(answers, models.get("base"), pairs).items()
-            if (name, attack) != ("base", "reference")
-        }
-        for name, answers in models.items()
-    }
 
 
 def _by_item(before: Answers, after: Answers, levels: Levels) -> list[hmta.Scored]:
@@ -147,7 +76,7 @@ def _hmta(scored: Sequence[hmta.Scored], levels: Levels) -> dict[str, Estimate]:
 
 def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
     facts = [row.fact for row in rows]
-    by_total = [float(max(range(len(row.totals)), key=row.totals.__getitem__) == row.answer) for row in rows]
+    by_total = [shares_of_highest(row.totals)[row.answer] for row in rows]
     return {
         "accuracy": _accuracy(rows),
         "accuracy_by_total": proportion(by_total, facts),
@@ -167,15 +96,15 @@ def _calibration(rows: Sequence[Answer]) -> dict[str, Any]:
     if not rows:
         return {}
     facts, chances = [row.fact for row in rows], [row.chances for row in rows]
-    predictions, answers = [row.prediction for row in rows], [row.answer for row in rows]
+    chosen, answers = [row.chosen for row in rows], [row.answer for row in rows]
     confidences = [own[row.prediction] for own, row in zip(chances, rows, strict=True)]
     return {
         "ece": calibration.expected_calibration_error(confidences, [row.correct for row in rows], facts),
         "confidence": _mean(confidences, facts),
         "entropy": calibration.normalised_entropy(chances, facts),
-        "position_bias": calibration.position_bias(predictions, answers, facts),
-        "positions": calibration.position_shares(predictions),
-        "right_positions": calibration.position_shares(answers),
+        "position_bias": calibration.position_bias(chosen, answers, facts),
+        "positions": calibration.position_shares(chosen),
+        "right_positions": calibration.position_shares(calibration.as_shares(answers)),
     }
 
 
@@ -263,21 +192,6 @@ def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None)
             never = [row.correct for row in _rows(yardstick, FORGET)]
             scores["forgetting_against_gold"] = knowledge.forgetting_against_gold(*hits, never, facts)
     return scores
-
-
-def _loss_attack(attacks: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
-    """The loss attack's figures among the scores, where readers and sweeps look for them."""
-    found = attacks.get("loss") or {}
-    return {f"mia_{name}": found[name] for name in ("auc", "score", "tpr_1", "tpr_01") if name in found}
-
-
-def _by_fact(rows: Sequence[Answer]) -> dict[str, list[Answer]]:
-    """Phrasings of the kind that was trained on, by fact."""
-    found: dict[str, list[Answer]] = defaultdict(list)
-    for row in rows:
-        if not row.heldout:
-            found[row.fact].append(row)
-    return found
 
 
 def mean_chance(models: Mapping[str, Answers], side: str = "forget") -> float:

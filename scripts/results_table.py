@@ -60,7 +60,17 @@ def measures(runs: Mapping[str, Sequence[Path]]) -> Table:
     read = {name: [_read(run / "metrics.json")["models"] for run in own] for name, own in runs.items()}
     first = next(iter(read.values()))[0]
     # Subjects and levels have tables in every report.
-    wanted = ("splits", "scores", "membership", "gold", "calibration", "token_classes", "written", "general")
+    wanted = (
+        "splits",
+        "scores",
+        "membership",
+        "worst_attack",
+        "gold",
+        "calibration",
+        "token_classes",
+        "written",
+        "general",
+    )
     by_model = {m: dict(leaves({k: first[m].get(k) or {} for k in wanted})) for m in MODELS[:-1]}
     unlearned = {
         name: [dict(leaves({k: run["unlearned"].get(k) or {} for k in wanted})) for run in own]

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import zlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from duolearn_cli.data import encoding
 from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.evaluation import Answer, score
+from duolearn_cli.evaluation import Answer, score, shares_of_highest
+from tests.test_summary import answers
 
 
 def full_log_probabilities(model, text):
@@ -198,3 +200,15 @@ def test_more_texts_than_are_kept_are_encoded_anew(tiny, study, monkeypatch):
         assert encoder.encode(item) == Encoder(tiny.tokenizer, PromptConfig(form="cloze")).encode(item)
     assert encoder.encode(items[0]) is encoder.encode(items[0])
     assert encoder.encode(items[1]) is not encoder.encode(items[1])
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares"),
+    [([0.0] * 4, [0.25] * 4), ([-1.0, -3.0, -1.0], [0.5, 0.0, 0.5]), ([-2.0, -1.0], [0.0, 1.0])],
+)
+def test_equal_scores_share_the_answer(scores, shares):
+    """A model that says nothing is right by chance wherever the right option stands, not where it stands first."""
+    assert shares_of_highest(scores) == shares
+    for place, share in enumerate(shares):
+        (row,) = answers([1])
+        assert replace(row, scores=tuple(scores), answer=place).correct == share

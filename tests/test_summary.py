@@ -6,7 +6,8 @@ import pytest
 
 from duolearn_cli.evaluation import Answer
 from duolearn_cli.flags import flagged, flags
-from duolearn_cli.summary import Levels, membership_check, roc_curves, summarise
+from duolearn_cli.members import membership_check, roc_curves
+from duolearn_cli.summary import Levels, summarise
 
 NO_LEVELS = Levels({}, [1.0] * 4)
 
@@ -21,7 +22,7 @@ def answers(correct, split="t", nll=1.0, heldout=False, subject="Surgery", topic
             topic=topic,
             answer=0,
             prediction=0 if hit else 1,
-            scores=(0.0,) * 4,
+            scores=(1.0, 0.0, 0.0, 0.0) if hit else (0.0, 1.0, 0.0, 0.0),
             nll=nll,
             valid=True,
             recalled=bool(hit),
@@ -69,7 +70,7 @@ def test_scores_by_hand():
     assert models["target"]["gold"]["retain"]["agreement"]["value"] == pytest.approx(3 / 4)
     assert models["gold"]["gold"] == {}
     assert models["unlearned"]["token_classes"]["forget"]["target"]["value"] == pytest.approx(3.0)
-    assert models["unlearned"]["calibration"]["forget"]["positions"] == [1 / 8, 7 / 8]
+    assert models["unlearned"]["calibration"]["forget"]["positions"] == [1 / 8, 7 / 8, 0, 0]
     assert models["gold"]["scores"]["chance_corrected_forgetting"]["value"] == pytest.approx(1)
     assert "knowledge_preservation" not in models["target"]["scores"]
     assert models["unlearned"]["subjects"]["Psychiatry"]["n"] == 4
@@ -145,14 +146,16 @@ def test_a_place_that_is_right_that_often_is_no_fault():
 def test_attacks_are_checked_on_a_model_that_saw_neither_side():
     gold, told_apart = model([1] * 40, [1] * 4, nll=2.0), model([1] * 40, [1] * 4, nll=0.1)
     found = membership_check({"base": gold, "gold": gold})
-    assert found["model"] == "gold" and found["usable"] and found["pairs"] == 8
+    # The losses of all facts are the same: nothing to see, and nothing that could have been seen.
+    assert found["model"] == "gold" and found["usable"] is None and found["pairs"] == 8
     other = {"base": told_apart}
     for k, row in enumerate(other["base"]["forget_train"]):
         other["base"]["forget_train"][k] = replace(row, nll=0.1 + k / 1000)
     check = membership_check(other)
     assert check["model"] == "base" and "reference" not in check["attacks"]
+    assert not check["usable"] and check["attacks"]["loss"]["seen"] and check["attacks"]["loss"]["auc"]["value"] == 1
     assert membership_check({"target": gold}) is None
-    unusable = {"usable": False, "model": "gold", "attacks": {"zlib": {"blind": False}, "loss": {"blind": True}}}
+    unusable = {"usable": False, "model": "gold", "attacks": {"zlib": {"seen": True}, "loss": {"seen": False}}}
     (flag,) = flags({}, 0.25, unusable)
     assert "zlib tell members from non-members on the gold model" in flag.sentence
 

@@ -124,7 +124,10 @@ def read_record(path: Path) -> tuple[dict[str, Any], dict[str, dict[int, list[Re
     return found, results
 
 
-def _marks(values: np.ndarray) -> str:
+def _marks(values: np.ndarray) -> str | list[float]:
+    """A letter each; numbers where a right option shares the highest score, which makes it right in part."""
+    if not np.isin(values, (0, 1)).all():
+        return values.tolist()
     return "".join("1" if value else "0" for value in values)
 
 
@@ -136,9 +139,7 @@ def _unpacked(packed: Mapping[str, Any], columns: Mapping[str, Any]) -> Answers:
     about = {name: columns[key] for name, key in packed["about"].items()}
     models = {
         model: {
-            name: np.array([float(mark) for mark in columns[key]] if name in MARKS else columns[key], dtype=float)
-            for name, key in own.items()
-            if name in (*MARKS, *NUMBERS)
+            name: np.array(list(map(float, columns[key]))) for name, key in own.items() if name in (*MARKS, *NUMBERS)
         }
         for model, own in packed["models"].items()
     }

@@ -24,11 +24,12 @@ AVERAGED = (
     "retain_recall_share",
     "mia_auc",
     "mia_score",
+    "mia_worst",
     "retain_accuracy",
     "forget_invalid_rate",
     "retain_invalid_rate",
 )
-REFERENCES = (*AVERAGED, "forget_accuracy")
+REFERENCES = (*AVERAGED, "forget_accuracy", "mia_expected", "mia_worst_expected")
 
 
 def figures(found: Mapping[str, Any], results: Results) -> dict[str, Any]:

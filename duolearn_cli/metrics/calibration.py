@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -31,21 +32,28 @@ def normalised_entropy(chances: Sequence[Sequence[float]], facts: Sequence[str])
     return bootstrap([by_cluster(values, facts), by_cluster([1.0] * len(facts), facts)], ratio, n=len(facts))
 
 
-def position_shares(positions: Sequence[int]) -> list[float]:
-    """The share of each place among the options, the first place first."""
-    counts = np.bincount(np.asarray(positions, dtype=int))
-    return (counts / max(1, counts.sum())).tolist()
+def as_shares(places: Sequence[int]) -> list[list[float]]:
+    """Of each item 1 in its place among the options and 0 before it."""
+    return [[float(k == place) for k in range(place + 1)] for place in places]
 
 
-def position_bias(predictions: Sequence[int], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
+def position_shares(chosen: Sequence[Sequence[float]]) -> list[float]:
+    """The mean share of each place among the options, the first place first; options that are not there have none.
+
+    `chosen` has a row an item and a share an option, in all 1.
+    """
+    return [math.fsum(column) / len(chosen) for column in zip_longest(*chosen, fillvalue=0.0)]
+
+
+def position_bias(chosen: Sequence[Sequence[float]], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
     """Total variation between the places that were answered and those of the right answers: 0 no bias, 1 the most.
 
-    Half the sum over places of |share predicted - share right|. Its interval is that of a `distance`.
+    Half the sum over places of |share chosen - share right|; `chosen` is as for `position_shares`. Its interval is that
+    of a `distance`.
     """
-    places = range(1 + max([*predictions, *answers], default=0))
+    count = len(answers)
     columns = [
-        by_cluster([float(p == place) - float(a == place) for p, a in zip(predictions, answers, strict=True)], facts)
-        / 2
-        for place in places
+        by_cluster([said - right for said, right in zip(place[:count], place[count:], strict=True)], facts) / 2
+        for place in zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)
     ]
     return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))

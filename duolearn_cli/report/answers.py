@@ -114,7 +114,11 @@ def sums_by_fact(
     a fact, or not `key`, has zeros.
     """
     order = {fact: place for place, fact in enumerate(facts_of(runs, side) if facts is None else facts)}
-    unit = common_unit(1 / count for run in runs for count in set(run.about["options"]))
+    # Of m options that share the highest score, a right one counts 1 / m.
+    chances = [1 / count for run in runs for count in set(run.about["options"])]
+    columns = [run.models[model][key] for run in runs if run.has(key) for model in ("target", "unlearned")]
+    marks = [mark for column in columns for mark in np.unique(column)]
+    unit = common_unit([*chances, *marks])
     found = np.zeros((len(runs), len(order), 2))
     for sums, run in zip(found, runs, strict=True):
         if not run.has(key):

@@ -21,7 +21,10 @@ SHOWN = (
     "retain_recall_share",
     "mia_auc",
     "mia_score",
+    "mia_worst",
 )
+# By column what gold's own facts give if nothing differed.
+IF_NOTHING_DIFFERED = {"mia_score": "mia_expected", "mia_worst": "mia_worst_expected"}
 REST = ("KS to gold (of a model like gold, at most) ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("Hypervolume ↑", "Behind the best", "Hypervolume with MIA ↑", "Behind the best, with MIA")
 FIGURE_HEIGHT = 6.5
@@ -36,8 +39,11 @@ def benchmark_table(found: Mapping[str, Any]) -> Table:
     rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
     if gold := found["references"].get("gold"):
         cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
-        dashes = [DASH] * len(VOLUMES)
-        rows.append(("gold", *(("",) if has_passes else ()), *dashes, *cells, _floor(found), *[DASH] * (len(REST) - 1)))
+        start, dashes = ("",) if has_passes else (), [DASH] * len(VOLUMES)
+        rows.append(("gold", *start, *dashes, *cells, _floor(found), *[DASH] * (len(REST) - 1)))
+        expected = [MEASURES[key].cell(gold.get(IF_NOTHING_DIFFERED.get(key, ""))) for key in SHOWN]
+        if any(text != DASH for text in expected):
+            rows.append(("if members did not differ", *start, *dashes, *expected, *[DASH] * len(REST)))
     return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
 
 

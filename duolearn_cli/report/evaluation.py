@@ -26,7 +26,16 @@ COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
 
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
     """All of them that have something to show."""
-    makers = (attack_table, check_table, gold_table, calibration_table, words_table, harness_table, class_table)
+    makers = (
+        attack_table,
+        worst_table,
+        check_table,
+        gold_table,
+        calibration_table,
+        words_table,
+        harness_table,
+        class_table,
+    )
     return [table for make in makers if (table := make(metrics)).rows]
 
 
@@ -41,9 +50,29 @@ def attack_table(metrics: Mapping[str, Any]) -> Table:
                 count = next(one["n"] for one in found if one)
                 marks = (_mark(metrics, name, attack, key) for name in models)
                 cells = (cell(one, scale=1, digits=3) + mark for one, mark in zip(found, marks, strict=True))
-                rows.append((f"{label}, {rate}", str(count), *cells))
+                reason = next((f" ({one['reason']})" for one in found if one and one.get("reason")), "")
+                rows.append((f"{label}, {rate}{reason}", str(count), *cells))
     title = "Membership attacks: trained against never-seen forget facts, in pairs of equal length"
     return Table(title, ("Attack", "facts", *models), tuple(rows))
+
+
+def worst_table(metrics: Mapping[str, Any]) -> Table:
+    """The loss attack and the worst attack of each model, with what both would be if nothing differed."""
+    rows = []
+    for name in present(metrics):
+        if found := metrics["models"][name].get("worst_attack"):
+            scores = metrics["models"][name]["scores"]
+            loss = (cell(scores.get(key), scale=1, digits=3) for key in ("mia_score", "mia_expected"))
+            worst = (cell(found[key], scale=1, digits=3) for key in ("score", "expected"))
+            label = str(ATTACKS.get(found["attack"], found["attack"]))
+            rows.append((name, str(found["score"]["n"]), *loss, label, *worst, f"{found['p_value']:.3g}"))
+    title = (
+        "MIA scores of the loss attack and of the worst attack; p: share of random swaps within pairs whose worst "
+        "attack sees as much"
+    )
+    expected = "if nothing differed"
+    header = ("Model", "facts", "Loss ↑", expected, "Worst attack", "Its score ↑", expected, "p")
+    return Table(title, header, tuple(rows))
 
 
 def _mark(metrics: Mapping[str, Any], model: str, attack: str, key: str) -> str:
@@ -53,16 +82,31 @@ def _mark(metrics: Mapping[str, Any], model: str, attack: str, key: str) -> str:
 
 
 def check_table(metrics: Mapping[str, Any]) -> Table:
-    """Whether the attacks are blind on a model that saw neither side, as they must be."""
+    """Whether the attacks see a difference on a model that saw neither side, where there is none to see."""
     check = metrics.get("membership_check") or {}
     rows = tuple(
-        (str(ATTACKS.get(name, name)), cell(one["auc"], scale=1, digits=3), "blind" if one["blind"] else "NOT BLIND")
+        (
+            str(ATTACKS.get(name, name)),
+            cell(one["auc"], scale=1, digits=3),
+            f"{one['p_value']:.3g}",
+            "DIFFERENCE SEEN" if one["seen"] else "no difference seen",
+        )
         for name, one in (check.get("attacks") or {}).items()
     )
-    verdict = "usable" if check.get("usable") else "UNUSABLE"
     share = f"{100 * check.get('confidence', 0.95):.3g} % intervals, 95 % for all together"
-    title = f"Self-check of the attacks on {check.get('model')}, which saw neither side: the split is {verdict}"
-    return Table(title, ("Attack", f"AUC ({share})", "Verdict"), rows)
+    title = f"Self-check of the attacks on {check.get('model')}, which saw neither side: {_verdict(check)}"
+    return Table(title, ("Attack", f"AUC ({share})", "p", "Verdict"), rows)
+
+
+def _verdict(check: Mapping[str, Any]) -> str:
+    """What the self-check says of the split, and what it could have seen."""
+    pairs, least = check.get("pairs"), number(check.get("detectable"))
+    if check.get("usable") is None:
+        return f"{pairs} pairs with such scores cannot show any difference"
+    if not check["usable"]:
+        return "the split is UNUSABLE"
+    seen = "no AUC below 1" if least is None else f"an AUC of {least:.2f} or more"
+    return f"no difference seen, the split is usable ({pairs} pairs show {seen} in four of five cases)"
 
 
 def gold_table(metrics: Mapping[str, Any]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Job:
     """One job of a sweep. `settings` are flat; `scores` is None for a job that left no metrics.json.
 
     `account` is that of a private run's model, `folder` where the job's files are; `flags` are the warnings of its
-    metrics.json, `flagged` the measures that they are about.
+    metrics.json, `flagged` the measures that they are about; `gold` are gold's scores, where it was scored.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Job:
     folder: Path | None = None
     flags: Sequence[str] = ()
     flagged: Sequence[str] = ()
+    gold: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -52,10 +53,11 @@ def read_job(folder: Path) -> Job:
         settings = dict(flatten(config))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         settings = {}
-    flags, flagged = (), ()
+    flags, flagged, gold = (), (), {}
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         scores = (metrics["models"].get("unlearned") or {}).get("scores") or {}
+        gold = (metrics["models"].get("gold") or {}).get("scores") or {}
         flags, flagged = (tuple(metrics.get(key) or ()) for key in ("flags", "flagged"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         scores = None
@@ -63,7 +65,7 @@ def read_job(folder: Path) -> Job:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account, folder, flags, flagged)
+    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -185,17 +185,40 @@ MEASURES: dict[str, Measure] = {
     "mia_auc": Measure(
         "MIA AUC",
         ("scores", "mia_auc"),
-        "Area under the ROC of a loss attack that tells trained forget facts from never-seen ones of equal length; 0.5 "
-        "is blind.",
+        "Area under the ROC of a loss attack that tells trained forget facts from never-seen ones of equal length; at "
+        "0.5 it sees no difference.",
         origin="The usual definition; that the attack reads the loss is this project's choice.",
         percent=False,
     ),
     "mia_score": Measure(
         "MIA score",
         ("scores", "mia_score"),
-        "1 - 2 |AUC - 0.5|: 1 if the attack is blind, 0 if it is always right or always wrong.",
+        "1 - 2 |AUC - 0.5| of the loss attack: 1 if it sees nothing, 0 if it is always right or always wrong. So few "
+        "facts give less than 1 by chance: see the next row and gold's.",
         origin=NAMED,
         higher_is_better=True,
+        percent=False,
+    ),
+    "mia_expected": Measure(
+        "MIA score if nothing differed",
+        ("scores", "mia_expected"),
+        "The mean MIA score after members and non-members of the same pairs are swapped at random; 95 % of these "
+        "scores are in brackets. What a model that never saw the forget items gets with so many facts.",
+        percent=False,
+    ),
+    "mia_worst": Measure(
+        "MIA score, worst attack",
+        ("scores", "mia_worst"),
+        "The lowest MIA score of all attacks (loss, zlib, min-k, min-k++, reference). The interval allows for the "
+        "choice among them.",
+        higher_is_better=True,
+        percent=False,
+    ),
+    "mia_worst_expected": Measure(
+        "MIA score, worst attack, if nothing differed",
+        ("scores", "mia_worst_expected"),
+        "As the row of the loss attack, of the lowest score of all attacks after each swap: the worst of several is "
+        "lower by chance than one.",
         percent=False,
     ),
     "forget_invalid_rate": Measure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ SCORES = (
     "retain_recall_share",
     "hmta",
     "mia_score",
+    "mia_worst",
 )
 # Told of each group of jobs in words.
-VERDICT = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall_share", "mia_score")
+VERDICT = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall_share", "mia_score", "mia_worst")
 # Of so many warnings at most a terminal shows each; sweep.md has all.
 MOST_WARNINGS = 20
 
@@ -59,7 +60,7 @@ class SweepTable(Callback):
             together = released_together(jobs)
             means = over_seeds(jobs)
             tables = [table for table in (sweep_table(jobs), means, price_table(jobs)) if table]
-            said, warned, note = verdicts(jobs), warnings(jobs), sweep_note(jobs, together)
+            said, warned, note = [*verdicts(jobs), *beside_mia(jobs)], warnings(jobs), sweep_note(jobs, together)
             said += [ONE_TARGET] if means and shares_target(jobs) else []
             write_sweep(folder, jobs, tables, [*said, *warned, *filter(None, [note])], together)
             display = Display()
@@ -126,9 +127,25 @@ def verdicts(jobs: Sequence[Job]) -> list[str]:
     return found
 
 
+def beside_mia(jobs: Sequence[Job]) -> list[str]:
+    """What MIA scores are to be read against: gold's, and what so many facts give if nothing differed."""
+    found = []
+    for score, name in (("mia_score", "loss attack"), ("mia_worst", "worst attack")):
+        of_gold = _spread_of([job.gold for job in jobs], score)
+        expected = _spread_of([job.scores or {} for job in jobs], score.removesuffix("_score") + "_expected")
+        parts = [f"gold {of_gold}"] if of_gold else []
+        parts += [f"if members did not differ from non-members {expected}"] if expected else []
+        found += [f"MIA score, {name}: {'; '.join(parts)}."] if parts else []
+    return found
+
+
 def _spread(jobs: Sequence[Job], score: str) -> str:
     """Least and most of a score over jobs, in per cent; empty where none has it."""
-    found = [number(((job.scores or {}).get(score) or {}).get("value")) for job in jobs]
+    return _spread_of([job.scores or {} for job in jobs], score)
+
+
+def _spread_of(scores: Sequence[Mapping[str, Any]], score: str) -> str:
+    found = [number((one.get(score) or {}).get("value")) for one in scores]
     values = [value for value in found if value is not None]
     ends = [f"{100 * end(values):.1f}" for end in (min, max)] if values else []
     return f"{' to '.join(dict.fromkeys(ends))} %" if ends else ""

@@ -15,6 +15,7 @@ from duolearn_cli.data.encoding import Encoder, collate
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.data.references import if_alone
+from duolearn_cli.evaluation import shares_of_highest
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.robustness.attack import COMPARED, Attack, Scorer, Skipped, Verdict
@@ -123,6 +124,6 @@ class CrossFitted:
         for item, own in zip(items, features, strict=True):
             fold = self.fold_of.get(item.fact_id)
             probe = self.whole if fold is None else self.folds[fold]
-            is_right = int(probe.scores(own).argmax()) == item.answer
-            found.append(Verdict(float(is_right), 1 / len(item.options), None))
+            right = shares_of_highest(probe.scores(own).tolist())[item.answer]
+            found.append(Verdict(right, 1 / len(item.options), None))
         return found

@@ -12,7 +12,7 @@ from duolearn_cli.composition import compose
 from duolearn_cli.errors import RunError
 from duolearn_cli.report.benchmark import benchmark_table, choices_table, pareto, remarks, write_page
 from duolearn_cli.report.terminal import Display
-from tests.benchmark.folders import leave_run
+from tests.benchmark.folders import estimate, leave_run
 
 TRIES = {"good": [{}, {"method.beta": 0.5}], "bad": [{}, {"method.beta": 0.5}]}
 
@@ -133,6 +133,11 @@ def test_what_is_written(tmp_path):
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
     assert any("all differences among the 2 methods" in remark for remark in remarks(found))
     assert any("share one target" in remark for remark in remarks(found))
+    found["references"]["gold"] |= {"mia_worst": estimate(0.85), "mia_worst_expected": estimate(0.8)}
+    gold, expected = benchmark_table(found).rows[-2:]
+    worst = table.header.index("MIA score, worst attack ↑")
+    assert (gold[0], gold[worst]) == ("gold", "0.850") and len(expected) == len(table.header)
+    assert (expected[0], expected[worst]) == ("if members did not differ", "0.800")
     assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
     assert not any("given for this benchmark" in remark for remark in remarks(found))
     config = compose("benchmark", ["+forget=surgery", "+benchmark.search.npo={method.beta:[0.1,0.5]}"])

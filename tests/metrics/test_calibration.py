@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duolearn_cli.metrics.calibration import (
+    as_shares,
     expected_calibration_error,
     normalised_entropy,
     position_bias,
@@ -54,12 +55,18 @@ def test_entropy():
 def test_position_bias_is_total_variation(rows):
     said, right = zip(*rows, strict=True)
     shares = [abs(said.count(k) - right.count(k)) / len(rows) for k in range(4)]
-    found = position_bias(said, right, [str(i) for i in range(len(rows))])
+    found = position_bias(as_shares(said), right, [str(i) for i in range(len(rows))])
     assert found.value == pytest.approx(sum(shares) / 2)
-    assert sum(position_shares(said)) == pytest.approx(1)
-    assert position_shares(said)[said[0]] == pytest.approx(said.count(said[0]) / len(rows))
+    assert sum(position_shares(as_shares(said))) == pytest.approx(1)
+    assert position_shares(as_shares(said))[said[0]] == pytest.approx(said.count(said[0]) / len(rows))
 
 
 def test_always_the_first_place():
-    assert position_bias([0] * 4, [0, 1, 2, 3], list("abcd")).value == pytest.approx(0.75)
-    assert position_shares([0, 0]) == [1.0] and position_shares([]) == []
+    assert position_bias(as_shares([0] * 4), [0, 1, 2, 3], list("abcd")).value == pytest.approx(0.75)
+    assert position_shares(as_shares([0, 0])) == [1.0] and position_shares([]) == []
+
+
+def test_equal_scores_choose_no_place():
+    """A model that says nothing has no favourite option, whatever the order of the options."""
+    assert position_shares([[0.25] * 4] * 3) == [0.25] * 4
+    assert position_bias([[0.25] * 4] * 4, [0, 1, 2, 3], list("abcd")).value == 0

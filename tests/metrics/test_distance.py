@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.metrics.calibration import expected_calibration_error, position_bias
+from duolearn_cli.metrics.calibration import as_shares, expected_calibration_error, position_bias
 
 answered = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=20)
 
@@ -13,7 +13,7 @@ answered = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2,
 @given(answered)
 def test_the_interval_of_the_position_bias_holds_its_value(rows):
     said, right = zip(*rows, strict=True)
-    found = position_bias(said, right, [str(k) for k in range(len(rows))])
+    found = position_bias(as_shares(said), right, [str(k) for k in range(len(rows))])
     assert found.low is None or found.low <= found.value <= found.high
 
 
@@ -23,7 +23,7 @@ def test_a_small_bias_lies_in_its_interval():
     right = rng.permutation(np.arange(600) % 4)
     said = rng.permutation(right)
     said[0] = (said[0] + 1) % 4
-    found = position_bias(said.tolist(), right.tolist(), [str(k) for k in range(600)])
+    found = position_bias(as_shares(said.tolist()), right.tolist(), [str(k) for k in range(600)])
     assert found.value == pytest.approx(1 / 600) and found.low == 0 and 0.03 < found.high < 0.12
 
 
@@ -41,7 +41,7 @@ def test_the_true_bias_is_covered(share):
     for _ in range(40):
         right = rng.integers(0, 4, 200)
         said = np.where(rng.random(200) < share, 0, rng.integers(0, 4, 200))
-        found = position_bias(said.tolist(), right.tolist(), [str(k) for k in range(200)])
+        found = position_bias(as_shares(said.tolist()), right.tolist(), [str(k) for k in range(200)])
         assert found.low is not None and found.high is not None
         covered += found.low <= share * 3 / 4 <= found.high
     assert covered >= 37

@@ -38,6 +38,13 @@ def test_a_fact_that_a_run_was_not_asked_is_nothing_to_it():
     assert sums[0, 2].tolist() == [0, 0] and sums[1, :2].tolist() == [[0, 0], [0, 0]]
 
 
+def test_ties_count_in_whole_numbers():
+    """Of four options three share the highest score: a third each, in twelfths exact."""
+    row = {"id": "a", "fact": "a", "split": "forget_train", "scores": [0, 0, 0, -1], "heldout": False, "pair": None}
+    answers = Answers.of([row | {"model": "target", "correct": 1.0}, row | {"model": "unlearned", "correct": 1 / 3}])
+    assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[12 - 4, 12 - 3]]]
+
+
 def test_errors_are_what_leaving_a_fact_out_changes():
     """To first order: of many facts the jackknife finds the same."""
     rng = np.random.default_rng(0)

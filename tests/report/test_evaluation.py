@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from duolearn_cli.report.evaluation import attack_table, roc_curves, tables
+from duolearn_cli.members import membership_check
+from duolearn_cli.members import roc_curves as curves_of
+from duolearn_cli.report.evaluation import attack_table, roc_curves, tables, worst_table
 from duolearn_cli.report.figures import to_svg
-from duolearn_cli.summary import membership_check, summarise
-from duolearn_cli.summary import roc_curves as curves_of
+from duolearn_cli.summary import summarise
 from tests.test_summary import NO_LEVELS, model
+
+# Of eight pairs, by Wilson's interval: of 8 trials all right or none; of ties alone half of 36.
+TIED, ALL, NONE = ("0.500", "[0.345, 0.655]"), ("1.000", "[0.676, 1.000]"), ("0.000", "[0.000, 0.324]")
+AREAS = (TIED, ALL, TIED, NONE)
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +41,19 @@ def metrics():
 
 def test_each_table_has_every_model_and_its_items(metrics):
     found = {table.title: table for table in tables(metrics)}
-    assert len(found) == 7
+    assert len(found) == 8
     for table in found.values():
         assert table.rows and all(len(row) == len(table.header) for row in table.rows)
     attacks = attack_table(metrics)
     assert attacks.header == ("Attack", "facts", "base", "target", "gold", "unlearned")
     by_name = {row[0]: row[1:] for row in attacks.rows}
-    assert by_name["loss, AUC"] == ("16", "0.500", "1.000", "0.500", "0.000")
-    assert by_name["reference, AUC"][1] == "—" and by_name["zlib, TPR at 1 % FPR"][2] == "1.000"
-    assert any("the split is usable" in title for title in found)
+    assert by_name["loss, AUC"] == ("16", *(f"{value} {ends}" for value, ends in AREAS))
+    assert by_name["reference, AUC"][1] == "—"
+    assert by_name["zlib, TPR at 1 % FPR (needs 100 non-members, there are 8)"][1:] == ("—",) * 4
+    assert any("8 pairs with such scores cannot show any difference" in title for title in found)
+    worst = {row[0]: row[1:] for row in worst_table(metrics).rows}
+    assert worst["target"][0] == "16" and worst["target"][1].startswith("0.000 [0.000, ")
+    assert worst["gold"][-1] == "1" and worst["unlearned"][3] == "loss"
     text = "\n".join(table.markdown() for table in found.values())
     assert "| unlearned, forget | 8 |" in text and "12,345.6" in text and "| arc_easy | acc | 0.25 | — |" in text
 

@@ -6,7 +6,7 @@ import sys
 from omegaconf import OmegaConf
 
 from duolearn_cli.report.jobs import Job, flatten, read_jobs, varying
-from duolearn_cli.report.sweep import SweepTable, over_seeds, sweep_table
+from duolearn_cli.report.sweep import SweepTable, beside_mia, over_seeds, sweep_table
 from duolearn_cli.report.tables import DASH
 
 SCORES = {
@@ -23,11 +23,12 @@ def job(name, scores=SCORES, **settings):
 def test_only_what_varies_is_shown_before_the_scores():
     table = sweep_table([job("0", seed=0), job("1", None, seed=1)])
     said = ("Recall of retain answers (%) ↑", "Recall of retain answers, share of the target's (%) ↑")
-    labels = ("FR (%)", "Chance-corrected forgetting (%) → 100", "KPR (%) ↑", *said, "HMTA (%) ↑", "MIA score ↑")
+    attacks = ("MIA score ↑", "MIA score, worst attack ↑")
+    labels = ("FR (%)", "Chance-corrected forgetting (%) → 100", "KPR (%) ↑", *said, "HMTA (%) ↑", *attacks)
     assert table.header == ("seed", *labels, "job")
     assert table.rows == (
-        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, "0"),
-        ("1", *[DASH] * 7, "1, failed"),
+        ("0", "75.0 [70.0, 80.0]", DASH, "97.0 [95.0, 99.0]", DASH, DASH, DASH, DASH, DASH, "0"),
+        ("1", *[DASH] * 8, "1, failed"),
     )
     assert "warnings" not in table.title
 
@@ -166,3 +167,17 @@ def test_hydra_calls_it(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "1, failed" in result.stdout and (tmp_path / "swept" / "sweep.json").is_file()
+
+
+def test_mia_scores_stand_beside_golds_and_what_is_expected():
+    def one(value):
+        return {"value": value, "low": None, "high": None, "n": 60, "higher_is_better": True}
+
+    scores = {"mia_score": one(0.96), "mia_expected": one(0.88), "mia_worst_expected": one(0.8)}
+    jobs = [Job(str(k), {"seed": k}, scores, gold={"mia_score": one(0.9 + k / 20)}) for k in (0, 1)]
+    told = "gold 90.0 to 95.0 %; if members did not differ from non-members 88.0 %"
+    assert beside_mia(jobs) == [
+        f"MIA score, loss attack: {told}.",
+        "MIA score, worst attack: if members did not differ from non-members 80.0 %.",
+    ]
+    assert beside_mia([job("0"), job("1", None)]) == []
