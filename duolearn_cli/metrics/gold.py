@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.intervals import mean, proportion
 
 
 def distance(
@@ -30,11 +30,10 @@ def distance(
         return {}
     found: Any = stats.ks_2samp(losses, gold_losses)
     apart = np.abs(np.asarray(losses, dtype=float) - np.asarray(gold_losses, dtype=float))
-    columns = [by_cluster(apart.tolist(), facts), by_cluster([1.0] * len(facts), facts)]
     same = [float(ours == theirs) for ours, theirs in zip(predictions, gold_predictions, strict=True)]
     return {
         "ks": float(found.statistic),
         "ks_p_value": float(found.pvalue),
-        "nll_distance": bootstrap(columns, ratio, n=len(facts), higher_is_better=False),
+        "nll_distance": mean(apart.tolist(), facts, higher_is_better=False),
         "agreement": proportion(same, facts, higher_is_better=True),
     }
