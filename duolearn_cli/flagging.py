@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,9 @@ def is_below(one: Mapping[str, Any], other: Mapping[str, Any], least: float) -> 
 
 
 def bounds(estimate: Mapping[str, Any]) -> tuple[float, float]:
-    """Both ends of the interval; the value where all items agree, so that there is none."""
+    """Both ends of the interval: anything where it is unbounded, the value where there is none."""
+    if estimate.get("unbounded"):
+        return -math.inf, math.inf
     low, high = (estimate["value"] if estimate[key] is None else estimate[key] for key in ("low", "high"))
     return low, high
 

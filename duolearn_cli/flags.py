@@ -81,7 +81,8 @@ def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
         )
     for side, measure in (("forget", "forgetting_rate"), ("retain", "knowledge_preservation")):
         own = _side(after, "calibration", side)
-        if facts_of(surplus := own.get("favourite_place")) >= FEW_ITEMS and bounds(surplus)[0] > ONE_PLACE:
+        surplus = own.get("favourite_place")
+        if surplus and facts_of(surplus) >= FEW_ITEMS and bounds(surplus)[0] > ONE_PLACE:
             now, right = own["positions"], own["right_positions"]
             shares = dict(enumerate(right))
             place = max(range(len(now)), key=lambda k: now[k] - shares.get(k, 0.0))

@@ -54,8 +54,9 @@ def floor(models: Mapping[str, Answers], items: Items) -> Floor:
     chance, share = fmean(row.chance for row in rows) if rows else 0.0, cut(items)
     never = _forget(models["gold"]) if "gold" in models else []
     own = proportion([row.correct for row in never], [row.fact for row in never])
-    enough = (own.facts or 0) >= FEW_FACTS and own.low is not None and own.high is not None
-    if enough and (share > MUCH_CUT or not own.low <= chance <= own.high):
+    if own.low is None or own.high is None or len({row.fact for row in never}) < FEW_FACTS:
+        return Floor("options", chance, share, {})
+    if share > MUCH_CUT or not own.low <= chance <= own.high:
         return Floor("gold", own.value, share, {row.id: row.correct for row in never})
     return Floor("options", chance, share, {})
 

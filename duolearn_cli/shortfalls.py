@@ -7,7 +7,7 @@ from typing import Any
 
 from duolearn_cli.flagging import FEW_ITEMS, WORDS, Asked, Flag, Model, bounds, facts_of, interval, percent
 
-# Less of the way from the target to not knowing is too little forgotten; less of its retain accuracy is too little kept.
+# Less of the way from the target to not knowing is too little forgotten, less of its retain accuracy too little kept.
 FORGOTTEN, KEPT = 0.9, 0.9
 # A target that is less of the way from not knowing to knowing all hardly knows the items.
 HALF_KNOWN = 0.5
@@ -103,6 +103,4 @@ def other_chance(gold: Model, chance: float, asked: Asked) -> Iterator[Flag]:
 
 def _is_under(estimate: Mapping[str, Any] | None, least: float) -> bool:
     """The whole interval lies below, of enough facts."""
-    return (
-        facts_of(estimate) >= FEW_ITEMS and bool(estimate) and estimate["high"] is not None and estimate["high"] < least
-    )
+    return estimate is not None and facts_of(estimate) >= FEW_ITEMS and bounds(estimate)[1] < least

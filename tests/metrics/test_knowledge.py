@@ -30,8 +30,8 @@ def test_chance_corrected_forgetting_is_one_at_chance_and_more_below():
 
 def test_knowledge_preservation_is_paired():
     estimate = knowledge.knowledge_preservation(BEFORE, BEFORE, FACTS)
-    # The same answers before and after: every resample has ratio one, which says nothing about the uncertainty.
-    assert (estimate.value, estimate.low, estimate.high) == (1, None, None)
+    # The same answers before and after leave no spread in the sample; of eight facts the next may differ all the same.
+    assert estimate.low < 0.7 and estimate.value == 1 and estimate.high > 1.3
     assert knowledge.knowledge_preservation(BEFORE, AFTER, FACTS).value == pytest.approx(2 / 7)
 
 
