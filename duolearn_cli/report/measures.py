@@ -162,8 +162,8 @@ MEASURES: dict[str, Measure] = {
         "HMTA",
         ("scores", "hmta"),
         "Harmonic mean of chance-corrected forgetting of target items, which falls again beyond 100 %, and "
-        "preservation of the others (each within 0 and 1), over items weighted by their level in the hierarchy; 0 where "
-        "nothing was forgotten.",
+        "preservation of the others (each within 0 and 1), over items weighted by their level in the hierarchy; 0 "
+        "where nothing was forgotten.",
         origin=NAMED,
         higher_is_better=True,
     ),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from duolearn_cli.metrics.calibration import (
     expected_calibration_error,
+    favourite_place,
     normalised_entropy,
     position_bias,
     position_shares,
@@ -63,3 +64,14 @@ def test_position_bias_is_total_variation(rows):
 def test_always_the_first_place():
     assert position_bias([0] * 4, [0, 1, 2, 3], list("abcd")).value == pytest.approx(0.75)
     assert position_shares([0, 0]) == [1.0] and position_shares([]) == []
+
+
+def test_the_favourite_place_is_the_largest_surplus():
+    said, right = [1] * 79 + [0] * 21, [0, 1, 2, 3] * 25
+    found = favourite_place(said, right, [str(k) for k in range(100)])
+    assert found.value == pytest.approx(0.54) and 0.3 < found.low < found.value < found.high
+    even = favourite_place(right, right, [str(k) for k in range(100)])
+    assert even.value == 0 and even.low < 0 < even.high
+    # The same share of few facts says less.
+    few = favourite_place(said, right, [str(k // 10) for k in range(100)])
+    assert few.high - few.low > found.high - found.low

@@ -24,7 +24,7 @@ def names(facts: int, questions: int) -> list[str]:
 
 
 def probabilities(rng: np.random.Generator, share: float, together: float, facts: int) -> np.ndarray:
-    """How likely each fact's questions are answered right: a beta distribution whose intraclass correlation is given."""
+    """How likely each fact's questions are answered right: beta, with `together` as intraclass correlation."""
     if share in (0.0, 1.0) or together == 0:
         return np.full(facts, share)
     spread = (1 - together) / together
