@@ -130,7 +130,12 @@ def _parts_apart(target: Model, after: Model, chance: float, asked: Asked) -> It
     """FR and KPR are means over trained and held-out askings: a warning where these say different things."""
     trained, heldout = WORDS[asked.heldout]
     sides = (
-        ("forget", chance, "FR and chance-corrected forgetting", ("forgetting_rate", "chance_corrected_forgetting")),
+        (
+            "forget",
+            asked.floor.get("rate", chance),
+            "FR and chance-corrected forgetting",
+            ("forgetting_rate", "chance_corrected_forgetting"),
+        ),
         ("retain", chance if asked.retain_chance is None else asked.retain_chance, "KPR", ("knowledge_preservation",)),
     )
     for side, guess, names, measures in sides:
