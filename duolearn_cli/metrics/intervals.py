@@ -159,15 +159,15 @@ def ratio_of_sums(
 ) -> Estimate:
     """sum(numerator) / sum(denominator) of answers to the same questions, with Fieller's interval over facts.
 
-    `outcomes` are the pairs that one question can have, `least` is the lowest value that the ratio can have. The value
-    is not a number where the denominator is zero.
+    `outcomes` are the pairs that one question can have, `least` is the lowest value that the ratio can have. Where the
+    denominator may be zero the interval is unbounded; where it is zero in the sample there is no value either.
     """
     above, below = (by_cluster(values, clusters) if len(values) else np.zeros(1) for values in (numerator, denominator))
     value, count = float(ratio(above, below)), len(numerator)
     found = Estimate(value, None, None, count, higher_is_better, len(above) if count else 0)
-    if not math.isfinite(value) or len(above) < 2:
+    if len(above) < 2:
         return found
-    interval = fieller(above, below, outcomes, count / len(above))
+    interval = fieller(above, below, outcomes, count / len(above)) if math.isfinite(value) else None
     if interval is None:
         return replace(found, unbounded=True)
     return replace(found, low=max(least, interval[0]), high=interval[1])

@@ -1,6 +1,6 @@
 """Simulate all cells, keep them as JSON and write the tables of docs/intervals.md from it.
 
-    python -m tests.statistics.table --draws 1000 [--only accuracies]
+    python -m tests.statistics.table --draws 500 [--only accuracies]
 
 With --only the other modules' cells stay as they are in the file. Without --draws nothing is simulated: the tables are
 written again.
