@@ -13,7 +13,7 @@ from duolearn_cli.data.streams import sample
 from duolearn_cli.evaluation import Answer
 from duolearn_cli.generation import generate
 from duolearn_cli.metrics import recall
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.intervals import Estimate, mean, proportion
 from duolearn_cli.perplexity import TextLoss, perplexity, perplexity_per_token, plain_texts
 from duolearn_cli.protocol import Laboratory
 
@@ -58,7 +58,7 @@ def summarise(assessment: Assessment) -> dict[str, Any]:
         if rows:
             written[side] = {
                 **{
-                    name: _mean([(getattr(row, name), row.fact) for row in rows]).as_dict()
+                    name: _share([(getattr(row, name), row.fact) for row in rows]).as_dict()
                     for name in ("rouge_l_recall", "rouge_l_f1")
                 },
                 "degenerate": proportion(
@@ -67,17 +67,18 @@ def summarise(assessment: Assessment) -> dict[str, Any]:
             }
     plain = assessment.plain
     nll, bytes_ = [np.array([getattr(loss, key) for loss in plain], float) for key in ("nll", "num_bytes")]
-    bits = bootstrap([nll / math.log(2), bytes_], ratio, n=len(plain), higher_is_better=False)
+    # Every text stands for itself.
+    bits = mean(nll / math.log(2), [str(k) for k in range(len(plain))], bytes_, higher_is_better=False)
     general = {"perplexity": perplexity_per_token(plain), "bits_per_byte": bits.as_dict()}
     return {"written": written, "general": general | {"tokens": sum(loss.num_tokens for loss in plain)}}
 
 
-def _mean(pairs: Sequence[tuple[float | None, str]]) -> Estimate:
+def _share(pairs: Sequence[tuple[float | None, str]]) -> Estimate:
     known = [(value, fact) for value, fact in pairs if value is not None]
     if not known:
         return Estimate(math.nan, None, None, 0)
     values, facts = zip(*known, strict=True)
-    return bootstrap([by_cluster(values, facts), by_cluster([1.0] * len(facts), facts)], ratio, n=len(facts))
+    return proportion(values, facts)
 
 
 def _written(lab: Laboratory, which: str) -> list[Written]:

@@ -167,7 +167,9 @@ class EvaluationConfig:
     max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
     hmta_weights: list[float] = field(
         default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
-        metadata={"help": "weights of the levels 1 to 4 in HMTA; not those of the losses, which a method may vary"},
+        metadata={
+            "help": "weights of items of levels 1 to 4 in HMTA; not those of the losses, which a method may vary"
+        },
     )
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
     generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)

@@ -54,24 +54,38 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     lab.display.stage("Measure and report")
     levels = summary.Levels(study.item_levels(), config.evaluation.hmta_weights)
     write_item_files(run.folder, assessed, levels)
-    models = summary.summarise(answers, study.target.labels, levels)
+    items = lab.evaluation_splits()
+    floor = guessing.floor(answers, items)
+    models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
     if alike := likeness(answers):
         models["unlearned"]["gold"]["forget"]["likeness"] = alike
     chance, check = summary.mean_chance(answers), members.membership_check(answers)
-    items = lab.evaluation_splits()
     common, data = guessing.majority(items), study.summary()
+    by_options = guessing.by_options(items)
+    # Other prompts show no places.
+    by_place = guessing.by_place(items) if config.prompt.form == "letter" else {}
     if (of_forget := common.get("forget")) and of_forget["above_chance"]:
         for name, one in guessing.above_majority(answers, of_forget["value"]).items():
             models[name]["scores"]["forgetting_above_majority"] = one
-    asked = flags.Asked(data["heldout"] or "phrasings", summary.mean_chance(answers, "retain"), common)
+    asked = flags.Asked(
+        heldout=data["heldout"] or "phrasings",
+        retain_chance=summary.mean_chance(answers, "retain"),
+        majority=common,
+        floor=floor.as_dict(),
+        by_options=by_options,
+        by_place=by_place,
+    )
     raised = flags.flags(models, chance, check, asked)
     metrics = {
         **identity(lab, "unlearned" in models),
         "models": models,
         "chance": chance,
+        "floor": floor.as_dict(),
         "majority": common,
+        "by_options": by_options,
+        "by_place": by_place,
         "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
         "flagged": flags.flagged(raised),
         "membership_check": check,

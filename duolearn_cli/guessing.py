@@ -1,20 +1,75 @@
-"""What answers without knowledge would score: by always giving the answer that is right most often."""
+"""What answers without knowledge score: the commonest answer, the options alone, the place, and gold."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from duolearn_cli.data.items import Item
+from duolearn_cli.data.streams import sample
 from duolearn_cli.evaluation import Answer
-from duolearn_cli.metrics import knowledge
+from duolearn_cli.metrics import knowledge, options_only
+from duolearn_cli.metrics.intervals import FEW_FACTS, Estimate, proportion
 from duolearn_cli.summary import SIDES, Answers
 
+Items = Mapping[str, Sequence[Item]]
 # How many characters of an answer a warning shows.
 SHOWN = 60
+# Items that the classifier of options learns from and answers: what more would add is less than the interval.
+MOST_ITEMS = 4000
+# From this share of forget items on, a wrong option that is a right answer of what is kept makes a cut.
+MUCH_CUT = 0.25
 
 
-def majority(items: Mapping[str, Sequence[Item]]) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What forgetting is measured from.
+
+    Attributes:
+        source: ``options``, 1 / number of options, or ``gold``, the answers of the model that never learned the items.
+        rate: its mean over forget items.
+        cut: the share of forget items with a wrong option that is the right answer of an item that is kept.
+        of_item: by item id, where the source is gold.
+    """
+
+    source: str
+    rate: float
+    cut: float
+    of_item: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"source": self.source, "rate": self.rate, "cut": self.cut}
+
+
+def floor(models: Mapping[str, Answers], items: Items) -> Floor:
+    """1 / number of options, or gold's answers where there is a gold and chance is not that.
+
+    It is not where gold's accuracy on forget items differs from it beyond its interval, nor where the target cuts
+    through a table: who knows the rest of it can rule options out, or takes to the strings that it learned.
+    """
+    rows = _forget(next(iter(models.values())))
+    chance, share = fmean(row.chance for row in rows) if rows else 0.0, cut(items)
+    never = _forget(models["gold"]) if "gold" in models else []
+    own = proportion([row.correct for row in never], [row.fact for row in never])
+    if own.low is None or own.high is None or len({row.fact for row in never}) < FEW_FACTS:
+        return Floor("options", chance, share, {})
+    if share > MUCH_CUT or not own.low <= chance <= own.high:
+        return Floor("gold", own.value, share, {row.id: row.correct for row in never})
+    return Floor("options", chance, share, {})
+
+
+def cut(items: Items) -> float:
+    """The share of forget items one of whose wrong options is the right answer of an item that is kept."""
+    kept = {_folded(item.answer_text) for split in SIDES["retain"] for item in items.get(split, ())}
+    asked = [item for split in SIDES["forget"] for item in items.get(split, ())]
+    shared = [any(_folded(text) in kept for text in item.options if text != item.answer_text) for item in asked]
+    return fmean(shared) if shared else 0.0
+
+
+def majority(items: Items) -> dict[str, dict[str, Any]]:
     """By side the answer, told by its text or by its place, that is right most often, and how often (an estimate).
 
     `items` are those that are scored, by split. ``above_chance``: it is right more often than by chance, beyond doubt.
@@ -29,6 +84,46 @@ def majority(items: Mapping[str, Sequence[Item]]) -> dict[str, dict[str, Any]]:
             both = [knowledge.commonest(answers, facts, chance) for answers in (texts, places)]
             answer, share, above = max(both, key=lambda one: one[1].value)
             found[side] = {**share.as_dict(), "answer": answer, "above_chance": above}
+    return found
+
+
+def by_options(items: Items) -> dict[str, dict[str, Any]]:
+    """By side what a classifier that never sees the question answers right, with ``above_chance`` as in `majority`.
+
+    It learns from all trained facts of both sides, `MOST_ITEMS` of them at most; each fact is answered by one that did
+    not learn from it.
+    """
+    every = {item.id: item for splits in SIDES.values() for split in splits for item in items.get(split, ())}
+    chosen = sample(tuple(every.values()), MOST_ITEMS, 0)
+    facts = [item.fact_id for item in chosen]
+    hits = options_only.hits([item.options for item in chosen], [item.answer for item in chosen], facts)
+    hit = {item.id: float(one) for item, one in zip(chosen, hits, strict=True)}
+    found: dict[str, dict[str, Any]] = {}
+    for side, splits in SIDES.items():
+        own = [item for split in splits for item in items.get(split, ()) if item.id in hit]
+        if own:
+            found[side] = _beside_chance([hit[item.id] for item in own], own)
+    return found
+
+
+def by_place(items: Items) -> dict[str, dict[str, Any]]:
+    """By side what the places of the right options of trained askings give away of those of held-out ones.
+
+    Where options are shuffled so that the right one never keeps its place, who remembers the trained places and nothing
+    else need only choose among the others. That is what is given here, in the mean over held-out askings, zero where
+    the place was a trained one: ``above_chance`` only where the places are laid out so.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for side, (trained, heldout) in SIDES.items():
+        seen: dict[str, set[int]] = defaultdict(set)
+        for item in items.get(trained, ()):
+            seen[item.fact_id].add(item.answer)
+        own = [item for item in items.get(heldout, ()) if 0 < len(seen[item.fact_id]) < len(item.options)]
+        if own:
+            rates = [
+                (item.answer not in seen[item.fact_id]) / (len(item.options) - len(seen[item.fact_id])) for item in own
+            ]
+            found[side] = _beside_chance(rates, own)
     return found
 
 
@@ -49,6 +144,16 @@ def above_majority(models: Mapping[str, Answers], rate: float) -> dict[str, dict
             )
             found[name] = one.as_dict()
     return found
+
+
+def _beside_chance(hits: Sequence[float], own: Sequence[Item]) -> dict[str, Any]:
+    share: Estimate = proportion(hits, [item.fact_id for item in own])
+    chance = fmean(1 / len(item.options) for item in own)
+    return {**share.as_dict(), "above_chance": share.low is not None and share.low > chance}
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def _forget(answers: Answers) -> list[Answer]:

@@ -13,7 +13,7 @@ from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.evaluation import Answer, shares_of_highest
 from duolearn_cli.members import Answers
 from duolearn_cli.metrics import calibration, gold, hmta, knowledge, membership
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.intervals import Estimate, mean, proportion
 
 FORGET, RETAIN = ("forget_train", "forget_heldout"), ("retain_train", "retain_heldout")
 SIDES = {"forget": FORGET, "retain": RETAIN}
@@ -27,26 +27,34 @@ class Levels:
     weights: Sequence[float]
 
 
-def summarise(models: Mapping[str, Answers], labels: Collection[str], levels: Levels) -> dict[str, Any]:
+def summarise(
+    models: Mapping[str, Answers], labels: Collection[str], levels: Levels, floors: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Return {model: {splits, subjects, levels, scores, membership, worst_attack, gold, calibration, token_classes}}.
 
     Args:
         models: answers by split of base, target, gold, unlearned, as far as they exist.
         labels: the forget target's data labels; a topic that is one of them is counted apart from its subject.
+        floors: by id of a forget item what it would score without knowledge, by default 1 / number of options.
+            Forgetting is measured from it.
     """
     pairs = members.member_pairs(models)
     found: dict[str, Any] = {}
     for name, answers in models.items():
-        compared = models.get("target") if name in ("gold", "unlearned") else None
+        reference = models.get("target") if name != "base" else None
+        compared = reference if name != "target" else None
         yardstick = models.get("gold") if name != "gold" else None
-        scored = _by_item(compared, answers, levels) if compared else []
+        # The target beside itself: what a model that forgot nothing gets.
+        scored = _by_item(reference, answers, levels, floors or {}) if reference else []
         attacks, worst = membership.attacks(members.attack_scores(name, models, pairs))
         found[name] = _plain(
             {
                 "splits": {split: _of_split(rows) for split, rows in answers.items() if rows},
                 "subjects": _subjects(answers, labels),
-                "levels": {str(level): measures for level, measures in hmta.by_level(scored).items()},
-                "scores": _scores(answers, compared, yardstick)
+                "levels": {
+                    str(level): measures for level, measures in hmta.by_level(scored if compared else []).items()
+                },
+                "scores": _scores(answers, compared, yardstick, floors or {})
                 | members.headline(attacks, worst)
                 | _hmta(scored, levels),
                 "membership": attacks,
@@ -59,10 +67,12 @@ def summarise(models: Mapping[str, Answers], labels: Collection[str], levels: Le
     return found
 
 
-def _by_item(before: Answers, after: Answers, levels: Levels) -> list[hmta.Scored]:
+def _by_item(before: Answers, after: Answers, levels: Levels, floors: Mapping[str, float]) -> list[hmta.Scored]:
     """Items with a level, before and after; trained facts in all their phrasings, as for FR and KPR."""
     return [
-        hmta.Scored(new.fact, levels.of_item[new.id], is_target, old.correct, new.correct, new.chance)
+        hmta.Scored(
+            new.fact, levels.of_item[new.id], is_target, old.correct, new.correct, floors.get(new.id, new.chance)
+        )
         for is_target, splits in ((True, FORGET), (False, RETAIN))
         for old, new in zip(_rows(before, splits), _rows(after, splits), strict=True)
         if new.id in levels.of_item
@@ -80,16 +90,13 @@ def _of_split(rows: Sequence[Answer]) -> dict[str, Estimate]:
     return {
         "accuracy": _accuracy(rows),
         "accuracy_by_total": proportion(by_total, facts),
-        "nll": _mean([row.nll for row in rows], facts),
-        "probability": _mean([math.exp(-row.nll) for row in rows], facts),
-        "extraction_strength": _mean([row.strength for row in rows], facts),
+        "nll": mean([row.nll for row in rows], facts),
+        # From 0 to 1, and mostly near an end: as shares.
+        "probability": proportion([math.exp(-row.nll) for row in rows], facts),
+        "extraction_strength": proportion([row.strength for row in rows], facts),
         "invalid_rate": _invalid(rows),
         "recall": _recall(rows),
     }
-
-
-def _mean(values: Sequence[float], facts: Sequence[str]) -> Estimate:
-    return bootstrap([by_cluster(values, facts), by_cluster([1.0] * len(facts), facts)], ratio, n=len(values))
 
 
 def _calibration(rows: Sequence[Answer]) -> dict[str, Any]:
@@ -100,9 +107,10 @@ def _calibration(rows: Sequence[Answer]) -> dict[str, Any]:
     confidences = [own[row.prediction] for own, row in zip(chances, rows, strict=True)]
     return {
         "ece": calibration.expected_calibration_error(confidences, [row.correct for row in rows], facts),
-        "confidence": _mean(confidences, facts),
+        "confidence": mean(confidences, facts, most=1.0),
         "entropy": calibration.normalised_entropy(chances, facts),
         "position_bias": calibration.position_bias(chosen, answers, facts),
+        "favourite_place": calibration.favourite_place(chosen, answers, facts),
         "positions": calibration.position_shares(chosen),
         "right_positions": calibration.position_shares(calibration.as_shares(answers)),
     }
@@ -115,7 +123,7 @@ def _token_classes(rows: Sequence[Answer]) -> dict[str, Estimate]:
         own = [(row.fact, *row.classes[name]) for row in rows if row.classes.get(name, (0.0, 0))[1]]
         if own:
             facts, sums, counts = zip(*own, strict=True)
-            found[name] = bootstrap([by_cluster(sums, facts), by_cluster(counts, facts)], ratio, n=sum(counts))
+            found[name] = replace(mean(sums, facts, counts), n=sum(counts))
     return found
 
 
@@ -158,7 +166,9 @@ def _rows(answers: Answers, splits: Sequence[str]) -> list[Answer]:
     return [row for split in splits for row in answers.get(split, ())]
 
 
-def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None) -> dict[str, Estimate]:
+def _scores(
+    answers: Answers, target: Answers | None, yardstick: Answers | None, floors: Mapping[str, float]
+) -> dict[str, Estimate]:
     """Scores of one model; those that compare with the `target`, or it with gold, where they are given."""
     forget, retain = _rows(answers, FORGET), _rows(answers, RETAIN)
     facts = [row.fact for row in forget]
@@ -178,7 +188,7 @@ def _scores(answers: Answers, target: Answers | None, yardstick: Answers | None)
         hits = [row.correct for row in before], [row.correct for row in forget]
         scores["relative_drop"] = knowledge.relative_drop(*hits, facts)
         scores["chance_corrected_forgetting"] = knowledge.chance_corrected_forgetting(
-            *hits, [row.chance for row in before], facts
+            *hits, [floors.get(row.id, row.chance) for row in before], facts
         )
         scores["knowledge_preservation"] = knowledge.knowledge_preservation(
             [row.correct for row in kept], [row.correct for row in retain], [row.fact for row in retain]

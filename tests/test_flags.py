@@ -5,7 +5,7 @@ import pytest
 from duolearn_cli.composition import compose
 from duolearn_cli.data.items import Item
 from duolearn_cli.flags import Asked, flagged, flags
-from duolearn_cli.guessing import above_majority, majority
+from duolearn_cli.guessing import MUCH_CUT, above_majority, by_options, by_place, cut, floor, majority
 from duolearn_cli.metrics.membership import attacks
 from duolearn_cli.report.measures import MEASURES
 from duolearn_cli.summary import Levels, summarise
@@ -75,7 +75,7 @@ def test_a_target_that_learned_by_heart_is_not_told_to_learn_longer(asked, mend)
 
 def test_a_target_that_hardly_knows_is_told_to_learn_longer():
     (flag,) = flags({"target": entry((0.5, 0.4))}, 0.25)
-    assert "learn longer" in flag.sentence
+    assert "Learn longer." in flag.sentence and "45.0 % [43.0, 47.0], 25.0 % needing" in flag.sentence
 
 
 def test_the_mends_of_a_target_by_heart_can_be_typed():
@@ -100,7 +100,7 @@ def test_ranking_without_saying_is_told():
     assert {"knowledge_preservation", "retain_recall_share", "retain_recall"} == set(flag.measures)
 
 
-@pytest.mark.parametrize("scores", [recalls(0.99, 0.93, 0.7), recalls(0.99, 0.0, 0.0, n=20), recalls(0.6, 0.58, 0.4)])
+@pytest.mark.parametrize("scores", [recalls(0.99, 0.93, 0.7), recalls(0.99, 0.0, 0.0, n=20), recalls(0.92, 0.88, 0.4)])
 def test_a_small_gap_few_items_and_what_was_lost_alike_are_not(scores):
     target = entry((0.99, 0.97), (0.99, 0.97), retain_recall=estimate(0.78))
     assert said(target, entry(**scores)) == []
@@ -217,3 +217,123 @@ def test_attacks_that_are_always_wrong_are_told_from_few_facts():
 def test_a_check_that_could_show_nothing_accuses_nothing():
     check = {"usable": None, "model": "gold", "attacks": {"loss": {"seen": False}}}
     assert flags({}, 0.25, check) == []
+
+
+def test_each_shortfall_is_told_with_its_interval():
+    """AUC .95 after unlearning, CCF .13, KPR .30: there was no warning, and a run without one reads as clean."""
+    after = entry(
+        chance_corrected_forgetting=estimate(0.13),
+        knowledge_preservation=estimate(0.3),
+        mia_auc=estimate(0.95),
+    )
+    gold = {"scores": {"mia_auc": estimate(0.49)}}
+    sentences = " ".join(flag.sentence for flag in said(TARGET, after, gold=gold))
+    assert "Too little is forgotten: 13.0 % [11.0, 15.0]" in sentences
+    assert "Too much is lost: 30.0 % [28.0, 32.0]" in sentences
+    assert "AUC is 0.95, above 0.5" in sentences and "gold's is 0.49" in sentences
+
+
+def test_what_may_be_enough_is_no_shortfall():
+    fine = {"chance_corrected_forgetting": estimate(0.85, 0.1), "knowledge_preservation": estimate(0.85, 0.1)}
+    assert said(TARGET, entry(**fine, mia_auc=estimate(0.55, 0.1))) == []
+    few = {"chance_corrected_forgetting": estimate(0.1, n=29), "knowledge_preservation": estimate(0.1, n=29)}
+    assert said(TARGET, entry(**few)) == []
+    unbounded = {"value": 0.1, "low": None, "high": None, "n": 200, "unbounded": True}
+    assert said(TARGET, entry(chance_corrected_forgetting=unbounded)) == []
+
+
+def test_a_target_that_knew_little_of_two_options():
+    """At .62 with chance .5 it knows a quarter of what there is to know."""
+    target = entry((0.62, 0.62))
+    assert any("hardly knows" in flag.sentence for flag in flags({"target": target}, 0.5))
+    assert not any("hardly knows" in flag.sentence for flag in flags({"target": target}, 0.2))
+
+
+def test_a_place_at_79_percent_is_seen():
+    own = {
+        "entropy": estimate(0.3),
+        "positions": [0.07, 0.79, 0.07, 0.07],
+        "right_positions": [0.25] * 4,
+        "favourite_place": estimate(0.54, 0.1),
+    }
+    after = entry() | {"calibration": {"forget": own}}
+    (flag,) = said(TARGET, after)
+    assert "Option 2 is the answer to 79 % of the forget items (it is right in 25 %)" in flag.sentence
+    own["favourite_place"] = estimate(0.15, 0.1)
+    assert said(TARGET, after) == []
+
+
+def test_below_chance_is_avoided_only_where_gold_is_at_chance():
+    """Gold, which knows the rest of the table, answers 15 %, too: that is not avoided."""
+    after = entry((0.15, 0.15), chance_corrected_forgetting=estimate(1.0, 0.05))
+    by_gold = Asked(floor={"source": "gold", "rate": 0.16, "cut": 0.5})
+    assert any("avoided" in flag.sentence for flag in said(TARGET, after))
+    gold = entry((0.16, 0.16))
+    sentences = [flag.sentence for flag in said(TARGET, after, by_gold, gold=gold)]
+    assert not any("right answers are avoided" in one for one in sentences)
+    assert any("Chance on forget items is not 1 / number of options" in one and "50 %" in one for one in sentences)
+    less = entry((0.02, 0.02), chance_corrected_forgetting=estimate(1.17, 0.05))
+    assert any("below that of gold" in flag.sentence for flag in said(TARGET, less, by_gold, gold=gold))
+
+
+def of_model(hits):
+    return {"forget_train": answers(hits, "f"), "retain_train": answers([1] * 4, "r")}
+
+
+def test_forgetting_goes_by_gold_where_gold_is_not_at_chance():
+    items = {"forget_train": [item(k, 0) for k in range(80)]}
+    models = {"target": of_model([1] * 80), "gold": of_model([1] * 4 + [0] * 76), "unlearned": of_model([0] * 80)}
+    found = floor(models, items)
+    assert (found.source, found.rate) == ("gold", 0.05)
+    scores = {name: one["scores"] for name, one in summarise(models, set(), NO_LEVELS, found.of_item).items()}
+    assert scores["gold"]["chance_corrected_forgetting"]["value"] == pytest.approx(1)
+    assert scores["unlearned"]["chance_corrected_forgetting"]["value"] == pytest.approx(80 / 76)
+    at_chance = models | {"gold": of_model([1] * 20 + [0] * 60)}
+    assert floor(at_chance, items).source == "options" and floor(at_chance, items).of_item == {}
+    assert floor({"target": models["target"]}, items).source == "options"
+
+
+def test_a_target_that_cuts_through_a_table_goes_by_gold():
+    """Its wrong options are the right answers of what is kept."""
+    table = [f"drug {k}" for k in range(40)]
+
+    def row(k, name):
+        return Item(f"{name}{k}", "?", (table[k], table[(k + 1) % 40], table[(k + 2) % 40]), 0)
+
+    items = {
+        "forget_train": [row(k, "f") for k in range(0, 40, 2)],
+        "retain_train": [row(k, "r") for k in range(1, 40, 2)],
+    }
+    assert cut(items) == 1.0 > MUCH_CUT
+    models = {name: of_model([1] * 10 + [0] * 30) for name in ("target", "gold")}
+    assert floor(models, items).source == "gold"
+    assert cut({"forget_train": items["forget_train"]}) == 0.0
+
+
+def test_options_that_give_answers_away_are_told():
+    """The right option is the longest; then all are alike."""
+    longest = [item(k, k % 3, tuple("x" * (9 if j == k % 3 else 3) + str(k) for j in range(3))) for k in range(120)]
+    found = by_options({"forget_train": longest})["forget"]
+    assert found["above_chance"] and found["value"] > 0.9 and found["facts"] == 120
+    alike = [item(k, (k * 7 // 3) % 3, tuple(f"{k}{j}x" for j in "abc")) for k in range(120)]
+    assert not by_options({"forget_train": alike})["forget"]["above_chance"]
+    (flag,) = flags({}, 1 / 3, None, Asked(by_options={"forget": found}))
+    assert "never sees the question" in flag.sentence and flag.measures == ("chance_corrected_forgetting",)
+
+
+def test_places_that_are_never_kept_are_told():
+    """Two trained askings and two held-out ones, over four places: the held-out place is one of two."""
+    from duolearn_cli.data.minimed import Minimed
+
+    rows = Minimed().load().items[:400]
+    items = {
+        name: [r for r in rows if r.heldout == heldout]
+        for name, heldout in (("forget_train", 0), ("forget_heldout", 1))
+    }
+    found = by_place(items)["forget"]
+    assert found["value"] == pytest.approx(0.5) and found["above_chance"]
+    (flag,) = flags({}, 0.25, None, Asked(by_place={"forget": found}))
+    assert "50.0 %" in flag.sentence and flag.measures == ("forget_heldout",)
+    anywhere = [item(k, k % 4, ("a", "b", "c", "d"), fact=f"f{k}") for k in range(200)]
+    asked = [item(k, k * 7 % 16 // 4, ("a", "b", "c", "d"), fact=f"f{k}") for k in range(200)]
+    assert not by_place({"forget_train": anywhere, "forget_heldout": asked})["forget"]["above_chance"]

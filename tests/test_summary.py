@@ -101,15 +101,20 @@ def test_levels_are_scored_against_the_target():
         {"Surgery"},
         levels,
     )
-    assert models["target"]["levels"] == {} and "hmta" not in models["target"]["scores"]
+    # Beside itself the target has forgotten nothing.
+    assert models["target"]["levels"] == {} and models["target"]["scores"]["hmta"]["value"] == 0
     assert models["unlearned"]["levels"]["1"]["preservation"]["value"] == pytest.approx(0.75)
     assert models["unlearned"]["levels"]["4"]["forgetting"]["value"] == pytest.approx(2 / 3)
-    assert models["unlearned"]["scores"]["hmta"]["value"] == pytest.approx((0.75 + 3 * 2 / 3) / 4)
+    assert models["unlearned"]["scores"]["hmta"]["value"] == pytest.approx(2 * 0.75 * (2 / 3) / (0.75 + 2 / 3))
+
+
+ONE_PLACE = {"value": 0.65, "low": 0.5, "high": 0.8, "n": 200}
 
 
 def spoilt(**changes):
     """The entries of a target and of a model after, sound but for what is named `forget__...` or `retain__...`."""
     sound = {"entropy": {"value": 0.3}, "positions": [0.25] * 4, "right_positions": [0.25] * 4}
+    sound["favourite_place"] = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 200}
 
     def entry(**changes):
         sides = {
@@ -127,8 +132,16 @@ def spoilt(**changes):
     ("changes", "said", "measure"),
     [
         ({"retain__entropy": {"value": 0.999}}, "uniform collapse", "knowledge_preservation"),
-        ({"forget__positions": [0.0, 0.9, 0.1]}, "Option 2 is the answer to 90 % of the forget", "forgetting_rate"),
-        ({"retain__positions": [0.9, 0.1]}, "Option 1 is the answer to 90 % of the retain", "knowledge_preservation"),
+        (
+            {"forget__positions": [0.0, 0.9, 0.1], "forget__favourite_place": ONE_PLACE},
+            "Option 2 is the answer to 90 % of the forget",
+            "forgetting_rate",
+        ),
+        (
+            {"retain__positions": [0.9, 0.1], "retain__favourite_place": ONE_PLACE},
+            "Option 1 is the answer to 90 % of the retain",
+            "knowledge_preservation",
+        ),
         ({"retain__degenerate": {"value": 0.4}}, "40 % of the retain items with nothing", "knowledge_preservation"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.intervals import CONFIDENCE, RESAMPLES, by_cluster, mean, proportion
 
 # How far from gold a model may be that is said to be like it, as a share of what learning has changed [D].
 MARGIN = 0.1
@@ -35,13 +35,12 @@ def distance(
     ours, theirs = np.asarray(losses, dtype=float), np.asarray(gold_losses, dtype=float)
     p_value, same = permuted(ours, theirs, facts)
     apart = np.abs(ours - theirs)
-    columns = [by_cluster(apart.tolist(), facts), by_cluster([1.0] * len(facts), facts)]
     answers = [float(own == other) for own, other in zip(predictions, gold_predictions, strict=True)]
     return {
         "ks": kolmogorov_smirnov(ours, theirs),
         "ks_p_value": p_value,
         "ks_same": same,
-        "nll_distance": bootstrap(columns, ratio, n=len(facts), higher_is_better=False),
+        "nll_distance": mean(apart.tolist(), facts, higher_is_better=False),
         "agreement": proportion(answers, facts, higher_is_better=True),
     }
 

@@ -1,33 +1,36 @@
-"""HMTA: forgetting and preservation by level of the concept hierarchy, in one number.
+"""HMTA: forgetting and preservation over the levels of the concept hierarchy, in one number.
 
-The paper (arXiv 2511.19498) names HMTA and gives no definition that we could read; this one is ours (method.md section
-8). At each level, with the harmonic mean H:
+The paper (arXiv 2511.19498) names HMTA and gives no definition that we could read; this one is ours. With the weight w
+of each item's level and the harmonic mean H:
 
-    forgetting    F = clip((accuracy before - accuracy after) / (accuracy before - chance), 0, 1), over target items
-    preservation  P = clip(accuracy after / accuracy before, 0, 1), over all other items
-    score         S = H(F, P); F or P alone where the level has items of one kind only
+    forgetting    R = sum of w (before - after) / sum of w (before - chance), over target items
+                  F = R up to 1, 2 - R from there on, cut to [0, 1]
+    preservation  P = sum of w after / sum of w before, over all other items, cut to [0, 1]
+    HMTA          = H(F, P)
 
-and HMTA is the mean of S over levels, weighted by the levels' weights. A level whose target items were answered no
-better than by chance before has nothing to forget: its F and S are undefined, and it is left out of the mean.
+Both are taken over all levels before they meet: averaging the levels' own harmonic means would give a model that forgot
+nothing the score of every level that has no target items, and would jump where a level gains its last item. Beyond 1 F
+falls again: answers that are avoided more often than chance or gold would miss them are not unknown. A target that was
+answered no better than by chance before has nothing to forget: there is no HMTA.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from duolearn_cli.metrics.chance import above_chance, common_unit
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster
-
-# A kind of item (target or other) with fewer items at a level has no part in any score.
-MIN_ITEMS = 30
+from duolearn_cli.metrics.intervals import FEW_FACTS, Estimate, ratio_of_sums
+from duolearn_cli.metrics.knowledge import BEFORE_AFTER, forgetting_outcomes
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One item before and after unlearning; `before` and `after` are 1 for a right answer, else 0."""
+    """One item before and after unlearning; `before` and `after` are 1 for a right answer, else 0.
+
+    `chance` is 1 / number of options, or the answer of a model that never learned the item.
+    """
 
     fact: str
     level: int
@@ -38,104 +41,106 @@ class Scored:
 
 
 def by_level(items: Sequence[Scored]) -> dict[int, dict[str, Estimate]]:
-    """Return {level: {"forgetting", "preservation", "score"}}, as far as the level has enough items.
+    """Return {level: {"forgetting", "preservation", "score"}}, each 0 to 1, as far as the level has enough facts.
 
-    Intervals are 95 % over facts, before and after resampled together.
+    A kind of item (target or other) with fewer than `FEW_FACTS` facts at a level has no value there, and only a level
+    with both kinds has a score. Intervals are 95 % over facts, before and after together.
     """
     found: dict[int, dict[str, Estimate]] = {}
-    for level, kinds in _counted(items).items():
-        chosen = [item for item in items if item.level == level]
-        columns = _columns(chosen, level, kinds)
-        measures = {"forgetting": (_forgetting, kinds[True]), "preservation": (_preservation, kinds[False])}
-        measures = {name: measure for name, measure in measures.items() if measure[1]}
-        measures["score"] = (_score_of(kinds), sum(kinds))
-        found[level] = {
-            name: bootstrap(columns, statistic, n=n, higher_is_better=True) for name, (statistic, n) in measures.items()
-        }
+    for level in sorted({item.level for item in items}):
+        kinds = {kind: [i for i in items if i.level == level and i.is_target == kind] for kind in (True, False)}
+        kinds = {kind: own for kind, own in kinds.items() if len({item.fact for item in own}) >= FEW_FACTS}
+        measures = {}
+        if True in kinds:
+            measures["forgetting"] = forgetting(kinds[True])
+        if False in kinds:
+            measures["preservation"] = preservation(kinds[False])
+        if len(measures) == 2:
+            measures["score"] = harmonic_mean(measures["forgetting"], measures["preservation"])
+        if measures:
+            found[level] = measures
     return found
 
 
 def hmta(items: Sequence[Scored], weights: Mapping[int, float]) -> Estimate | None:
-    """The weighted mean of the levels' scores; None where no level with a weight has one."""
-    used = {
-        level: kinds
-        for level, kinds in _counted(items).items()
-        if weights.get(level, 0) > 0 and not np.isnan(_score_of(kinds)(*_columns(items, level, kinds)))
-    }
-    if not used:
-        return None
-    columns = [column for level, kinds in used.items() for column in _columns(items, level, kinds)]
-    statistic = _mean_of([_score_of(kinds) for kinds in used.values()], [weights[level] for level in used])
-    return bootstrap(columns, statistic, n=sum(map(sum, used.values())), higher_is_better=True)
+    """The harmonic mean of forgetting and preservation over all levels; None where either has no value.
 
-
-def _counted(items: Sequence[Scored]) -> dict[int, list[int]]:
-    """Number of [other, target] items by level; 0 for a kind with too few, levels with enough of neither left out."""
-    counts: dict[int, list[int]] = {}
-    for item in items:
-        counts.setdefault(item.level, [0, 0])[item.is_target] += 1
-    enough = {level: [n if n >= MIN_ITEMS else 0 for n in kinds] for level, kinds in sorted(counts.items())}
-    return {level: kinds for level, kinds in enough.items() if any(kinds)}
-
-
-def _columns(items: Sequence[Scored], level: int, kinds: Sequence[int]) -> list[np.ndarray]:
-    """Sums by fact of: target drop, target room, other after, other before; zero for a kind with too few items.
-
-    Drop and room are in whole numbers of `common_unit`: a room of zero must not come out as 1e-16.
+    `weights` are those of an item of each level; levels without one do not count.
     """
-    unit = common_unit(item.chance for item in items)
-
-    def column(is_target: bool, value: Callable[[Scored], float]) -> np.ndarray:
-        counts = [kinds[is_target] > 0 and item.level == level and item.is_target == is_target for item in items]
-        values = [value(item) if count else 0.0 for item, count in zip(items, counts, strict=True)]
-        return by_cluster(values, [item.fact for item in items])
-
-    return [
-        column(True, lambda item: unit * (item.before - item.after)),
-        column(True, lambda item: above_chance(item.before, item.chance, unit)),
-        column(False, lambda item: item.after),
-        column(False, lambda item: item.before),
-    ]
+    used = [item for item in items if weights.get(item.level, 0) > 0]
+    parts = forgetting(used, weights), preservation(used, weights)
+    return None if any(math.isnan(part.value) for part in parts) else harmonic_mean(*parts)
 
 
-Statistic = Callable[..., np.ndarray]
+def forgetting(items: Sequence[Scored], weights: Mapping[int, float] | None = None) -> Estimate:
+    """F, over the target items among `items`; not a number where nothing was known above chance."""
+    own = [item for item in items if item.is_target]
+    chance, weight = [item.chance for item in own], _weights(own, weights)
+    # In whole numbers: a room of zero must not come out as 1e-16.
+    unit = common_unit(chance)
+    drop = [w * unit * (item.before - item.after) for w, item in zip(weight, own, strict=True)]
+    room = [w * above_chance(item.before, item.chance, unit) for w, item in zip(weight, own, strict=True)]
+    # A fact that is thought to be seen besides weighs as much as one that was.
+    mean_weight = sum(weight) / max(1, len(weight))
+    outcomes = [(mean_weight * above, mean_weight * below) for above, below in forgetting_outcomes(chance, unit)]
+    found = ratio_of_sums(drop, room, [item.fact for item in own], outcomes)
+    return replace(found, value=math.nan) if sum(room) <= 0 else _within(found, _capped)
 
 
-def _forgetting(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    return _clipped_ratio(columns[0], columns[1], axis)
+def preservation(items: Sequence[Scored], weights: Mapping[int, float] | None = None) -> Estimate:
+    """P, over the items among `items` that are not of the target."""
+    own = [item for item in items if not item.is_target]
+    weight = _weights(own, weights)
+    after = [w * item.after for w, item in zip(weight, own, strict=True)]
+    before = [w * item.before for w, item in zip(weight, own, strict=True)]
+    mean_weight = sum(weight) / max(1, len(weight))
+    outcomes = [(mean_weight * a, mean_weight * b) for b, a in BEFORE_AFTER]
+    return _within(ratio_of_sums(after, before, [item.fact for item in own], outcomes), lambda share: min(1.0, share))
 
 
-def _preservation(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    return _clipped_ratio(columns[2], columns[3], axis)
+def harmonic_mean(forgotten: Estimate, kept: Estimate) -> Estimate:
+    """H(F, P) with an interval from those of both, which are of different facts: F and P err independently.
+
+    The lower end is below H by the square root of the sum of squares of what the lower end of either alone would move it
+    by (square and add: Zou and Donner 2008). The upper end is that of both upper ends: what is cut at 1 errs downwards
+    only, so that of a model with F = P = 1 square and add would miss the truth every other time. Where a part is
+    unbounded it may be anything from 0 to 1.
+    """
+    value = _harmonic(forgotten.value, kept.value)
+    parts = (_ends(forgotten), _ends(kept))
+    num_facts = (forgotten.facts or 0) + (kept.facts or 0)
+    found = Estimate(value, None, None, forgotten.n + kept.n, True, num_facts)
+    if math.isnan(value) or parts[0] is None or parts[1] is None:
+        return found
+    (low_forgotten, high_forgotten), (low_kept, high_kept) = parts
+    below = math.hypot(value - _harmonic(low_forgotten, kept.value), value - _harmonic(forgotten.value, low_kept))
+    return replace(found, low=max(0.0, value - below), high=_harmonic(high_forgotten, high_kept))
 
 
-def _score_of(kinds: Sequence[int]) -> Statistic:
-    """The level's score: of both kinds, or of the one that has enough items."""
-    if not kinds[True] or not kinds[False]:
-        return _forgetting if kinds[True] else _preservation
-    return _harmonic_mean
+def _weights(items: Sequence[Scored], weights: Mapping[int, float] | None) -> list[float]:
+    return [1.0 if weights is None else weights[item.level] for item in items]
 
 
-def _harmonic_mean(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    forgetting, preservation = _forgetting(*columns, axis=axis), _preservation(*columns, axis=axis)
-    total = forgetting + preservation
-    # Both zero: nothing forgotten and nothing kept. Undefined stays undefined.
-    return np.where(total == 0, 0.0, 2 * forgetting * preservation / np.where(total == 0, 1.0, total))
+def _capped(share: float) -> float:
+    return max(0.0, min(share, 2 - share))
 
 
-def _mean_of(scores: Sequence[Statistic], weights: Sequence[float]) -> Statistic:
-    def statistic(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-        values = np.stack([score(*columns[4 * i : 4 * i + 4], axis=axis) for i, score in enumerate(scores)])
-        # A resample may miss all facts of a small level: the others speak for it then.
-        known = ~np.isnan(values)
-        shares = known * np.asarray(weights).reshape(-1, *[1] * (values.ndim - 1))
-        return (np.where(known, values, 0.0) * shares).sum(0) / shares.sum(0)
-
-    return statistic
+def _within(found: Estimate, cut: Callable[[float], float]) -> Estimate:
+    """The estimate after `cut`, which rises up to 1 and may fall from there on."""
+    found = replace(found, value=cut(found.value) if math.isfinite(found.value) else found.value)
+    if found.low is None or found.high is None:
+        return found
+    ends = cut(found.low), cut(found.high)
+    return replace(found, low=min(ends), high=1.0 if found.low <= 1 <= found.high else max(ends))
 
 
-def _clipped_ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:
-    """Ratio of sums, in [0, 1]; not a number where the denominator is not positive."""
-    above, below = numerator.sum(axis), denominator.sum(axis)
-    ratio = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
-    return np.clip(ratio, 0, 1)
+def _ends(part: Estimate) -> tuple[float, float] | None:
+    if part.unbounded:
+        return 0.0, 1.0
+    return None if part.low is None or part.high is None else (part.low, part.high)
+
+
+def _harmonic(first: float, second: float) -> float:
+    """Of two numbers from 0 to 1; 0 if both are: nothing forgotten and nothing kept."""
+    total = first + second
+    return 0.0 if total == 0 else 2 * first * second / total

@@ -1,35 +1,51 @@
-"""95 % intervals by bootstrap, resampling whole facts: phrasings of one fact are not independent."""
+"""Values with 95 % intervals over whole facts: phrasings of one fact are not independent.
+
+Shares, ratios and means have intervals in closed form (`closed_forms`); what has none is resampled.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from duolearn_cli.metrics.closed_forms import CONFIDENCE, clustered_wilson, fieller, hall, paired_difference
+
 RESAMPLES = 2000
-CONFIDENCE = 0.95
+# Fewer facts carry no claim.
+FEW_FACTS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval; `n` counts the items behind it. `low` and `high` are None where undefined."""
+    """A value with its 95 % interval.
+
+    Attributes:
+        low, high: None where there is no interval.
+        n: the number of items behind it.
+        facts: the number of facts behind it, which the interval is over; None where it is not told.
+        unbounded: there is no interval because the denominator of a ratio may be zero: any value is possible.
+    """
 
     value: float
     low: float | None
     high: float | None
     n: int
     higher_is_better: bool | None = None
+    facts: int | None = None
+    unbounded: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def by_cluster(values: Sequence[float], clusters: Sequence[str]) -> np.ndarray:
+def by_cluster(values: ArrayLike, clusters: Sequence[str]) -> np.ndarray:
     """Sum `values` by cluster, clusters in sorted order. Shape: [number of clusters]."""
     _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.bincount(index, weights=np.asarray(values, dtype=float))
@@ -120,16 +136,74 @@ def distance(columns: Sequence[np.ndarray], counts: np.ndarray, *, n: int, seed:
 
 
 def proportion(hits: Sequence[float], clusters: Sequence[str], *, higher_is_better: bool | None = None) -> Estimate:
-    """Share of hits with an interval over clusters; Wilson's where all clusters agree (a bootstrap would say +-0)."""
-    if not hits:
-        return Estimate(math.nan, None, None, 0, higher_is_better)
-    hit_sums, sizes = by_cluster(hits, clusters), by_cluster([1.0] * len(hits), clusters)
-    shares = hit_sums / sizes
-    if len(shares) > 1 and np.all(shares == shares[0]) and shares[0] in (0.0, 1.0):
-        successes = round(float(shares[0])) * len(shares)
-        low, high = stats.binomtest(successes, len(shares)).proportion_ci(CONFIDENCE, method="wilson")
-        return Estimate(float(shares[0]), float(low), float(high), len(hits), higher_is_better)
-    return bootstrap([hit_sums, sizes], ratio, n=len(hits), higher_is_better=higher_is_better)
+    """The mean of `hits`, each from 0 to 1, with Wilson's interval on the effective number of facts.
+
+    No interval for a single fact.
+    """
+    if not len(hits):
+        return Estimate(math.nan, None, None, 0, higher_is_better, 0)
+    sums, sizes = by_cluster(hits, clusters), by_cluster([1.0] * len(hits), clusters)
+    value = float(sums.sum() / sizes.sum())
+    low, high = clustered_wilson(sums, sizes) if len(sizes) > 1 else (None, None)
+    return Estimate(value, low, high, len(hits), higher_is_better, len(sizes))
+
+
+def ratio_of_sums(
+    numerator: Sequence[float],
+    denominator: Sequence[float],
+    clusters: Sequence[str],
+    outcomes: Sequence[tuple[float, float]],
+    *,
+    higher_is_better: bool | None = True,
+    least: float = -math.inf,
+) -> Estimate:
+    """sum(numerator) / sum(denominator) of answers to the same questions, with Fieller's interval over facts.
+
+    `outcomes` are the pairs that one question can have, `least` is the lowest value that the ratio can have. Where the
+    denominator may be zero the interval is unbounded; where it is zero in the sample there is no value either.
+    """
+    above, below = (by_cluster(values, clusters) if len(values) else np.zeros(1) for values in (numerator, denominator))
+    value, count = float(ratio(above, below)), len(numerator)
+    found = Estimate(value, None, None, count, higher_is_better, len(above) if count else 0)
+    if len(above) < 2:
+        return found
+    interval = fieller(above, below, outcomes, count / len(above)) if math.isfinite(value) else None
+    if interval is None:
+        return replace(found, unbounded=True)
+    return replace(found, low=max(least, interval[0]), high=interval[1])
+
+
+def mean(
+    values: Sequence[float] | np.ndarray,
+    clusters: Sequence[str],
+    counts: Sequence[float] | np.ndarray | None = None,
+    *,
+    higher_is_better: bool | None = None,
+    most: float = math.inf,
+) -> Estimate:
+    """sum(values) / sum(counts) of numbers that are not negative, with Hall's skewness-corrected interval over facts.
+
+    `counts` are ones by default: the mean. `most` is the highest possible value. No interval without spread.
+    """
+    if not len(values):
+        return Estimate(math.nan, None, None, 0, higher_is_better, 0)
+    above = by_cluster(values, clusters)
+    below = by_cluster(np.ones(len(values)) if counts is None else counts, clusters)
+    value = float(ratio(above, below))
+    found = Estimate(value, None, None, len(values), higher_is_better, len(above))
+    interval = hall(above, below) if len(above) > 1 and math.isfinite(value) else None
+    return found if interval is None else replace(found, low=max(0.0, interval[0]), high=min(most, interval[1]))
+
+
+def difference(
+    first: ArrayLike, second: ArrayLike, clusters: Sequence[str], *, confidence: float = CONFIDENCE
+) -> Estimate:
+    """The difference of two shares of the same questions, each answer from 0 to 1, with an interval over facts."""
+    apart = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    sums, sizes = by_cluster(apart, clusters), by_cluster(np.ones(len(apart)), clusters)
+    value = float(sums.sum() / sizes.sum())
+    low, high = paired_difference(sums, sizes, confidence) if len(sizes) > 1 else (None, None)
+    return Estimate(value, low, high, len(apart), None, len(sizes))
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:

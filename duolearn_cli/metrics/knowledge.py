@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from itertools import product
+from statistics import fmean
 
-import numpy as np
 from scipy import stats
 
 from duolearn_cli.metrics.chance import above_chance, common_unit
-from duolearn_cli.metrics.intervals import CONFIDENCE, Estimate, bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.closed_forms import CONFIDENCE
+from duolearn_cli.metrics.intervals import Estimate, proportion, ratio_of_sums
+
+# Right or wrong, before and after: what can become of one question.
+BEFORE_AFTER = tuple(product((0.0, 1.0), repeat=2))
 
 
 def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
@@ -23,7 +27,8 @@ def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
 
 def relative_drop(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
     """(accuracy before - accuracy after) / accuracy before."""
-    return _paired_ratio([b - a for b, a in zip(before, after, strict=True)], before, facts)
+    drop = [b - a for b, a in zip(before, after, strict=True)]
+    return ratio_of_sums(drop, before, facts, [(b - a, b) for b, a in BEFORE_AFTER])
 
 
 def chance_corrected_forgetting(
@@ -31,13 +36,23 @@ def chance_corrected_forgetting(
 ) -> Estimate:
     """(accuracy before - accuracy after) / (accuracy before - chance): 1 at chance, above 1 below chance.
 
-    `chance` is each item's 1 / number of options. No value where the answers before were as good as chance, no interval
-    where those of a resample were.
+    `chance` is each item's 1 / number of options, or 1 or 0 for the answer of a model that never learned it. No value
+    where the answers before were as good as chance, an unbounded one where they may have been.
     """
     unit = common_unit(chance)
     drop = [unit * (b - a) for b, a in zip(before, after, strict=True)]
     room = [above_chance(b, c, unit) for b, c in zip(before, chance, strict=True)]
-    return _paired_ratio(drop, room, facts)
+    return ratio_of_sums(drop, room, facts, forgetting_outcomes(chance, unit))
+
+
+def forgetting_outcomes(chance: Sequence[float], unit: int = 1) -> list[tuple[float, float]]:
+    """`unit` times what one question can add to drop and room, in pairs.
+
+    `chance` counts with its mean; where it is the answers of a model, as right and as wrong.
+    """
+    answered = set(chance) <= {0.0, 1.0}
+    levels = (0.0, 1.0) if answered else (fmean(chance),) if len(chance) else ()
+    return [(unit * (b - a), unit * (b - level)) for b, a in BEFORE_AFTER for level in levels]
 
 
 def forgetting_against_gold(
@@ -48,19 +63,19 @@ def forgetting_against_gold(
     `gold` are the answers of the model that did not learn the forget items. Above 1 less is known than that.
     """
     drop = [b - a for b, a in zip(before, after, strict=True)]
-    found = _paired_ratio(drop, [b - g for b, g in zip(before, gold, strict=True)], facts)
+    room = [b - g for b, g in zip(before, gold, strict=True)]
     # One is best: more than gold forgets is no gain.
-    return replace(found, higher_is_better=None)
+    return ratio_of_sums(drop, room, facts, forgetting_outcomes((0.0, 1.0)), higher_is_better=None)
 
 
 def recall_share(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
     """Answers that the model says of itself after / before; may exceed 1. Both are 1 for a recalled item, else 0."""
-    return _paired_ratio(after, before, facts)
+    return ratio_of_sums(after, before, facts, [(a, b) for b, a in BEFORE_AFTER], least=0.0)
 
 
 def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
     """KPR = accuracy on retain items after / before; may exceed 1."""
-    return _paired_ratio(after, before, facts)
+    return recall_share(before, after, facts)
 
 
 def commonest(answers: Sequence[Hashable], facts: Sequence[str], chance: float) -> tuple[Hashable, Estimate, bool]:
@@ -75,8 +90,3 @@ def commonest(answers: Sequence[Hashable], facts: Sequence[str], chance: float) 
     confidence = 1 - (1 - CONFIDENCE) * chance
     low = stats.binomtest(round(share.value * num_facts), num_facts).proportion_ci(confidence, method="wilson").low
     return answer, share, bool(low > chance)
-
-
-def _paired_ratio(numerator: Sequence[float], denominator: Sequence[float], facts: Sequence[str]) -> Estimate:
-    columns = [by_cluster(numerator, facts), by_cluster(denominator, facts)] if numerator else [np.zeros(1)] * 2
-    return bootstrap(columns, ratio, n=len(numerator), higher_is_better=True)

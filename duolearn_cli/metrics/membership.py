@@ -87,7 +87,7 @@ def _rates(members: np.ndarray, others: np.ndarray) -> dict[str, Estimate]:
     for name, rate in RATES.items():
         if len(others) < round(1 / rate):
             reason = f"needs {round(1 / rate):,} non-members, there are {len(others):,}"
-            found[name] = Withheld(np.nan, None, None, n, False, reason)
+            found[name] = Withheld(np.nan, None, None, n, higher_is_better=False, reason=reason)
         else:
             ends = tpr_interval(members, others, rate)
             found[name] = Estimate(tpr_at(members, others, rate), *ends, n, higher_is_better=False)

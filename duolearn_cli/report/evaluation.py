@@ -27,6 +27,7 @@ COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
     """All of them that have something to show."""
     makers = (
+        chance_table,
         attack_table,
         worst_table,
         check_table,
@@ -37,6 +38,25 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         class_table,
     )
     return [table for make in makers if (table := make(metrics)).rows]
+
+
+def chance_table(metrics: Mapping[str, Any]) -> Table:
+    """What answers without knowledge of the forget items score; empty for runs that did not measure it."""
+    if not metrics.get("floor"):
+        return Table("", (), ())
+    gold = ((metrics["models"].get("gold") or {}).get("scores") or {}).get("forget_accuracy")
+    common, alone, place = ((metrics.get(key) or {}).get("forget") for key in ("majority", "by_options", "by_place"))
+    found = {
+        "1 / number of options": {"value": metrics["chance"]},
+        f"always {common['answer']}" if common else "": common,
+        "a classifier of the options, without the question": alone,
+        "a place that was not the right one in training (held-out askings)": place,
+        "gold, which never learned them": gold,
+    }
+    rows = tuple((name, cell(one, 100, 1)) for name, one in found.items() if one)
+    source = "gold's answers" if metrics["floor"]["source"] == "gold" else "1 / number of options"
+    title = f"Right answers to forget items without knowing them; forgetting is measured from {source}"
+    return Table(title, ("Who answers", "Right (%)"), rows)
 
 
 def attack_table(metrics: Mapping[str, Any]) -> Table:

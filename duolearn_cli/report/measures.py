@@ -64,14 +64,17 @@ def number(value: Any) -> float | None:
 
 
 def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
-    """``value [low, high]``; a dash where there is no value, no brackets where there is no interval."""
+    """``value [low, high]``; a dash where there is no value, no brackets where there is no interval.
+
+    ``[unbounded]`` says that any value is possible.
+    """
     value, low, high = (number((estimate or {}).get(key)) for key in ("value", "low", "high"))
     if value is None:
         return DASH
     # z: what rounds to zero has no sign.
     shown = f"{scale * value:z.{digits}f}"
     if low is None or high is None:
-        return shown
+        return f"{shown} [unbounded]" if (estimate or {}).get("unbounded") else shown
     return f"{shown} [{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
 
 
@@ -115,7 +118,8 @@ MEASURES: dict[str, Measure] = {
     "chance_corrected_forgetting": Measure(
         "Chance-corrected forgetting",
         ("scores", "chance_corrected_forgetting"),
-        "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance.",
+        "(accuracy before - after) / (accuracy before - chance): 100 % at chance, more below chance. Chance is 1 / "
+        "number of options, or gold's answers where a warning says so.",
         best="100",
     ),
     "forgetting_against_gold": Measure(
@@ -177,8 +181,9 @@ MEASURES: dict[str, Measure] = {
     "hmta": Measure(
         "HMTA",
         ("scores", "hmta"),
-        "Per hierarchy level, the harmonic mean of chance-corrected forgetting of target items and preservation of the "
-        "others (each within 0 and 1); averaged over levels by their weights. Higher is better at both at once.",
+        "Harmonic mean of chance-corrected forgetting of target items, which falls again beyond 100 %, and "
+        "preservation of the others (each within 0 and 1), over items weighted by their level in the hierarchy; 0 "
+        "where nothing was forgotten.",
         origin=NAMED,
         higher_is_better=True,
     ),

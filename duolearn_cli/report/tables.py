@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.flags import WORDS
+from duolearn_cli.flagging import WORDS, facts_of
 from duolearn_cli.report.measures import DASH, MEASURES, Measure, cell, number
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
         doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
         cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
         count = min(one["n"] for one in found if one)
-        few = f" ({TOO_FEW})" if count < FEW_ITEMS else ""
+        few = f" ({TOO_FEW})" if min(facts_of(one) for one in found if one) < FEW_ITEMS else ""
         # In words that may wrap: a column more would not fit a terminal of 80 characters.
         rows.append((f"{worded(measure.label, metrics)}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
@@ -153,7 +153,8 @@ def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tu
     before, after = (number((by_model[name] or {}).get("value")) for name in ("target", "unlearned"))
     change = DASH if before is None or after is None else f"{100 * (after - before):+z.1f}"
     cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
-    remarks = ["forget"] * is_forget + [TOO_FEW] * (count < FEW_ITEMS)
+    few = min(facts_of(entry) for entry in by_model.values() if entry) < FEW_ITEMS
+    remarks = ["forget"] * is_forget + [TOO_FEW] * few
     return (f"{subject} ({', '.join(remarks)})" if remarks else subject, str(count), *cells, change)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from duolearn_cli.metrics.calibration import (
     as_shares,
     expected_calibration_error,
+    favourite_place,
     normalised_entropy,
     position_bias,
     position_shares,
@@ -70,3 +71,14 @@ def test_equal_scores_choose_no_place():
     """A model that says nothing has no favourite option, whatever the order of the options."""
     assert position_shares([[0.25] * 4] * 3) == [0.25] * 4
     assert position_bias([[0.25] * 4] * 4, [0, 1, 2, 3], list("abcd")).value == 0
+
+
+def test_the_favourite_place_is_the_largest_surplus():
+    said, right = as_shares([1] * 79 + [0] * 21), [0, 1, 2, 3] * 25
+    found = favourite_place(said, right, [str(k) for k in range(100)])
+    assert found.value == pytest.approx(0.54) and 0.3 < found.low < found.value < found.high
+    even = favourite_place(as_shares(right), right, [str(k) for k in range(100)])
+    assert even.value == 0 and even.low < 0 < even.high
+    # The same share of few facts says less.
+    few = favourite_place(said, right, [str(k // 10) for k in range(100)])
+    assert few.high - few.low > found.high - found.low

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from duolearn_cli.metrics.intervals import bootstrap, by_cluster, proportion, ratio
+from duolearn_cli.metrics.intervals import bootstrap, by_cluster, mean, proportion, ratio
+from tests.statistics.drawing import answers, names
 
 
 def test_value_is_the_plain_share_and_n_counts_items():
@@ -43,8 +44,8 @@ def test_coverage_of_a_proportion_is_near_95_percent():
 
 def test_deterministic():
     hits = [1, 0, 1, 1, 0, 1, 1, 0, 1, 1]
-    names = [str(i) for i in range(10)]
-    assert proportion(hits, names) == proportion(hits, names)
+    facts = [str(i) for i in range(10)]
+    assert proportion(hits, facts) == proportion(hits, facts)
 
 
 def test_by_cluster_sums():
@@ -54,3 +55,29 @@ def test_by_cluster_sums():
 def test_undefined_ratio_is_nan_without_warning():
     estimate = bootstrap([np.ones(3), np.zeros(3)], ratio, n=3)
     assert np.isnan(estimate.value) and estimate.low is None
+
+
+def test_one_error_does_not_raise_the_lower_end():
+    """All right had Wilson's interval and one error the bootstrap's, which was narrower."""
+    facts = [str(k) for k in range(30)]
+    lows = [proportion([0.0] * errors + [1.0] * (30 - errors), facts).low for errors in range(4)]
+    assert lows == sorted(lows, reverse=True)
+
+
+def test_near_one_a_share_of_few_facts_is_covered():
+    """30 facts of four questions at .95: the bootstrap covered 90.7 % of these draws."""
+    rng, owners = np.random.default_rng(0), names(30, 4)
+    drawn = [proportion(answers(rng, 0.95, 0.3, 30, 4).tolist(), owners) for _ in range(300)]
+    assert sum(one.low <= 0.95 <= one.high for one in drawn) >= 0.93 * 300
+
+
+def test_estimates_tell_their_facts():
+    assert proportion([1, 1, 0, 1], ["a", "a", "b", "c"]).facts == 3
+    assert mean([1.0, 2.0, 3.0], ["a", "a", "b"]).facts == 2
+
+
+def test_a_mean_is_the_ratio_of_its_sums():
+    found = mean([2.0, 4.0, 9.0], ["a", "b", "c"], [1.0, 2.0, 2.0])
+    assert found.value == pytest.approx(3.0) and found.low < 3 < found.high
+    assert mean([1.0, 1.0, 1.0], ["a", "b", "c"]).low is None and np.isnan(mean([], []).value)
+    assert mean([0.9, 1.0, 1.0, 1.0], ["a", "b", "c", "d"], most=1.0).high == 1.0

@@ -6,7 +6,7 @@ import pytest
 
 from duolearn_cli.members import membership_check
 from duolearn_cli.members import roc_curves as curves_of
-from duolearn_cli.report.evaluation import attack_table, roc_curves, tables, worst_table
+from duolearn_cli.report.evaluation import attack_table, chance_table, roc_curves, tables, worst_table
 from duolearn_cli.report.figures import to_svg
 from duolearn_cli.summary import summarise
 from tests.test_summary import NO_LEVELS, model
@@ -66,3 +66,25 @@ def test_a_run_of_before_has_none_of_them():
 def test_the_curves_have_a_line_a_model(metrics):
     svg = to_svg(roc_curves(metrics))
     assert all(name in svg for name in ("base", "target", "gold", "unlearned", "false positives, loss attack"))
+
+
+def test_what_needs_no_knowledge_stands_beside_chance(metrics):
+    share = {"value": 0.34, "low": 0.3, "high": 0.38, "n": 80}
+    told = {
+        "chance": 0.25,
+        "floor": {"source": "gold", "rate": 0.15, "cut": 0.5},
+        "majority": {"forget": share | {"answer": '"yes"'}},
+        "by_options": {"forget": share},
+        "by_place": {},
+    }
+    table = chance_table(metrics | told)
+    assert "measured from gold's answers" in table.title
+    assert [row[0].split(",")[0] for row in table.rows] == [
+        "1 / number of options",
+        'always "yes"',
+        "a classifier of the options",
+        "gold",
+    ]
+    assert table.rows[0][1] == "25.0" and table.rows[2][1] == "34.0 [30.0, 38.0]"
+    # Older runs did not measure it.
+    assert chance_table(metrics).rows == ()

@@ -202,3 +202,14 @@ def test_option_orders_are_not_called_phrasings(metrics):
     names = " ".join(rows_by_name(measures_table(metrics | {"data": {"heldout": "orders"}})))
     assert "phrasing" not in names and "Retain accuracy, options in another order (%) ↑" in names
     assert "Forget accuracy, options in the trained order (%) ↓" in names
+
+
+def test_an_unbounded_interval_is_said_and_few_facts_are_marked():
+    unbounded = {"value": 0.5, "low": None, "high": None, "n": 80, "facts": 20, "unbounded": True}
+    assert cell(unbounded, 100, 1) == "50.0 [unbounded]"
+    metrics = {"models": {"unlearned": {"scores": {"chance_corrected_forgetting": unbounded}}}}
+    (row,) = measures_table(metrics).rows
+    assert "n 80 (too few for a claim)" in row[0] and row[1] == "50.0 [unbounded]"
+    # Older runs do not tell facts.
+    del unbounded["facts"]
+    assert "too few" not in measures_table(metrics).rows[0][0]

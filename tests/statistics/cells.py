@@ -28,3 +28,6 @@ class Cell:
     draws: int
     width: float | None = None
     """The median width of the intervals, where `kind` is coverage; None where it is not asked."""
+
+    unbounded: float = 0.0
+    """The share of draws whose interval is unbounded, where `kind` is coverage: these hold every truth."""
