@@ -222,7 +222,7 @@ def _learning(found: Mapping[str, Any]) -> str:
         return f"Targets and golds were learned with {learned} seeds: the intervals have that in them."
     return (
         "All seeds share one target and one gold: the intervals leave out what learning these anew would change. To "
-        "have it in them, begin the benchmark with 'learn.seed=${seed}'."
+        "have it in them, begin the benchmark with benchmark.learn_seeds=true."
     )
 
 
@@ -233,7 +233,7 @@ def _golds(found: Mapping[str, Any]) -> str:
         )
     return (
         "How far golds of different seeds are from each other is not known here: that takes several "
-        "('learn.seed=${seed}')."
+        "(benchmark.learn_seeds=true)."
     )
 
 
