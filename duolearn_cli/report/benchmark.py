@@ -228,7 +228,8 @@ def _learning(found: Mapping[str, Any]) -> str:
 
 def _golds(found: Mapping[str, Any]) -> str:
     if floor := found["references"].get("floor"):
-        return f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS: no method can be expected nearer."
+        apart = f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS"
+        return f"{apart}: no method can be expected nearer."
     return (
         "How far golds of different seeds are from each other is not known here: that takes several "
         "(benchmark.learn_seeds=true)."
