@@ -29,6 +29,9 @@ class BenchmarkConfig:
     seeds: list[int] = field(
         default_factory=lambda: [0, 1, 2], metadata={"help": "seeds of the runs that are reported"}
     )
+    learn_seeds: bool = setting(
+        False, "learn a target and a gold of its own for each of these seeds: intervals then have that in them, too"
+    )
     epochs: list[int] = field(
         default_factory=list,
         metadata={"help": "passes over the forget items to report, each a run of its own; empty: unlearn.epochs"},

@@ -23,7 +23,10 @@ TRUST = ("plugins", "model.trust_remote_code", "hydra")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: where it lies in the benchmark's folder, and what it is beside the benchmark's own settings."""
+    """One run: where it lies in the benchmark's folder, and what it is beside the benchmark's own settings.
+
+    `learns` says that its seed is that of learning target and gold, too.
+    """
 
     folder: PurePosixPath
     method: str
@@ -32,17 +35,20 @@ class Job:
     seed: int
     epochs: int | None = None
     quick: tuple[str, ...] = ()
+    learns: bool = False
 
     @property
     def overrides(self) -> list[str]:
         """What the command line of this run says beside what all runs have in common."""
         chosen = [f"{key}={value}" for key, value in self.settings.items()]
         passes = [f"unlearn.epochs={self.epochs}"] if self.epochs is not None else []
+        learning = [f"learn.seed={self.seed}"] if self.learns else []
         return [
             f"method={self.method}",
             *chosen,
             *passes,
             f"seed={self.seed}",
+            *learning,
             f"evaluation.part={self.part}",
             *self.quick,
         ]
@@ -105,8 +111,10 @@ def trial(method: str, number: int, settings: Mapping[str, Value], seed: int) ->
     )
 
 
-def reported(method: str, settings: Mapping[str, Value], seeds: Sequence[int], epochs: Sequence[int]) -> Iterator[Job]:
+def reported(
+    method: str, settings: Mapping[str, Value], seeds: Sequence[int], epochs: Sequence[int], learns: bool = False
+) -> Iterator[Job]:
     """The runs that are reported: every seed, at every number of passes."""
     for count, seed in itertools.product(epochs, seeds):
         name = f"epochs-{count}-seed-{seed}"
-        yield Job(PurePosixPath("runs", method, name), method, settings, "test", seed, count)
+        yield Job(PurePosixPath("runs", method, name), method, settings, "test", seed, count, learns=learns)

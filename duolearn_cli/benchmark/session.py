@@ -35,6 +35,7 @@ class Session:
         tries: settings of every method's tries.
         perform: does a job, leaving a run folder that says whether it finished or diverged; what else fails is raised.
         epochs: numbers of passes, one at least.
+        learns: each reported seed has a target and a gold of its own.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Session:
     epochs: Sequence[int]
     perform: Callable[[Job], None]
     display: Display
+    learns: bool = False
     _read: dict[PurePosixPath, Worth | None] = field(default_factory=dict)
 
     def complete(self) -> None:
@@ -90,7 +92,11 @@ class Session:
     def runs(self, method: str) -> list[Job]:
         """The runs with the chosen settings; none before they are chosen."""
         place = self.choice(method)
-        return [] if place is None else list(reported(method, self.tries[method][place], self.seeds, self.epochs))
+        return (
+            []
+            if place is None
+            else list(reported(method, self.tries[method][place], self.seeds, self.epochs, self.learns))
+        )
 
     def results(self, config: RunConfig, answered: Results) -> dict[str, Any]:
         """What benchmark.json holds (outputs/README.md), with figures from the runs in `answered`."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
-from duolearn_cli.benchmark.jobs import Job, Value, common, granted, trial, tries
+from duolearn_cli.benchmark.jobs import Job, Value, common, granted, is_of, trial, tries
 from duolearn_cli.benchmark.status import OTHER, status_of
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import NEEDED_BYTES, Invocation, prepared, readable, refuse_changes, reopen
@@ -20,6 +20,7 @@ from duolearn_cli.components import component_class
 from duolearn_cli.composition import compose
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, DivergedError, RunError
+from duolearn_cli.explanations import key_of
 from duolearn_cli.fitting import fit
 from duolearn_cli.folders import groups
 from duolearn_cli.methods.base import search_of
@@ -45,6 +46,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         opened, config = reopen(Path(config.resume), overrides, "benchmark", invocation.config_dir)
         overrides = granted(_saved(opened), overrides)
     shared, display = common(overrides), Display()
+    if config.benchmark.learn_seeds and any(is_of(key_of(text), "learn.seed") for text in shared):
+        raise ConfigError(
+            "learn.seed is given and benchmark.learn_seeds=true, which sets it: leave out one of the two."
+        )
     study = prepared(config, display)
     display.stage("Check every method's tries")
     planned = _tries(config, shared, invocation.config_dir)
@@ -76,7 +81,8 @@ def _complete(
 
     settings = runner.study.config.benchmark
     epochs = settings.epochs or [runner.study.config.unlearn.epochs]
-    session = Session(opened.folder, planned, runner.study.config.seed, settings.seeds, epochs, runner.perform, display)
+    seed, learns = runner.study.config.seed, settings.learn_seeds
+    session = Session(opened.folder, planned, seed, settings.seeds, epochs, runner.perform, display, learns)
     display.stage(f"{session.num_jobs} runs; others may share them: duolearn benchmark resume={opened.folder}")
     try:
         session.complete()

@@ -228,18 +228,17 @@ def _learning(found: Mapping[str, Any]) -> str:
         return f"Targets and golds were learned with {learned} seeds: the intervals have that in them."
     return (
         "All seeds share one target and one gold: the intervals leave out what learning these anew would change. To "
-        "have it in them, begin the benchmark with 'learn.seed=${seed}'."
+        "have it in them, begin the benchmark with benchmark.learn_seeds=true."
     )
 
 
 def _golds(found: Mapping[str, Any]) -> str:
     if floor := found["references"].get("floor"):
-        return (
-            f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS: nearer to gold none can be."
-        )
+        apart = f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS"
+        return f"{apart}: no method can be expected nearer."
     return (
         "How far golds of different seeds are from each other is not known here: that takes several "
-        "('learn.seed=${seed}')."
+        "(benchmark.learn_seeds=true)."
     )
 
 

@@ -85,3 +85,8 @@ def test_trust_that_a_folder_claims_counts_only_where_it_is_given_anew():
     ]
     assert granted(saved, ["resume=x"]) == ["+forget=surgery", "seed=1"]
     assert granted(saved, ["resume=x", "plugins=[mine]"]) == ["+forget=surgery", "seed=1", "plugins=[mine]"]
+
+
+def test_each_reported_seed_may_learn_its_own_target():
+    (shared,), (own,) = (list(reported("npo", {}, [3], [8], learns)) for learns in (False, True))
+    assert "learn.seed=3" in own.overrides and not any("learn.seed" in text for text in shared.overrides)
