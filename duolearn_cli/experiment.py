@@ -16,6 +16,7 @@ from duolearn_cli import __version__, assessment, flags, guessing, harness, summ
 from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
+from duolearn_cli.environment import environment
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
 from duolearn_cli.privacy import told
@@ -63,6 +64,8 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
             models[name]["scores"]["forgetting_above_majority"] = one
     asked = flags.Asked(data["heldout"] or "phrasings", summary.mean_chance(answers, "retain"), common)
     raised = flags.flags(models, chance, check, asked)
+    learned = [name for name in STAGES if name in models]
+    elsewhere = [warning for name in learned if (warning := lab.elsewhere(name))]
     metrics = {
         "schema": 1,
         "duolearn": __version__,
@@ -78,10 +81,11 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "models": models,
         "chance": chance,
         "majority": common,
-        "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
+        "flags": [*study.warnings(), *elsewhere, *(flag.sentence for flag in raised)],
         "flagged": flags.flagged(raised),
         "membership_check": check,
         "roc": summary.roc_curves(answers),
+        "environment": {"here": environment(lab.model.device)} | {name: lab.made_in(name) for name in learned},
         "harness": general_ability(lab, "unlearned" in models),
         "cost": {
             "seconds": time.monotonic() - started,
