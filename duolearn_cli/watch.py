@@ -9,6 +9,7 @@ from typing import Any
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import sample
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.forward import TOKEN_CLASSES
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
@@ -134,9 +135,20 @@ def look(lab: Laboratory) -> dict[str, float]:
     return values
 
 
-def quick_evaluation(lab: Laboratory, step: int) -> dict[str, float]:
-    """A `look` after a step, recorded and returned."""
-    values = look(lab)
+def quick_evaluation(lab: Laboratory, step: int) -> dict[str, float] | None:
+    """A `look` after a step, recorded and returned; None where a private run has looked in vain.
+
+    Raises:
+        DivergedError: an item's predictions are not finite, and the run is not private.
+    """
+    try:
+        values = look(lab)
+    except DivergedError as error:
+        if lab.study.config.privacy.epsilon is None:
+            raise
+        # One raw item must not decide when the adapter is left as it is: the steps go on, which no raw figure ends.
+        lab.display.note(f"step {step}: not evaluated: {error}")
+        return None
     if lab.is_main:
         lab.run.record({"stage": "unlearn", "step": step, **values})
     lab.display.note(
