@@ -174,6 +174,14 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{low} or more" if low is not None else f"{high} or less"
 
 
+def _unnamed_folders(config: DictConfig) -> Iterator[str]:
+    """Folders that were given without a name, as a script's unset variable gives them: not the same as none."""
+    for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", "")):
+        value = config.get(name)
+        if value is not None and not value.strip():
+            yield f"{name}={value}{also}: the folder has no name; give {name}=FOLDER, or leave it out."
+
+
 def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     """Settings that are fine alone and impossible together."""
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
@@ -185,6 +193,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
         value = config.get(name)
         if value and not Path(value).is_dir():
             yield f"{name}={value}: there is no such folder."
+    yield from _unnamed_folders(config)
     if problem := layers_problem(config.model.adapter.layers):
         yield problem
     finds = config.command == "hierarchy" and config.get("action") == "find"

@@ -17,6 +17,7 @@ from duolearn_cli.adapters import ADAPTER_FILE
 from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
 from duolearn_cli.earlier import came_back
+from duolearn_cli.environment import environment
 from duolearn_cli.likeness import likeness
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
@@ -50,61 +51,57 @@ def evaluate(lab: Laboratory, names: Sequence[str]) -> Assessments:
 def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str, Any]:
     """Write predictions, metrics and report; return the metrics."""
     answers = {name: one.answers for name, one in assessed.items()}
-    config, run, study = lab.study.config, lab.run, lab.study
+    run, study = lab.run, lab.study
     lab.display.stage("Measure and report")
-    levels = summary.Levels(study.item_levels(), config.evaluation.hmta_weights)
+    levels = summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights)
     write_item_files(run.folder, assessed, levels)
-    items = lab.evaluation_splits()
-    floor = guessing.floor(answers, items)
+    floor = guessing.floor(answers, lab.evaluation_splits())
     models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
+    guesses = without_knowledge(lab)
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
     if alike := likeness(answers):
         models["unlearned"]["gold"]["forget"]["likeness"] = alike
-    chance, check = summary.mean_chance(answers), members.membership_check(answers)
-    common, data = guessing.majority(items), study.summary()
-    by_options = guessing.by_options(items)
-    # Other prompts show no places.
-    by_place = guessing.by_place(items) if config.prompt.form == "letter" else {}
-    if (of_forget := common.get("forget")) and of_forget["above_chance"]:
+    if (of_forget := guesses["majority"].get("forget")) and of_forget["above_chance"]:
         for name, one in guessing.above_majority(answers, of_forget["value"]).items():
             models[name]["scores"]["forgetting_above_majority"] = one
-    asked = flags.Asked(
-        heldout=data["heldout"] or "phrasings",
-        retain_chance=summary.mean_chance(answers, "retain"),
-        majority=common,
-        floor=floor.as_dict(),
-        by_options=by_options,
-        by_place=by_place,
-    )
-    raised = flags.flags(models, chance, check, asked)
+    chance, check, data = summary.mean_chance(answers), members.membership_check(answers), study.summary()
+    retain_chance = summary.mean_chance(answers, "retain")
+    asked = flags.Asked(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
+    raised, returned = flags.flags(models, chance, check, asked), came_back(models)
+    learned = [name for name in STAGES if name in models]
+    elsewhere = [warning for name in learned if (warning := lab.elsewhere(name))]
     metrics = {
         **identity(lab, "unlearned" in models),
         "models": models,
         "chance": chance,
         "floor": floor.as_dict(),
-        "majority": common,
-        "by_options": by_options,
-        "by_place": by_place,
-        "flags": [*study.warnings(), *(flag.sentence for flag in raised)],
-        "flagged": flags.flagged(raised),
+        **guesses,
+        "flags": [*study.warnings(), *elsewhere, *(flag.sentence for flag in raised), *returned.values()],
+        "flagged": [*flags.flagged(raised), *returned],
         "membership_check": check,
         "roc": members.roc_curves(answers),
+        "environment": {"here": environment(lab.model.device)} | {name: lab.made_in(name) for name in learned},
         "harness": general_ability(lab, "unlearned" in models),
         "cost": cost(lab, started),
         "data": data,
     }
-    returned = came_back(models)
-    metrics["flags"] += returned.values()
-    metrics["flagged"] += returned
     if "unlearned" in models:
         metrics |= what_unlearning_did(lab)
     if account := account_of(lab):
         metrics["account"] = told.summarise(account)
     write_json(run.folder / "metrics.json", metrics)
-    if config.evaluation.report:
+    if study.config.evaluation.report:
         write_report(run.folder)
     return metrics
+
+
+def without_knowledge(lab: Laboratory) -> dict[str, Any]:
+    """What the items give away to who knows nothing: see `guessing`. By ``majority``, ``by_options``, ``by_place``."""
+    items = lab.evaluation_splits()
+    # Other prompts show no places.
+    by_place = guessing.by_place(items) if lab.study.config.prompt.form == "letter" else {}
+    return {"majority": guessing.majority(items), "by_options": guessing.by_options(items), "by_place": by_place}
 
 
 def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:

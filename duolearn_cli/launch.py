@@ -109,18 +109,24 @@ def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_di
     extra = Path(config_dir) if config_dir else None
     swept = choices(parsed, extra) if multirun else [[text] for text in overrides]
     first = [values[0] for values in swept]
-    compose(command, first, config_dir)
+    usual = compose(command, first, config_dir)
     faults: dict[str, None] = {}
     for position, values in enumerate(swept):
+        jobs = [(first[position], usual)]
         for value in values[1:]:
             try:
-                compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
+                job = compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
             except ConfigError as error:
                 faults |= dict.fromkeys(str(error).splitlines())
+                continue
+            # Spelled in two ways, as 1 and 1.0 are, values pass for different ones until they are composed.
+            if same := next((one for one, other in jobs if other == job), None):
+                faults[f"{same} and {value} are the same job; leave one of them out."] = None
+            jobs.append((value, job))
     if faults:
         raise ConfigError("\n".join(faults))
     for job in itertools.islice(itertools.product(*swept), MAX_CHECKED_JOBS):
-        if sum(value != usual for value, usual in zip(job, first, strict=True)) > 1:
+        if sum(value != other for value, other in zip(job, first, strict=True)) > 1:
             compose(command, list(job), config_dir)
     if multirun and any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
         _check_sweep_folder(sweep_folder(command, first, config_dir))

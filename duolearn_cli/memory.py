@@ -18,6 +18,7 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.layers import chosen_layers
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
+from duolearn_cli.privacy.plan import group
 from duolearn_cli.quantization import BYTES
 from duolearn_cli.shape import Shape, read_shape
 from duolearn_cli.study import Study
@@ -55,13 +56,19 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Planner:
-    """Predicts for one study; `lengths` are those of its items to forget and to retain, in tokens."""
+    """Predicts for one study.
+
+    Attributes:
+        lengths: those of its items to forget and to retain, in tokens.
+        largest: how many items the largest unit of privacy has on each side; 1 without privacy.
+    """
 
     config: RunConfig
     shape: Shape
     method: Method
     lengths: tuple[Sequence[int], Sequence[int]]
     on_gpu: bool
+    largest: tuple[int, int] = (1, 1)
 
     @classmethod
     def of(cls, study: Study) -> Planner | None:
@@ -71,7 +78,11 @@ class Planner:
         if shape is None or shape.is_mixture:
             return None
         forget, retain = ([_tokens(item, config) for item in side] for side in (request.forget, request.retain))
-        return cls(config, shape, component(config.method, config.plugins), (forget, retain), uses_gpu(config.runtime))
+        method, largest = component(config.method, config.plugins), (1, 1)
+        if config.privacy.epsilon is not None:
+            forgotten, kept = (group(side, config).values() for side in (request.forget, request.retain))
+            largest = max(map(len, forgotten), default=1), max(map(len, kept), default=1)
+        return cls(config, shape, method, (forget, retain), uses_gpu(config.runtime), largest)
 
     @property
     def units(self) -> list[int]:
@@ -110,11 +121,9 @@ class Planner:
         total = sum(self.units)
         # Micro-batches take turns with the units of a step.
         parts = math.ceil(total / min(micro_batch or total, total))
-        each = {name: self.config.privacy.max_examples for name in SETS if self._protects(name)}
-        each = each if self.config.privacy.unit != "example" else {}
         return [
-            self._side(min(len(own), math.ceil(count / parts) * each.get(name, 1)), own)
-            for name, count, own in zip(SETS, self.units, self.lengths, strict=True)
+            self._side(min(len(own), math.ceil(count / parts) * (each if self._protects(name) else 1)), own)
+            for name, count, own, each in zip(SETS, self.units, self.lengths, self.largest, strict=True)
         ]
 
     def _side(self, rows: int, lengths: Sequence[int]) -> Side:

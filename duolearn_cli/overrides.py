@@ -52,17 +52,46 @@ def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def problems(overrides: Sequence[Override], multirun: bool) -> Iterator[str]:
-    """Yield what Hydra would take without a word: keys given twice, and settings of its own that do nothing here."""
-    yield from _given_twice(overrides)
+    """Yield what Hydra would take without a word: keys and values given twice, settings that do nothing here."""
+    # What is refused whatever else is given gets that one message.
+    yield from _given_twice([override for override in overrides if not _is_refused(override)])
+    yield from _listed_twice(overrides) if multirun else ()
     for override in overrides:
         key = override.key_or_group
         if override.is_hydra_override():
             yield from _hydra_problems(override, multirun)
-        elif override.is_delete() and not key.startswith(NEW_ENTRIES):
+        elif _is_refused(override):
             yield f"{override.input_line}: nothing can be taken out of a configuration; leave it out, or give a value."
         elif key == "run_dir" and multirun:
             yield f"{override.input_line}: the jobs of a sweep have a folder each; give hydra.sweep.dir=FOLDER for all."
     yield from _endless(overrides)
+
+
+def _is_refused(override: Override) -> bool:
+    """Whether it takes out what has to stay in."""
+    return (
+        override.is_delete() and not override.is_hydra_override() and not override.key_or_group.startswith(NEW_ENTRIES)
+    )
+
+
+def _listed_twice(overrides: Sequence[Override]) -> Iterator[str]:
+    """Values that a sweep lists more than once: each would be the same job again. A pattern's names are distinct."""
+    for override in overrides:
+        if not override.is_discrete_sweep() or _is_pattern(override):
+            continue
+        values = list(override.sweep_string_iterator())
+        repeated = list(dict.fromkeys(value for value in values if values.count(value) > 1))
+        if repeated:
+            key, distinct = override.get_key_element(), list(dict.fromkeys(values))
+            fix = f"-m {key}={','.join(distinct)}" if len(distinct) > 1 else f"{key}={distinct[0]}"
+            said = f"{override.input_line}: {', '.join(repeated)} is listed twice"
+            yield f"{said}, which is the same job again; give {fix}."
+
+
+def _is_pattern(override: Override) -> bool:
+    from hydra.core.override_parser.types import Glob
+
+    return isinstance(override._value, Glob)  # pyright: ignore[reportPrivateUsage]
 
 
 def _given_twice(overrides: Sequence[Override]) -> Iterator[str]:
@@ -169,10 +198,8 @@ def choices(overrides: Sequence[Override], extra: Path | None) -> list[list[str]
 
 
 def _values(override: Override, extra: Path | None) -> Iterator[str]:
-    from hydra.core.override_parser.types import Glob
-
     pattern: Any = override.value()
-    if not isinstance(override._value, Glob):  # pyright: ignore[reportPrivateUsage]
+    if not _is_pattern(override):
         yield from override.sweep_string_iterator()
         return
     known = groups(extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +53,16 @@ def spending(account: Account | None) -> list[tuple[str, str]]:
             f"{account.last.num_units[name]} units",
         )
         for name, own in account.last.spendings.items()
-    ] + [(f"privacy of {name}", "none: epsilon is infinite") for name in account.last.unprotected]
+    ] + [
+        *((f"privacy of {name}", "none: epsilon is infinite") for name in account.last.unprotected),
+        *((f"privacy of a {kind}", _of_group(planned.epsilon_of(kind), kind)) for kind in account.shared_kinds),
+    ]
+
+
+def _of_group(epsilon: float, kind: str) -> str:
+    """What the units of one fact or patient pay together."""
+    bound = "nothing bounds it" if math.isinf(epsilon) else f"epsilon {epsilon:.3g} for its units together"
+    return f"{bound}; privacy.unit={kind} promises privacy.epsilon to each {kind}"
 
 
 def rows(study: Study) -> list[tuple[str, str]]:

@@ -27,8 +27,8 @@ class PrivacyConfig:
     )
     protect: str = setting("both", "the records that are protected", choices=["both", *SETS])
     unit: str = setting(
-        "example",
-        "what is protected as a whole: one item, all items of a fact, or all of a patient (dataset.fields.patient)",
+        "fact",
+        "what is protected as a whole: all items of a fact, all of a patient (dataset.fields.patient), or each item",
         choices=["example", "fact", "patient"],
     )
     max_examples: int = setting(8, "items of one fact or patient that are used at most", minimum=1)

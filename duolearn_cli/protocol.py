@@ -17,6 +17,8 @@ from duolearn_cli.data.encoding import Encoded, Encoder
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.data.texts import Texts
+from duolearn_cli.environment import FILE as ENVIRONMENT
+from duolearn_cli.environment import difference, environment, read_environment
 from duolearn_cli.evaluation import Answer, num_texts, score
 from duolearn_cli.folders import cache_dir
 from duolearn_cli.model import LanguageModel
@@ -119,6 +121,17 @@ class Laboratory:
         self.model.name_it(which)
         if self.is_main:
             self.run.update(**{f"{which}_model": folder.name})
+            if warning := self.elsewhere(which):
+                self.display.note(f"warning: {warning}")
+
+    def made_in(self, which: str) -> dict[str, Any] | None:
+        """The environment that a cached model was learned in; None where that is unknown, or the model was given."""
+        is_given = which == "target" and self.study.config.adapter
+        return None if is_given else read_environment(self.folder(which))
+
+    def elsewhere(self, which: str) -> str:
+        """The warning that a cached model was learned in another environment than this one; empty where not."""
+        return difference(which, self.made_in(which), environment(self.model.device))
 
     def load_unlearned(self, adapter: Path) -> None:
         """Put an adapter from this folder in place, as ``unlearned``. Raises ModelError where it does not fit."""
@@ -151,6 +164,7 @@ class Laboratory:
             account.began_with(self.folder("base").name).write(part)
         self.model.save_adapter(part)
         write_jsonl(part / "history.jsonl", history)
+        write_json(part / ENVIRONMENT, environment(self.model.device))
         write_json(
             part / "learn.json",
             {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps},

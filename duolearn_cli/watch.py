@@ -9,6 +9,7 @@ from typing import Any
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.streams import sample
+from duolearn_cli.errors import DivergedError
 from duolearn_cli.forward import TOKEN_CLASSES
 from duolearn_cli.metrics.gold import LEVEL, Way, way
 from duolearn_cli.parallel import Processes
@@ -180,9 +181,20 @@ def look(lab: Laboratory) -> Look:
     return Look(means, [answer.nll for answer in forget], chance, [answer.fact for answer in forget])
 
 
-def quick_evaluation(lab: Laboratory, step: int) -> Look:
-    """A `look` after a step, its means recorded."""
-    found = look(lab)
+def quick_evaluation(lab: Laboratory, step: int) -> Look | None:
+    """A `look` after a step, its means recorded; None where a private run has looked in vain.
+
+    Raises:
+        DivergedError: an item's predictions are not finite, and the run is not private.
+    """
+    try:
+        found = look(lab)
+    except DivergedError as error:
+        if lab.study.config.privacy.epsilon is None:
+            raise
+        # One raw item must not decide when the adapter is left as it is: the steps go on, which no raw figure ends.
+        lab.display.note(f"step {step}: not evaluated: {error}")
+        return None
     if lab.is_main:
         lab.run.record({"stage": "unlearn", "step": step, **found.means})
     lab.display.note(

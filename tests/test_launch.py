@@ -20,14 +20,27 @@ def composed(monkeypatch):
         seen.append(list(overrides))
         if bad := [text for text in overrides if "bad" in text]:
             raise ConfigError("\n".join(bad))
+        return list(overrides)
 
     monkeypatch.setattr(launch, "compose", compose)
     return seen
 
 
 def test_every_combination_of_a_small_sweep_is_checked_once(composed):
-    launch.check_jobs("unlearn", ["+forget=surgery", "method=a,b,a", "seed=1,2"], True, None)
+    launch.check_jobs("unlearn", ["+forget=surgery", "method=a,b", "seed=1,2"], True, None)
     assert sorted(composed) == sorted(["+forget=surgery", f"method={m}", f"seed={s}"] for m in "ab" for s in (1, 2))
+
+
+def test_a_sweep_without_a_job_twice(composed):
+    with pytest.raises(ConfigError, match=r"^seed=1,1: 1 is listed twice, which is the same job again; give seed=1\.$"):
+        launch.check_jobs("unlearn", ["+forget=surgery", "seed=1,1"], True, None)
+    assert not composed
+
+
+def test_values_that_are_spelled_in_two_ways_are_the_same_job():
+    with pytest.raises(ConfigError, match=r"^learn\.warmup=0 and learn\.warmup=0\.0 are the same job; leave one"):
+        launch.check_jobs("unlearn", ["+forget=surgery", "learn.warmup=0,0.1,0.0"], True, None)
+    launch.check_jobs("unlearn", ["+forget=surgery", "seed=1,2", "privacy=none,eps8"], True, None)
 
 
 def test_values_are_checked_before_combinations(composed):

@@ -37,6 +37,36 @@ def test_a_key_given_twice_is_refused_with_both_values(overrides, parts):
     assert all(part in found for part in parts), found
 
 
+@pytest.mark.parametrize("overrides", [["seed=1", "~seed"], ["~seed", "seed=1"], ["~seed", "~seed=1"], ["~seed"]])
+def test_what_cannot_be_taken_out_gets_one_message_each(overrides):
+    found = said(*overrides).splitlines()
+    assert len(found) == sum(text.startswith("~") for text in overrides)
+    assert all("nothing can be taken out" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1,1", "seed=1,1: 1 is listed twice, which is the same job again; give seed=1."),
+        ("seed=choice(1,2,1)", "1 is listed twice, which is the same job again; give -m seed=1,2."),
+        ("seed=int(1.5,1.7)", "1 is listed twice"),
+        ("+forget=surgery,anxiety,surgery", "surgery is listed twice, which is the same job again; give -m +forget=s"),
+        ("split={seed: 1},{seed: 1}", "{seed:1} is listed twice"),
+    ],
+)
+def test_a_value_that_a_sweep_lists_twice_is_refused(override, message):
+    assert message in said(override, multirun=True)
+    assert said("seed=1,2,11", "method=glob(n*)", multirun=True) == ""
+
+
+@pytest.mark.parametrize("name", ["run_dir", "hydra.run.dir", "resume", "adapter"])
+def test_a_folder_without_a_name_is_refused(name):
+    for value in ("", "' '"):
+        with pytest.raises(ConfigError, match=r"the folder has no name; give .*=FOLDER, or leave it out"):
+            launch.check_jobs("unlearn", ["+forget=surgery", *with_own_names([f"{name}={value}"])], False, None)
+    launch.check_jobs("unlearn", ["+forget=surgery", *with_own_names([f"{name}=null"])], False, None)
+
+
 def test_what_is_given_once_is_taken():
     assert (
         said("seed=1", "split.seed=1", "split={max_forget: 3}", "+forget=surgery", "model=tiny", "model.path=x") == ""

@@ -12,7 +12,7 @@ from duolearn_cli import watch
 from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import compose
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, DivergedError
 from duolearn_cli.watch import Goal, Look, Watch
 from tests.conftest import SMALL, last
 
@@ -69,6 +69,19 @@ def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
     assert lab.looked == [5, 10] and ended == [False] * 9 + [True]
     assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.told(looks[10])}}
     assert "step 10 of 100" in lab.noted[0] and "30 facts, 20 looks" in lab.noted[0]
+
+
+def test_one_raw_item_does_not_end_a_private_run(study, monkeypatch):
+    def diverge(lab):
+        raise DivergedError("item x: the model's predictions are not finite")
+
+    monkeypatch.setattr(watch, "look", diverge)
+    lab = Recorder(study, {})
+    with pytest.raises(DivergedError):
+        watch.quick_evaluation(lab, 3)
+    lab.study = SimpleNamespace(config=compose("unlearn", ["+forget=surgery", "privacy=eps8"]))
+    assert watch.quick_evaluation(lab, 3) is None
+    assert lab.noted == ["step 3: not evaluated: item x: the model's predictions are not finite"]
 
 
 @pytest.mark.parametrize(

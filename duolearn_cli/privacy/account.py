@@ -40,6 +40,8 @@ class Entry:
         randomness: ``secure``, or ``seeded``: then nothing is promised to whoever knows the seed.
         start: a digest of the adapter that it began with; of learning, the base's name in the cache.
         grouping: a digest of which items each unit has.
+        together: by what units may share (``fact``, ``patient``), the numbers of units, by set, that one of these has;
+            only the largest. None: its units hold items of others too, and no group of units is just one of these.
     """
 
     stage: str
@@ -53,11 +55,27 @@ class Entry:
     shared: bool = False
     start: str = ""
     grouping: str = ""
+    together: Mapping[str, Sequence[Mapping[str, int]] | None] = field(default_factory=dict)
 
     def paths(self, steps: int) -> list[tuple[Spending, ...]]:
         """What a unit can have paid after `steps`: that of its set, one alternative a set, or all together."""
         paid = [replace(spending, steps=steps) for spending in self.spendings.values()]
         return [tuple(paid)] if self.shared else [(one,) for one in paid]
+
+    def paths_of(self, kind: str, steps: int) -> list[tuple[Spending, ...]] | None:
+        """What all units of one fact or patient can have paid together; of units that share none, what one can.
+
+        None where nothing bounds it: some of its units are not protected, or hold items of others too.
+        """
+        groups = self.together.get(kind, [])
+        if groups == []:
+            return self.paths(steps)
+        if groups is None or any(group.get(name) for group in groups for name in self.unprotected):
+            return None
+        return [
+            tuple(replace(self.spendings[name], steps=steps, group=size) for name, size in group.items() if size)
+            for group in groups
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,20 @@ class Account:
         earlier = [e.paths(e.begun) for e in self.entries[:-1]] if not alone else []
         # Orders do not matter: repeated requests with equal terms collapse.
         choices = {tuple(sorted(itertools.chain(own, *path), key=repr)) for path in itertools.product(*earlier)}
+        return max(epsilon(choice, self.delta, self.accountant) for choice in choices)
+
+    @property
+    def shared_kinds(self) -> list[str]:
+        """What units share: ``fact``, ``patient``, both or nothing."""
+        return sorted({kind for entry in self.entries for kind in entry.together})
+
+    def epsilon_of(self, kind: str) -> float:
+        """What all units of one fact or patient (`kind`) have paid at most, in all entries together."""
+        paths = [entry.paths_of(kind, entry.begun) for entry in self.entries]
+        if any(entry.unprotected for entry in self.entries[:-1]) or any(own is None for own in paths):
+            return math.inf
+        ways = itertools.product(*(own for own in paths if own is not None))
+        choices = {tuple(sorted(itertools.chain(*way), key=repr)) for way in ways}
         return max(epsilon(choice, self.delta, self.accountant) for choice in choices)
 
     def spent(self) -> dict[str, float]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # How far above the least sufficient noise the found one may be, as a share of it.
 TOLERANCE = 1e-3
+# Of larger groups no epsilon is worked out: it would be in the hundreds.
+MAX_GROUP = 16
 # Grid of privacy losses. The result is an upper bound with any; this one costs a few parts in 10,000 of epsilon.
 DISCRETIZATION = 1e-3
 LIBRARY = f"dp-accounting {version('dp-accounting')}"
@@ -34,12 +36,14 @@ class Spending:
         rate: the expected share of all units in a step.
         sampling: ``poisson``: each unit joins each step with probability `rate`; ``shuffled``: each unit takes part
             once in every ``1 / rate`` steps, and nothing is gained from not knowing when.
+        group: how many units are added or removed together: those that share a fact, say.
     """
 
     noise_multiplier: float
     rate: float
     steps: int
     sampling: str = "poisson"
+    group: int = 1
 
     @property
     def passes(self) -> int:
@@ -48,7 +52,8 @@ class Spending:
         return math.ceil(self.rate * self.steps - 1e-9)
 
     def event(self) -> DpEvent:
-        """The same in the library's terms."""
+        """The same in the library's terms, which has none for a group."""
+        assert self.group == 1, "groups are for `epsilon` alone"
         from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 
         release = GaussianDpEvent(self.noise_multiplier)
@@ -58,33 +63,52 @@ class Spending:
 
 
 def epsilon(spendings: Sequence[Spending], delta: float, accountant: str = "pld") -> float:
-    """The epsilon of all `spendings` together, adaptively composed, at `delta`; 0 for none, inf without noise."""
+    """The epsilon of all `spendings` together, adaptively composed, at `delta`; 0 for none, inf without noise.
+
+    Of groups it is that of the PLD accountant whichever is asked for, and inf above `MAX_GROUP` units.
+    """
     from dp_accounting import ComposedDpEvent
 
     # Sorted, so that alternatives share what they have in common: see `_losses`.
     spent = sorted((spending for spending in spendings if spending.steps), key=repr)
     if not spent:
         return 0.0
-    if any(spending.noise_multiplier == 0 for spending in spent):
+    if any(spending.noise_multiplier == 0 or spending.group > MAX_GROUP for spending in spent):
         return math.inf
-    if accountant == "pld":
-        return float(_losses(tuple(spent)).get_epsilon_for_delta(delta))
+    if accountant == "pld" or any(spending.group > 1 for spending in spent):
+        # Losses grow with a group, and so may what the grid costs; all that is composed needs the same grid.
+        grid = DISCRETIZATION * max(spending.group for spending in spent)
+        return float(_losses(tuple(spent), grid).get_epsilon_for_delta(delta))
     return float(_fresh(accountant).compose(ComposedDpEvent([s.event() for s in spent])).get_epsilon(delta))
 
 
 @lru_cache(maxsize=256)
-def _losses(spendings: tuple[Spending, ...]) -> PrivacyLossDistribution:
+def _losses(spendings: tuple[Spending, ...], grid: float) -> PrivacyLossDistribution:
     """The privacy losses of all together. A convolution costs a tenth of a distribution, so parts are kept."""
-    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
-
     *before, last = spendings
     if before:
-        return _losses(tuple(before)).compose(_losses((last,)))
-    rate, count = (1.0, last.passes) if last.sampling == "shuffled" else (last.rate, last.steps)
-    one = from_gaussian_mechanism(
-        last.noise_multiplier, value_discretization_interval=DISCRETIZATION, sampling_prob=rate
-    )
-    return one.self_compose(count)
+        return _losses(tuple(before), grid).compose(_losses((last,), grid))
+    count = last.passes if last.sampling == "shuffled" else last.steps
+    return _losses_of_one(last, grid).self_compose(count)
+
+
+def _losses_of_one(spending: Spending, grid: float) -> PrivacyLossDistribution:
+    """The privacy losses of one release.
+
+    Each unit of a group joins a step by itself, so that a step's sum moves by a binomial number of clipping norms at
+    most: a mixture of Gaussians (Ganesh 2024, "Tight group-level DP guarantees for DP-SGD with sampling via mixture of
+    Gaussians mechanisms"). Where passes are shuffled, at worst all of them join the same step.
+    """
+    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism, from_mixture_gaussian_mechanism
+    from scipy.stats import binom
+
+    noise, rate, group = spending.noise_multiplier, spending.rate, spending.group
+    if spending.sampling == "shuffled":
+        return from_gaussian_mechanism(noise / group, value_discretization_interval=grid)
+    if group == 1:
+        return from_gaussian_mechanism(noise, value_discretization_interval=grid, sampling_prob=rate)
+    shares = binom.pmf(range(group + 1), group, rate).tolist()
+    return from_mixture_gaussian_mechanism(noise, range(group + 1), shares, value_discretization_interval=grid)
 
 
 def noise_multiplier(
@@ -92,7 +116,8 @@ def noise_multiplier(
 ) -> float:
     """The least noise multiplier, one for all of `planned`, with which they spend no more than `target` at `delta`.
 
-    The noise multipliers in `planned` are ignored. It is never too small, and too large by `tolerance` at most.
+    The noise multipliers in `planned` are ignored. It is never too small, and too large by a share of `tolerance` at
+    most.
     """
     from dp_accounting import ComposedDpEvent, calibrate_dp_mechanism
     from dp_accounting.mechanism_calibration import ExplicitBracketInterval
@@ -112,7 +137,8 @@ def noise_multiplier(
     while epsilon([replace(s, noise_multiplier=high) for s in planned], delta) > target:
         high *= 1.2
     bracket = ExplicitBracketInterval(low, high)
-    return float(calibrate_dp_mechanism(lambda: _fresh("pld"), events, target, delta, bracket, tol=tolerance * enough))
+    # The tolerance is a share of the least noise, which `low` is below; RDP's can be a seventh above.
+    return float(calibrate_dp_mechanism(lambda: _fresh("pld"), events, target, delta, bracket, tol=tolerance * low))
 
 
 def _fresh(accountant: str) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from duolearn_cli.config import RunConfig
 from duolearn_cli.data.items import Item
@@ -40,6 +41,45 @@ def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
             # Of the unit's name alone: which of its items are used must not depend on other units.
             found[name] = sorted(random.Random(f"{config.seed}:unit:{name}").sample(own, privacy.max_examples))
     return found
+
+
+def shared_by_units(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> dict[str, list[dict[str, int]] | None]:
+    """What several units belong to, of facts and patients, with the largest numbers of units that one has in each set.
+
+    None where such a unit holds items of other facts (patients) too. Nothing for what has one unit at most.
+    """
+    found: dict[str, list[dict[str, int]] | None] = {}
+    for kind, of in (("fact", lambda item: item.fact_id), ("patient", lambda item: item.patient)):
+        owned: dict[str, set[tuple[str, str]]] = {}
+        values: dict[tuple[str, str], set[str]] = {}
+        for name, items in sides.items():
+            for unit, own in group(items, config).items():
+                for value in {str(of(items[i])) for i in own if of(items[i]) is not None}:
+                    owned.setdefault(value, set()).add((name, unit))
+                    values.setdefault((name, unit), set()).add(value)
+        several = [units for units in owned.values() if len({unit for _, unit in units}) > 1]
+        if not several:
+            continue
+        if any(len(values[unit]) > 1 for units in several for unit in units):
+            found[kind] = None
+            continue
+        sizes = {tuple(sum(side == name for side, _ in units) for name in sides) for units in several}
+        largest = [one for one in sorted(sizes) if not any(_is_within(one, other) for other in sizes - {one})]
+        found[kind] = [dict(zip(sides, size, strict=True)) for size in largest]
+    return found
+
+
+def _is_within(one: Sequence[int], other: Sequence[int]) -> bool:
+    return all(small <= large for small, large in zip(one, other, strict=True))
+
+
+def _protected_groups(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> dict[str, Any]:
+    """`shared_by_units` without facts and patients of which nothing is protected."""
+    names, found = protected(config), shared_by_units(sides, config)
+    kept = {
+        kind: groups and [own for own in groups if any(own[name] for name in names)] for kind, groups in found.items()
+    }
+    return {kind: groups for kind, groups in kept.items() if groups != []}
 
 
 def grouping(study: Study) -> str:
@@ -94,6 +134,7 @@ def plan_unlearning(study: Study) -> Account | None:
         randomness=privacy.randomness,
         shared=shared,
         grouping=grouping(study),
+        together=_protected_groups(sides, config),
     )
     account = account.begin(entry)
     _check_budget(account, privacy.epsilon)
@@ -113,7 +154,8 @@ def plan_learning(study: Study) -> Account | None:
     config, privacy = study.config, study.config.privacy
     if privacy.learn_epsilon is None:
         return None
-    units = group(study.training_items("target"), config)
+    items = study.training_items("target")
+    units = group(items, config)
     batch = privacy.batch_size or config.learn.batch_size
     rate = _rate(len(units), batch, privacy.sampling)
     steps = num_steps(len(units), batch, config.learn.epochs)
@@ -134,6 +176,7 @@ def plan_learning(study: Study) -> Account | None:
         max_grad_norm=privacy.max_grad_norm,
         clipping=privacy.clipping,
         randomness=privacy.randomness,
+        together=shared_by_units({SETS[0]: items}, config),
     )
     return account.begin(entry).planned()
 

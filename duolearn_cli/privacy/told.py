@@ -17,9 +17,9 @@ def summarise(account: Account) -> dict[str, Any]:
     """The `account` of metrics.json (docs/metrics.md): terms and epsilon of each set; null where nothing bounds it.
 
     `epsilon` is that of all that was spent on the model, `epsilon_run` that of its last stage alone, `over_steps` pairs
-    of a step of that stage and the total epsilon until then.
+    of a step of that stage and the total epsilon until then. `groups` has the epsilon of what several units share.
     """
-    entry = account.last
+    entry, kinds = account.last, account.shared_kinds
     sets: dict[str, Any] = {}
     for name in SETS:
         if name not in entry.spendings:
@@ -51,9 +51,19 @@ def summarise(account: Account) -> dict[str, Any]:
         "earlier_stages": len(account.entries) - 1,
         "stage": entry.stage,
         "start": entry.start,
+        "groups": {
+            kind: {"units": _most(account, kind), "epsilon": _finite(account.epsilon_of(kind))} for kind in kinds
+        },
         "excludes": list(EXCLUDES),
         "sets": sets,
     }
+
+
+def _most(account: Account, kind: str) -> int | None:
+    """How many units one fact or patient has at most in a stage; None where its units hold items of others too."""
+    found = [entry.together[kind] for entry in account.entries if kind in entry.together]
+    sizes = [sum(group.values()) for groups in found for group in groups or ()]
+    return None if None in found else max(sizes)
 
 
 def _points(last: int) -> list[int]:

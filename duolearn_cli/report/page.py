@@ -10,6 +10,7 @@ from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
 from duolearn_cli.data import tally
+from duolearn_cli.environment import in_words
 from duolearn_cli.flags import WORDS
 from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
@@ -139,6 +140,10 @@ def environment(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tupl
     rows = [(key, run.get(key)) for key in ("created", "signature", "device", "platform")]
     rows.append(("duolearn", metrics.get("duolearn")))
     rows += sorted((run.get("versions") or {}).items())
+    rows += [
+        (f"{name.replace('here', 'this run')} computed with", in_words(made) if made else "not recorded")
+        for name, made in (metrics.get("environment") or {}).items()
+    ]
     rows += [(f"seed, {name}", seed) for name, seed in (run.get("seeds") or {}).items()]
     return [(label, str(value)) for label, value in dict(rows).items() if value is not None]
 

@@ -40,6 +40,7 @@ def sentences(metrics: Mapping[str, Any]) -> list[str]:
         found.append(
             "Some patients or facts have items in both sets: they pay for both, and the noise is solved for that."
         )
+    found += _groups(account)
     if account["earlier_stages"]:
         found.append(
             f"Before this stage the model had {account['earlier_stages']} more that cost privacy; epsilon is that of "
@@ -86,6 +87,23 @@ def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phas
     )
 
 
+def _groups(account: Mapping[str, Any]) -> list[str]:
+    """What is promised to a fact or patient that several units belong to; an account of earlier versions has none."""
+    found = []
+    for kind, own in (account.get("groups") or {}).items():
+        fix = f"privacy.unit={kind} makes the promise to each {kind}."
+        if own["units"] is None:
+            found.append(f"Units hold items of several {kind}s, and nothing bounds what is told of one {kind}: {fix}")
+            continue
+        epsilon = number(own["epsilon"])
+        bound = f"at most epsilon = {epsilon:.3g} at the same delta" if epsilon is not None else "without a bound"
+        found.append(
+            f"Up to {own['units']} units belong to one {kind}: epsilon is that of one unit, and of a {kind} "
+            f"more is told, {bound}. {fix}"
+        )
+    return found
+
+
 def _is_protected(own: Mapping[str, Any]) -> bool:
     """An epsilon of null alone does not tell: noise too weak to bound anything has one, too."""
     return "noise_multiplier" in own
@@ -95,6 +113,7 @@ def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = 
     """What a reader must see before the numbers: noise that promises nothing, steps that were little but noise."""
     account, lines = metrics.get("account"), list(history)
     found = [NO_PROMISE] if account and not account["promise"] else []
+    found += _groups(account or {})
     for name in (account or {}).get("sets") or {}:
         signal = _mean(lines, name, "signal_to_noise")
         if signal is not None and signal < MOSTLY_NOISE:

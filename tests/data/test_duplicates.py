@@ -10,13 +10,13 @@ from itertools import combinations, product
 
 import pytest
 
-from duolearn_cli.data.duplicates import Duplicate, find_duplicates, jaccard, shingles
+from duolearn_cli.data.duplicates import Duplicate, find_duplicates, jaccard, same_question, shingles
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError
 
 
-def item(name: str, question: str, options: tuple[str, ...] = ("yes", "no"), fact: str = "") -> Item:
-    return Item(id=name, question=question, options=options, answer=0, fact=fact)
+def item(name: str, question: str, options: tuple[str, ...] = ("yes", "no"), fact: str = "", answer: int = 0) -> Item:
+    return Item(id=name, question=question, options=options, answer=answer, fact=fact)
 
 
 def noisy_items(count: int, seed: int) -> list[Item]:
@@ -44,7 +44,7 @@ def brute_force(groups: Mapping[str, Sequence[Item]], threshold: float) -> set[t
 def test_agrees_with_brute_force(threshold: float) -> None:
     items = noisy_items(240, seed=1)
     groups = {"a": items[0::3], "b": items[1::3], "c": items[2::3]}
-    found = find_duplicates(groups, threshold)
+    found = [pair for pair in find_duplicates(groups, threshold) if pair.kind == "options"]
     pairs = {(pair.id_a, pair.id_b) for pair in found}
     expected = brute_force(groups, threshold)
     assert pairs <= expected
@@ -92,6 +92,78 @@ def test_deterministic() -> None:
 def test_threshold_out_of_range(threshold: float) -> None:
     with pytest.raises(ConfigError, match="above 0, at most 1"):
         find_duplicates({}, threshold)
+
+
+GENE = "GNAS-1 gene mutation causes"
+DISTRACTORS = ("osteogenesis imperfecta", "amelogenesis imperfecta", "cleidocranial dysplasia")
+OTHERS = ("achondroplasia", "Paget disease", "cherubism")
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        (GENE, ("Fibrous dysplasia", *OTHERS)),
+        (GENE, ("Fibrous dysplasia", *DISTRACTORS[:2], "cherubism")),
+        (f"{GENE}:", ("fibrous  dysplasia.", *OTHERS)),
+        ("A GNAS-1 gene mutation causes", ("Fibrous dysplasia", *OTHERS)),
+        ("GNAS 1 gene mutation causes", ("Fibrous dysplasia", *OTHERS)),
+    ],
+)
+def test_the_same_question_and_answer_with_other_distractors_is_found(question: str, options: tuple[str, ...]) -> None:
+    one, other = item("1", GENE, ("Fibrous dysplasia", *DISTRACTORS)), item("2", question, options)
+    assert jaccard(shingles(one), shingles(other)) < 0.8
+    (pair,) = find_duplicates({"a": [one], "b": [other]}, 0.8)
+    assert (pair.id_a, pair.id_b, pair.kind, pair.exact) == ("1", "2", "answer", False)
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "answer"),
+    [
+        (GENE, ("Fibrous dysplasia", *OTHERS), 1),
+        ("GNAS-1 gene mutation is not seen in", ("Fibrous dysplasia", *OTHERS), 0),
+        ("RET gene mutation causes", ("Fibrous dysplasia", *OTHERS), 0),
+    ],
+)
+def test_another_question_or_answer_is_another_item(question: str, options: tuple[str, ...], answer: int) -> None:
+    one, other = item("1", GENE, ("Fibrous dysplasia", *DISTRACTORS)), item("2", question, options, answer=answer)
+    assert find_duplicates({"a": [one], "b": [other]}, 0.8) == []
+
+
+def test_an_answer_that_speaks_of_the_other_options_needs_them() -> None:
+    one, other = (item(n, GENE, ("All of the above", *own)) for n, own in (("1", DISTRACTORS), ("2", OTHERS)))
+    assert find_duplicates({"a": [one], "b": [other]}, 0.8) == []
+    assert len(find_duplicates({"a": [one], "b": [replace(one, id="3")]}, 0.8)) == 1
+
+
+def test_a_word_in_anothers_place_makes_another_question() -> None:
+    serotonin, melatonin = (
+        f"A labelled amino acid appears in {one}. Which is it most likely to be?" for one in ("serotonin", "melatonin")
+    )
+    assert not same_question(serotonin, melatonin, 0.8)
+    vital = "He is conscious, speaking single words. RR = 40/{}, BP = 90/40 {}. What is the next immediate step?"
+    assert same_question(vital.format("min", "mmHg"), vital.format(" minute", "mm Hg"), 0.8)
+    assert same_question("Which vein drains the adrenal gland?", "Which vein drains the left adrenal gland?", 0.8)
+    assert not same_question("Drug of choice?", "Drug of choice for bacterial vaginosis in pregnancy?", 0.8)
+
+
+def test_same_answers_agree_with_brute_force() -> None:
+    """Families of one answer: a question, a copy with a word more, one with a word fewer, one with another word."""
+    rng, items = random.Random(4), list[Item]()
+    for family in range(60):
+        words = [f"{rng.choice('bdfgk')}{rng.choice('aeiou')}{rng.randrange(1000)}" for _ in range(9)]
+        asked = [words, [*words[:5], "more", *words[5:]], words[1:], [*words[:4], "other", *words[5:]]]
+        for n, own in enumerate(asked):
+            options = (f"finding {family}", *(f"{family} {n} {k} {rng.random()}" for k in range(3)))
+            items.append(item(f"{family}-{n}", " ".join(own), options))
+    groups = {"a": items[0::2], "b": items[1::2]}
+    expected = {
+        (one.id, other.id)
+        for one, other in product(groups["a"], groups["b"])
+        if one.answer_text == other.answer_text and same_question(one.question, other.question, 0.8)
+    }
+    pairs = [(pair.id_a, pair.id_b) for pair in find_duplicates(groups, 0.8)]
+    assert set(pairs) <= expected and len(pairs) == len(set(pairs))
+    assert len(pairs) >= 0.98 * len(expected) and len(expected) == 120
 
 
 def test_fast_enough() -> None:

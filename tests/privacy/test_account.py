@@ -56,6 +56,46 @@ def test_runs_compose_over_the_worst_path():
     assert thrice.epsilon("retain") == pytest.approx(spent(1.0, 1.0, 1.0))
 
 
+def together(one, **groups):
+    return replace(one, together=groups)
+
+
+def test_what_several_units_share_pays_for_all_of_them():
+    def paid(*groups):
+        return epsilon([Spending(noise, 0.1, 20, group=size) for noise, size in groups], DELTA)
+
+    phrasings = account(together(entry(), fact=[{"retain": 2, "forget": 0}, {"retain": 0, "forget": 3}]))
+    assert phrasings.shared_kinds == ["fact"]
+    assert phrasings.epsilon_of("fact") == max(paid((1.0, 2)), paid((2.0, 3))) > phrasings.worst()
+    # A patient with items in both sets pays in both.
+    across = account(together(entry(), patient=[{"retain": 2, "forget": 1}]))
+    assert across.epsilon_of("patient") == pytest.approx(paid((1.0, 2), (2.0, 1)))
+    # Before, a fact may have been to forget or to keep.
+    twice = account(phrasings.last, entry(retain=3.0, forget=3.0))
+    assert twice.epsilon_of("fact") == pytest.approx(max(paid((1.0, 2), (3.0, 1)), paid((2.0, 3), (3.0, 1))))
+
+
+def test_nothing_bounds_what_is_shared_with_a_set_that_is_not_protected():
+    assert account(together(entry(forget=None), patient=[{"retain": 1, "forget": 1}])).epsilon_of("patient") == math.inf
+    one_set = account(together(entry(forget=None), fact=[{"retain": 2, "forget": 0}]))
+    assert one_set.epsilon_of("fact") < math.inf
+    assert account(together(entry(), patient=None)).epsilon_of("patient") == math.inf
+    assert account(entry(forget=None), together(entry(), fact=[{"retain": 2}])).epsilon_of("fact") == math.inf
+
+
+def test_groups_are_kept_and_accounts_of_earlier_versions_have_none(tmp_path):
+    given = account(together(entry(), fact=[{"retain": 2, "forget": 0}], patient=None))
+    given.write(tmp_path)
+    assert read_account(tmp_path) == given
+    values = json.loads((tmp_path / FILE).read_text())
+    for one in values["entries"]:
+        del one["together"]
+        for spending in one["spendings"].values():
+            del spending["group"]
+    (tmp_path / FILE).write_text(json.dumps(values))
+    assert read_account(tmp_path) == account(entry())
+
+
 def test_epsilon_grows_with_the_steps_begun():
     values = [account(entry()).after(begun).epsilon("retain") for begun in (0, 1, 5, 20)]
     assert values[0] == 0 and values == sorted(values) and len(set(values)) == 4

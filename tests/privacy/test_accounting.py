@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
-from duolearn_cli.privacy.accounting import Spending, epsilon, noise_multiplier
+from duolearn_cli.privacy.accounting import MAX_GROUP, TOLERANCE, Spending, epsilon, noise_multiplier
 
 
 def gaussian_delta(eps, mu):
@@ -52,6 +53,48 @@ def test_opacus_agrees():
     other = analysis.PRVAccountant()
     other.history = [(0.9, 0.05, 100)]
     assert epsilon([Spending(0.9, 0.05, 100)], 1e-5) == pytest.approx(other.get_epsilon(1e-5), rel=0.02)
+
+
+def test_a_group_that_always_joins_moves_the_sum_by_as_many_norms():
+    """At rate 1, and where passes are shuffled, k units are one of k times the norm: sigma over k."""
+    for sampling in ("poisson", "shuffled"):
+        together = Spending(6.0, 1.0, 5, sampling, 3)
+        alone = Spending(2.0, 1.0, 5, sampling)
+        assert epsilon([together], 1e-5) == pytest.approx(epsilon([alone], 1e-5), rel=2e-3)
+
+
+def test_a_group_of_one_step_has_the_divergence_of_its_mixture():
+    """Against numerical integration of max(0, P - e^eps Q), P the mixture of what a group may add, Q nothing."""
+    sigma, rate, group, x = 1.1, 0.2, 3, np.linspace(-12, 18, 20_001)
+    with_group = sum(binom.pmf(k, group, rate) * norm.pdf(x, k, sigma) for k in range(group + 1))
+    without = norm.pdf(x, 0, sigma)
+
+    def delta(eps):
+        return max(
+            np.trapezoid(np.maximum(0, one - math.exp(eps) * other), x)
+            for one, other in ((with_group, without), (without, with_group))
+        )
+
+    exact = brentq(lambda eps: delta(eps) - 1e-4, 0, 50)
+    assert epsilon([Spending(sigma, rate, 1, group=group)], 1e-4) == pytest.approx(exact, rel=5e-3)
+
+
+def test_two_phrasings_of_a_fact_spend_more_than_twice_what_an_item_does():
+    """minimed, surgery: 900 retain items, 80 steps of 32, the noise of epsilon 1."""
+    spending = Spending(1.347, 32 / 900, 80)
+    assert epsilon([spending], 1 / 9000) == pytest.approx(1.0, abs=0.005)
+    two = epsilon([replace(spending, group=2)], 1 / 9000)
+    assert two == pytest.approx(2.22, abs=0.01)
+    assert epsilon([replace(spending, group=2)], 1 / 9000, "rdp") == two
+    assert epsilon([replace(spending, group=MAX_GROUP + 1)], 1 / 9000) == math.inf
+
+
+def test_the_noise_is_too_large_by_a_thousandth_at_most():
+    """Of few steps at a small rate RDP asks for an eighth more than PLD: a share of that would be more than said."""
+    planned, delta = Spending(0.0, 32 / 900, 80), 1 / 9000
+    found = noise_multiplier(8, delta, [planned])
+    assert epsilon([replace(planned, noise_multiplier=found)], delta) <= 8
+    assert epsilon([replace(planned, noise_multiplier=found / (1 + TOLERANCE))], delta) > 8
 
 
 def test_shuffled_epochs_gain_nothing_from_sampling():

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 
 from duolearn_cli.composition import compose
+from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import Doubt
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.plan import spending
 from duolearn_cli.privacy.account import read_account
-from duolearn_cli.privacy.plan import group, plan_learning, plan_unlearning
+from duolearn_cli.privacy.plan import group, plan_learning, plan_unlearning, shared_by_units
 from duolearn_cli.study import prepare
 from tests.conftest import SMALL
 
@@ -31,7 +33,8 @@ def with_request(study, **changes):
 def test_each_protected_set_spends_the_asked_epsilon(epsilon, protect):
     study = study_of(f"privacy=eps{epsilon}", f"privacy.protect={protect}")
     account = plan_unlearning(study).planned()
-    entry, sizes = account.last, {"retain": len(study.request.retain), "forget": len(study.request.forget)}
+    entry = account.last
+    sizes = {name: len({item.fact_id for item in getattr(study.request, name)}) for name in ("retain", "forget")}
     assert account.budget == epsilon
     for name, size in sizes.items():
         if protect not in ("both", name):
@@ -50,7 +53,7 @@ def test_without_privacy_there_is_no_account():
 
 def test_batches_may_be_larger_and_shuffled():
     study = study_of("privacy=eps4", "privacy.batch_size=12", "privacy.sampling=shuffled", "unlearn.epochs=3")
-    entry, size = plan_unlearning(study).last, len(study.request.forget)
+    entry, size = plan_unlearning(study).last, len({item.fact_id for item in study.request.forget})
     steps = -(-size // 12)
     assert entry.spendings["forget"].rate == 1 / steps and entry.spendings["forget"].steps == 3 * steps
 
@@ -70,6 +73,68 @@ def test_units_hold_all_that_is_of_them_and_no_more_than_allowed(unit):
     if unit == "patient":
         kept = [item for item in items if item.patient != "p0"]
         assert [kept[i].id for i in fewer["p1"]] == [items[i].id for i in found["p1"]]
+
+
+def test_facts_are_the_unit_unless_others_are_asked_for():
+    study = study_of("privacy=eps4")
+    account = plan_unlearning(study)
+    assert account.unit == "fact" and account.shared_kinds == []
+    facts = {name: len({item.fact_id for item in getattr(study.request, name)}) for name in ("retain", "forget")}
+    assert account.last.num_units == facts
+
+
+def test_items_that_share_a_fact_or_a_patient_are_told():
+    study = study_of("privacy=eps4", "privacy.unit=example")
+    account = plan_unlearning(study).planned()
+    assert account.last.together == {"fact": [{"retain": 0, "forget": 2}, {"retain": 2, "forget": 0}]}
+    assert account.epsilon_of("fact") > 2 * 4
+    said = dict(spending(account))["privacy of a fact"]
+    assert said.startswith(
+        f"epsilon {account.epsilon_of('fact'):.3g} for its units together; privacy.unit=fact promises"
+    )
+    # Of a set that is not protected nothing is promised, shared or not.
+    retain = study_of("privacy=eps4", "privacy.unit=example", "privacy.protect=retain")
+    assert plan_unlearning(retain).last.together == {"fact": [{"retain": 2, "forget": 0}]}
+
+
+def of(name, fact="", patient=None):
+    return Item(name, "?", ("yes", "no"), 0, fact=fact, patient=patient)
+
+
+@pytest.mark.parametrize(
+    ("unit", "retain", "forget", "found"),
+    [
+        ("example", [of("1"), of("2")], [of("3")], {}),
+        ("example", [of("1", "a"), of("2", "a"), of("3", "b")], [], {"fact": [{"retain": 2, "forget": 0}]}),
+        (
+            "example",
+            [of("1", patient="p"), of("2", patient="p"), of("3", patient="q")],
+            [of("4", patient="q"), of("5")],
+            {"patient": [{"retain": 1, "forget": 1}, {"retain": 2, "forget": 0}]},
+        ),
+        # A patient with one item in each set is within one that has more in both.
+        (
+            "example",
+            [of("1", patient="p"), of("2", patient="p"), of("3", patient="q")],
+            [of("4", patient="p"), of("5", patient="q")],
+            {"patient": [{"retain": 2, "forget": 1}]},
+        ),
+        ("fact", [of("1", "a"), of("2", "a")], [], {}),
+        (
+            "fact",
+            [of("1", "a", "p"), of("2", "a", "p"), of("3", "b", "p")],
+            [],
+            {"patient": [{"retain": 2, "forget": 0}]},
+        ),
+        # A fact of two patients cannot be taken for one patient's.
+        ("fact", [of("1", "a", "p"), of("2", "a", "q"), of("3", "b", "p")], [], {"patient": None}),
+        ("patient", [of("1", "a", "p"), of("2", "b", "p")], [of("3", "c", "q")], {}),
+        ("patient", [of("1", "a", "p"), of("2", "a", "q")], [], {"fact": [{"retain": 2, "forget": 0}]}),
+    ],
+)
+def test_the_largest_groups_of_units_are_found(unit, retain, forget, found):
+    config = study_of("privacy=eps4", f"privacy.unit={unit}").config
+    assert shared_by_units({"retain": retain, "forget": forget}, config) == found
 
 
 def test_patients_need_names():
@@ -124,7 +189,7 @@ def test_a_second_request_is_paid_from_the_same_budget(tmp_path):
             ["privacy=custom", "privacy.epsilon=0.1", "privacy.protect=retain"],
             r"an earlier stage .* allowed here: both",
         ),
-        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=fact"], r"goes by unit example"),
+        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=example"], r"goes by unit fact"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"goes by delta"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.budget=9"], r"cannot grow"),
     ],

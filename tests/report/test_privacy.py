@@ -1,6 +1,7 @@
 """What reports say of privacy: the promise, its terms, and what it does not cover."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,26 @@ def test_noise_from_a_seed_promises_nothing_and_says_so_first(tmp_path, write_ru
     write_report(write_run(tmp_path, seeded))
     text = (tmp_path / "report.md").read_text()
     assert text.index("No privacy is promised") < text.index("## What was asked")
+
+
+def test_what_is_told_of_a_fact_with_several_units_is_a_warning(metrics):
+    shared = replace(entry(), together={"fact": [{"retain": 2, "forget": 0}], "patient": None})
+    found = with_account(metrics, shared)
+    epsilon = Account("example", 1e-4, 9.0, "pld", (shared,)).epsilon_of("fact")
+    assert found["account"]["groups"] == {
+        "fact": {"units": 2, "epsilon": epsilon},
+        "patient": {"units": None, "epsilon": None},
+    }
+    said = (
+        f"Up to 2 units belong to one fact: epsilon is that of one unit, and of a fact more is told, at most epsilon = "
+        f"{epsilon:.3g} at the same delta. privacy.unit=fact makes the promise to each fact.",
+        "Units hold items of several patients, and nothing bounds what is told of one patient: privacy.unit=patient "
+        "makes the promise to each patient.",
+    )
+    assert warnings(found) == list(said) and set(said) < set(sentences(found))
+    # Accounts in files of earlier versions tell no groups.
+    del found["account"]["groups"]
+    assert warnings(found) == []
 
 
 def test_steps_that_are_mostly_noise_are_flagged(metrics, history):
