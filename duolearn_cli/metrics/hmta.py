@@ -101,20 +101,19 @@ def preservation(items: Sequence[Scored], weights: Mapping[int, float] | None = 
 def harmonic_mean(forgotten: Estimate, kept: Estimate) -> Estimate:
     """H(F, P) with an interval from those of both, which are of different facts: F and P err independently.
 
-    The lower end is below H by the square root of the sum of squares of what the lower end of either alone would move it
-    by (square and add: Zou and Donner 2008). The upper end is that of both upper ends: what is cut at 1 errs downwards
-    only, so that of a model with F = P = 1 square and add would miss the truth every other time. Where a part is
+    The lower end is below H by the square root of the sum of squares of what the lower end of either alone would move
+    it by (square and add: Zou and Donner 2008). The upper end is that of both upper ends: what is cut at 1 errs
+    downwards only, and of a model with F = P = 1 square and add missed the truth every other time. Where a part is
     unbounded it may be anything from 0 to 1.
     """
     value = _harmonic(forgotten.value, kept.value)
-    parts = (_ends(forgotten), _ends(kept))
+    of_forgotten, of_kept = _ends(forgotten), _ends(kept)
     num_facts = (forgotten.facts or 0) + (kept.facts or 0)
     found = Estimate(value, None, None, forgotten.n + kept.n, True, num_facts)
-    if math.isnan(value) or parts[0] is None or parts[1] is None:
+    if math.isnan(value) or of_forgotten is None or of_kept is None:
         return found
-    (low_forgotten, high_forgotten), (low_kept, high_kept) = parts
-    below = math.hypot(value - _harmonic(low_forgotten, kept.value), value - _harmonic(forgotten.value, low_kept))
-    return replace(found, low=max(0.0, value - below), high=_harmonic(high_forgotten, high_kept))
+    below = math.hypot(value - _harmonic(of_forgotten[0], kept.value), value - _harmonic(forgotten.value, of_kept[0]))
+    return replace(found, low=max(0.0, value - below), high=_harmonic(of_forgotten[1], of_kept[1]))
 
 
 def _weights(items: Sequence[Scored], weights: Mapping[int, float] | None) -> list[float]:
