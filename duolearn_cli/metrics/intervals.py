@@ -135,7 +135,13 @@ def distance(columns: Sequence[np.ndarray], counts: np.ndarray, *, n: int, seed:
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), n, higher_is_better=False)
 
 
-def proportion(hits: Sequence[float], clusters: Sequence[str], *, higher_is_better: bool | None = None) -> Estimate:
+def proportion(
+    hits: Sequence[float],
+    clusters: Sequence[str],
+    *,
+    higher_is_better: bool | None = None,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
     """The mean of `hits`, each from 0 to 1, with Wilson's interval on the effective number of facts.
 
     No interval for a single fact.
@@ -144,7 +150,7 @@ def proportion(hits: Sequence[float], clusters: Sequence[str], *, higher_is_bett
         return Estimate(math.nan, None, None, 0, higher_is_better, 0)
     sums, sizes = by_cluster(hits, clusters), by_cluster([1.0] * len(hits), clusters)
     value = float(sums.sum() / sizes.sum())
-    low, high = clustered_wilson(sums, sizes) if len(sizes) > 1 else (None, None)
+    low, high = clustered_wilson(sums, sizes, confidence) if len(sizes) > 1 else (None, None)
     return Estimate(value, low, high, len(hits), higher_is_better, len(sizes))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.flagging import Asked
 from duolearn_cli.flags import flags
-from duolearn_cli.guessing import MUCH_CUT, by_options
+from duolearn_cli.guessing import MUCH_CUT, by_options, floor
 from duolearn_cli.metrics import calibration, knowledge
 from duolearn_cli.metrics.intervals import proportion
 from tests.statistics.cells import Cell
@@ -153,6 +154,20 @@ def given_away(share: float) -> Draw:
     return raised
 
 
+def by_gold(share: float) -> Draw:
+    """Gold answers that share of the forget items, where chance is a quarter."""
+
+    def raised(rng: np.random.Generator, facts: int) -> bool:
+        hits, owners = _right(rng, share, facts), names(facts, QUESTIONS)
+        rows = [
+            SimpleNamespace(id=k, fact=fact, correct=hit, chance=CHANCE)
+            for k, (fact, hit) in enumerate(zip(owners, hits, strict=True))
+        ]
+        return floor({"gold": {"forget_train": rows}}, {}).source == "gold"  # type: ignore[dict-item]
+
+    return raised
+
+
 # Name, kind, truth, nominal rate (of power: what docs/intervals.md promises with 100 facts), rule.
 RULES: tuple[tuple[str, str, str, float, Draw], ...] = (
     ("answers avoided", "false alarms", "forget accuracy at chance, .25", ONE_SIDED, avoided(0.25)),
@@ -167,6 +182,8 @@ RULES: tuple[tuple[str, str, str, float, Draw], ...] = (
     ("target hardly knows", "power", ".45 of the items", 0.8, hardly_known(0.45)),
     ("one place", "false alarms", "answered .1 oftener than right", ONE_SIDED, one_place(0.35)),
     ("one place", "power", "79 % answered, 25 % right", 0.8, one_place(0.79)),
+    ("chance by gold", "false alarms", "gold at chance, .25", 2 * ONE_SIDED, by_gold(0.25)),
+    ("chance by gold", "power", "gold at .12", 0.8, by_gold(0.12)),
     ("commonest answer", "false alarms", "each in a quarter", ONE_SIDED, commonest(0.25)),
     ("commonest answer", "power", "one in .45", 0.8, commonest(0.45)),
     ("options give away", "false alarms", "the longest in a quarter", ONE_SIDED, given_away(0.0)),
