@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from duolearn_cli.report.inputs import read_history
 from duolearn_cli.run import Run
 from duolearn_cli.study import Study
 
@@ -15,6 +15,9 @@ def items_note(study: Study, folder: Path) -> str:
 
     Its settings are the run's own; what a target covers follows from the vocabulary and the rules too, and these are
     this version's. The run's items are those of its predictions.jsonl; without that file nothing can be told.
+
+    Raises:
+        RunError: the file cannot be read.
     """
     before, now = _before(folder / "predictions.jsonl"), _now(study)
     if not before:
@@ -36,10 +39,7 @@ def items_note(study: Study, folder: Path) -> str:
 
 def _before(path: Path) -> dict[str, str]:
     """The split of each item that the run was scored on."""
-    if not path.is_file():
-        return {}
-    rows = map(json.loads, filter(str.strip, path.read_text(encoding="utf-8").splitlines()))
-    return {row["id"]: row["split"] for row in rows}
+    return {row["id"]: row["split"] for row in read_history(path)}
 
 
 def _now(study: Study) -> Mapping[str, str]:
