@@ -18,6 +18,7 @@ from duolearn_cli.commands.common import (
     reopen,
     with_changes,
 )
+from duolearn_cli.commands.rescored import items_note
 from duolearn_cli.errors import RunError
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.robustness.material import Material
@@ -40,6 +41,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         _say_what_is_tried(study, display)
         return ""
     study = readable(study, display)
+    if note := items_note(study, folder):
+        display.note(note)
     assert study.texts, "the texts have been read"
     from duolearn_cli.protocol import Laboratory
     from duolearn_cli.report.robustness import remarks, robustness_table, write_page

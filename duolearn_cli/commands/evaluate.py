@@ -22,6 +22,7 @@ from duolearn_cli.commands.common import (
     with_changes,
 )
 from duolearn_cli.commands.limits import limits_note
+from duolearn_cli.commands.rescored import items_note
 from duolearn_cli.explanations import key_of
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.run import Run
@@ -56,6 +57,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return ""
 
     study = readable(study, display)
+    if scored and (note := items_note(study, Path(config.run))):
+        display.note(note)
 
     def stages(lab: Laboratory) -> Assessments:
         from duolearn_cli import experiment

@@ -136,8 +136,8 @@ def test_what_is_written(tmp_path):
     found["references"]["gold"] |= {"mia_worst": estimate(0.85), "mia_worst_expected": estimate(0.8)}
     gold, expected = benchmark_table(found).rows[-2:]
     worst = table.header.index("MIA score, worst attack ↑")
-    assert (gold[0], gold[worst]) == ("gold", "0.850") and len(expected) == len(table.header)
-    assert (expected[0], expected[worst]) == ("if members did not differ", "0.800")
+    assert (gold[0], gold[worst][:5]) == ("gold", "0.850") and len(expected) == len(table.header)
+    assert (expected[0], expected[worst][:5]) == ("if members did not differ", "0.800")
     assert any("no part of any run's epsilon" in remark for remark in remarks(found | {"privacy": "eps4"}))
     assert not any("given for this benchmark" in remark for remark in remarks(found))
     config = compose("benchmark", ["+forget=surgery", "+benchmark.search.npo={method.beta:[0.1,0.5]}"])

@@ -90,7 +90,7 @@ def test_two_phrasings_of_a_fact_spend_more_than_twice_what_an_item_does():
 
 
 def test_the_noise_is_too_large_by_a_thousandth_at_most():
-    """Of few steps at a small rate RDP asks for an eighth more than PLD: a share of that would be more than said."""
+    """Of few steps at a small rate RDP asks for an eighth more than PLD; a share of that is more than was promised."""
     planned, delta = Spending(0.0, 32 / 900, 80), 1 / 9000
     found = noise_multiplier(8, delta, [planned])
     assert epsilon([replace(planned, noise_multiplier=found)], delta) <= 8
