@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COMPARISONS = (
     "Each interval is at 95 % by itself: of twenty comparisons, one is expected to be off by chance. Choose the "
-    "measure before looking; where several are judged together (the self-check), intervals are widened (Bonferroni)."
+    "measure before looking; attacks that are judged together are held against the largest of them by chance."
 )
 SIDES = ("forget", "retain")
 RATES = {"auc": "AUC", "tpr_1": "TPR at 1 % FPR", "tpr_01": "TPR at 0.1 % FPR"}
