@@ -95,7 +95,7 @@ def write_record(path: Path, found: Mapping[str, Any], results: Results) -> None
             model: {name: put(_marks(own[name]) if name in MARKS else _numbers(own[name])) for name in own}
             for model, own in answers.models.items()
         }
-        return {"about": about, "models": models}
+        return {"about": about, "models": models, "by_gold": answers.by_gold}
 
     runs = [
         {"method": method, "passes": passes, "seed": one.seed, "status": one.status, "learn_seed": one.learn_seed}
@@ -143,4 +143,4 @@ def _unpacked(packed: Mapping[str, Any], columns: Mapping[str, Any]) -> Answers:
         }
         for model, own in packed["models"].items()
     }
-    return Answers(about, models)
+    return Answers(about, models, packed["by_gold"])

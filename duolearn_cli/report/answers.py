@@ -49,13 +49,15 @@ class Answers:
         about: by name of `ABOUT` a column of all items.
         models: by model and by name of `MARKS` and `NUMBERS` a column of floats; what the file does not have is left
             out.
+        by_gold: forgetting is measured from gold's answers, not from 1 / number of options (see `guessing.floor`).
     """
 
     about: Mapping[str, Sequence[Any]]
     models: Mapping[str, Mapping[str, np.ndarray]]
+    by_gold: bool = False
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Answers:
+    def of(cls, rows: Iterable[Mapping[str, Any]], by_gold: bool = False) -> Answers:
         """From the lines of a predictions.jsonl. Raises LookupError, TypeError or ValueError where it is no such."""
         by_model: dict[str, dict[str, Mapping[str, Any]]] = {}
         for row in rows:
@@ -70,14 +72,17 @@ class Answers:
             }
             for model, own in by_model.items()
         }
-        return cls(about, models)
+        return cls(about, models, by_gold)
 
     @classmethod
     def read(cls, folder: Path) -> Answers | None:
-        """Those of a run folder; None where its item file is missing or broken."""
+        """Those of a run folder; None where its item file is missing, or that or metrics.json is broken."""
         try:
             lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-            return cls.of(json.loads(line) for line in lines)
+            told = folder / "metrics.json"
+            metrics = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+            by_gold = (metrics.get("floor") or {}).get("source") == "gold"
+            return cls.of((json.loads(line) for line in lines), by_gold)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
 
@@ -89,6 +94,12 @@ class Answers:
         """Where the items of trained facts of a side are."""
         kinds = (f"{side}_train", f"{side}_heldout")
         return [place for place, split in enumerate(self.about["split"]) if split in kinds]
+
+    def floors(self, places: Sequence[int]) -> np.ndarray:
+        """What each item would score without knowledge. Shape: [places]."""
+        if self.by_gold:
+            return self.models["gold"]["correct"][places]
+        return 1 / np.array([self.about["options"][place] for place in places], dtype=float)
 
     def losses(self, model: str, split: str) -> dict[str, float]:
         """The mean loss of each paired fact of a split, over the phrasings of the kind that was trained on."""
@@ -116,7 +127,7 @@ def sums_by_fact(
     order = {fact: place for place, fact in enumerate(facts_of(runs, side) if facts is None else facts)}
     # Of m options that share the highest score, a right one counts 1 / m.
     chances = [1 / count for run in runs for count in set(run.about["options"])]
-    columns = [run.models[model][key] for run in runs if run.has(key) for model in ("target", "unlearned")]
+    columns = [own[key] for run in runs if run.has(key) for own in run.models.values() if key in own]
     marks = [mark for column in columns for mark in np.unique(column)]
     unit = common_unit([*chances, *marks])
     found = np.zeros((len(runs), len(order), 2))
@@ -126,8 +137,7 @@ def sums_by_fact(
         chosen = run.places(side)
         places = [order[run.about["fact"][k]] for k in chosen]
         before, after = (run.models[model][key][chosen] for model in ("target", "unlearned"))
-        chance = 1 / np.array([run.about["options"][k] for k in chosen], dtype=float)
-        for column, part in enumerate(parts(before, after, chance)):
+        for column, part in enumerate(parts(before, after, run.floors(chosen))):
             np.add.at(sums[:, column], places, part)
     return np.round(unit * found)
 

@@ -45,6 +45,19 @@ def test_ties_count_in_whole_numbers():
     assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[12 - 4, 12 - 3]]]
 
 
+def test_forgetting_goes_by_gold_where_a_run_says_so(tmp_path):
+    """As the run's own figure does, where chance is not 1 / number of options."""
+    row = {"id": "a", "fact": "a", "split": "forget_train", "scores": [0, 0, 0, -1], "heldout": False, "pair": None}
+    hits = {"target": 1.0, "gold": 1.0, "unlearned": 0.0}
+    lines = (json.dumps(row | {"model": model, "correct": hit}) for model, hit in hits.items())
+    (tmp_path / "predictions.jsonl").write_text("\n".join(lines))
+    for source, room in (("options", 3.0), ("gold", 0.0)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"floor": {"source": source}}))
+        answers = Answers.read(tmp_path)
+        assert answers is not None
+        assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[4.0, room]]]
+
+
 def test_errors_are_what_leaving_a_fact_out_changes():
     """To first order: of many facts the jackknife finds the same."""
     rng = np.random.default_rng(0)
