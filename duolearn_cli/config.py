@@ -93,7 +93,9 @@ class SplitConfig:
     validation_fraction: float = setting(
         0.25, "share of each split's facts that choices are made on: see evaluation.part", minimum=0.05, maximum=0.9
     )
-    similarity: float = setting(0.8, "share of words in common from which items are near duplicates", minimum=0.3, maximum=1)
+    similarity: float = setting(
+        0.8, "share of words in common from which items are near duplicates", minimum=0.3, maximum=1
+    )
 
 
 @dataclass
