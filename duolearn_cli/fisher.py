@@ -1,6 +1,7 @@
 """Squared gradients of single examples, by adapter coordinate.
 
-Averaged, they are the diagonal of the empirical Fisher information where the loss is a negative log-likelihood.
+Averaged, they are the diagonal of the empirical Fisher information where the loss is the negative log-likelihood of the
+example's whole answer; of a mean over tokens, the squares of an example's part in it are that up to a constant.
 """
 
 from __future__ import annotations

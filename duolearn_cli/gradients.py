@@ -26,7 +26,9 @@ class Gradients:
 
     Attributes:
         forget, preserve: gradients of both losses over the coordinates that may change [n].
-        squares: where asked for, the mean over retain items of their squared gradients of the preserve loss [n].
+        squares: where asked for, the mean over the m retain items of the squares of m times their parts of the preserve
+            gradient [n]. Of a mean over N tokens an item with n of them, whose own mean has the gradient g, has
+            (m n / N)^2 g^2: that of its whole answer's nll, over the mean length (docs/geometry.md, "Which squares").
         losses: the step's values of both objectives, and by token class the mean nll; NaN for a class without tokens.
     """
 
@@ -76,7 +78,8 @@ def gradients(
     reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
     mean_squares = None
     if watch:
-        # An item's part of a mean over m items is its own gradient over m: m times the sum of squares is their mean.
+        # m times an item's part is its gradient: of a mean over m items its own, of one over N tokens that of its whole
+        # answer over the mean length N / m. So m times the sum of squared parts is the mean of squares.
         count = sum(not example.is_forget for example in examples)
         mean_squares = count * processes.sum_gradients(coordinates.take(watch.take()))
     losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)

@@ -36,8 +36,11 @@ from duolearn_cli.selection import FAINT
 from duolearn_cli.stage import wrong_options
 
 
-def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[Tensor]:
-    """Each text's gradient of its answer's mean nll, without the last token, the text's end, over the adapter [n]."""
+def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[tuple[Tensor, int]]:
+    """Each text's gradient of its answer's mean nll, without the last token, the text's end, over the adapter [n].
+
+    With it the number of tokens that the mean is over.
+    """
     coordinates = Coordinates(lab.model.named_adapter)
     for text in texts:
         batch = collate([text], "answer")
@@ -45,18 +48,23 @@ def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[Tensor]:
         logits = lab.model.network(input_ids=batch.ids.to(device)).logits[0][batch.position.to(device)]
         found = nll(logits, batch.label.to(device))
         lab.model.network.zero_grad()
-        (found[:-1] if len(found) > 1 else found).mean().backward()
-        yield coordinates.gradient()
+        kept = found[:-1] if len(found) > 1 else found
+        kept.mean().backward()
+        yield coordinates.gradient(), len(kept)
 
 
 def summed(lab: Laboratory, texts: Sequence[Encoded]) -> dict[str, Tensor]:
-    """Of single gradients: their mean, their mean square, and the mean of those of norm one."""
-    mean, square, unit = (torch.zeros_like(Coordinates(lab.model.named_adapter).values.data) for _ in range(3))
-    for one in pulls(lab, texts):
+    """Of single gradients: their mean, their mean square, that by answer, and the mean of those of norm one.
+
+    ``whole``: the mean square of gradients of whole answers' nll, the sum over their tokens.
+    """
+    mean, square, whole, unit = (torch.zeros_like(Coordinates(lab.model.named_adapter).values.data) for _ in range(4))
+    for one, length in pulls(lab, texts):
         mean += one / len(texts)
         square += one.square() / len(texts)
+        whole += (length * one).square() / len(texts)
         unit += one / one.norm().clamp(min=FAINT) / len(texts)
-    return {"mean": mean, "square": square, "unit": unit}
+    return {"mean": mean, "square": square, "whole": whole, "unit": unit}
 
 
 def main(overrides: Sequence[str]) -> None:
@@ -70,7 +78,7 @@ def main(overrides: Sequence[str]) -> None:
         asked = sample(items, sparse.examples, config.seed)
         right[side] = summed(lab, [lab.encoder.encode(item) for item in asked])
         wrong[side] = summed(lab, wrong_options(lab, asked))["mean"]
-    asked, cost = right["forget"], right["retain"]["square"]
+    asked, cost, whole = right["forget"], right["retain"]["square"], right["retain"]["whole"]
     budget, processes = int(sparse.fraction * lab.model.num_base_parameters), Processes(Accelerator(cpu=True))
     everything = Coordinates(lab.model.named_adapter)
     of_b = {id(parameter) for name, parameter in lab.model.named_adapter if "lora_B" in name}
@@ -96,6 +104,8 @@ def main(overrides: Sequence[str]) -> None:
     rows = [row("the whole adapter", torch.arange(len(cost)))]
     for name, forget in criteria.items():
         rows.append(row(name, sparsity.choose(forget, cost, None, budget, processes, sparse.damping)))
+    by_answer = sparsity.choose(asked["unit"].square(), whole, None, budget, processes, sparse.damping)
+    rows.append(row("the same, over the squares of whole answers", by_answer))
     header = (
         "Chosen by, over the retain side's squares",
         "of B (%)",

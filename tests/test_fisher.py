@@ -67,6 +67,22 @@ def test_a_use_that_the_loss_does_not_depend_on_is_not_waited_for(fresh, study, 
     test_equals_one_backward_an_example(fresh, study, "npo", {})
 
 
+def test_they_are_those_of_whole_answers_and_not_of_mean_losses(fresh, study):
+    """With a mean over tokens: (m n_i / N)^2 g_i^2, as docs/geometry.md says; graddiff keeps by retain answers' nll."""
+    chosen = component(compose("unlearn", ["+forget=surgery", "method=graddiff", "method.retain=nll"]).method)
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    # Answers of different lengths.
+    lengths = {len(collate([example.text], chosen.labels).label): example for example in retain}
+    own = list(lengths.values())[:4]
+    assert len(own) > 1
+    found = collected(fresh, [*forget[:1], *own], chosen).squares
+    alone = torch.stack([collected(fresh, [forget[0], one], chosen).squares for one in own])
+    counts = torch.tensor([float(len(collate([one.text], chosen.labels).label)) for one in own])
+    parts = (counts / counts.mean()).square()[:, None]
+    assert torch.allclose(found, (parts * alone).mean(0), rtol=1e-3, atol=1e-3 * float(found.max()))
+    assert (found - alone.mean(0)).norm() > 0.05 * found.norm()
+
+
 def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
     chosen = component(compose("unlearn", ["+forget=surgery", "method=npo"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
