@@ -80,8 +80,7 @@ class Planner:
         forget, retain = ([_tokens(item, config) for item in side] for side in (request.forget, request.retain))
         method, largest = component(config.method, config.plugins), (1, 1)
         if config.privacy.epsilon is not None:
-            forgotten, kept = (group(side, config).values() for side in (request.forget, request.retain))
-            largest = max(map(len, forgotten), default=1), max(map(len, kept), default=1)
+            largest = (_largest_unit(request.forget, config), _largest_unit(request.retain, config))
         return cls(config, shape, method, (forget, retain), uses_gpu(config.runtime), largest)
 
     @property
@@ -211,6 +210,10 @@ class Planner:
         # In half precision the output layer is cast for each product.
         cast = 2 * self.shape.vocabulary * self.shape.width if self._layer.casts_weights else 0
         return 4 * (LOGITS_AT_ONCE * chunk + STATES_AT_ONCE * labels * self.shape.width) + cast
+
+
+def _largest_unit(items: Sequence[Item], config: RunConfig) -> int:
+    return max(map(len, group(items, config).values()), default=1)
 
 
 def _tokens(item: Item, config: RunConfig) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,10 +80,10 @@ def _listed_twice(overrides: Sequence[Override]) -> Iterator[str]:
     for override in overrides:
         if not override.is_discrete_sweep() or _is_pattern(override):
             continue
-        values = list(override.sweep_string_iterator())
-        repeated = list(dict.fromkeys(value for value in values if values.count(value) > 1))
+        counts = Counter(override.sweep_string_iterator())
+        repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
-            key, distinct = override.get_key_element(), list(dict.fromkeys(values))
+            key, distinct = override.get_key_element(), list(counts)
             fix = f"-m {key}={','.join(distinct)}" if len(distinct) > 1 else f"{key}={distinct[0]}"
             said = f"{override.input_line}: {', '.join(repeated)} is listed twice"
             yield f"{said}, which is the same job again; give {fix}."

@@ -58,4 +58,4 @@ def test_a_cached_model_of_another_environment_is_warned_about(lab, capsys):  # 
 
 def test_the_report_tells_both_environments():
     rows = dict(shown({}, {"environment": {"here": {"torch": "2.4", "threads": 1}, "target": None}}))
-    assert rows == {"this run computed with": "torch 2.4, threads 1", "target computed with": "not recorded"}
+    assert rows == {"computed with": "torch 2.4, threads 1", "target learned with": "not recorded"}

@@ -137,7 +137,7 @@ def noise_multiplier(
     while epsilon([replace(s, noise_multiplier=high) for s in planned], delta) > target:
         high *= 1.2
     bracket = ExplicitBracketInterval(low, high)
-    # The tolerance is a share of the least noise, which `low` is below; RDP's can be a seventh above.
+    # The tolerance is a share of the least noise, which `low` is below; RDP's can be an eighth above.
     return float(calibrate_dp_mechanism(lambda: _fresh("pld"), events, target, delta, bracket, tol=tolerance * low))
 
 

@@ -20,6 +20,9 @@ from duolearn_cli.privacy.rules import protected
 from duolearn_cli.privacy_config import SETS
 from duolearn_cli.study import Study
 
+# Each is composed by itself, in seconds.
+MAX_SIZES = 4
+
 
 def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
     """The items of each unit, by the unit's name, as positions in `items`; of a large one a seeded choice.
@@ -46,7 +49,8 @@ def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
 def shared_by_units(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> dict[str, list[dict[str, int]] | None]:
     """What several units belong to, of facts and patients, with the largest numbers of units that one has in each set.
 
-    None where such a unit holds items of other facts (patients) too. Nothing for what has one unit at most.
+    None where such a unit holds items of other facts (patients) too. Nothing for what has one unit at most. More than
+    `MAX_SIZES` become one that is as large as each.
     """
     found: dict[str, list[dict[str, int]] | None] = {}
     for kind, of in (("fact", lambda item: item.fact_id), ("patient", lambda item: item.patient)):
@@ -65,6 +69,8 @@ def shared_by_units(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> d
             continue
         sizes = {tuple(sum(side == name for side, _ in units) for name in sides) for units in several}
         largest = [one for one in sorted(sizes) if not any(_is_within(one, other) for other in sizes - {one})]
+        if len(largest) > MAX_SIZES:
+            largest = [tuple(map(max, zip(*largest, strict=True)))]
         found[kind] = [dict(zip(sides, size, strict=True)) for size in largest]
     return found
 

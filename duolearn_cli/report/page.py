@@ -141,7 +141,7 @@ def environment(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tupl
     rows.append(("duolearn", metrics.get("duolearn")))
     rows += sorted((run.get("versions") or {}).items())
     rows += [
-        (f"{name.replace('here', 'this run')} computed with", in_words(made) if made else "not recorded")
+        ("computed with" if name == "here" else f"{name} learned with", in_words(made) if made else "not recorded")
         for name, made in (metrics.get("environment") or {}).items()
     ]
     rows += [(f"seed, {name}", seed) for name, seed in (run.get("seeds") or {}).items()]

@@ -137,6 +137,16 @@ def test_the_largest_groups_of_units_are_found(unit, retain, forget, found):
     assert shared_by_units({"retain": retain, "forget": forget}, config) == found
 
 
+def test_many_sizes_of_groups_become_the_largest():
+    """Patients with 1 to 6 items in one set and 6 to 1 in the other."""
+    pairs = [(own, 7 - own) for own in range(1, 7)]
+    retain = [of(f"r{k}-{i}", patient=f"p{k}") for k, (count, _) in enumerate(pairs) for i in range(count)]
+    forget = [of(f"f{k}-{i}", patient=f"p{k}") for k, (_, count) in enumerate(pairs) for i in range(count)]
+    config = study_of("privacy=eps4", "privacy.unit=example").config
+    found = shared_by_units({"retain": retain, "forget": forget}, config)
+    assert found == {"patient": [{"retain": 6, "forget": 6}]}
+
+
 def test_patients_need_names():
     with pytest.raises(ConfigError, match=r"privacy\.unit=patient: item .* names no patient.*dataset\.fields\.patient"):
         plan_unlearning(study_of("privacy=eps4", "privacy.unit=patient"))

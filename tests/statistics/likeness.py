@@ -34,7 +34,7 @@ def cells(draws: int) -> Iterator[Cell]:
     for size in (15, 30, 37, 100, 450):
         for looks in (1, LOOKS_TO_STOP):
             figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
-            told = f"{looks} looks, {size} facts" if looks > 1 else f"{size} facts"
+            told = f"{size} facts of {looks} looks" if looks > 1 else f"{size} facts"
             margin = MARGIN if looks == 1 else NEAR
             for gone in (1 - margin, 1 + margin):
                 truth = f"{gone:.0%} of the way, margin {margin:.0%}"

@@ -90,7 +90,7 @@ def covered(figure: str, truth: str, facts: int, value: float, found: list[Estim
 
 
 def size(facts: int) -> str:
-    return f"{facts} facts of 2 questions, {facts // 2} pairs"
+    return f"{facts} facts of 2 questions, half of them members"
 
 
 def alike(rng: np.random.Generator, pairs: int, area: float = 0.5) -> membership.Scores:

@@ -214,7 +214,7 @@ def coverage_cells(draws: int, facts: Sequence[int] = FACTS, seeds: Sequence[int
     ]
     for size in facts:
         for count in seeds:
-            told = f"{count} seeds, {size} facts"
+            told = f"{size} facts of {count} seeds"
             for name, spread in SPREADS.items():
                 for figure, one, truths in kinds:
                     for right in truths:
@@ -248,7 +248,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
         even, ahead = World(0.3, spread), World(0.15, spread)
         for size in facts:
             for count in SEEDS:
-                told = f"{count} seeds, {size} facts"
+                told = f"{size} facts of {count} seeds"
                 for confidence in (0.95, 0.995):
                     nominal = round(1 - confidence, 3)
                     given = ([even, even], count, size, confidence)

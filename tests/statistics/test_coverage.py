@@ -8,8 +8,6 @@ from tests.statistics import accuracies, ratios
 from tests.statistics.table import BOUNDS, PAGE, RESULTS, modules, simulate, written
 
 DRAWS = 300
-# Three standard errors of a share of .95 of so many draws.
-NOISE = 3 * (0.95 * 0.05 / DRAWS) ** 0.5
 HARD = {
     "few facts near 1": lambda: accuracies.share(30, 1, 0.0, 0.95, DRAWS),
     "rare errors": lambda: accuracies.share(450, 1, 0.0, 0.005, DRAWS),
@@ -24,9 +22,19 @@ HARD = {
 }
 
 
+def is_few(cell):
+    """Fewer than 30 facts carry no claim."""
+    return int(cell["size"].split()[0]) < 30
+
+
+def slack(cell):
+    """Three standard errors of a share of .95 of so many draws."""
+    return 3 * (0.95 * 0.05 / cell["draws"]) ** 0.5
+
+
 @pytest.mark.parametrize("name", HARD)
 def test_hard_cells_cover(name):
-    assert HARD[name]().found >= 0.95 - NOISE
+    assert HARD[name]().found >= 0.95 - slack({"draws": DRAWS})
 
 
 def test_a_weak_target_is_unbounded_rather_than_61_wide():
@@ -38,11 +46,10 @@ def test_a_weak_target_is_unbounded_rather_than_61_wide():
 @pytest.mark.parametrize("name", modules())
 def test_all_cells_of_30_facts_and_more_cover(name):
     for cell in simulate(name, 400):
-        if cell["size"].startswith("10 "):
+        if is_few(cell):
             continue
-        slack = 3 * (0.95 * 0.05 / cell["draws"]) ** 0.5
         if cell["kind"] == "coverage":
-            assert cell["found"] >= BOUNDS[0] - slack, cell
+            assert cell["found"] >= BOUNDS[0] - slack(cell), cell
         if cell["kind"] == "false alarms":
             nominal = cell["nominal"]
             assert cell["found"] <= nominal + 3 * (nominal * (1 - nominal) / cell["draws"]) ** 0.5 + 0.01, cell
@@ -58,4 +65,7 @@ def test_every_module_is_in_the_file():
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert set(results) == set(modules())
     covered = [one for rows in results.values() for one in rows if one["kind"] == "coverage"]
-    assert covered and all(one["found"] >= BOUNDS[0] for one in covered if not one["size"].startswith("10 "))
+    assert covered
+    # 500 draws and more tell by themselves; fewer, where a draw is slow, within their own error.
+    short = [one for one in covered if not is_few(one) and one["found"] < BOUNDS[0] - (one["draws"] < 500) * slack(one)]
+    assert not short
