@@ -9,6 +9,7 @@ import pytest
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.harness import command, read_results
+from tests.conftest import SMALL
 
 RESULTS = {
     "results": {
@@ -54,7 +55,7 @@ def test_the_report_shows_them_and_a_wrong_file_is_known_before_the_model(duolea
     assert done.returncode == 2 and "evaluation.lm_eval=missing.json" in done.stderr + done.stdout
     assert not (tmp_path / "outputs").exists()
     (tmp_path / "r.json").write_text(json.dumps(RESULTS))
-    done = duolearn("evaluate", "+forget=surgery", "evaluation.max_items=8", "evaluation.lm_eval=r.json")
+    done = duolearn("evaluate", "+forget=surgery", *SMALL, "evaluation.lm_eval=r.json")
     assert done.returncode == 0, done.stderr
     assert "lm_eval --model hf --model_args pretrained=" in done.stdout
     (run,) = (tmp_path / "outputs").glob("*/*")

@@ -152,17 +152,22 @@ def run(folder, cache, *given):
     return stopped, [line for line in history if line["stage"] == "unlearn"]
 
 
-def test_a_run_that_stops_and_one_that_never_gets_there(tmp_path, cache, monkeypatch):
+STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "learn.epochs=30", "unlearn.stop=gold"]
+
+
+def test_a_run_that_stops(tmp_path, cache, monkeypatch):
     """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
     monkeypatch.setattr(watch, "NEAR", 100.0)
     monkeypatch.setattr(watch, "LEVEL", 9.0)
-    common = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "learn.epochs=30", "unlearn.stop=gold"]
-    told, lines = run(tmp_path / "stops", cache, *common, "unlearn.epochs=20")
+    told, lines = run(tmp_path, cache, *STOPPING, "unlearn.epochs=20")
     goal = told["goal"]
     assert lines[-1]["step"] == told["step"] < told["of"] and goal["facts"] > 1
     assert all(1 - goal["margin"] <= goal[name][1] <= goal[name][2] <= 1 + goal["margin"] for name in ("nll", "chance"))
-    monkeypatch.undo()
-    told, lines = run(tmp_path / "stays", cache, *common, "unlearn.learning_rate=0.0")
+
+
+@pytest.mark.slow
+def test_a_run_that_never_gets_there(tmp_path, cache):
+    told, lines = run(tmp_path, cache, *STOPPING, "unlearn.learning_rate=0.0")
     assert told is None and lines[-1]["step"] == max(line["step"] for line in lines)
 
 
