@@ -197,7 +197,10 @@ def _points(
 def _beside(
     answers: Sequence[Answers], score: tuple[str, Parts, str], facts: Sequence[str], counts: np.ndarray
 ) -> np.ndarray:
-    """What pseudo-facts add to a score's two sums, with as many questions as others. Shape: [draws, runs, 2]."""
+    """What pseudo-facts add to a score's two sums, with as many questions as others. Shape: [draws, runs, 2].
+
+    What a question would score without knowledge, gold's answers as well, counts with its mean.
+    """
     side, parts, key = score
     asked = sums_by_fact(answers, side, lambda before, after, chance: (np.ones_like(chance), chance), key, facts)
     total = asked.sum(1)

@@ -198,11 +198,11 @@ def certain(rng: np.random.Generator, kept: float, facts: int) -> Covered:
     (one,) = ones[1]
     assert one.answers is not None
     about, models = one.answers.about, one.answers.models
-    lost = {
+    by_fact = {
         fact: 0.0 if split != "retain_train" else float(rng.random() < kept)
         for fact, split in zip(about["fact"], about["split"], strict=True)
     }
-    right = np.array([lost[fact] for fact in about["fact"]])
+    right = np.array([by_fact[fact] for fact in about["fact"]])
     answers = Answers(about, {**models, "unlearned": {**models["unlearned"], "correct": right}})
     runs = [Result(str(seed), "finished", {}, answers) for seed in range(3)]
     return covers(volumes({"m": {1: runs}})["m"]["hypervolume"], kept)
