@@ -10,11 +10,12 @@ import numpy as np
 
 from duolearn_cli.benchmark.record import Result, Results
 from duolearn_cli.benchmark.status import DIVERGED, FINISHED
+from duolearn_cli.metrics.closed_forms import PSEUDO_FACTS
 from duolearn_cli.metrics.comparisons import behind_best
 from duolearn_cli.metrics.hypervolume import hypervolume
 from duolearn_cli.metrics.intervals import CONFIDENCE, RESAMPLES
 from duolearn_cli.metrics.seeds import FEWEST, Noise, Spread, auc_errors, ratio_errors
-from duolearn_cli.report.answers import SCORES, UNSEEN, facts_of, paired_facts, sums_by_fact, wins
+from duolearn_cli.report.answers import SCORES, UNSEEN, Answers, Parts, facts_of, paired_facts, sums_by_fact, wins
 
 FORGETTING, KEEPING = (SCORES[key] for key in ("chance_corrected_forgetting", "knowledge_preservation"))
 
@@ -25,11 +26,14 @@ class Draws:
 
     Attributes:
         forget, retain, others: how often each fact was drawn. Shape: [draws, facts].
+        pseudo: noise in the number of pseudo-facts (see `PseudoFacts`) that the target has wrong and right, of forget
+            and of retain facts, and in that of all of them, of members and of others. Shape: [draws, 2 or 1].
     """
 
     forget: np.ndarray
     retain: np.ndarray
     others: np.ndarray
+    pseudo: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     rng: np.random.Generator
 
     @classmethod
@@ -39,7 +43,37 @@ class Draws:
         def counts(facts: int) -> np.ndarray:
             return rng.multinomial(facts, [1 / max(1, facts)] * facts, RESAMPLES).astype(float)
 
-        return cls(counts(forget), counts(retain), counts(others), rng)
+        def pseudo(kinds: int) -> np.ndarray:
+            return np.sqrt(PSEUDO_FACTS / kinds) * rng.standard_normal((RESAMPLES, kinds))
+
+        return cls(counts(forget), counts(retain), counts(others), (pseudo(2), pseudo(2), pseudo(1), pseudo(1)), rng)
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoFacts:
+    """Noise in the draws of a method, as `PSEUDO_FACTS` facts that have every outcome equally often give it.
+
+    Where all answers are right, or wrong, draws of facts agree, though the next fact may differ. The noise is normal,
+    with the variance of the pseudo-facts in `fieller`, and moves no centre. The target's answers to them are the same
+    for all methods, those of a method its own: the difference of two has the variance that `paired_difference` adds.
+
+    Attributes:
+        forget, retain: how many more or fewer than expected. Shape: [draws, target wrong or right, method the same].
+        members, others: the same of facts that lose or win all their comparisons. Shape: [draws, 1, lost or won].
+    """
+
+    forget: np.ndarray
+    retain: np.ndarray
+    members: np.ndarray
+    others: np.ndarray
+
+    @classmethod
+    def of(cls, draws: Draws) -> PseudoFacts:
+        def halves(whole: np.ndarray) -> np.ndarray:
+            own = np.sqrt(PSEUDO_FACTS / (4 * whole.shape[1])) * draws.rng.standard_normal(whole.shape)
+            return np.stack([whole / 2 - own, whole / 2 + own], axis=-1)
+
+        return cls(*map(halves, draws.pseudo))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +116,14 @@ def volumes(methods: Results) -> dict[str, dict[str, Any]]:
     forget, retain = (facts_of(every, side) for side in ("forget", "retain"))
     others = paired_facts(every, UNSEEN)
     draws = Draws.of(len(forget), len(retain), len(others))
+    # In an order of names: what is said of methods is not to hang on the order that they were given in.
+    pseudo = {name: PseudoFacts.of(draws) for name in sorted(chosen)}
     noise = {count: Noise.draw(draws.rng, RESAMPLES, count) for count in range(1, len(seeds) + 1)}
     found: dict[str, dict[str, Any]] = {name: {"seeds": len(seeds)} for name in chosen}
     by_aims = {"": {}, "_mia": {}}
     for name, by_passes in chosen.items():
-        points = [_points(runs, draws, noise[max(1, len(runs))], (forget, retain, others)) for runs in by_passes]
+        facts = (forget, retain, others)
+        points = [_points(runs, draws, pseudo[name], noise[max(1, len(runs))], facts) for runs in by_passes]
         share = len(by_passes[0]) / len(seeds)
         for suffix, aims in (("", 2), ("_mia", 3)):
             by_aims[suffix][name] = _volume(points, aims, share)
@@ -131,7 +168,11 @@ def _of_seeds(runs: Mapping[int, Sequence[Result]], seeds: Sequence[str]) -> lis
 
 
 def _points(
-    runs: Sequence[Result], draws: Draws, noise: Noise, facts: tuple[Sequence[str], Sequence[str], Sequence[str]]
+    runs: Sequence[Result],
+    draws: Draws,
+    pseudo: PseudoFacts,
+    noise: Noise,
+    facts: tuple[Sequence[str], Sequence[str], Sequence[str]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The aims' means over seeds, their draws, and the draws at most. Shapes: [aims], [draws, aims], [draws, aims]."""
     answers = [one.answers for one in runs if one.answers]
@@ -139,21 +180,46 @@ def _points(
         nothing = np.full((RESAMPLES, 3), np.nan if runs else 0.0)
         return nothing[0], nothing, nothing
     aims: list[tuple[float, np.ndarray, np.ndarray]] = []
-    for score, own, counts in ((FORGETTING, facts[0], draws.forget), (KEEPING, facts[1], draws.retain)):
+    for score, own, counts, beside in (
+        (FORGETTING, facts[0], draws.forget, pseudo.forget),
+        (KEEPING, facts[1], draws.retain, pseudo.retain),
+    ):
         sums = sums_by_fact(answers, *score, facts=own)
-        values, drawn = _ratio(sums.sum(1)), _ratio(np.einsum("rf,sfk->rsk", counts, sums, optimize=True))
+        drawn_sums = np.einsum("rf,sfk->rsk", counts, sums, optimize=True) + _beside(answers, score, own, beside)
+        values, drawn = _ratio(sums.sum(1)), _ratio(drawn_sums)
         moved = drawn.mean(1) + noise.of(values, Spread.of(ratio_errors(sums)).apart)
         aims.append((float(values.mean()), moved, moved))
-    aims.append(_unseen(answers, draws, noise, facts))
+    aims.append(_unseen(answers, draws, pseudo, noise, facts))
     value, drawn, most = (np.stack(column, axis=-1) for column in zip(*aims, strict=True))
     return value, drawn, most
+
+
+def _beside(
+    answers: Sequence[Answers], score: tuple[str, Parts, str], facts: Sequence[str], counts: np.ndarray
+) -> np.ndarray:
+    """What pseudo-facts add to a score's two sums, with as many questions as others. Shape: [draws, runs, 2].
+
+    What a question would score without knowledge, gold's answers as well, counts with its mean.
+    """
+    side, parts, key = score
+    asked = sums_by_fact(answers, side, lambda before, after, chance: (np.ones_like(chance), chance), key, facts)
+    total = asked.sum(1)
+    size = total[:, 0] / np.maximum(1, (asked[..., 0] > 0).sum(1))
+    chance = np.divide(total[:, 1], total[:, 0], out=np.zeros(len(answers)), where=total[:, 0] > 0)
+    before, after = np.meshgrid([0.0, 1.0], [0.0, 1.0], indexing="ij")
+    outcomes = parts(before, after, chance[:, None, None])
+    shape = (len(answers), 2, 2)
+    sums = [np.einsum("rba,sba->rs", counts, np.broadcast_to(part, shape)) * size for part in outcomes]
+    return np.stack(sums, axis=-1)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] != 0)
 
 
-def _unseen(answers: Sequence[Any], draws: Draws, noise: Noise, facts: Any) -> tuple[float, np.ndarray, np.ndarray]:
+def _unseen(
+    answers: Sequence[Answers], draws: Draws, pseudo: PseudoFacts, noise: Noise, facts: Sequence[Sequence[str]]
+) -> tuple[float, np.ndarray, np.ndarray]:
     """The mean over seeds of the MIA score of the loss attack, its draws, and those without the fold."""
     found, asked, members = wins(answers, facts[2])
     places = [facts[0].index(fact) for fact in members]
@@ -165,6 +231,9 @@ def _unseen(answers: Sequence[Any], draws: Draws, noise: Noise, facts: Any) -> t
     left, right = draws.forget[:, places], draws.others
     above, below = (np.einsum("rm,smn,rn->rs", left, part, right, optimize=True) for part in (found, asked))
     drawn = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    for counts, kind in ((pseudo.members, members), (pseudo.others, facts[2])):
+        drawn = drawn + counts[:, 0] @ (np.array([[0.0], [1.0]]) - areas) / len(kind)
+    drawn = np.clip(drawn, 0.0, 1.0)
     scores = 1 - 2 * np.abs(areas - 0.5)
     moved = noise.of(scores, 4 * Spread.of(auc_errors(found, asked)).apart)
     side = np.where(areas >= 0.5, 1.0, -1.0)

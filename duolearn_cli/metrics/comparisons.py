@@ -21,11 +21,6 @@ class Behind:
     value: np.ndarray
     reach: np.ndarray
 
-    @property
-    def is_told_apart(self) -> np.ndarray:
-        """Whether the lead over each method is beyond doubt. Shape: [methods]."""
-        return self.value > self.reach
-
 
 def behind_best(values: np.ndarray, draws: np.ndarray, confidence: float = CONFIDENCE) -> Behind:
     """How far methods are behind the one with the highest of `values` [methods].

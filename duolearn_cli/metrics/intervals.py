@@ -56,36 +56,29 @@ def bootstrap(
     statistic: Callable[..., np.ndarray],
     *,
     n: int,
-    paired: bool = True,
-    higher_is_better: bool | None = None,
-    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Estimate:
     """Percentile bootstrap of ``statistic(*columns, axis=-1)``.
 
     Args:
-        columns: per-cluster sums, resampled together if `paired`, else independently of each other.
+        columns: per-cluster sums, resampled together.
         n: the number of items to report.
-        confidence: of the interval; more than 95 % where it is one of several that are judged together, and then with
-            as many more resamples.
 
     The interval is undefined (None) with fewer than two clusters, where the statistic is not finite, or where all
     resamples agree.
     """
     value = float(statistic(*columns, axis=-1))
     if not math.isfinite(value) or min(len(column) for column in columns) < 2:
-        return Estimate(value, None, None, n, higher_is_better)
-    result = _resampled(columns, statistic, paired, confidence, seed)
+        return Estimate(value, None, None, n)
+    result = _resampled(columns, statistic, seed)
     low, high = (float(bound) for bound in result.confidence_interval)
     # Where every resample agrees the bootstrap knows nothing about the uncertainty: better no interval than +-0.
     if not (math.isfinite(low) and math.isfinite(high)) or low == high:
-        return Estimate(value, None, None, n, higher_is_better)
-    return Estimate(value, low, high, n, higher_is_better)
+        return Estimate(value, None, None, n)
+    return Estimate(value, low, high, n)
 
 
-def _resampled(
-    columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], paired: bool, confidence: float, seed: int
-) -> Any:
+def _resampled(columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int) -> Any:
     """SciPy's result of the bootstrap, with its interval and the statistic of every resample."""
     with warnings.catch_warnings():
         # A statistic undefined in some resample (a ratio over zero) makes an interval that is not finite.
@@ -93,11 +86,11 @@ def _resampled(
         return stats.bootstrap(
             tuple(columns),
             statistic,
-            paired=paired and len(columns) > 1,
+            paired=len(columns) > 1,
             vectorized=True,
-            n_resamples=round(RESAMPLES * max(1.0, (1 - CONFIDENCE) / (1 - confidence))),
+            n_resamples=RESAMPLES,
             batch=100,
-            confidence_level=confidence,
+            confidence_level=CONFIDENCE,
             method="percentile",
             rng=np.random.default_rng(seed),
         )
@@ -128,7 +121,7 @@ def distance(columns: Sequence[np.ndarray], counts: np.ndarray, *, n: int, seed:
         apart = (np.abs(part.sum(axis) / below - here) for part, here in zip(drawn[:-1], own, strict=True))
         return sum(apart, np.zeros(()))
 
-    errors = _resampled([*columns, counts], error, True, CONFIDENCE, seed).bootstrap_distribution
+    errors = _resampled([*columns, counts], error, seed).bootstrap_distribution
     reach = float(np.quantile(errors, CONFIDENCE))
     if reach == 0:
         return Estimate(value, None, None, n, higher_is_better=False)

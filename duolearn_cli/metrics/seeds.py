@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from duolearn_cli.metrics.closed_forms import PSEUDO_FACTS
 from duolearn_cli.metrics.intervals import CONFIDENCE
 
 # Fewer seeds say nothing about others.
@@ -148,7 +149,8 @@ def difference_over_seeds(
         errors: what each fact adds to the error of each value; the same facts for both. Shape: [2, seeds, facts].
 
     Returns:
-        As `over_seeds`; the facts' arm is Student's t of clusters of facts.
+        As `over_seeds`; the facts' arm is Student's t of clusters of facts, widened by the pseudo-facts of
+        `paired_difference`, which are the same for all seeds: answers that agree are no proof that others do.
     """
     from scipy import stats
 
@@ -157,6 +159,9 @@ def difference_over_seeds(
     values = [ours - theirs for ours, theirs in zip(first, second, strict=True)]
     if facts < 2:
         return {"value": fmean(values)}
+    outcomes = np.array([-1.0, 0.0, 0.0, 1.0])
+    pseudo = math.sqrt(PSEUDO_FACTS / len(outcomes)) * (outcomes - fmean(values)) / facts
+    apart = np.concatenate([apart, np.broadcast_to(pseudo, (len(values), len(outcomes)))], axis=1)
     factor = float(stats.t.ppf((1 + confidence) / 2, facts - 1)) * math.sqrt(facts / (facts - 1))
     reach = factor * np.sqrt((apart**2).sum(1))
     estimates = [

@@ -72,6 +72,8 @@ class Answers:
             }
             for model, own in by_model.items()
         }
+        if by_gold and items and "correct" not in models.get("gold", {}):
+            raise LookupError("forgetting is measured from gold's answers, which are not there")
         return cls(about, models, by_gold)
 
     @classmethod

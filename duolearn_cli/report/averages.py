@@ -9,7 +9,7 @@ import numpy as np
 
 from duolearn_cli.metrics.seeds import FEWEST, auc_errors, difference_over_seeds, limits_of, over_seeds, ratio_errors
 from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact, wins
-from duolearn_cli.report.jobs import Job, is_seed, seeds_of, value_of
+from duolearn_cli.report.jobs import Job, is_seed, seeds_of, value_of, varying
 from duolearn_cli.report.measures import number
 
 # The seed that target and gold are learned with.
@@ -68,7 +68,18 @@ def errors_of(runs: Sequence[Answers | None], key: str) -> np.ndarray | None:
 
 
 def shares_target(jobs: Sequence[Job]) -> bool:
-    """Whether the jobs have several seeds, and learned their target and gold with one."""
-    known = [job for job in jobs if job.settings]
-    seeds = {tuple(value_of(job, key) for key in job.settings if is_seed(key)) for job in known}
-    return len(seeds) > 1 and len({value_of(job, LEARN_SEED) for job in known}) == 1
+    """Whether jobs that differ in nothing but their seeds all began with one target."""
+    settings = [key for key in varying(jobs) if not is_seed(key)]
+    rows: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        if job.scores is not None and job.settings:
+            rows.setdefault(tuple(value_of(job, key) for key in settings), []).append(job)
+    return any(len(seeds_of(row)) > 1 and _targets(row) == 1 for row in rows.values())
+
+
+def _targets(jobs: Sequence[Job]) -> int:
+    """How many targets the jobs have: by their keys, or by all seeds but that of unlearning where one lacks it."""
+    keys = {job.target for job in jobs}
+    if None not in keys:
+        return len(keys)
+    return len({tuple(value_of(job, key) for key in job.settings if is_seed(key) and key != "seed") for job in jobs})

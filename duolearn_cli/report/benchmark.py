@@ -36,7 +36,8 @@ def benchmark_table(found: Mapping[str, Any]) -> Table:
     has_passes = any(len(one["runs"]) > 1 for one in found["methods"].values())
     header = ("Method", *(("passes",) if has_passes else ()), *VOLUMES)
     header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + REST
-    rows = [row for name in ranking(found) for row in _rows(name, found["methods"][name], has_passes)]
+    methods, is_compared = found["methods"], _compared(found) > 1
+    rows = [row for name in ranking(found) for row in _rows(name, methods[name], has_passes, is_compared)]
     if gold := found["references"].get("gold"):
         cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
         start, dashes = ("",) if has_passes else (), [DASH] * len(VOLUMES)
@@ -57,22 +58,28 @@ def ranking(found: Mapping[str, Any]) -> list[str]:
     return sorted(found["methods"], key=lambda name: -value(name))
 
 
-def _rows(name: str, one: Mapping[str, Any], has_passes: bool) -> Iterator[tuple[str, ...]]:
+def _rows(name: str, one: Mapping[str, Any], has_passes: bool, is_compared: bool) -> Iterator[tuple[str, ...]]:
     tries = str(len(one["trials"]))
     if not one["runs"]:
         nothing = [DASH] * (len(VOLUMES) + len(SHOWN) + 2)
         yield (name, *(("",) if has_passes else ()), *nothing, _without_runs(one), tries)
     for place, (epochs, run) in enumerate(one["runs"].items()):
-        volumes = [text for suffix in ("", "_mia") for text in _volume(name, one, suffix)]
+        volumes = [text for suffix in ("", "_mia") for text in _volume(name, one, suffix, is_compared)]
         scores = (MEASURES[key].cell(run.get(key)) for key in SHOWN)
         rest = (_distance(run), _digits(run.get("changed"), 3, 100), _runs(run), tries if not place else "")
         first = (name, *volumes) if not place else [""] * (1 + len(volumes))
         yield (first[0], *((epochs,) if has_passes else ()), *first[1:], *scores, *rest)
 
 
-def _volume(name: str, one: Mapping[str, Any], suffix: str) -> tuple[str, str]:
-    """A method's volume, and how far it is behind the best one's."""
-    behind = "best" if one.get(f"best{suffix}") == name else cell(one.get(f"behind{suffix}"), 1, 3)
+def _compared(found: Mapping[str, Any]) -> int:
+    """How many methods have a volume."""
+    return sum(1 for one in found["methods"].values() if one.get("hypervolume"))
+
+
+def _volume(name: str, one: Mapping[str, Any], suffix: str, is_compared: bool) -> tuple[str, str]:
+    """A method's volume, and how far it is behind the best one's, if there is another."""
+    is_best = is_compared and one.get(f"best{suffix}") == name
+    behind = "best" if is_best else cell(one.get(f"behind{suffix}"), 1, 3)
     return cell(one.get(f"hypervolume{suffix}"), 1, 3), behind
 
 
@@ -196,18 +203,20 @@ def write_page(folder: Path, found: Mapping[str, Any]) -> None:
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
     """How the numbers came about, and what casts doubt on them."""
-    compared = sum(1 for one in found["methods"].values() if one.get("hypervolume"))
+    compared = _compared(found)
     said = [
         f"Chosen by: {found['criterion']}; of equals the one that keeps more. On validation facts with seed "
         f"{found['seed']}.",
         "Means over seeds, with intervals over seeds and facts together; each stands for itself: of twenty, one is "
         "expected to be off. Hypervolume: what a method's means dominate of the square of forgetting and keeping, cut "
         "to 0 to 1; with the MIA score of the cube of all three.",
-        f"Behind the best: the intervals hold for all differences among the {compared} methods together, so that it "
-        "does not matter that the best was picked by the same facts.",
-        _learning(found),
-        _golds(found),
     ]
+    if compared > 1:
+        said.append(
+            f"Behind the best: the intervals hold for all differences among the {compared} methods together, so that "
+            "it does not matter that the best was picked by the same facts."
+        )
+    said += [_learning(found), _golds(found)]
     if found["privacy"] != "none":
         said.append(
             "The choice among tries looks at raw answers: it is no part of any run's epsilon, nor is releasing several "

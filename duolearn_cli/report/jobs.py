@@ -21,7 +21,8 @@ class Job:
     """One job of a sweep. `settings` are flat; `scores` is None for a job that left no metrics.json.
 
     `account` is that of a private run's model, `folder` where the job's files are; `flags` are the warnings of its
-    metrics.json, `flagged` the measures that they are about; `gold` are gold's scores, where it was scored.
+    metrics.json, `flagged` the measures that they are about; `gold` are gold's scores, where it was scored. `target` is
+    the key of the target model, where run.json tells.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Job:
     flags: Sequence[str] = ()
     flagged: Sequence[str] = ()
     gold: Mapping[str, Any] = field(default_factory=dict)
+    target: str | None = None
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -65,7 +67,14 @@ def read_job(folder: Path) -> Job:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold)
+    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold, _target(folder))
+
+
+def _target(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8")).get("target_model")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -123,6 +123,21 @@ def test_a_method_that_is_clearly_worse_is_behind_beyond_its_interval(tmp_path):
     assert found[other]["behind"]["low"] <= 0 <= found[other]["behind"]["high"]
 
 
+def test_answers_that_agree_are_no_certainty(tmp_path):
+    """No fact was lost, by no seed of either method: the next one may be."""
+    found = volumes(leave_methods(tmp_path, {"a": {8: (1.0, 1.0)}, "b": {8: (1.0, 1.0)}}))
+    other = next(name for name in found if name != found[name]["best"])
+    for whole in (found["a"]["hypervolume"], found["b"]["hypervolume"]):
+        assert whole["value"] == whole["high"] == 1 and whole["low"] < 1 - 1 / 24
+    behind = found[other]["behind"]
+    assert behind["value"] == 0 and behind["low"] < -1 / 24 and behind["high"] > 1 / 24
+
+
+def test_what_is_drawn_does_not_hang_on_the_order_of_methods(tmp_path):
+    found = leave_methods(tmp_path, {"a": {8: (0.6, 0.9)}, "b": {8: (0.5, 0.8)}})
+    assert volumes(found) == volumes(dict(reversed(found.items())))
+
+
 def test_intervals_of_more_comparisons_are_wider(tmp_path):
     two = {"good": {8: (0.75, 0.98)}, "bad": {8: (0.4, 0.8)}}
     many = two | {f"other{k}": {8: (0.3, 0.5 + k / 50)} for k in range(8)}

@@ -133,6 +133,9 @@ def test_what_is_written(tmp_path):
     assert table.rows[0][3] == "best" and all(len(row) == len(table.header) for row in table.rows)
     assert any("all differences among the 2 methods" in remark for remark in remarks(found))
     assert any("share one target" in remark for remark in remarks(found))
+    alone = found | {"methods": {"good": found["methods"]["good"]}}
+    assert not any("differences among" in remark for remark in remarks(alone))
+    assert benchmark_table(alone).rows[0][3] != "best"
     found["references"]["gold"] |= {"mia_worst": estimate(0.85), "mia_worst_expected": estimate(0.8)}
     gold, expected = benchmark_table(found).rows[-2:]
     worst = table.header.index("MIA score, worst attack ↑")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from duolearn_cli.metrics.closed_forms import paired_difference
 from duolearn_cli.metrics.seeds import Spread, difference_over_seeds, over_seeds, ratio_errors
 from duolearn_cli.report.answers import SCORES, Answers, facts_of, sums_by_fact, wins
 from duolearn_cli.report.averages import difference_over_jobs, errors_of, mean_over_jobs, shares_target
-from duolearn_cli.report.jobs import Job
+from duolearn_cli.report.jobs import Job, read_job
 
 
 def rows(after, *, before=None, facts=None, side="forget"):
@@ -56,6 +58,13 @@ def test_forgetting_goes_by_gold_where_a_run_says_so(tmp_path):
         answers = Answers.read(tmp_path)
         assert answers is not None
         assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[4.0, room]]]
+
+
+def test_an_item_file_without_the_gold_that_forgetting_goes_by_is_broken(tmp_path):
+    (tmp_path / "predictions.jsonl").write_text("\n".join(map(json.dumps, rows([1, 0]))))
+    assert Answers.read(tmp_path) is not None
+    (tmp_path / "metrics.json").write_text(json.dumps({"floor": {"source": "gold"}}))
+    assert Answers.read(tmp_path) is None
 
 
 def test_errors_are_what_leaving_a_fact_out_changes():
@@ -110,7 +119,15 @@ def test_a_difference_is_paired():
     rng = np.random.default_rng(0)
     errors = rng.normal(size=(5, 40)) / 40
     found = difference_over_seeds([0.5, 0.6, 0.7, 0.8, 0.9], [0.4, 0.5, 0.6, 0.7, 0.8], np.stack([errors, errors]))
-    assert found["value"] == pytest.approx(0.1) and found["high"] - found["low"] < 1e-9
+    alone = difference_over_seeds([0.1] * 5, [0.0] * 5, np.zeros((2, 5, 40)))
+    assert found["value"] == pytest.approx(0.1)
+    assert (found["low"], found["high"]) == pytest.approx((alone["low"], alone["high"]))
+
+
+def test_a_difference_of_answers_that_agree_is_as_wide_as_that_of_one_run():
+    found = difference_over_seeds([1.0] * 3, [1.0] * 3, np.zeros((2, 3, 8)))
+    low, high = paired_difference(np.zeros(8), np.ones(8))
+    assert (found["low"], found["high"]) == pytest.approx((low, high), rel=0.1) and found["low"] < -0.3
 
 
 def test_wins_are_those_of_a_loop():
@@ -176,3 +193,27 @@ def test_jobs_of_one_target_are_told_from_those_of_several(tmp_path):
     assert shares_target(own) and not shares_target(own[:1])
     several = [Job(str(k), {"seed": k, "learn.seed": k}, {}) for k in range(3)]
     assert not shares_target(several)
+
+
+def test_splits_of_several_seeds_have_several_targets(tmp_path):
+    split = [Job(str(k), {"seed": 0, "split.seed": k, "learn.seed": 0}, {}) for k in range(3)]
+    assert not shares_target(split)
+    # What run.json tells goes before the settings: the same items, in another order of the split.
+    assert shares_target([replace(job, target="target-1") for job in split])
+    own = [Job(str(k), {"seed": k, "learn.seed": 0}, {}, target=f"target-{k}") for k in range(3)]
+    assert not shares_target(own)
+
+
+def test_rows_of_a_sweep_have_a_target_each():
+    both = [
+        Job(f"{name}{k}", {"model.name": name, "seed": k, "learn.seed": 0}, {}, target=f"target-{name}")
+        for name in ("a", "b")
+        for k in range(3)
+    ]
+    assert shares_target(both)
+
+
+def test_the_target_of_a_job_is_that_of_its_run(tmp_path):
+    assert read_job(tmp_path).target is None
+    (tmp_path / "run.json").write_text(json.dumps({"target_model": "target-1"}))
+    assert read_job(tmp_path).target == "target-1"

@@ -192,6 +192,22 @@ def results(
     return found
 
 
+def certain(rng: np.random.Generator, kept: float, facts: int) -> Covered:
+    """The volume of a method that forgets all, and whose three seeds lose the same retain facts."""
+    (ones,) = results(rng, [World(0.5, (0.0, 0.0, 0.0))], World(0.5, (0.0, 0.0, 0.0)), 1, facts).values()
+    (one,) = ones[1]
+    assert one.answers is not None
+    about, models = one.answers.about, one.answers.models
+    by_fact = {
+        fact: 0.0 if split != "retain_train" else float(rng.random() < kept)
+        for fact, split in zip(about["fact"], about["split"], strict=True)
+    }
+    right = np.array([by_fact[fact] for fact in about["fact"]])
+    answers = Answers(about, {**models, "unlearned": {**models["unlearned"], "correct": right}})
+    runs = [Result(str(seed), "finished", {}, answers) for seed in range(3)]
+    return covers(volumes({"m": {1: runs}})["m"]["hypervolume"], kept)
+
+
 def behind(rng: np.random.Generator, worlds: Sequence[World], seeds: int, facts: int) -> bool:
     """Whether any method is said to be behind the best."""
     kept = World(0.95, worlds[0].spread)

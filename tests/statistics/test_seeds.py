@@ -13,6 +13,7 @@ from tests.statistics.seeds import (
     SPREADS,
     World,
     behind,
+    certain,
     comparison_cells,
     coverage_cells,
     score,
@@ -65,6 +66,12 @@ def test_of_equal_methods_the_luckiest_is_no_winner():
 def test_the_volume_of_a_method_at_chance_is_covered():
     world = World(0.25, SPREADS["facts differ"])
     assert not refused(hits(volume, world, 5, 37, draws=30), 30, least=0.92)
+
+
+@pytest.mark.parametrize("kept", [0.995, 0.98])
+def test_a_volume_near_one_of_seeds_that_agree_is_covered(kept):
+    """Draws of facts alone were of no width where no fact was lost."""
+    assert not refused(hits(certain, kept, 20, draws=40), 40, least=0.92)
 
 
 @pytest.mark.parametrize("gone", [0.75, 1.25])
