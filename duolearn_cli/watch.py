@@ -12,6 +12,7 @@ from duolearn_cli.data.streams import sample
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.forward import TOKEN_CLASSES
 from duolearn_cli.metrics.gold import LEVEL, Way, way
+from duolearn_cli.metrics.intervals import FEW_FACTS
 from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.terminal import Advance
@@ -67,6 +68,12 @@ class Goal:
             lab.load(name)
             kept = lab.kept(name, "look", [LOOK, forget, retain], lambda: asdict(look(lab)))
             found[name] = Look(**kept)
+        facts = len(set(found[which].facts))
+        if facts < FEW_FACTS:
+            lab.display.note(
+                f"unlearn.stop={which} ends no run early that is looked at with {facts} validation facts: "
+                f"it takes {FEW_FACTS} (evaluation.quick_items, split.validation_fraction)"
+            )
         return cls(found["target"], found[which], looks)
 
     def ways(self, found: Look) -> dict[str, Way]:

@@ -13,6 +13,7 @@ from duolearn_cli.commands import unlearn
 from duolearn_cli.commands.common import Invocation
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import ConfigError, DivergedError
+from duolearn_cli.metrics import gold
 from duolearn_cli.watch import Goal, Look, Watch
 from tests.conftest import SMALL, last
 
@@ -158,7 +159,8 @@ STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "le
 def test_a_run_that_stops(tmp_path, cache, monkeypatch):
     """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
     monkeypatch.setattr(watch, "NEAR", 100.0)
-    monkeypatch.setattr(watch, "LEVEL", 9.0)
+    monkeypatch.setattr(watch, "LEVEL", 1.0)
+    monkeypatch.setattr(gold, "FEW_FACTS", 2)
     told, lines = run(tmp_path, cache, *STOPPING, "unlearn.epochs=20")
     goal = told["goal"]
     assert lines[-1]["step"] == told["step"] < told["of"] and goal["facts"] > 1

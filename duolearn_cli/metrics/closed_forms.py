@@ -111,11 +111,21 @@ def hall(numerator: np.ndarray, denominator: np.ndarray, confidence: float = CON
     # What is left of equal values by rounding is no spread.
     if deviation <= 1e-12 * max(1.0, abs(value)):
         return None
-    skewness = float((parts**3).mean()) / float(parts.std()) ** 3
-    t = float(stats.t.ppf(0.5 + confidence / 2, num_facts - 1))
-    error = deviation / np.sqrt(num_facts)
-    low, high = (value - error * _untransformed(sign * t, skewness, num_facts) for sign in (1, -1))
-    return float(low), float(high)
+    return value - hall_arm(parts, 0.5 + confidence / 2), value - hall_arm(parts, 0.5 - confidence / 2)
+
+
+def hall_arm(parts: np.ndarray, confidence: float) -> float:
+    """How far the mean of `parts` is above its one-sided bound of that confidence, a lower one from .5 up; 0 if equal.
+
+    A t-test after Hall's (1992) transformation. Shape of `parts`: [facts], two at least.
+    """
+    num_facts, apart = len(parts), parts - parts.mean()
+    # What is left of equal values by rounding is no spread.
+    if np.abs(apart).max() <= 1e-12 * max(1.0, np.abs(parts).max()):
+        return 0.0
+    skewness = float((apart**3).mean()) / float(apart.std()) ** 3
+    t = float(stats.t.ppf(confidence, num_facts - 1))
+    return float(apart.std(ddof=1)) / float(np.sqrt(num_facts)) * _untransformed(t, skewness, num_facts)
 
 
 def _untransformed(t: float, skewness: float, count: int) -> float:

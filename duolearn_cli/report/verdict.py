@@ -36,7 +36,10 @@ def _like_gold(models: Mapping[str, Any]) -> str:
         return ""
     loss, chance = (cell(found[name], 100, 0) for name in ("nll", "chance"))
     within = f"{100 * found['margin']:.0f} % of what learning had changed"
-    ways = f"of the way from target to gold their loss has gone {loss} %, the right answer's probability {chance} %"
+    ways = (
+        f"of the way from target to gold their loss has gone {loss} %, the right answer's probability {chance} % "
+        "(90 % intervals)"
+    )
     if found["shown"]:
         return f" They end where gold ends, within {within}: {ways}."
     return f" That they end where gold ends, within {within}, is not shown: {ways}."

@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duolearn_cli.metrics.gold import distance, kolmogorov_smirnov, likeness, permuted, way
+from duolearn_cli.metrics.intervals import FEW_FACTS
+
+FACTS = [str(k) for k in range(100)]
 
 rows = st.lists(
     st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float), st.integers(0, 3), st.integers(0, 3)),
@@ -70,18 +73,48 @@ def test_phrasings_of_one_fact_are_no_evidence_of_their_own():
 
 
 def test_the_way_from_target_to_gold():
-    target, gold = [0.0] * 40, [4.0] * 40
-    facts = [str(k // 2) for k in range(40)]
+    target, gold = [0.0] * 80, [4.0] * 80
+    facts = [str(k // 2) for k in range(80)]
     rng = np.random.default_rng(0)
-    near, far = (rng.normal(mean, 0.3, 40).tolist() for mean in (4.0, 5.0))
+    near, far = (rng.normal(mean, 0.3, 80).tolist() for mean in (4.0, 5.0))
     found = way(target, gold, near, facts)
     assert found.value == pytest.approx(np.mean(near) / 4) and found.is_shown
     assert not way(target, gold, far, facts).is_shown and way(target, gold, far, facts, margin=0.5).is_shown
     # Few facts, or noisy ones, show nothing.
     assert not way(target[:4], gold[:4], near[:4], facts[:4]).is_shown
-    assert not way(target, gold, rng.normal(4, 4, 40).tolist(), facts).is_shown
+    assert not way(target, gold, rng.normal(4, 4, 80).tolist(), facts).is_shown
     nothing = way(target, target, near, facts)
     assert math.isnan(nothing.value) and not nothing.is_shown
+
+
+def test_way_against_halls_formula():
+    """Both ends, by the formulas of the paper and the inverse found by search."""
+    rng = np.random.default_rng(1)
+    gold, own = 3 + rng.exponential(1.0, 40), 3 + rng.exponential(1.0, 40)
+    found = way([0.0] * 40, gold.tolist(), own.tolist(), FACTS[:40], margin=0.2, level=0.05)
+    for bound, end, t in ((0.8, found.low, 1.684875), (1.2, found.high, -1.684875)):
+        gap = own - bound * gold
+        a = float(((gap - gap.mean()) ** 3).mean() / gap.std() ** 3) / 3
+        x = float((found.value - end) * gold.mean() / gap.std(ddof=1)) * 40**0.5
+        assert x + a * x**2 / 40**0.5 + a**2 * x**3 / 120 + a / (2 * 40**0.5) == pytest.approx(t, abs=1e-4)
+
+
+@pytest.mark.parametrize(("count", "most"), [(15, 0.0), (30, 0.085), (37, 0.085), (100, 0.085)])
+def test_one_fact_in_ten_left_untouched_is_rarely_shown_to_be_as_gold(count, most):
+    """Right at the margin; the bare t-test was wrong in 22, 15, 14 and 9 % of these draws. 8.5 % is 5 % and 3 errors."""
+    rng = np.random.default_rng(0)
+    shown = 0
+    for _ in range(400):
+        gold = np.maximum(0.2, 4 + 1.5 * rng.standard_normal(count))
+        own = np.where(rng.random(count) < 0.1, 0.0, gold + 0.3 * rng.standard_normal(count))
+        shown += way([0.0] * count, gold.tolist(), own.tolist(), FACTS[:count]).is_shown
+    assert shown / 400 <= most
+
+
+def test_few_facts_show_nothing():
+    for count in (FEW_FACTS - 1, FEW_FACTS):
+        found = way([0.0] * count, [4.0] * count, [4.0] * count, FACTS[:count])
+        assert found.low == found.high == 1 and found.is_shown == (count == FEW_FACTS)
 
 
 def test_likeness_takes_all_that_is_compared():

@@ -48,6 +48,16 @@ def test_the_verdict_tells_what_the_model_says_of_itself(doubtful):
     assert "gives 3.0 [1.0, 5.0] % of the retain answers" in said
 
 
+def test_the_verdict_says_which_intervals_are_at_90_per_cent(doubtful):
+    """Those of the test of equivalence stand among others at 95 %."""
+    way = {"value": 1.44, "low": 1.14, "high": 1.7}
+    of_gold = {"forget": {"likeness": {"nll": way, "chance": way, "margin": 0.1, "shown": False}}}
+    doubtful["models"]["unlearned"]["gold"] = of_gold
+    said = verdict(doubtful)
+    assert "loss has gone 144 [114, 170] %" in said
+    assert "probability 144 [114, 170] % (90 % intervals)." in said
+
+
 def test_a_target_that_says_no_answer_has_no_share(doubtful):
     scores = doubtful["models"]["unlearned"]["scores"]
     scores["retain_recall_share"] = None

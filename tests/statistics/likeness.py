@@ -29,6 +29,20 @@ def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: 
     return False
 
 
+def untouched(rng: np.random.Generator, share: float, looks: int, facts: int, margin: float) -> bool:
+    """Whether any of so many looks shows a model to be as gold that has not touched about such a share of the facts.
+
+    The rest are as with gold, give or take a little at each look; a fact that is untouched stays so.
+    """
+    gold = np.maximum(0.2, 4.0 + 1.5 * rng.standard_normal(facts))
+    is_left, fact = rng.random(facts) < share, [f"f{k}" for k in range(facts)]
+    for _ in range(looks):
+        model = np.where(is_left, 0.0, gold + 0.3 * rng.standard_normal(facts)).tolist()
+        if way([0.0] * facts, gold.tolist(), model, fact, margin=margin, level=LEVEL / looks).is_shown:
+            return True
+    return False
+
+
 def cells(draws: int) -> Iterator[Cell]:
     """What is said to be as gold, at one look and at the looks of a run."""
     for size in (15, 30, 37, 100, 450):
@@ -39,4 +53,6 @@ def cells(draws: int) -> Iterator[Cell]:
             for gone in (1 - margin, 1 + margin):
                 truth = f"{gone:.0%} of the way, margin {margin:.0%}"
                 yield rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
+            truth = f"{margin:.0%} of facts untouched, margin {margin:.0%}"
+            yield rate(figure, "false alarms", truth, told, LEVEL, draws, untouched, margin, looks, size, margin)
             yield rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
