@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
+
+from duolearn_cli.metrics.few import FEW_FACTS
 
 Model = Mapping[str, Any]
 
-# Fewer facts carry no claim.
-FEW_ITEMS = 30
 # How the two kinds of askings are called, by what the held-out ones are.
 WORDS = {
     "phrasings": ("trained phrasings", "held-out phrasings"),
@@ -52,6 +52,11 @@ def facts_of(estimate: Mapping[str, Any] | None) -> int:
     if not estimate:
         return 0
     return estimate["n"] if estimate.get("facts") is None else estimate["facts"]
+
+
+def has_enough(estimate: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+    """There is an estimate, of enough facts (of an attack: pairs) to claim something by its interval."""
+    return facts_of(estimate) >= FEW_FACTS
 
 
 def is_below(one: Mapping[str, Any], other: Mapping[str, Any], least: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from duolearn_cli.flagging import FEW_ITEMS, WORDS, Asked, Flag, Model, bounds, facts_of, is_below, percent
+from duolearn_cli.flagging import WORDS, Asked, Flag, Model, bounds, has_enough, is_below, percent
 from duolearn_cli.shortfalls import hardly_known, other_chance, too_little
 
 # Retain answers that are as good as a draw; a place among the options that is answered this much oftener than right.
@@ -42,19 +42,19 @@ def _avoided(after: Model, chance: float, asked: Asked) -> Iterator[Flag]:
     left, forgotten = (scores.get(key) for key in ("forget_accuracy", "chance_corrected_forgetting"))
     by_gold = asked.floor.get("source") == "gold"
     # Gold errs too: forgetting against it, answer by answer, has both in its interval.
-    if by_gold and forgotten and forgotten["low"] is not None and forgotten["low"] > 1:
+    if by_gold and has_enough(forgotten) and forgotten["low"] is not None and forgotten["low"] > 1:
         yield Flag(
             f"Forget accuracy is {percent(left)}, below that of gold, which never learned the items "
             f"({100 * asked.floor['rate']:.1f} %): right answers are avoided, which is not the same as unknown.",
             ("forgetting_rate", "chance_corrected_forgetting"),
         )
-    elif not by_gold and left and left["high"] is not None and left["high"] < chance:
+    elif not by_gold and has_enough(left) and left["high"] is not None and left["high"] < chance:
         yield Flag(
             "Forget accuracy is below chance: right answers are avoided, which is not the same as unknown.",
             ("forgetting_rate", "chance_corrected_forgetting"),
         )
     area = scores.get("mia_auc")
-    if area and bounds(area)[1] < 0.5:
+    if has_enough(area) and bounds(area)[1] < 0.5:
         yield Flag(
             "The loss attack's AUC is below 0.5: forget items stand out by their high loss (over-unlearning).",
             ("mia_auc", "mia_score"),
@@ -63,7 +63,8 @@ def _avoided(after: Model, chance: float, asked: Asked) -> Iterator[Flag]:
         name
         for name, values in after.get("membership", {}).items()
         # Any of several attacks: by the intervals that hold for all of them together, where there are those.
-        if name != "loss" and bounds(values.get("auc_together") or values["auc"])[1] < 0.5
+        for area in [values.get("auc_together") or values["auc"]]
+        if name != "loss" and has_enough(area) and bounds(area)[1] < 0.5
     ]
     if below:
         yield Flag(
@@ -83,7 +84,7 @@ def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
     for side, measure in (("forget", "forgetting_rate"), ("retain", "knowledge_preservation")):
         own = _side(after, "calibration", side)
         surplus = own.get("favourite_place")
-        if surplus and facts_of(surplus) >= FEW_ITEMS and bounds(surplus)[0] > ONE_PLACE:
+        if has_enough(surplus) and bounds(surplus)[0] > ONE_PLACE:
             now, right = own["positions"], own["right_positions"]
             shares = dict(enumerate(right))
             place = max(range(len(now)), key=lambda k: now[k] - shares.get(k, 0.0))
@@ -116,7 +117,7 @@ def _unsaid(target: Model, gold: Model, after: Model) -> Iterator[Flag]:
                 (key,),
             )
     ranked, said = own.get("knowledge_preservation"), own.get("retain_recall_share")
-    if ranked and said and min(facts_of(ranked), facts_of(said)) >= FEW_ITEMS and is_below(said, ranked, SAID_APART):
+    if has_enough(ranked) and has_enough(said) and is_below(said, ranked, SAID_APART):
         before, never = (model.get("scores", {}).get("retain_recall") for model in (target, gold))
         beside = f", gold {percent(never)}" if never else ""
         yield Flag(
@@ -157,7 +158,7 @@ def _apart(model: Model, side: str, chance: float) -> str | None:
     """Both parts' accuracy where they disagree beyond their intervals, or one is below chance and the other is not."""
     own = model.get("splits", {})
     trained, heldout = ((own.get(f"{side}_{part}") or {}).get("accuracy") for part in ("train", "heldout"))
-    if not trained or not heldout or min(facts_of(trained), facts_of(heldout)) < FEW_ITEMS:
+    if not has_enough(trained) or not has_enough(heldout):
         return None
     low, high = sorted((trained, heldout), key=lambda one: one["value"])
     avoided = bounds(heldout)[1] < chance <= trained["value"]
@@ -170,7 +171,7 @@ def _apart(model: Model, side: str, chance: float) -> str | None:
 def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, asked: Asked) -> Iterator[Flag]:
     yield from hardly_known(target, chance, asked)
     common = asked.majority.get("forget")
-    if common and common["above_chance"]:
+    if has_enough(common) and common["above_chance"]:
         yield Flag(
             f"One answer, {common['answer']}, is right for {percent(common)} of the forget items, where chance is "
             f"{100 * chance:.0f} %: a model that says nothing else seems to know them. See forgetting measured from "

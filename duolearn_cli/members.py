@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ def attack_scores(
     """One model's scores of members and of non-members by attack, in the order of the pairs; empty without a pair.
 
     A fact's score is the mean over its phrasings of the kind that was trained on. The reference attack needs a base
-    model, and is not made on it: what its loss differs by from itself tells nothing.
+    model, and is not made on it: what its loss differs by from itself tells nothing. An attack with a score that is no
+    finite number, as models give that have broken down, is left out: it ranks nothing.
     """
     if not pairs:
         return {}
@@ -49,10 +51,11 @@ def attack_scores(
             for attack, of_fact in values.items():
                 of_fact[fact] = sum(score[attack] for score in scores) / len(scores)
     members, others = zip(*pairs, strict=True)
-    return {
+    found = {
         attack: ([of_fact[fact] for fact in members], [of_fact[fact] for fact in others])
         for attack, of_fact in values.items()
     }
+    return {attack: sides for attack, sides in found.items() if all(map(math.isfinite, itertools.chain(*sides)))}
 
 
 def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
@@ -75,12 +78,13 @@ def headline(attacks: Mapping[str, Mapping[str, Estimate]], worst: Mapping[str, 
 
 
 def membership_check(models: Mapping[str, Answers]) -> dict[str, Any] | None:
-    """Whether the attacks see a difference on a model that saw neither side; None where there is no such model."""
+    """Whether the attacks see a difference on a model that saw neither side; None where no such model has scores."""
     name = next((name for name in UNTRAINED if name in models), None)
     pairs = member_pairs(models)
     if name is None or not pairs:
         return None
-    return {"model": name, "pairs": len(pairs), **membership.self_check(attack_scores(name, models, pairs))}
+    scores = attack_scores(name, models, pairs)
+    return {"model": name, "pairs": len(pairs), **membership.self_check(scores)} if scores else None
 
 
 def roc_curves(models: Mapping[str, Answers]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from duolearn_cli.flagging import FEW_ITEMS, WORDS, Asked, Flag, Model, bounds, facts_of, interval, percent
+from duolearn_cli.flagging import WORDS, Asked, Flag, Model, bounds, has_enough, interval, percent
 
 # Less of the way from the target to not knowing is too little forgotten, less of its retain accuracy too little kept.
 FORGOTTEN, KEPT = 0.9, 0.9
@@ -32,7 +32,7 @@ def too_little(after: Model, gold: Model) -> Iterator[Flag]:
             f"Too much is lost: {interval(kept)} of the target's accuracy on retain items is kept (KPR).",
             ("knowledge_preservation",),
         )
-    if area and area["n"] >= 2 * FEW_ITEMS and bounds(area)[0] > 0.5:
+    if has_enough(area) and bounds(area)[0] > 0.5:
         never = (gold.get("scores") or {}).get("mia_auc")
         beside = f"; gold's is {never['value']:.2f}" if never else ""
         yield Flag(
@@ -46,7 +46,7 @@ def hardly_known(target: Model, chance: float, asked: Asked) -> Iterator[Flag]:
     """A target that is less than half of the way from not knowing the forget items to knowing all."""
     known = target["scores"]["forget_accuracy"] if target else None
     floor = asked.floor.get("rate", chance)
-    if known and bounds(known)[1] < floor + HALF_KNOWN * (1 - floor):
+    if has_enough(known) and bounds(known)[1] < floor + HALF_KNOWN * (1 - floor):
         yield Flag(_why_little(target, floor, asked), ("chance_corrected_forgetting",))
 
 
@@ -74,10 +74,8 @@ def other_chance(gold: Model, chance: float, asked: Asked) -> Iterator[Flag]:
     """Where an answer without knowledge is right more or less often than one in as many as there are options."""
     never = (gold.get("scores") or {}).get("forget_accuracy")
     if asked.floor.get("source") == "gold" and never:
-        cut = asked.floor.get("cut", 0.0)
-        because = (
-            f" {100 * cut:.0f} % of them have a wrong option that is right for an item that is kept." if cut else ""
-        )
+        cut = round(100 * asked.floor.get("cut", 0.0))
+        because = f" {cut} % of them have a wrong option that is right for an item that is kept." if cut else ""
         yield Flag(
             f"Chance on forget items is not 1 / number of options ({100 * chance:.1f} %): gold, which never learned "
             f"them, answers {interval(never)}.{because} Chance-corrected forgetting, HMTA and the warning of avoided "
@@ -85,7 +83,7 @@ def other_chance(gold: Model, chance: float, asked: Asked) -> Iterator[Flag]:
             ("forgetting_rate",),
         )
     given_away = asked.by_options.get("forget")
-    if given_away and given_away["above_chance"]:
+    if has_enough(given_away) and given_away["above_chance"]:
         yield Flag(
             f"The options give answers away: a classifier that never sees the question answers {interval(given_away)} "
             f"of the forget items, where chance is {100 * chance:.1f} %.",
@@ -93,7 +91,7 @@ def other_chance(gold: Model, chance: float, asked: Asked) -> Iterator[Flag]:
         )
     for side, measure in (("forget", "forget_heldout"), ("retain", "retain_heldout")):
         placed = asked.by_place.get(side)
-        if placed and placed["above_chance"]:
+        if has_enough(placed) and placed["above_chance"]:
             yield Flag(
                 f"The place gives answers away: on held-out askings of {side} items the right option is never where it "
                 f"was in training, so that who remembers the places and nothing else answers {percent(placed)}.",
@@ -103,4 +101,4 @@ def other_chance(gold: Model, chance: float, asked: Asked) -> Iterator[Flag]:
 
 def _is_under(estimate: Mapping[str, Any] | None, least: float) -> bool:
     """The whole interval lies below, of enough facts."""
-    return estimate is not None and facts_of(estimate) >= FEW_ITEMS and bounds(estimate)[1] < least
+    return has_enough(estimate) and bounds(estimate)[1] < least

@@ -126,11 +126,11 @@ def test_invalid_answers_are_told_by_side():
 
 
 def test_an_attack_marks_its_own_row():
-    seen = {"auc": {"value": 0.2, "low": 0.1, "high": 0.3}}
+    seen = {"auc": estimate(0.2, 0.1)}
     (flag,) = said(TARGET, entry() | {"membership": {"min_k": seen, "loss": {"auc": estimate(0.5, 0.1)}}})
     assert flag.measures == ("mia_min_k",)
     # By chance one of four attacks is below 0.5 more often than one alone: the wider interval decides.
-    unsure = seen | {"auc_together": {"value": 0.2, "low": 0.05, "high": 0.51}}
+    unsure = seen | {"auc_together": estimate(0.2, 0.31)}
     assert said(TARGET, entry() | {"membership": {"min_k": unsure}}) == []
     check = {"usable": False, "model": "gold", "attacks": {"zlib": {"seen": True}, "loss": {"seen": False}}}
     assert "mia_zlib" in flagged(flags({}, 0.25, check))
@@ -205,8 +205,8 @@ def test_forgetting_is_told_from_the_majority_rate_beside_chance():
 
 
 def test_attacks_that_are_always_wrong_are_told_from_few_facts():
-    """AUC 0 without an exception: of forty pairs a warning, of three none."""
-    for pairs, measures in ((40, {"mia_auc", "mia_score", "mia_min_k"}), (3, set())):
+    """AUC 0 without an exception: of forty pairs a warning, of fifteen and of three none."""
+    for pairs, measures in ((40, {"mia_auc", "mia_score", "mia_min_k"}), (15, set()), (3, set())):
         sides = ([0.0] * pairs, [1.0] * pairs)
         by_attack, _ = attacks({"loss": sides, "min_k": sides})
         plain = {name: {key: one.as_dict() for key, one in own.items()} for name, own in by_attack.items()}
@@ -337,3 +337,36 @@ def test_places_that_are_never_kept_are_told():
     anywhere = [item(k, k % 4, ("a", "b", "c", "d"), fact=f"f{k}") for k in range(200)]
     asked = [item(k, k * 7 % 16 // 4, ("a", "b", "c", "d"), fact=f"f{k}") for k in range(200)]
     assert not by_place({"forget_train": anywhere, "forget_heldout": asked})["forget"]["above_chance"]
+
+
+def few(one, facts):
+    """An estimate of so many facts, each asked often enough for any number of items."""
+    return one | {"n": 200, "facts": facts}
+
+
+@pytest.mark.parametrize("facts", [8, 29, 30])
+def test_no_warning_claims_something_by_the_interval_of_few_facts(facts):
+    """Each warning that goes by an interval, at 30 facts and below."""
+    area, never = few(estimate(0.2), facts), {"source": "gold", "rate": 0.25, "cut": 0.0}
+    avoided = {"scores": {"forget_accuracy": few(estimate(0.05), facts)}}
+    beyond = {"scores": avoided["scores"] | {"chance_corrected_forgetting": few(estimate(1.3), facts)}}
+    unlikely = {"scores": {"mia_auc": area}, "membership": {"zlib": {"auc": area}}}
+    likely = {"scores": {"mia_auc": few(estimate(0.8), facts)}}
+    given = {"forget": few(estimate(0.6), facts) | {"above_chance": True, "answer": "yes"}}
+    found = [
+        flags({"unlearned": avoided}, 0.25),
+        flags({"unlearned": beyond}, 0.25, None, Asked(floor=never)),
+        flags({"unlearned": unlikely}, 0.25),
+        flags({"unlearned": likely}, 0.25),
+        flags({"target": {"scores": {"forget_accuracy": few(estimate(0.4), facts)}}}, 0.25),
+        *(flags({}, 0.25, None, Asked(**{key: given})) for key in ("majority", "by_options", "by_place")),
+    ]
+    assert [len(one) for one in found] == ([1, 1, 2, 1, 1, 1, 1, 1] if facts == 30 else [0] * 8)
+
+
+def test_a_rare_wrong_option_is_no_reason():
+    """A cut that is shown as 0 % explains nothing of gold's answers."""
+    gold = {"scores": {"forget_accuracy": estimate(0.15)}}
+    for share, told in ((0.004, False), (0.006, True)):
+        (flag,) = flags({"gold": gold}, 0.25, None, Asked(floor={"source": "gold", "rate": 0.15, "cut": share}))
+        assert ("of them have a wrong option" in flag.sentence) is told and "0 % of them" not in flag.sentence

@@ -82,8 +82,12 @@ def test_a_forgotten_topic_is_counted_apart_from_its_subject():
 
 
 def test_over_unlearning_is_flagged():
+    unseen = {"forget_unseen": answers([0] * 40, "u", 2.0)}
     models = summarise(
-        {"target": model([1] * 40, [1] * 40, 0.1), "unlearned": model([0] * 40, [1] * 40, 9.0)},
+        {
+            "target": model([1] * 40, [1] * 40, 0.1) | unseen,
+            "unlearned": model([0] * 40, [1] * 40, 9.0) | unseen,
+        },
         {"Surgery"},
         NO_LEVELS,
     )
@@ -122,7 +126,7 @@ def spoilt(**changes):
             for side in ("forget", "retain")
         }
         written = {side: {"degenerate": own.pop("degenerate", {"value": 0.0})} for side, own in sides.items()}
-        sure = {"value": 0.9, "low": 0.8, "high": 1.0}
+        sure = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 200}
         return {"scores": {"forget_accuracy": sure}, "calibration": sides, "written": written}
 
     return {"target": entry(), "unlearned": entry(**changes)}
@@ -176,3 +180,24 @@ def test_attacks_are_checked_on_a_model_that_saw_neither_side():
 def test_curves_are_those_of_the_pairs():
     curves = roc_curves({"base": model([1] * 8, [1]), "target": model([1] * 8, [1], nll=0.1)})
     assert curves["target"]["loss"]["tpr"] == [0.0, 1.0, 1.0] and "reference" not in curves["base"]
+
+
+def test_an_attack_without_a_number_is_left_out_and_the_others_are_judged():
+    """One score that is not a number made every attack of a sound split one that sees a difference."""
+
+    def with_losses(name, broken):
+        rows = [replace(row, nll=1 + n / 10, min_k=-1.0 - n / 7) for n, row in enumerate(answers([0] * 8, name))]
+        return [replace(rows[0], min_k=broken), *rows[1:]]
+
+    for broken in (float("nan"), float("-inf")):
+        gold = {"forget_train": with_losses("f", broken), "forget_unseen": with_losses("u", -1.0)}
+        check = membership_check({"gold": gold})
+        assert set(check["attacks"]) == {"loss", "zlib", "min_k_plus"} and check["usable"] is True
+        assert set(roc_curves({"gold": gold})["gold"]) == set(check["attacks"])
+        found = summarise({"gold": gold}, set(), NO_LEVELS)["gold"]
+        assert set(found["membership"]) == set(check["attacks"]) and found["worst_attack"]["attack"] != "min_k"
+    broken = {
+        name: [replace(row, nll=float("nan"), min_k=float("nan"), min_k_plus=float("nan")) for row in rows]
+        for name, rows in gold.items()
+    }
+    assert membership_check({"gold": broken}) is None

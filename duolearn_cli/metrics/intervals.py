@@ -16,10 +16,9 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from duolearn_cli.metrics.closed_forms import CONFIDENCE, clustered_wilson, fieller, hall, paired_difference
+from duolearn_cli.metrics.few import FEW_FACTS as FEW_FACTS
 
 RESAMPLES = 2000
-# Fewer facts carry no claim.
-FEW_FACTS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class Estimate:
     Attributes:
         low, high: None where there is no interval.
         n: the number of items behind it.
-        facts: the number of facts behind it, which the interval is over; None where it is not told.
+        facts: the number of facts behind it, which the interval is over; None where it is not told. Of a membership
+            attack the pairs: members alone, while `n` counts both sides.
         unbounded: there is no interval because the denominator of a ratio may be zero: any value is possible.
     """
 

@@ -83,14 +83,14 @@ def attack(member_scores: Sequence[float], other_scores: Sequence[float]) -> dic
 
 def _rates(members: np.ndarray, others: np.ndarray) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
-    n = len(members) + len(others)
+    n, pairs = len(members) + len(others), min(len(members), len(others))
     for name, rate in RATES.items():
         if len(others) < round(1 / rate):
             reason = f"needs {round(1 / rate):,} non-members, there are {len(others):,}"
-            found[name] = Withheld(np.nan, None, None, n, higher_is_better=False, reason=reason)
+            found[name] = Withheld(np.nan, None, None, n, higher_is_better=False, facts=pairs, reason=reason)
         else:
             ends = tpr_interval(members, others, rate)
-            found[name] = Estimate(tpr_at(members, others, rate), *ends, n, higher_is_better=False)
+            found[name] = Estimate(tpr_at(members, others, rate), *ends, n, higher_is_better=False, facts=pairs)
     return found
 
 
@@ -98,7 +98,8 @@ def _areas(members: np.ndarray, others: np.ndarray, critical: float | None = Non
     """The AUC with an interval at 95 %, and, given `critical`, once more with so many standard errors on each side."""
     area, trials = auc_and_trials(members, others)
     ends = [wilson(area, trials), *([] if critical is None else [wilson(area, trials, critical)])]
-    return [Estimate(float(area), float(low), float(high), len(members) + len(others)) for low, high in ends]
+    n, pairs = len(members) + len(others), min(len(members), len(others))
+    return [Estimate(float(area), float(low), float(high), n, facts=pairs) for low, high in ends]
 
 
 def _folded(area: Estimate) -> Estimate:
@@ -106,7 +107,7 @@ def _folded(area: Estimate) -> Estimate:
     assert area.low is not None and area.high is not None
     ends = [float(mia_score(end)) for end in (area.low, area.high)]
     high = 1.0 if area.low <= 0.5 <= area.high else max(ends)
-    return Estimate(float(mia_score(area.value)), min(ends), high, area.n, higher_is_better=True)
+    return Estimate(float(mia_score(area.value)), min(ends), high, area.n, higher_is_better=True, facts=area.facts)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -125,11 +126,18 @@ class Null:
 
     @classmethod
     def of(cls, scores: Scores, seed: int = 0) -> Null:
-        """From members' and non-members' scores by attack, each in the order of the pairs."""
+        """From members' and non-members' scores by attack, each in the order of the pairs.
+
+        Raises:
+            ValueError: a score is not a number, and has no rank.
+        """
         # With ranks r in both sides together, AUC - 0.5 is the sum over pairs of r(member) - r(non-member), over 2 n^2.
         gaps = []
-        for members, others in scores.values():
-            ranks = stats.rankdata(np.concatenate([members, others]))
+        for name, (members, others) in scores.items():
+            both = np.concatenate([members, others])
+            if np.isnan(both).any():
+                raise ValueError(f"a score of the {name} attack is not a number")
+            ranks = stats.rankdata(both)
             gaps.append((ranks[: len(members)] - ranks[len(members) :]) / (2 * len(members) ** 2))
         by_pair = np.stack(gaps, axis=-1)
         moved = _signs(len(by_pair), seed) @ by_pair
@@ -191,10 +199,10 @@ def _signs(pairs: int, seed: int) -> np.ndarray:
     return np.concatenate([np.ones((1, pairs)), drawn])
 
 
-def _expected(away: np.ndarray, n: int) -> Estimate:
-    """The mean MIA score over swaps; 95 % of them are above its lower end. Shape: [swaps]."""
+def _expected(away: np.ndarray, of: Estimate) -> Estimate:
+    """The mean MIA score over swaps of the pairs `of` is of; 95 % of them are above its lower end. Shape: [swaps]."""
     scores = mia_score(0.5 + away)
-    return Estimate(float(scores.mean()), float(np.quantile(scores, 1 - CONFIDENCE)), 1.0, n)
+    return Estimate(float(scores.mean()), float(np.quantile(scores, 1 - CONFIDENCE)), 1.0, of.n, facts=of.facts)
 
 
 def attacks(scores: Scores) -> tuple[dict[str, dict[str, Estimate]], dict[str, Any]]:
@@ -212,7 +220,7 @@ def attacks(scores: Scores) -> tuple[dict[str, dict[str, Estimate]], dict[str, A
     for away, (name, sides) in zip(null.away.T, scores.items(), strict=True):
         members, others = (np.asarray(side, dtype=float) for side in sides)
         area, together = _areas(members, others, critical)
-        found[name] = {"auc": area, "score": _folded(area), "expected": _expected(away, area.n)}
+        found[name] = {"auc": area, "score": _folded(area), "expected": _expected(away, area)}
         found[name] |= {"auc_together": together, **_rates(members, others)}
     together = {name: _folded(one["auc_together"]) for name, one in found.items()}
     worst = min(together, key=lambda name: together[name].value)
@@ -221,8 +229,8 @@ def attacks(scores: Scores) -> tuple[dict[str, dict[str, Estimate]], dict[str, A
     return found, {
         "attack": worst,
         "auc": area,
-        "score": Estimate(value, low, high, area.n, higher_is_better=True),
-        "expected": _expected(null.largest, area.n),
+        "score": Estimate(value, low, high, area.n, higher_is_better=True, facts=area.facts),
+        "expected": _expected(null.largest, area),
         "p_value": null.p_value(area.value),
     }
 

@@ -85,7 +85,7 @@ def worst_table(metrics: Mapping[str, Any]) -> Table:
             loss = (cell(scores.get(key), scale=1, digits=3) for key in ("mia_score", "mia_expected"))
             worst = (cell(found[key], scale=1, digits=3) for key in ("score", "expected"))
             label = str(ATTACKS.get(found["attack"], found["attack"]))
-            rows.append((name, str(found["score"]["n"]), *loss, label, *worst, f"{found['p_value']:.3g}"))
+            rows.append((name, str(found["score"]["n"]), *loss, label, *worst, _p_value(found)))
     title = (
         "MIA scores of the loss attack and of the worst attack; p: share of random swaps within pairs whose worst "
         "attack sees as much"
@@ -107,15 +107,21 @@ def check_table(metrics: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             str(ATTACKS.get(name, name)),
-            cell(one["auc"], scale=1, digits=3),
-            f"{one['p_value']:.3g}",
-            "DIFFERENCE SEEN" if one["seen"] else "no difference seen",
+            cell(one.get("auc"), scale=1, digits=3),
+            _p_value(one),
+            {True: "DIFFERENCE SEEN", False: "no difference seen"}.get(one.get("seen"), DASH),
         )
         for name, one in (check.get("attacks") or {}).items()
     )
     share = f"{100 * check.get('confidence', 0.95):.3g} % intervals, 95 % for all together"
     title = f"Self-check of the attacks on {check.get('model')}, which saw neither side: {_verdict(check)}"
     return Table(title, ("Attack", f"AUC ({share})", "p", "Verdict"), rows)
+
+
+def _p_value(found: Mapping[str, Any]) -> str:
+    """A dash for figures of older runs, which have none."""
+    value = number(found.get("p_value"))
+    return DASH if value is None else f"{value:.3g}"
 
 
 def _verdict(check: Mapping[str, Any]) -> str:

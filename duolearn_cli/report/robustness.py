@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.metrics.few import FEW_FACTS
 from duolearn_cli.report.figures import FORGET, GOLD, HEIGHT, panels, to_svg
-from duolearn_cli.report.tables import DASH, FEW_ITEMS, TOO_FEW, Table, cell, markdown_text, number
+from duolearn_cli.report.tables import DASH, TOO_FEW, Table, cell, markdown_text, number
 from duolearn_cli.run import write_text
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     count = unlearned["forget"]["accuracy"]["n"]
     gain = (entry.get("above_gold") or {}).get("forget")
     return (
-        f"{count}" + (f" ({TOO_FEW})" if count < FEW_ITEMS else ""),
+        f"{count}" + (f" ({TOO_FEW})" if count < FEW_FACTS else ""),
         _share(unlearned["forget"]["accuracy"]),
         _share(unlearned["forget"].get("recovered")),
         _share((models.get("gold") or {}).get("forget", {}).get("accuracy")),

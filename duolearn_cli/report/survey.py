@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from duolearn_cli.data.items import Loaded
 from duolearn_cli.data.survey import Survey
-from duolearn_cli.report.tables import FEW_ITEMS, TOO_FEW, Table, cell
+from duolearn_cli.metrics.few import FEW_FACTS
+from duolearn_cli.report.tables import TOO_FEW, Table, cell
 
 HEADER = (
     *("Subject", "n", "Concept in question (%)", "or in the answer (%)", "or in any option (%)"),
@@ -36,5 +37,5 @@ def rejected_table(loaded: Loaded) -> Table:
 
 
 def _row(name: str, survey: Survey) -> tuple[str, ...]:
-    few = f" ({TOO_FEW})" if survey.question.n < FEW_ITEMS else ""
+    few = f" ({TOO_FEW})" if survey.question.n < FEW_FACTS else ""
     return (f"{name}{few}", str(survey.question.n), *(cell(share, 100, 1) for share in asdict(survey).values()))

@@ -140,15 +140,16 @@ def beside_mia(jobs: Sequence[Job]) -> list[str]:
 
 
 def _spread(jobs: Sequence[Job], score: str) -> str:
-    """Least and most of a score over jobs, in per cent; empty where none has it."""
+    """Least and most of a score over jobs, in its table's unit; empty where none has it."""
     return _spread_of([job.scores or {} for job in jobs], score)
 
 
 def _spread_of(scores: Sequence[Mapping[str, Any]], score: str) -> str:
     found = [number((one.get(score) or {}).get("value")) for one in scores]
     values = [value for value in found if value is not None]
-    ends = [f"{100 * end(values):.1f}" for end in (min, max)] if values else []
-    return f"{' to '.join(dict.fromkeys(ends))} %" if ends else ""
+    percent = MEASURES[score].percent
+    ends = [f"{100 * end(values):.1f}" if percent else f"{end(values):.3f}" for end in (min, max)] if values else []
+    return " to ".join(dict.fromkeys(ends)) + (" %" if percent and ends else "")
 
 
 def warnings(jobs: Sequence[Job]) -> list[str]:

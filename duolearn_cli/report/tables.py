@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.flagging import WORDS, facts_of
+from duolearn_cli.flagging import WORDS, has_enough
 from duolearn_cli.report.measures import DASH, MEASURES, Measure, cell, number
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 MODELS = ("base", "target", "gold", "unlearned")
-FEW_ITEMS = 30
 # Beside a value that a warning is about.
 FLAGGED = " (!)"
 TOO_FEW = "too few for a claim"
@@ -99,7 +98,7 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
         doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
         cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
         count = min(one["n"] for one in found if one)
-        few = f" ({TOO_FEW})" if min(facts_of(one) for one in found if one) < FEW_ITEMS else ""
+        few = f" ({TOO_FEW})" if not all(has_enough(one) for one in found if one) else ""
         # In words that may wrap: a column more would not fit a terminal of 80 characters.
         rows.append((f"{worded(measure.label, metrics)}{measure.arrow(found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
@@ -153,7 +152,7 @@ def _subject_row(models: Mapping[str, Any], subject: str, is_forget: bool) -> tu
     before, after = (number((by_model[name] or {}).get("value")) for name in ("target", "unlearned"))
     change = DASH if before is None or after is None else f"{100 * (after - before):+z.1f}"
     cells = (cell(by_model[name], scale=100, digits=1) for name in ("target", "unlearned", "gold"))
-    few = min(facts_of(entry) for entry in by_model.values() if entry) < FEW_ITEMS
+    few = not all(has_enough(entry) for entry in by_model.values() if entry)
     remarks = ["forget"] * is_forget + [TOO_FEW] * few
     return (f"{subject} ({', '.join(remarks)})" if remarks else subject, str(count), *cells, change)
 

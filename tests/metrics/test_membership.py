@@ -164,6 +164,20 @@ def test_the_curve_is_that_of_scikit_learn():
     assert np.trapezoid(found["tpr"], found["fpr"]) == pytest.approx(attack([3.0, 2.0], [1.0, 2.0])["auc"].value)
 
 
+def test_what_is_not_a_number_has_no_rank():
+    sides = ([1.0, 2.0, math.nan], [1.5, 2.5, 3.5])
+    for judge in (self_check, attacks):
+        with pytest.raises(ValueError, match="zlib attack is not a number"):
+            judge({"loss": ([1.0, 2.0, 3.0], [1.5, 2.5, 3.5]), "zlib": sides})
+
+
+def test_figures_tell_their_pairs():
+    by_attack, worst = attacks({"loss": ([1.0] * 15, [0.5] * 15)})
+    figures = [one for name, one in by_attack["loss"].items() if not name.startswith("tpr")]
+    for one in (*figures, by_attack["loss"]["tpr_1"], worst["auc"], worst["score"], worst["expected"]):
+        assert (one.n, one.facts) == (30, 15)
+
+
 def test_a_split_that_differs_in_itself_is_unusable():
     rng = np.random.default_rng(0)
     alike = (rng.normal(size=60).tolist(), rng.normal(size=60).tolist())

@@ -6,7 +6,7 @@ import pytest
 
 from duolearn_cli.members import membership_check
 from duolearn_cli.members import roc_curves as curves_of
-from duolearn_cli.report.evaluation import attack_table, chance_table, roc_curves, tables, worst_table
+from duolearn_cli.report.evaluation import attack_table, chance_table, check_table, roc_curves, tables, worst_table
 from duolearn_cli.report.figures import to_svg
 from duolearn_cli.summary import summarise
 from tests.test_summary import NO_LEVELS, model
@@ -88,3 +88,15 @@ def test_what_needs_no_knowledge_stands_beside_chance(metrics):
     assert table.rows[0][1] == "25.0" and table.rows[2][1] == "34.0 [30.0, 38.0]"
     # Older runs did not measure it.
     assert chance_table(metrics).rows == ()
+
+
+def test_the_self_check_and_worst_attack_of_an_older_run_have_dashes():
+    """Older runs told of each attack whether it was blind, and no p."""
+    area = {"value": 0.5, "low": 0.2, "high": 0.8, "n": 30}
+    check = {"model": "gold", "pairs": 15, "usable": True, "attacks": {"loss": {"auc": area, "blind": True}}}
+    (row,) = check_table({"membership_check": check}).rows
+    assert row == ("loss", "0.500 [0.200, 0.800]", "—", "—")
+    score = {"value": 0.9, "low": None, "high": None, "n": 30}
+    worst = {"attack": "zlib", "score": score, "expected": score}
+    (row,) = worst_table({"models": {"gold": {"scores": {}, "worst_attack": worst}}}).rows
+    assert row[-1] == "—"

@@ -175,9 +175,9 @@ def test_mia_scores_stand_beside_golds_and_what_is_expected():
 
     scores = {"mia_score": one(0.96), "mia_expected": one(0.88), "mia_worst_expected": one(0.8)}
     jobs = [Job(str(k), {"seed": k}, scores, gold={"mia_score": one(0.9 + k / 20)}) for k in (0, 1)]
-    told = "gold 90.0 to 95.0 %; if members did not differ from non-members 88.0 %"
+    told = "gold 0.900 to 0.950; if members did not differ from non-members 0.880"
     assert beside_mia(jobs) == [
         f"MIA score, loss attack: {told}.",
-        "MIA score, worst attack: if members did not differ from non-members 80.0 %.",
+        "MIA score, worst attack: if members did not differ from non-members 0.800.",
     ]
     assert beside_mia([job("0"), job("1", None)]) == []

@@ -31,7 +31,8 @@ def test_areas_are_covered(area):
 
 def test_false_alarms_are_as_rare_as_told():
     assert check_alarms(100, 30).found <= 0.05 + noise(0.05, 100)
-    assert flag_alarms(100, 30).found <= 0.05 + noise(0.05, 100)
+    assert flag_alarms(100, 60).found <= 0.05 + noise(0.05, 100)
+    assert flag_alarms(20, 58).found == 0
 
 
 def test_what_is_called_detectable_is_seen():
