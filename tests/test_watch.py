@@ -63,6 +63,16 @@ def stops(study):
     return replace(study, config=compose("unlearn", ["+forget=surgery", *SMALL, "unlearn.stop=gold"]))
 
 
+def test_too_few_facts_to_stop_by_are_told_at_the_start(stops, monkeypatch):
+    monkeypatch.setattr(watch, "quick_items", lambda lab: {"forget": (), "retain": ()})
+    for count, noted in ((29, 1), (30, 0)):
+        found = asdict(replace(GOAL.other, facts=FACTS[:count]))
+        lab = Recorder(stops, {})
+        lab.load, lab.kept = lambda name: None, lambda *_, found=found: found
+        Goal.of(lab, "gold", 20)
+        assert len(lab.noted) == noted and all("ends no run early" in note for note in lab.noted)
+
+
 def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
     looks = {5: seen(0.5, 0.9), 10: seen(3.1, 0.29), 15: seen(0.9, 0.9)}
     lab, _, after_step = watched(looks, GOAL, study=stops)

@@ -138,8 +138,12 @@ def _untransformed(t: float, skewness: float, count: int) -> float:
     return float((np.cbrt(1 + 3 * a * shifted) - 1) / a) if abs(a) > 1e-9 else float(shifted)
 
 
-def paired_difference(differences: np.ndarray, sizes: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Interval of sum(differences) / sum(sizes), the difference of two shares of the same questions, in [-1, 1].
+def paired_difference(
+    differences: np.ndarray, sizes: np.ndarray, confidence: float = CONFIDENCE, most: float = 1.0
+) -> Interval:
+    """Interval of sum(differences) / sum(sizes), the difference of two shares of the same questions.
+
+    It ends at -+ `most`, the largest difference there can be: 1 of two shares, 2 of the differences of two pairs.
 
     A t-interval over facts, widened by `PSEUDO_FACTS` facts of the outcomes -1, 0, 0, 1 (Agresti and Min 2005).
     """
@@ -148,4 +152,4 @@ def paired_difference(differences: np.ndarray, sizes: np.ndarray, confidence: fl
     spread = ((differences - value * sizes) ** 2).sum() * num_facts / (num_facts - 1)
     spread += PSEUDO_FACTS / 4 * mean_size**2 * ((1 - value) ** 2 + 2 * value**2 + (1 + value) ** 2)
     half = float(stats.t.ppf(0.5 + confidence / 2, num_facts - 1)) * np.sqrt(spread) / float(sizes.sum())
-    return max(-1.0, float(value - half)), min(1.0, float(value + half))
+    return max(-most, float(value - half)), min(most, float(value + half))

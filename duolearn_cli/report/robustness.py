@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.flagging import facts_of
 from duolearn_cli.metrics.few import FEW_FACTS
 from duolearn_cli.report.figures import FORGET, GOLD, HEIGHT, panels, to_svg
 from duolearn_cli.report.tables import DASH, TOO_FEW, Table, cell, markdown_text, number
@@ -36,7 +37,7 @@ ROUNDED = "quantise rounds weights to nearest and multiplies as before: it is no
 def robustness_table(found: Mapping[str, Any]) -> Table:
     """One row an attack, the first without any: accuracy under it, and the share recovered of what was forgotten.
 
-    `found` is the content of robustness.json. Intervals are 95 %; rows of few items carry none, and say so.
+    `found` is the content of robustness.json. Intervals are 95 %; rows of few facts carry none, and say so.
     """
     before = found["before"]
     rows = [("no attack", *_cells({"models": before}))]
@@ -60,7 +61,7 @@ def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     count = unlearned["forget"]["accuracy"]["n"]
     gain = (entry.get("above_gold") or {}).get("forget")
     return (
-        f"{count}" + (f" ({TOO_FEW})" if count < FEW_FACTS else ""),
+        f"{count}" + (f" ({TOO_FEW})" if facts_of(unlearned["forget"]["accuracy"]) < FEW_FACTS else ""),
         _share(unlearned["forget"]["accuracy"]),
         _share(unlearned["forget"].get("recovered")),
         _share((models.get("gold") or {}).get("forget", {}).get("accuracy")),

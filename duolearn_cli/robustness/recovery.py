@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import product
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, proportion
+from duolearn_cli.metrics.closed_forms import paired_difference
+from duolearn_cli.metrics.intervals import FEW_FACTS, Estimate, by_cluster, proportion, ratio_of_sums
 
-# Fewer items carry no claim: their figures have no interval.
-ENOUGH = 30
+# Right or wrong under the attack, before it and by the target: what one fact can add to A - B and to T - B.
+OUTCOMES = tuple((a - b, t - b) for a, b, t in product((0.0, 1.0), repeat=3))
 
 # By item id: its fact, and the share of its askings that were answered correctly.
 Sheet = dict[str, tuple[str, float]]
@@ -30,54 +33,53 @@ def sheet(rows: Iterable[Mapping[str, Any]], model: str, side: str) -> Sheet:
 
 
 def accuracy(answers: Sheet) -> Estimate:
-    """Share of right answers with an interval over facts, which too few items do not get."""
+    """Share of right answers with an interval over facts, which too few facts do not get."""
     return _claimed(proportion([hit for _, hit in answers.values()], [fact for fact, _ in answers.values()]))
 
 
 def recovered(after: Sheet, before: Sheet, target: Sheet) -> Estimate | None:
     """(A - B) / (T - B): accuracy under attack A, before it B, and of the target T; None where T <= B.
 
-    The interval resamples facts, with all their answers in A, B and T together. A share below 0 or above 1 is what was
-    measured. Where a resample has T = B there is no interval.
+    Fieller's interval over facts, with all their answers in A, B and T together; unbounded where T may be B. A share
+    below 0 or above 1 is what was measured.
 
     Raises ValueError where the three are not about the same facts.
     """
     if not after or not before or not target:
         return None
-    columns = _columns(after, before, target)
-    b, t = (float(columns[i].sum() / columns[i + 1].sum()) for i in (2, 4))
-    return _claimed(bootstrap(columns, share_recovered, n=len(after))) if t > b else None
+    facts, (a, b, t) = _parts(after, before, target)
+    if t.sum() <= b.sum():
+        return None
+    found = ratio_of_sums((a - b).tolist(), (t - b).tolist(), facts, OUTCOMES, higher_is_better=None)
+    return _claimed(replace(found, n=len(after)))
 
 
 def above_gold(after: Sheet, before: Sheet, gold_after: Sheet, gold_before: Sheet) -> Estimate | None:
     """(A - B) - (A_gold - B_gold): what the attack gains beyond what it gains on gold. An accuracy; None without items.
 
-    Gold never knew: what it gains, the attack has told it. The interval resamples facts in all four together.
+    Gold never knew: what it gains, the attack has told it. The interval is over facts, with all four together.
     Raises ValueError where the four are not about the same facts.
     """
     if not after or not gold_after:
         return None
-    columns = _columns(after, before, gold_after, gold_before)
-    return _claimed(bootstrap(columns, gain_above, n=len(after)))
+    facts, (a, b, c, d) = _parts(after, before, gold_after, gold_before)
+    gains = (a - b) - (c - d)
+    low, high = paired_difference(gains, np.ones(len(facts)), most=2.0) if len(facts) > 1 else (None, None)
+    return _claimed(Estimate(float(gains.mean()), low, high, len(after), facts=len(facts)))
 
 
-def share_recovered(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    """(A - B) / (T - B) of three accuracies, each a column of hits and one of items; not a number where T = B.
+def _parts(*sheets: Sheet) -> tuple[list[str], list[np.ndarray]]:
+    """The facts in sorted order, and what each adds to each sheet's accuracy, which is the mean over facts.
 
-    Where the items are the same this is the ratio of sums (sum a - sum b) / (sum t - sum b).
+    A fact with more items than others counts for more: ``A + (hits - A * items) / mean items``, linear in what a fact
+    has. Where all have as many items this is the fact's own accuracy. Shape of each: [facts].
     """
-    a, b, t = _accuracies(columns, axis)
-    return np.divide(a - b, t - b, out=np.full(np.shape(t), np.nan), where=t != b)
-
-
-def gain_above(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-    """(A - B) - (C - D) of four accuracies, each a column of hits and one of items."""
-    a, b, c, d = _accuracies(columns, axis)
-    return (a - b) - (c - d)
-
-
-def _accuracies(columns: tuple[np.ndarray, ...], axis: int) -> list[np.ndarray]:
-    return [hits.sum(axis) / items.sum(axis) for hits, items in zip(columns[::2], columns[1::2], strict=True)]
+    parts = []
+    columns = _columns(*sheets)
+    for hits, items in zip(columns[::2], columns[1::2], strict=True):
+        own = float(hits.sum() / items.sum())
+        parts.append(own + (hits - own * items) / items.mean())
+    return sorted({fact for fact, _ in sheets[0].values()}), parts
 
 
 def _columns(*sheets: Sheet) -> list[np.ndarray]:
@@ -92,4 +94,6 @@ def _columns(*sheets: Sheet) -> list[np.ndarray]:
 
 
 def _claimed(found: Estimate) -> Estimate:
-    return found if found.n >= ENOUGH else Estimate(found.value, None, None, found.n, found.higher_is_better)
+    """The estimate, without its interval where there are too few facts for a claim."""
+    is_enough = found.facts is not None and found.facts >= FEW_FACTS
+    return found if is_enough else replace(found, low=None, high=None, unbounded=False)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from duolearn_cli.metrics.intervals import FEW_FACTS
 from duolearn_cli.robustness.attack import Attack, Skipped
 from duolearn_cli.robustness.material import SIDES
-from duolearn_cli.robustness.recovery import ENOUGH, Sheet, above_gold, accuracy, recovered, sheet
+from duolearn_cli.robustness.recovery import Sheet, above_gold, accuracy, recovered, sheet
 
 NONE = "none"
 
@@ -64,7 +65,7 @@ def _outcome(rows: Sequence[Row], plain: Sequence[Row], model: str, side: str, c
         "recovered": share.as_dict() if share else None,
         "accuracy_with_used": accuracy(everything).as_dict() if len(everything) > len(after) else None,
         "chance": _chance(rows, side),
-        "enough": len(after) >= ENOUGH,
+        "enough": len({fact for fact, _ in after.values()}) >= FEW_FACTS,
     }
 
 

@@ -101,7 +101,7 @@ def test_way_against_halls_formula():
 
 @pytest.mark.parametrize(("count", "most"), [(15, 0.0), (30, 0.085), (37, 0.085), (100, 0.085)])
 def test_one_fact_in_ten_left_untouched_is_rarely_shown_to_be_as_gold(count, most):
-    """Right at the margin; the bare t-test was wrong in 22, 15, 14 and 9 % of these draws. 8.5 % is 5 + 3 errors."""
+    """Right at the margin; a bare t-test is wrong in 22, 15, 14 and 9 %. 8.5 % is 5 % and 3 errors."""
     rng = np.random.default_rng(0)
     shown = 0
     for _ in range(400):

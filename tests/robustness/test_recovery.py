@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.robustness.recovery import above_gold, accuracy, gain_above, recovered, share_recovered, sheet
+from duolearn_cli.robustness.recovery import above_gold, accuracy, recovered, sheet
 from tests.robustness.stand_in import row
 
 HITS = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=2, max_size=60)
@@ -28,7 +28,7 @@ def test_recovered_is_the_ratio_of_sums_on_the_same_items(hits):
         return
     assert found.value == pytest.approx((sum(after) - sum(before)) / (sum(target) - sum(before)))
     assert found.n == len(hits)
-    if len(hits) < 30:
+    if (len(hits) + 1) // 2 < 30:
         assert found.low is None and found.high is None
 
 
@@ -37,7 +37,7 @@ def many(seed, share, count=80):
     return answers([draw.random() < share for _ in range(count)])
 
 
-def test_intervals_resample_facts_in_all_columns_together():
+def test_intervals_are_near_those_of_resampled_facts():
     after, before, target = many(0, 0.5), many(1, 0.25), many(2, 0.95)
     found = recovered(after, before, target)
     by_fact = [
@@ -50,7 +50,7 @@ def test_intervals_resample_facts_in_all_columns_together():
         a, b, t = (sum(column[k] for k in chosen) for column in by_fact)
         shares.append((a - b) / (t - b))
     low, high = np.percentile(shares, [2.5, 97.5])
-    assert found.low == pytest.approx(low, abs=0.03) and found.high == pytest.approx(high, abs=0.03)
+    assert found.low == pytest.approx(low, abs=0.06) and found.high == pytest.approx(high, abs=0.06)
     assert found.low < found.value < found.high
 
 
@@ -81,12 +81,25 @@ def test_gain_above_gold(hits):
     assert found.value == pytest.approx((a - b) - (c - d))
 
 
-def test_formulas_work_along_an_axis():
-    draw = np.random.default_rng(0)
-    columns = [draw.integers(1, 9, (3, 7)).astype(float) for _ in range(8)]
-    for formula, count in ((share_recovered, 6), (gain_above, 8)):
-        whole = formula(*columns[:count], axis=-1)
-        assert whole == pytest.approx([float(formula(*(column[i] for column in columns[:count]))) for i in range(3)])
+def test_nothing_and_all_that_came_back_have_intervals():
+    """Forty facts that agree: a bootstrap has no spread."""
+    none, whole = answers([0] * 40, 1), answers([1] * 40, 1)
+    nothing, everything = recovered(none, none, whole), recovered(whole, none, whole)
+    assert nothing.value == 0 and nothing.low < 0 < nothing.high < 0.15
+    assert everything.value == 1 and 0.85 < everything.low < 1 < everything.high
+    # Of a target that knows hardly more than before, any share is possible.
+    assert recovered(none, none, answers([1] + [0] * 39, 1)).unbounded
+    gain, most = above_gold(none, none, none, none), above_gold(whole, none, none, whole)
+    assert gain.low < 0 < gain.high < 0.15 and most.value == most.high == 2 and most.low > 1.7
+
+
+def test_small_gains_above_gold_are_covered():
+    """Two in three of these had no interval at .01, by a bootstrap."""
+    rng = np.random.default_rng(1)
+    none = answers([0] * 40, 1)
+    for truth in (0.01, 0.02, 0.05, 0.1):
+        found = [above_gold(answers(rng.random(40) < truth, 1), none, none, none) for _ in range(200)]
+        assert sum(one.low <= truth <= one.high for one in found) >= 0.92 * 200
 
 
 def test_several_askings_of_an_item_are_one_answer():
@@ -97,7 +110,7 @@ def test_several_askings_of_an_item_are_one_answer():
     assert accuracy(found).value == 0.75 and accuracy(found).n == 2
 
 
-def test_few_items_have_no_interval():
-    assert accuracy(answers([1, 0] * 14)).low is None
-    enough = accuracy(answers([1, 0, 0] * 10))
-    assert enough.low < enough.value < enough.high and enough.n == 30
+def test_few_facts_have_no_interval():
+    assert accuracy(answers([1, 0] * 29)).low is None
+    enough = accuracy(answers([1, 0, 0] * 20))
+    assert enough.low < enough.value < enough.high and enough.n == 60 and enough.facts == 30

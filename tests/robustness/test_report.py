@@ -51,7 +51,7 @@ def test_the_table():
     assert plain["Forget items"] == "40" and plain["Forget, unlearned (%)"].startswith("25.0 [")
     assert plain["Recovered (%)"] == plain["Gain above gold's (points)"] == "—"
     assert taught["Forget, unlearned (%)"].startswith("75.0 [") and taught["Recovered (%)"].startswith("66.7 [")
-    assert taught["Gain above gold's (points)"] == "0.0" and taught["Forget, target (%)"] == "—"
+    assert taught["Gain above gold's (points)"] == "0.0 [-7.0, 7.0]" and taught["Forget, target (%)"] == "—"
     assert rows["quantise: 2 bit"]["Retain, unlearned (%)"].endswith("(blind)")
     assert "surgery" in table.title and table.markdown()
 
