@@ -9,7 +9,6 @@ from typing import Any
 
 from duolearn_cli.privacy.account import Account, composed_by_set
 from duolearn_cli.privacy_config import SETS
-from duolearn_cli.report.averages import difference_over_jobs, score
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 
@@ -50,6 +49,8 @@ def _is_bare(job: Job) -> bool:
 
 
 def _cells(private: Sequence[Job], bare: Sequence[Job]) -> list[str]:
+    from duolearn_cli.report.averages import difference_over_jobs, score  # SciPy: see SweepTable
+
     found: list[str] = []
     for key in PRICED:
         own, theirs = _by_seed(private, key), _by_seed(bare, key)
