@@ -19,6 +19,8 @@ LIMITS = {
     ("method/npo", "peer/npo_lora", 1): 0.85,
     ("method/duolearn", "plain/lora_text", 2): 0.85,
     ("private/both", "method/duolearn", 1): 1.6,
+    # Between 0.55 and 0.94 of a forward by the processor, so that a result kept on another one is no measure.
+    ("evaluation/full", "evaluation/forward", 1): 1.3,
 }
 REPEATS = 7
 
@@ -46,7 +48,7 @@ KEPT = Path(__file__).parent / "kept.json"
 # Wider than the quartiles of a busy machine. A second backward of all texts would exceed it. One more forward, a sixth
 # of a step, no clock of a busy machine tells: those are counted.
 TOLERANCE = 0.3
-GUARDED = ("method/duolearn", "private/both", "evaluation/full")
+GUARDED = ("method/duolearn", "private/both")
 
 
 def test_ratios_are_those_of_the_kept_result(duolearn_process):
