@@ -12,14 +12,13 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from duolearn_cli import benchmark_config, quantization
+from duolearn_cli import benchmark_config
 from duolearn_cli.components import component, component_class
-from duolearn_cli.config import RunConfig
+from duolearn_cli.config import ModelConfig, RunConfig, RuntimeConfig
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.explanations import COMPONENTS, OPTIONAL_COMPONENTS, schema_type, wrong_type
 from duolearn_cli.fields import NAME
 from duolearn_cli.folders import groups
-from duolearn_cli.hierarchies.base import HierarchySource
 from duolearn_cli.layers import layers_problem
 from duolearn_cli.privacy import rules
 from duolearn_cli.robustness_config import list_problems
@@ -99,7 +98,7 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
         yield f"{name}.{key}={'null' if value is None else value}: {wrong_type(key, said, owner)}"
         return
     yield from check_values(values, f"{name}.")
-    if name == "hierarchy" and not isinstance(values, HierarchySource):
+    if name == "hierarchy" and not (hasattr(values, "load") and hasattr(values, "level_weights")):
         yield f"hierarchy: {type(values).__name__} is no duolearn_cli.hierarchies.base.HierarchySource."
     # A component, or a part of it, may know of settings that are fine alone and impossible together.
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
@@ -214,13 +213,26 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
             f"runtime.sharding={config.runtime.sharding}: one process has nothing to share; "
             "give runtime.num_processes=2 or more."
         )
-    yield from quantization.problems(config.model, config.runtime)
+    yield from _quantization_problems(config.model, config.runtime)
     settings = config.unlearn
     if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
         allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
         yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
     if config.runtime.num_processes > 1 and config.command != "unlearn":
         yield f"runtime.num_processes={config.runtime.num_processes}: only `duolearn unlearn` uses several processes."
+
+
+def _quantization_problems(model: ModelConfig, runtime: RuntimeConfig) -> Iterator[str]:
+    """Yield what does not go with a quantised model, by the settings alone."""
+    if model.quantization == "none":
+        return
+    if runtime.device == "cpu":
+        yield f"model.quantization={model.quantization}: needs a GPU; allowed with runtime.device=cpu: none."
+    if runtime.sharding != "none":
+        yield (
+            f"model.quantization={model.quantization}: quantised layers are not cut over processes; allowed with "
+            f"runtime.sharding={runtime.sharding}: none."
+        )
 
 
 def _beside_the_command(config: DictConfig) -> Iterator[str]:

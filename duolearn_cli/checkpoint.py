@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.folders import write_json
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.parallel import Processes
-from duolearn_cli.run import write_json
 from duolearn_cli.update import Update
 
 SCHEMA = 2

@@ -9,8 +9,8 @@ from omegaconf import MISSING
 
 from duolearn_cli.bench_config import BenchConfig
 from duolearn_cli.benchmark_config import BenchmarkConfig
-from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.fields import NAME, setting
+from duolearn_cli.forget import ForgetTarget
 from duolearn_cli.layers import ALL
 from duolearn_cli.privacy_config import PrivacyConfig
 from duolearn_cli.robustness_config import AuditsConfig

@@ -9,11 +9,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, Target, resolve_target
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.data.duplicates import find_duplicates
 from duolearn_cli.data.items import Item
 from duolearn_cli.folders import conf_dir, groups
+from duolearn_cli.forget import ForgetTarget
 
 CUSTOM = "custom"
 # The split of items that earlier requests forgot.

@@ -18,6 +18,7 @@ from duolearn_cli.assessment import Assessment, assess
 from duolearn_cli.components import dataset_name
 from duolearn_cli.earlier import came_back
 from duolearn_cli.environment import environment
+from duolearn_cli.folders import write_json, write_jsonl
 from duolearn_cli.likeness import likeness
 from duolearn_cli.metrics import change, conflict
 from duolearn_cli.places import Place
@@ -26,7 +27,7 @@ from duolearn_cli.privacy.account import Account, read_account
 from duolearn_cli.protocol import STAGES, Laboratory
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
-from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.run import Run
 from duolearn_cli.weights import find_weights
 
 # By model.

@@ -1,9 +1,15 @@
-"""Where things lie: the configuration folder, embedded assets, the user's cache."""
+"""Where files lie (configuration, embedded assets, the user's cache), and how they are written: whole or not at all."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+from duolearn_cli.errors import RunError
 
 PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"
@@ -40,3 +46,34 @@ def first_comment(path: Path) -> str:
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()
     return ""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write by way of a temporary file, so that a reader never sees half of it. RunError where it cannot be."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinities by null: JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value

@@ -20,7 +20,7 @@ from duolearn_cli.data.texts import Texts
 from duolearn_cli.environment import FILE as ENVIRONMENT
 from duolearn_cli.environment import difference, environment, read_environment
 from duolearn_cli.evaluation import Answer, num_texts, score
-from duolearn_cli.folders import cache_dir
+from duolearn_cli.folders import cache_dir, write_json, write_jsonl
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.model_loading import load_model
 from duolearn_cli.privacy.account import Account
@@ -29,7 +29,7 @@ from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.privacy.plan import group, plan_learning
 from duolearn_cli.privacy.randomness import Secure, Seeded
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.run import Run
 from duolearn_cli.single_probe import check_singles
 from duolearn_cli.study import Study
 from duolearn_cli.training import fine_tune

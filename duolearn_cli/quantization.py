@@ -6,11 +6,10 @@ Dettmers et al., "QLoRA: Efficient Finetuning of Quantized LLMs" (NeurIPS 2023) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.config import ModelConfig, RuntimeConfig
+from duolearn_cli.config import ModelConfig
 from duolearn_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
 # Bytes of a weight with its scales: blocks of 64 weights share one, and those are quantised again (QLoRA, section 3);
 # in 8 bits each row has one.
 BYTES = {"nf4": 0.516, "int8": 1.0}
-
-
-def problems(model: ModelConfig, runtime: RuntimeConfig) -> Iterator[str]:
-    """Yield what does not go with a quantised model, by the settings alone."""
-    if model.quantization == "none":
-        return
-    if runtime.device == "cpu":
-        yield f"model.quantization={model.quantization}: needs a GPU; allowed with runtime.device=cpu: none."
-    if runtime.sharding != "none":
-        yield (
-            f"model.quantization={model.quantization}: quantised layers are not cut over processes; allowed with "
-            f"runtime.sharding={runtime.sharding}: none."
-        )
 
 
 def check_libraries(model: ModelConfig, gguf_file: str | None) -> None:

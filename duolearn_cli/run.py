@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import platform
 import shutil
@@ -22,6 +21,7 @@ from yaml import YAMLError
 from duolearn_cli import __version__
 from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import RunError, UserError
+from duolearn_cli.folders import finite, write_json, write_jsonl, write_text
 from duolearn_cli.limits import limits_of
 
 SCHEMA = 1
@@ -227,37 +227,6 @@ def check_space(folder: Path, needed: int) -> None:
         raise RunError(
             f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed; free some or set output_dir."
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write by way of a temporary file, so that a reader never sees half of it. RunError where it cannot be."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
-
-
-def finite(value: Any) -> Any:
-    """Replace NaN and infinities by null: JSON has neither."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(inner) for inner in value]
-    return value
 
 
 def _alive(pid: int) -> bool:

@@ -34,6 +34,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.packing import batches_by_length
 from duolearn_cli.data.streams import num_steps, sample
 from duolearn_cli.errors import UserError
+from duolearn_cli.folders import write_json
 from duolearn_cli.forward import Example
 from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import geometry_of, sparsity_of
@@ -42,7 +43,7 @@ from duolearn_cli.parallel import Processes
 from duolearn_cli.protocol import Laboratory
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, write_json
+from duolearn_cli.run import Run
 from duolearn_cli.selection import choose
 from duolearn_cli.stage import examples
 from duolearn_cli.unlearning import unlearn

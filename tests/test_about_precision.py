@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from duolearn_cli.concepts.hierarchy import ForgetTarget, read_hierarchy
+from duolearn_cli.concepts.hierarchy import read_hierarchy
 from duolearn_cli.data.medmcqa import MedMCQA
+from duolearn_cli.forget import ForgetTarget
 from duolearn_cli.hierarchies.embedded import FOLDER
 from tests.conftest import REAL_DATA
 

@@ -10,14 +10,15 @@ from duolearn_cli.commands import beginning
 from duolearn_cli.commands.beginning import as_override, check_beginning, check_words, note_of, told_by
 from duolearn_cli.commands.limits import limits_note
 from duolearn_cli.composition import compose
-from duolearn_cli.concepts.hierarchy import ForgetTarget
 from duolearn_cli.data.items import Item
 from duolearn_cli.earlier import came_back, without_forgotten, words_of
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.experiment import account_of, adapter_of
+from duolearn_cli.folders import write_json
+from duolearn_cli.forget import ForgetTarget
 from duolearn_cli.plan import rows
 from duolearn_cli.report.measures import MEASURES
-from duolearn_cli.run import Run, write_json
+from duolearn_cli.run import Run
 from duolearn_cli.study import prepare
 from tests.conftest import SMALL
 

@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 from duolearn_cli.commands.common import refuse_changes, reopen, with_changes
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import RunError
-from duolearn_cli.run import Run, write_text
+from duolearn_cli.folders import write_text
+from duolearn_cli.run import Run
 
 CHANGEABLE = (("run", "evaluation"), "that run")
 

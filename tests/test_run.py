@@ -8,7 +8,8 @@ import pytest
 
 from duolearn_cli.composition import compose
 from duolearn_cli.errors import RunError
-from duolearn_cli.run import Run, check_space, finite, run_name
+from duolearn_cli.folders import finite
+from duolearn_cli.run import Run, check_space, run_name
 
 
 @pytest.fixture

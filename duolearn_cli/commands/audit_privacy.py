@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 from duolearn_cli.commands.beginning import check_beginning, check_words
 from duolearn_cli.commands.common import Invocation, dry_run, prepared, readable
 from duolearn_cli.errors import LeakError
+from duolearn_cli.folders import write_json
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, write_json
+from duolearn_cli.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

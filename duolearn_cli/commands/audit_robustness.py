@@ -20,9 +20,10 @@ from duolearn_cli.commands.common import (
 )
 from duolearn_cli.commands.rescored import items_note
 from duolearn_cli.errors import RunError
+from duolearn_cli.folders import write_json, write_jsonl
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.robustness.material import Material
-from duolearn_cli.run import Run, write_json, write_jsonl
+from duolearn_cli.run import Run
 from duolearn_cli.study import Study
 
 # What the attacks on a run take from the command line; all else is the run's own.

@@ -11,9 +11,10 @@ from duolearn_cli.bench.results import missed, read_result, worse
 from duolearn_cli.bench.variants import Variant, chosen_variants
 from duolearn_cli.commands.common import Invocation, prepared, readable
 from duolearn_cli.errors import RunError
+from duolearn_cli.folders import write_json, write_text
 from duolearn_cli.report.tables import DASH, Table
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, write_json, write_text
+from duolearn_cli.run import Run
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:

@@ -22,13 +22,13 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.errors import ConfigError, DivergedError, RunError
 from duolearn_cli.explanations import key_of
 from duolearn_cli.fitting import fit
-from duolearn_cli.folders import groups
+from duolearn_cli.folders import groups, write_json
 from duolearn_cli.methods.base import search_of
 from duolearn_cli.plan import adapter_bytes, checkpoint_bytes, read_shape
 from duolearn_cli.privacy.plan import plan_unlearning
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run, check_space, write_json
+from duolearn_cli.run import Run, check_space
 from duolearn_cli.study import Study
 from duolearn_cli.weights import find_weights
 

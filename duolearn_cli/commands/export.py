@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from duolearn_cli.commands.common import Invocation, export_file
 from duolearn_cli.components import component
 from duolearn_cli.data.minimed import to_medmcqa
-from duolearn_cli.run import write_jsonl
+from duolearn_cli.folders import write_jsonl
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:

@@ -16,11 +16,11 @@ from duolearn_cli.config import RunConfig
 from duolearn_cli.data.labels import unified
 from duolearn_cli.data.survey import survey
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.folders import write_text
 from duolearn_cli.report import concepts as view
 from duolearn_cli.report.survey import rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import write_text
 from duolearn_cli.study import load_hierarchy, prepare
 
 # Of each kind; a large vocabulary has thousands.

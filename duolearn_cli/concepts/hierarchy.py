@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.concepts.rows import read_concepts
 from duolearn_cli.concepts.validation import find_problems, listed
 from duolearn_cli.errors import ConfigError, DataError, nearest
+from duolearn_cli.forget import ForgetTarget
 
 
 class Hierarchy:
@@ -100,47 +101,6 @@ def read_hierarchy(path: Path) -> Hierarchy:
     Lists are separated by ``|``. Raises DataError for a missing file, missing columns or unusable rows.
     """
     return Hierarchy(read_concepts(path), path.name)
-
-
-@dataclass
-class ForgetTarget:
-    """What to forget, as configured: hierarchy nodes with their descendants, additions and exceptions."""
-
-    name: str = field(default="custom", metadata={"help": "short name, used in folder names and tables"})
-    concepts: list[str] = field(
-        default_factory=list, metadata={"help": "ids or names of nodes, each with its descendants"}
-    )
-    add: list[str] = field(
-        default_factory=list, metadata={"help": "single nodes to forget too, boundary concepts for one"}
-    )
-    keep: list[str] = field(default_factory=list, metadata={"help": "nodes to keep, each with its descendants"})
-    subjects: list[str] = field(
-        default_factory=list, metadata={"help": "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts"}
-    )
-    boundary: str = field(
-        default="preserve",
-        metadata={
-            "help": "concepts that also lie outside the target: preserve them, or forget them too",
-            "choices": ["preserve", "forget"],
-        },
-    )
-    by: str = field(
-        default="auto",
-        metadata={
-            "help": "how forget items are chosen. auto: by label, and by what they are about for concepts without a "
-            "label; concepts: by what they are about alone; either: by label or by what they are about",
-            "choices": ["auto", "concepts", "either"],
-        },
-    )
-    about: float = field(
-        default=0.35,
-        metadata={
-            "help": "how much of an item must be about the concepts that it is chosen by (docs/hierarchy.md); an item "
-            "that mentions one and is below is neither forgotten nor kept",
-            "min": 0,
-            "max": 1,
-        },
-    )
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.folding import Folded, fold, fold_mapped
+from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.variants import variants
-
-if TYPE_CHECKING:  # the hierarchy's validation folds terms as the matcher does
-    from duolearn_cli.concepts.hierarchy import Hierarchy
 
 # Counts up whenever a text may have other mentions than before, so that labels on disk are found anew.
 VERSION = 3

@@ -7,7 +7,8 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from duolearn_cli.concepts.concept import LEVELS, Concept
-from duolearn_cli.concepts.matcher import fold, variants
+from duolearn_cli.concepts.folding import fold
+from duolearn_cli.concepts.variants import variants
 from duolearn_cli.errors import nearest
 
 # A nearest match among a hundred thousand ids takes a second: only the first unknown parents get one.

@@ -12,6 +12,7 @@ from duolearn_cli.concepts.concept import LEVELS
 from duolearn_cli.data import tally
 from duolearn_cli.environment import in_words
 from duolearn_cli.flags import WORDS
+from duolearn_cli.folders import write_text
 from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
@@ -30,7 +31,6 @@ from duolearn_cli.report.tables import (
 )
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.verdict import verdict, warnings
-from duolearn_cli.run import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from duolearn_cli.folders import write_json, write_text
 from duolearn_cli.report.jobs import (
     Job,
     heading,
@@ -22,7 +23,6 @@ from duolearn_cli.report.jobs import (
 )
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
 from duolearn_cli.report.tables import FLAGGED, MEASURES, Table, markdown_text, number
-from duolearn_cli.run import write_json, write_text
 
 SCORES = (
     "forgetting_rate",

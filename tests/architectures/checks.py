@@ -37,11 +37,11 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation import score
+from duolearn_cli.folders import write_jsonl
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model import LanguageModel
 from duolearn_cli.model_loading import load_model
 from duolearn_cli.robustness.rounding import rounded
-from duolearn_cli.run import write_jsonl
 from duolearn_cli.single_probe import check_singles
 from duolearn_cli.singles import GradientRows
 from duolearn_cli.study import prepare

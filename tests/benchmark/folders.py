@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from duolearn_cli.run import write_json
+from duolearn_cli.folders import write_json
 
 NUM_FACTS = 24
 

@@ -9,8 +9,8 @@ from duolearn_cli.concepts.hierarchy import read_hierarchy
 from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.medmcqa import MedMCQA
 from duolearn_cli.data.minimed import Minimed, facts, to_medmcqa
+from duolearn_cli.folders import write_jsonl
 from duolearn_cli.hierarchies.embedded import FOLDER
-from duolearn_cli.run import write_jsonl
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from collections import Counter
 import pytest
 
 from duolearn_cli.concepts.concept import Concept
-from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, resolve_target
+from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.config import LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import choose_sides
+from duolearn_cli.forget import ForgetTarget
 
 HIERARCHY = Hierarchy(
     [

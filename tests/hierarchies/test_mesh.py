@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.concepts.hierarchy import ForgetTarget, resolve_target
+from duolearn_cli.concepts.hierarchy import resolve_target
 from duolearn_cli.errors import DataError
+from duolearn_cli.forget import ForgetTarget
 from duolearn_cli.hierarchies.mesh import Mesh, without_cycles
 
 DOCTYPE = (
