@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from duolearn_cli import __version__
+from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, taken_text
+from duolearn_cli.config.words import ACTIONS, AUDITS
 from duolearn_cli.errors import UserError, nearest
-from duolearn_cli.positional import action_overrides, audit_overrides, item_overrides, taken_text
-from duolearn_cli.words import ACTIONS, AUDITS
 
 COMMANDS = (
     "learn",
@@ -59,7 +59,7 @@ def _dispatch(args: list[str]) -> int:
     asks_help = any(arg in ("--help", "-h") for arg in flags) or "help" in (command, *words) or not args
     config_dir = _config_dir(flags)
     if asks_help and command in (None, "help"):
-        from duolearn_cli.help import overview
+        from duolearn_cli.cli.help import overview
 
         print(overview(COMMANDS), end="")
         return 0
@@ -68,11 +68,11 @@ def _dispatch(args: list[str]) -> int:
     if command not in COMMANDS:
         raise UserError(f"{command!r} is no command; allowed: {', '.join(COMMANDS)}{nearest(command, COMMANDS)}.")
     if asks_help:
-        from duolearn_cli.help import command_help
+        from duolearn_cli.cli.help import command_help
 
         print(command_help(command, config_dir), end="")
         return 0
-    from duolearn_cli.launch import launch
+    from duolearn_cli.cli.launch import launch
 
     if command == "hierarchy":
         words = [*action_overrides(words), *text]
@@ -125,7 +125,7 @@ def _config_dir(flags: Sequence[str]) -> str | None:
 
 def _complete(args: list[str]) -> int:
     """Shell completion: Hydra completes overrides; the subcommand is completed here and hidden from Hydra."""
-    from duolearn_cli.launch import hydra_completion
+    from duolearn_cli.cli.launch import hydra_completion
 
     words = os.environ.get("COMP_LINE", "").split(" ")
     if any("query" in arg for arg in args) and len(words) <= 2:

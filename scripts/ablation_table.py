@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from duolearn_cli.metrics.seeds import difference_over_seeds, ratio_errors
+from duolearn_cli.evaluation.metrics.seeds import difference_over_seeds, ratio_errors
 from duolearn_cli.report.tables import Table, cell
 
 FULL = "full"

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.sources.embedded import FOLDER
 from duolearn_cli.data.about import about, last_sentence
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.medmcqa import MedMCQA
-from duolearn_cli.hierarchies.embedded import FOLDER
-from duolearn_cli.metrics.intervals import Estimate, proportion
+from duolearn_cli.data.readers.medmcqa import MedMCQA
+from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
 VERDICTS = Path(__file__).with_name("about_verdicts.tsv")
 TARGETS = ("cardiology", "diabetes", "surgery")

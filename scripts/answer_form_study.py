@@ -18,17 +18,17 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from duolearn_cli.commands.common import prepared
-from duolearn_cli.composition import component, compose
+from duolearn_cli.cli.commands.common import prepared
 from duolearn_cli.concepts.token_classes import UNLEARN
-from duolearn_cli.data.encoding import Encoded
+from duolearn_cli.config.compose import component, compose
 from duolearn_cli.errors import UserError
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, ratio
-from duolearn_cli.protocol import Laboratory
+from duolearn_cli.evaluation.metrics.intervals import Estimate, bootstrap, ratio
+from duolearn_cli.model.encoding import Encoded
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.unlearn_run import answer_form, answer_tokens, wrong_options
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run
-from duolearn_cli.stage import answer_form, answer_tokens, wrong_options
 
 
 def changes(title: str, texts: Sequence[Encoded], base: Tensor, other: Tensor, opening: Tensor) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from duolearn_cli.data.minimed import FOLDER
+from duolearn_cli.data.readers.minimed import FOLDER
 
 SEED, VOCABULARY, EOS, PAD = 0, 4096, "<|end|>", "<|pad|>"
 MADE_UP_PER_TABLE, REAL_SHARE = 12, 0.3

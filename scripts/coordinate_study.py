@@ -18,22 +18,22 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from duolearn_cli import sparsity
-from duolearn_cli.commands.common import prepared
-from duolearn_cli.composition import component, compose
-from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.data.encoding import Encoded, collate
-from duolearn_cli.data.streams import sample
+from duolearn_cli.cli.commands.common import prepared
+from duolearn_cli.config.compose import component, compose
+from duolearn_cli.data.order import sample
 from duolearn_cli.errors import UserError
-from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import sparsity_of
-from duolearn_cli.parallel import Processes
-from duolearn_cli.protocol import Laboratory
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.model.encoding import Encoded, collate
+from duolearn_cli.model.losses import nll
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.unlearn_run import wrong_options
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run
-from duolearn_cli.selection import FAINT
-from duolearn_cli.stage import wrong_options
+from duolearn_cli.training import sparsity
+from duolearn_cli.training.coordinates import Coordinates
+from duolearn_cli.training.selection import FAINT
 
 
 def pulls(lab: Laboratory, texts: Sequence[Encoded]) -> Iterator[tuple[Tensor, int]]:

@@ -26,28 +26,28 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from duolearn_cli.commands.common import prepared
-from duolearn_cli.composition import component, compose
-from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.data.encoding import collate
+from duolearn_cli.cli.commands.common import prepared
+from duolearn_cli.config.compose import component, compose
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.packing import batches_by_length
-from duolearn_cli.data.streams import num_steps, sample
+from duolearn_cli.data.order import num_steps, sample
 from duolearn_cli.errors import UserError
-from duolearn_cli.folders import write_json
-from duolearn_cli.forward import Example
-from duolearn_cli.losses import nll
+from duolearn_cli.evaluation.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
+from duolearn_cli.files import write_json
 from duolearn_cli.methods.base import geometry_of, sparsity_of
-from duolearn_cli.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
-from duolearn_cli.parallel import Processes
-from duolearn_cli.protocol import Laboratory
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.model.encoding import collate
+from duolearn_cli.model.losses import nll
+from duolearn_cli.model.packing import batches_by_length
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.unlearn_run import examples
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
-from duolearn_cli.run import Run
-from duolearn_cli.selection import choose
-from duolearn_cli.stage import examples
-from duolearn_cli.unlearning import unlearn
-from duolearn_cli.update import Update
+from duolearn_cli.training.coordinates import Coordinates
+from duolearn_cli.training.forward import Example
+from duolearn_cli.training.selection import choose
+from duolearn_cli.training.unlearn import unlearn
+from duolearn_cli.training.update import Update
 
 # Every setting of a variant that is not this one's.
 PLAIN = {

@@ -15,11 +15,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from duolearn_cli.coordinates import Coordinates
-from duolearn_cli.gradients import Gradients
-from duolearn_cli.parallel import Processes
-from duolearn_cli.update import Update
-from duolearn_cli.update_config import GeometryConfig, UnlearnConfig
+from duolearn_cli.config.unlearning import GeometryConfig, UnlearnConfig
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.training.coordinates import Coordinates
+from duolearn_cli.training.gradients import Gradients
+from duolearn_cli.training.update import Update
 
 U = torch.tensor([2.0, 2.0], dtype=torch.float64)
 K = torch.tensor([0.6, 0.8], dtype=torch.float64)

@@ -16,14 +16,14 @@ from transformers import AutoTokenizer
 
 from duolearn_cli.concepts.hierarchy import ForgetTarget, Hierarchy, Target, read_hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.sources.embedded import FOLDER
 from duolearn_cli.concepts.token_classes import classify, level_weights
-from duolearn_cli.config import PromptConfig
-from duolearn_cli.data.encoding import Encoder
+from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.medmcqa import MedMCQA
-from duolearn_cli.data.minimed import Minimed
-from duolearn_cli.folders import ASSETS
-from duolearn_cli.hierarchies.embedded import FOLDER
+from duolearn_cli.data.readers.medmcqa import MedMCQA
+from duolearn_cli.data.readers.minimed import Minimed
+from duolearn_cli.files import ASSETS
+from duolearn_cli.model.encoding import Encoder
 
 CHUNK = 1_000  # items; a run of any size needs the memory of one chunk
 

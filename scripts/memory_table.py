@@ -36,14 +36,14 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     import torch
     from rich.console import Console
 
-    from duolearn_cli import stage
-    from duolearn_cli.commands.common import prepared
-    from duolearn_cli.composition import compose
-    from duolearn_cli.memory import Planner
-    from duolearn_cli.privacy.plan import plan_unlearning
-    from duolearn_cli.protocol import Laboratory
+    from duolearn_cli.cli.commands.common import prepared
+    from duolearn_cli.config.compose import compose
+    from duolearn_cli.pipeline import unlearn_run
+    from duolearn_cli.pipeline.laboratory import Laboratory
+    from duolearn_cli.pipeline.planning.memory import Planner
+    from duolearn_cli.pipeline.privacy_plan import plan_unlearning
+    from duolearn_cli.pipeline.run_folder import Run
     from duolearn_cli.report.terminal import Display
-    from duolearn_cli.run import Run
 
     study = prepared(compose("unlearn", overrides))
     account, planner = plan_unlearning(study), Planner.of(study)
@@ -60,7 +60,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
         if account:
             account.write(run.folder)
         found: dict[str, Any] = {"predicted": planner.predict(study.config.unlearn.micro_batch).parts}
-        loop = stage.unlearn
+        loop = unlearn_run.unlearn
 
         def watched(*given: Any) -> None:
             gc.collect()
@@ -69,8 +69,8 @@ def measure(overrides: list[str]) -> dict[str, Any]:
             loop(*given)
             found["peak"] = resident("VmHWM")
 
-        stage.unlearn = watched
-        stage.unlearn_stage(lab)
+        unlearn_run.unlearn = watched
+        unlearn_run.unlearn_stage(lab)
     return found
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from duolearn_cli.concepts.hierarchy import read_hierarchy
 from duolearn_cli.concepts.matcher import Matcher, Mention
-from duolearn_cli.hierarchies.embedded import FOLDER
-from duolearn_cli.metrics.intervals import Estimate, proportion
+from duolearn_cli.concepts.sources.embedded import FOLDER
+from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
 SENTENCES = Path(__file__).parents[1] / "tests" / "concepts" / "mentions.txt"
 _MARK = re.compile(r"\[(?P<span>[^]|]+)\|(?P<concept>[^]?]+)(?P<by_the_way>\??)\]")

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.benchmark.record import read_record
-from duolearn_cli.benchmark.results import figures
+from duolearn_cli.benchmarks.methods.record import read_record
+from duolearn_cli.benchmarks.methods.results import figures
 from duolearn_cli.errors import RunError
-from duolearn_cli.metrics.seeds import ANY, LIMITS, limits_of, over_seeds
+from duolearn_cli.evaluation.metrics.seeds import ANY, LIMITS, limits_of, over_seeds
 from duolearn_cli.report.benchmark import benchmark_table, choices_table, remarks
 from duolearn_cli.report.tables import DASH, MODELS, Table, cell, number
 

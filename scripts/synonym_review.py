@@ -19,7 +19,7 @@ from pathlib import Path
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.rows import read_concepts
-from duolearn_cli.hierarchies.embedded import FOLDER
+from duolearn_cli.concepts.sources.embedded import FOLDER
 
 REVIEWED = Path(__file__).with_name("reviewed_synonyms.tsv")
 

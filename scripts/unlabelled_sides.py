@@ -14,11 +14,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
-from duolearn_cli.composition import compose
-from duolearn_cli.config import RunConfig
+from duolearn_cli.config.compose import compose
+from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import Doubt
-from duolearn_cli.study import Study, prepare
+from duolearn_cli.pipeline.study import Study, prepare
 
 SUBJECT = "Surgery"
 ALL = [

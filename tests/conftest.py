@@ -86,9 +86,9 @@ def own_method(folder: Path) -> tuple[list[str], str]:
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
-    from duolearn_cli.config import AdapterConfig, ModelConfig, RuntimeConfig
-    from duolearn_cli.model_loading import load_model
-    from duolearn_cli.weights import find_weights
+    from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+    from duolearn_cli.model.loading import load_model
+    from duolearn_cli.model.weights import find_weights
 
     config = ModelConfig(name="tiny", embedded=True, adapter=AdapterConfig(rank=4, alpha=8))
     return load_model(find_weights(config, None), config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
@@ -106,7 +106,7 @@ def fresh(tiny):
 @pytest.fixture(scope="session")
 def study():
     """A small surgery study on the embedded data."""
-    from duolearn_cli.composition import compose
-    from duolearn_cli.study import prepare
+    from duolearn_cli.config.compose import compose
+    from duolearn_cli.pipeline.study import prepare
 
     return prepare(compose("unlearn", ["+forget=surgery", *SMALL]))  # type: ignore[arg-type]

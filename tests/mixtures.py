@@ -4,9 +4,9 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from duolearn_cli.adapters import attach
-from duolearn_cli.config import AdapterConfig
-from duolearn_cli.model import LanguageModel
+from duolearn_cli.config.schema import AdapterConfig
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.lora import attach
 from tests import small_models
 
 SIZES = small_models.SIZES | {"max_position_embeddings": 64, "initializer_range": 0.3}

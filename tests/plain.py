@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from duolearn_cli import losses
-from duolearn_cli.forward import predict
-from duolearn_cli.transfer import Rows
+from duolearn_cli.model import losses
+from duolearn_cli.model.host_to_device import Rows
+from duolearn_cli.training.forward import predict
 
 
 class PlainReadout:

@@ -6,9 +6,9 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from duolearn_cli.adapters import initialise
-from duolearn_cli.folders import ASSETS
-from duolearn_cli.model import LanguageModel
+from duolearn_cli.files import ASSETS
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.lora import initialise
 
 SIZES = {
     "vocab_size": 40,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from duolearn_cli.__main__ import COMMANDS, _normalised
-from duolearn_cli.launch import check_jobs
-from duolearn_cli.positional import action_overrides, audit_overrides, taken_text
+from duolearn_cli.cli.launch import check_jobs
+from duolearn_cli.cli.positional import action_overrides, audit_overrides, taken_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

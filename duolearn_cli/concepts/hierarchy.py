@@ -12,8 +12,8 @@ from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.concepts.rows import read_concepts
 from duolearn_cli.concepts.validation import find_problems, listed
+from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.errors import ConfigError, DataError, nearest
-from duolearn_cli.forget import ForgetTarget
 
 
 class Hierarchy:

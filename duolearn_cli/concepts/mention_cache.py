@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -82,8 +83,8 @@ def _mentions_key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
 
 
 def _forms_key(hierarchy: Hierarchy) -> str:
-    # Every run reads this file: it must not outlive a change of the code that made it, however small.
-    code = [inspect.getsource(module) for module in (folding, variants, context, matcher)]
+    # Every run reads this file: it must not outlive a change of the code that made it. Layout does not count.
+    code = [ast.dump(ast.parse(inspect.getsource(module))) for module in (folding, variants, context, matcher)]
     return content_hash([_SCHEMA, code, unicodedata.unidata_version, fingerprint(hierarchy)])
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 
 from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.references import Reference, reference
+from duolearn_cli.data.option_references import Reference, reference
 from duolearn_cli.errors import ConfigError
 
 SHINGLE_WORDS = 3

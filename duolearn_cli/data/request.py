@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
-from duolearn_cli.config import ImperfectConfig, LabelsConfig
-from duolearn_cli.data import imperfect
+from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
+from duolearn_cli.data import label_noise
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.recovery import Guess, cross_guess, label_of
 from duolearn_cli.data.sides import Doubt, Mentions, fill_subjects
+from duolearn_cli.data.subject_recovery import Guess, cross_guess, label_of
 from duolearn_cli.errors import DataError
 
 
@@ -72,10 +72,10 @@ def make_request(
 
 
 def _faulty(items: Sequence[Item], faults: ImperfectConfig) -> list[Item]:
-    items = imperfect.imbalanced(items, faults.imbalance, faults.seed)
-    items = imperfect.with_wrong_answers(items, faults.wrong_answers, faults.seed)
-    items = imperfect.with_wrong_subjects(items, faults.wrong_subjects, faults.seed)
-    return imperfect.without_subjects(items, faults.missing_subjects, faults.seed)
+    items = label_noise.imbalanced(items, faults.imbalance, faults.seed)
+    items = label_noise.with_wrong_answers(items, faults.wrong_answers, faults.seed)
+    items = label_noise.with_wrong_subjects(items, faults.wrong_subjects, faults.seed)
+    return label_noise.without_subjects(items, faults.missing_subjects, faults.seed)
 
 
 def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> bool:

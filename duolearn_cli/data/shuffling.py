@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.references import movable
+from duolearn_cli.data.option_references import movable
 
 # What the ids of shuffled copies end with: no other held-out item's does.
 _SUFFIX = "~shuffled"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
-from duolearn_cli.config import LabelsConfig
+from duolearn_cli.config.schema import LabelsConfig
 from duolearn_cli.data.about import about
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.recovery import Guess, Recovery, label_of
+from duolearn_cli.data.subject_recovery import Guess, Recovery, label_of
 
 FORGET, RETAIN, NEITHER = "forget", "retain", "neither"
 # Finds the mentions in a text.

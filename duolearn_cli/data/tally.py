@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.concepts.hierarchy import Target
-from duolearn_cli.config import LabelsConfig
+from duolearn_cli.config.schema import LabelsConfig
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.labels import near_misses, override
 from duolearn_cli.data.language import looks_english

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from duolearn_cli.update_config import GeometryConfig, SparsityConfig
+from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duolearn_cli.readout import Reading, Readout
-    from duolearn_cli.transfer import Rows
+    from duolearn_cli.model.host_to_device import Rows
+    from duolearn_cli.model.readout import Reading, Readout
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Tokens(Labels):
 
     def send(self, values: Tensor) -> Tensor:
         """Values of labels, or made of them, on the device of what `read` gives."""
-        from duolearn_cli.transfer import send
+        from duolearn_cli.model.host_to_device import send
 
         return send(values, self.readout.device)
 
@@ -126,7 +126,7 @@ class Tokens(Labels):
         `weights` gives those of any labels, in the order of `values`; it must not depend on the model. `owner` says for
         each value whose it is, as `sequence` does, which is the default.
         """
-        from duolearn_cli.losses import share_of_mean, sum_of_means
+        from duolearn_cli.model.losses import share_of_mean, sum_of_means
 
         own = self.send(weights(self))
         if self.step is not None:

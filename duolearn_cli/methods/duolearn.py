@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
+from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
 from duolearn_cli.methods.base import (
     LEARNING_RATES,
     NO_ATTENTION,
@@ -22,7 +23,6 @@ from duolearn_cli.methods.base import (
     Tokens,
     each_preserved,
 )
-from duolearn_cli.update_config import GeometryConfig, SparsityConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,8 +104,8 @@ class DuoLearn:
         return Attention(self.unlearn_key_bias, self.preserve_key_bias, kept_layers)
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.attention import retention
-        from duolearn_cli.readout import kl_at, kl_of_others_at, nll_at
+        from duolearn_cli.model.attention import retention
+        from duolearn_cli.model.readout import kl_at, kl_of_others_at, nll_at
 
         unlearn, preserve = self._unlearn(tokens), self._preserve(tokens)
         towards = kl_of_others_at(unlearn, "target") if self.distill_towards == "target" else kl_at(unlearn, "base")
@@ -125,7 +125,7 @@ class DuoLearn:
         """What each U token adds to the forget loss. Shapes: all [m]."""
         import torch
 
-        from duolearn_cli.losses import bounded_forget, huber
+        from duolearn_cli.model.losses import bounded_forget, huber
 
         score = nll.detach() - reference
         if self.ascent == "huber":

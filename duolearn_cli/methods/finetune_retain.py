@@ -16,7 +16,7 @@ class FinetuneRetain:
     search: ClassVar[Search] = {"unlearn.learning_rate": LEARNING_RATES}
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.readout import nll_at
+        from duolearn_cli.model.readout import nll_at
 
         (nll,) = tokens.read(nll_at(~tokens.is_forget))
         return Objective(forget=nll.new_zeros(()), preserve=tokens.mean_over(nll, of_retain))

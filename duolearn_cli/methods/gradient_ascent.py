@@ -16,7 +16,7 @@ class GradientAscent:
     search: ClassVar[Search] = {"unlearn.learning_rate": [1e-5, 5e-5, *LEARNING_RATES]}
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.readout import nll_at
+        from duolearn_cli.model.readout import nll_at
 
         (nll,) = tokens.read(nll_at(tokens.is_forget))
         return Objective(forget=-tokens.mean_over(nll, of_forget), preserve=nll.new_zeros(()))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
+from duolearn_cli.config.unlearning import GeometryConfig
 from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens
 from duolearn_cli.methods.graddiff import GradDiff
 from duolearn_cli.methods.npo import NPO
 from duolearn_cli.methods.wga import WGA
-from duolearn_cli.update_config import GeometryConfig
 
 
 def rectified() -> GeometryConfig:

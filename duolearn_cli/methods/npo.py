@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, each_forget_item
 from duolearn_cli.methods.retaining import Retaining
 
@@ -28,7 +28,7 @@ class NPO(Retaining):
     def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
         import torch
 
-        from duolearn_cli import losses
+        from duolearn_cli.model import losses
 
         where, every = tokens.is_forget, torch.arange(tokens.num_sequences)
         owner = tokens.send(tokens.sequence[where])

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import Objective, Tokens, of_retain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duolearn_cli.readout import Reading
+    from duolearn_cli.model.readout import Reading
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Retaining(ABC):
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.readout import kl_at, nll_at
+        from duolearn_cli.model.readout import kl_at, nll_at
 
         if not self.retain_weight:
             (forget,) = tokens.read(self.reading(tokens))
@@ -40,7 +40,7 @@ class Retaining(ABC):
 
     def reading(self, tokens: Tokens) -> Reading:
         """What `forget_loss` is made of: the nll of the forget answers, unless a method says otherwise."""
-        from duolearn_cli.readout import nll_at
+        from duolearn_cli.model.readout import nll_at
 
         return nll_at(tokens.is_forget)
 

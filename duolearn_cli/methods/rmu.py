@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Attention, Objective, Search, Tokens, of_forget, of_retain
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RMU:
         return Attention(depth=self.depth)
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.losses import squared_distance
+        from duolearn_cli.model.losses import squared_distance
 
         assert tokens.activations is not None and tokens.target_activations is not None
         forgets, retains = of_forget(tokens), of_retain(tokens)

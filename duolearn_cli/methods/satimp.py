@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
 from duolearn_cli.methods.retaining import Retaining
 
@@ -31,7 +31,7 @@ class SatImp(Retaining):
     }
 
     def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
-        from duolearn_cli import losses
+        from duolearn_cli.model import losses
 
         weight = losses.confidence(values, self.saturation) * losses.doubt(values, self.importance)
         return -tokens.mean_over(weight * values, of_forget)

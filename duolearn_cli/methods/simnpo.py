@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, each_forget_item
 from duolearn_cli.methods.retaining import Retaining
 
@@ -32,7 +32,7 @@ class SimNPO(Retaining):
     def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
         import torch
 
-        from duolearn_cli import losses
+        from duolearn_cli.model import losses
 
         owner, count = tokens.send(tokens.sequence[tokens.is_forget]), tokens.num_sequences
         length = losses.per_sequence(torch.ones_like(values), owner, count).clamp(min=1)

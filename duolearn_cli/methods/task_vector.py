@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens, of_forget
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class TaskVector:
     }
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.readout import nll_at
+        from duolearn_cli.model.readout import nll_at
 
         (nll,) = tokens.read(nll_at(tokens.is_forget))
         return Objective(forget=tokens.mean_over(nll, of_forget), preserve=nll.new_zeros(()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
 from duolearn_cli.methods.retaining import Retaining
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duolearn_cli.readout import Reading
+    from duolearn_cli.model.readout import Reading
 
 
 @dataclass
@@ -29,8 +29,8 @@ class UNDIAL(Retaining):
     }
 
     def reading(self, tokens: Tokens) -> Reading:
-        from duolearn_cli import losses
-        from duolearn_cli.readout import Reading
+        from duolearn_cli.model import losses
+        from duolearn_cli.model.readout import Reading
 
         def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
             assert reference is not None

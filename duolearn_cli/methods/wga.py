@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from duolearn_cli.fields import setting
+from duolearn_cli.config.settings import setting
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
 from duolearn_cli.methods.retaining import Retaining
 
@@ -29,6 +29,6 @@ class WGA(Retaining):
     }
 
     def forget_loss(self, tokens: Tokens, values: Tensor) -> Tensor:
-        from duolearn_cli import losses
+        from duolearn_cli.model import losses
 
         return -tokens.mean_over(losses.confidence(values, self.beta) * values, of_forget)

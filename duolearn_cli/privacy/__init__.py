@@ -1,0 +1,1 @@
+"""Differential privacy accounting: the account of a model, the mechanism, randomness."""

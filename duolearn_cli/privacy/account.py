@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK, SETS
 from duolearn_cli.errors import RunError
-from duolearn_cli.folders import write_json
+from duolearn_cli.files import write_json
 from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
-from duolearn_cli.privacy_config import ACCOUNT_FILE, ACCOUNT_MARK, SETS
 
 FILE, SCHEMA = ACCOUNT_FILE, 1
 ADJACENCY = "one data set is the other with one unit added or removed"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duolearn_cli.transfer import send
+from duolearn_cli.model.host_to_device import send
 
 KEY_BYTES = 32
 # A double's 53 bits of precision, in (0, 1].

@@ -1,0 +1,1 @@
+"""Tables, figures and pages from numbers and files. Never loads a model."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from duolearn_cli.metrics.chance import common_unit
+from duolearn_cli.evaluation.metrics.chance import common_unit
 
 Parts = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 # Of each item; all models were asked the same.

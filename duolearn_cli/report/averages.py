@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from duolearn_cli.metrics.seeds import FEWEST, auc_errors, difference_over_seeds, limits_of, over_seeds, ratio_errors
+from duolearn_cli.evaluation.metrics.seeds import (
+    FEWEST,
+    auc_errors,
+    difference_over_seeds,
+    limits_of,
+    over_seeds,
+    ratio_errors,
+)
 from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact, wins
 from duolearn_cli.report.jobs import Job, is_seed, seeds_of, value_of, varying
 from duolearn_cli.report.measures import number

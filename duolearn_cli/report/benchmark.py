@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.folders import write_text
+from duolearn_cli.files import write_text
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, INK, panels, to_svg
 from duolearn_cli.report.tables import DASH, MEASURES, Table, cell, markdown_text, number
 

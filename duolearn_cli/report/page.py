@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
+from duolearn_cli.config.environment import in_words
 from duolearn_cli.data import tally
-from duolearn_cli.environment import in_words
-from duolearn_cli.flags import WORDS
-from duolearn_cli.folders import write_text
+from duolearn_cli.evaluation.warnings import WORDS
+from duolearn_cli.files import write_text
 from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from duolearn_cli.config.privacy import SETS
 from duolearn_cli.privacy.account import Account, composed_by_set
-from duolearn_cli.privacy_config import SETS
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 

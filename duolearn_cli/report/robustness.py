@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.flagging import facts_of
-from duolearn_cli.folders import write_text
-from duolearn_cli.metrics.few import FEW_FACTS
+from duolearn_cli.evaluation.metrics.few import FEW_FACTS
+from duolearn_cli.evaluation.warning_text import facts_of
+from duolearn_cli.files import write_text
 from duolearn_cli.report.figures import FORGET, GOLD, HEIGHT, panels, to_svg
 from duolearn_cli.report.tables import DASH, TOO_FEW, Table, cell, markdown_text, number
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from duolearn_cli.data.items import Loaded
-from duolearn_cli.data.survey import Survey
-from duolearn_cli.metrics.few import FEW_FACTS
+from duolearn_cli.evaluation.hierarchy_fit import Survey
+from duolearn_cli.evaluation.metrics.few import FEW_FACTS
 from duolearn_cli.report.tables import TOO_FEW, Table, cell
 
 HEADER = (

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from duolearn_cli.folders import write_json, write_text
+from duolearn_cli.files import write_json, write_text
 from duolearn_cli.report.jobs import (
     Job,
     heading,

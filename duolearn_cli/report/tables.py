@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.flagging import WORDS, has_enough
+from duolearn_cli.evaluation.warning_text import WORDS, has_enough
 from duolearn_cli.report.measures import DASH, MEASURES, Measure, cell, number
 
 if TYPE_CHECKING:

@@ -26,29 +26,30 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from duolearn_cli import losses, stage
-from duolearn_cli.commands import unlearn
-from duolearn_cli.commands.common import Invocation
-from duolearn_cli.composition import component, compose
-from duolearn_cli.config import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
-from duolearn_cli.coordinates import Coordinates, flatten
-from duolearn_cli.data.encoding import Encoded, Encoder, collate
+from duolearn_cli.audits.robustness.rounding import rounded
+from duolearn_cli.cli.commands import unlearn
+from duolearn_cli.cli.commands.common import Invocation
+from duolearn_cli.config.compose import component, compose
+from duolearn_cli.config.schema import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.minimed import Minimed, to_medmcqa
+from duolearn_cli.data.readers.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
-from duolearn_cli.evaluation import score
-from duolearn_cli.folders import write_jsonl
+from duolearn_cli.evaluation.scoring import score
+from duolearn_cli.files import write_jsonl
 from duolearn_cli.methods.base import attention_of
-from duolearn_cli.model import LanguageModel
-from duolearn_cli.model_loading import load_model
-from duolearn_cli.robustness.rounding import rounded
-from duolearn_cli.single_probe import check_singles
-from duolearn_cli.singles import GradientRows
-from duolearn_cli.study import prepare
-from duolearn_cli.training import fine_tune
-from duolearn_cli.weights import find_weights
-from tests.privacy.engine import private_steps, singles
+from duolearn_cli.model import losses
+from duolearn_cli.model.encoding import Encoded, Encoder, collate
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.loading import load_model
+from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline import unlearn_run
+from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.training.coordinates import Coordinates, flatten
+from duolearn_cli.training.finetune import fine_tune
+from duolearn_cli.training.per_example import GradientRows
+from duolearn_cli.training.per_example_probe import check_singles
 from tests.small_models import draw_adapter
+from tests.training.private.engine import private_steps, singles
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3
@@ -206,7 +207,7 @@ def compare_private_step(model: LanguageModel, folder: Path, scratch: Path) -> N
     study, method = prepare(cast(RunConfig, config)), component(config.method)
     lab = SimpleNamespace(study=study, model=model, encoder=_encoder(model))
     forget, retain = (
-        stage.examples(lab, side, is_forget, method.labels, attention_of(method))
+        unlearn_run.examples(lab, side, is_forget, method.labels, attention_of(method))
         for side, is_forget in ((study.splits.forget_train[:3], True), (study.splits.retain_train[:3], False))
     )
     clip = 0.05
@@ -290,12 +291,12 @@ def _interrupted_after_a_step() -> Iterator[None]:
     def interrupt() -> Iterator[Callable[[], bool]]:
         yield lambda: True
 
-    usual = stage.deferred_interrupt
-    stage.deferred_interrupt = interrupt
+    usual = unlearn_run.deferred_interrupt
+    unlearn_run.deferred_interrupt = interrupt
     try:
         yield
     finally:
-        stage.deferred_interrupt = usual
+        unlearn_run.deferred_interrupt = usual
 
 
 def _run(method: str, folder: Path, scratch: Path, output: str) -> Path:

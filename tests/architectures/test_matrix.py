@@ -2,8 +2,8 @@
 
 import pytest
 
-from duolearn_cli.places import Place
-from duolearn_cli.single_probe import check_singles
+from duolearn_cli.model.adapter_names import Place
+from duolearn_cli.training.per_example_probe import check_singles
 from tests.architectures.checks import CHECKS, compare_private_step, open_model, outcomes
 from tests.architectures.table import PAGE, WORKS, page, read
 from tests.architectures.zoo import ARCHITECTURES, make_folder

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from duolearn_cli.data.minimed import Minimed
+from duolearn_cli.data.readers.minimed import Minimed
 
 VOCABULARY = 512
 # Every configuration is offered all of these and takes what it knows.

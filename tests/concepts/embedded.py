@@ -4,7 +4,7 @@ from functools import cache
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.hierarchies.embedded import FOLDER
+from duolearn_cli.concepts.sources.embedded import FOLDER
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from duolearn_cli.folders import ASSETS
+from duolearn_cli.files import ASSETS
 
 CORPUS = [
     "A femoral hernia lies below the inguinal ligament; the inguinal hernia above it (hernias, Hernia).",

@@ -3,7 +3,7 @@
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.coverage import coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
-from duolearn_cli.forget import ForgetTarget
+from duolearn_cli.config.forget import ForgetTarget
 
 HIERARCHY = Hierarchy(
     [

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy, resolve_target
+from duolearn_cli.concepts.sources.embedded import FOLDER
+from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.errors import ConfigError, DataError
-from duolearn_cli.forget import ForgetTarget
-from duolearn_cli.hierarchies.embedded import FOLDER
 
 HEADER = "id\tlevel\tparents\tname\tsynonyms\tsubjects\n"
 MEDMCQA_SUBJECTS = (

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.context import Context
 from duolearn_cli.concepts.rows import COLUMNS, Layout, as_tsv, read_concepts
+from duolearn_cli.concepts.sources.embedded import FOLDER
 from duolearn_cli.errors import DataError
-from duolearn_cli.hierarchies.embedded import FOLDER
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters="|{}\ufeff"), min_size=1

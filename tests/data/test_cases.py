@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from duolearn_cli.data.items import Loaded
-from duolearn_cli.data.local import Fields, LocalData
+from duolearn_cli.data.readers.local import Fields, LocalData
 from duolearn_cli.errors import DataError
 from tests.conftest import REAL_DATA
 from tests.data.traps import FIELDS

@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from duolearn_cli.composition import compose
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
 from duolearn_cli.concepts.labels import label_key
+from duolearn_cli.config.compose import compose
+from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.labels import near_miss_notes, near_misses, override, unified
-from duolearn_cli.forget import ForgetTarget
 
 HIERARCHY = Hierarchy(
     [

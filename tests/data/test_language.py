@@ -5,8 +5,8 @@ import pytest
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.language import looks_english
-from duolearn_cli.data.medmcqa import MedMCQA
-from duolearn_cli.data.minimed import Minimed
+from duolearn_cli.data.readers.medmcqa import MedMCQA
+from duolearn_cli.data.readers.minimed import Minimed
 from tests.conftest import REAL_DATA
 
 OTHERS = [

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.composition import compose
 from duolearn_cli.concepts.hierarchy import Target
-from duolearn_cli.config import ImperfectConfig, LabelsConfig
+from duolearn_cli.config.compose import compose
+from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import balance, make_request
 from duolearn_cli.errors import DataError
-from duolearn_cli.study import prepare
+from duolearn_cli.pipeline.study import prepare
 
 
 @pytest.fixture(scope="module")

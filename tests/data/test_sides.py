@@ -7,10 +7,10 @@ import pytest
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.config import LabelsConfig
+from duolearn_cli.config.forget import ForgetTarget
+from duolearn_cli.config.schema import LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import choose_sides
-from duolearn_cli.forget import ForgetTarget
 
 HIERARCHY = Hierarchy(
     [

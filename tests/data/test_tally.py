@@ -5,7 +5,7 @@ import re
 import pytest
 
 from duolearn_cli.concepts.hierarchy import Target
-from duolearn_cli.config import LabelsConfig
+from duolearn_cli.config.schema import LabelsConfig
 from duolearn_cli.data.items import Item, Loaded, Rejected
 from duolearn_cli.data.sides import Doubt, Sides
 from duolearn_cli.data.tally import borderline, check_guessed, nearest, request_warning, rows_of, tally

@@ -9,13 +9,13 @@ import pytest
 
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
+from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.data.items import Loaded
 from duolearn_cli.data.labels import near_miss_notes, unified
-from duolearn_cli.data.local import Fields, LocalData
-from duolearn_cli.data.references import without_needing
+from duolearn_cli.data.option_references import without_needing
+from duolearn_cli.data.readers.local import Fields, LocalData
 from duolearn_cli.data.shuffling import is_shuffled, with_shuffled_copies
 from duolearn_cli.errors import DataError
-from duolearn_cli.forget import ForgetTarget
 from tests.data import traps
 from tests.data.traps import FIELDS, TRAPS, Trap
 

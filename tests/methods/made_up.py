@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from duolearn_cli.losses import nll
 from duolearn_cli.methods.base import Tokens
-from duolearn_cli.readout import Readout
-from duolearn_cli.transfer import Rows
+from duolearn_cli.model.host_to_device import Rows
+from duolearn_cli.model.losses import nll
+from duolearn_cli.model.readout import Readout
 
 VOCABULARY, WIDTH = 7, 5
 # How many labelled tokens each item has, whether it is to be forgotten, and its weight.

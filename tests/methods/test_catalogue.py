@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from duolearn_cli.components import component_class
-from duolearn_cli.composition import compose
-from duolearn_cli.folders import groups
+from duolearn_cli.config.components import component_class
+from duolearn_cli.config.compose import compose
+from duolearn_cli.files import groups
 from duolearn_cli.methods.base import search_of
 
 ROOT = Path(__file__).parents[2]

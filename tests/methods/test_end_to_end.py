@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from duolearn_cli.folders import groups
+from duolearn_cli.files import groups
 from tests.conftest import SMALL
 
 FEW = [*SMALL, "evaluation.max_items=6", "evaluation.quick_items=4", "evaluation.generate_items=0"]

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from duolearn_cli.coordinates import flatten
 from duolearn_cli.methods.npo import NPO
 from duolearn_cli.methods.task_vector import TaskVector
-from duolearn_cli.outcome import make_result, write_result
+from duolearn_cli.pipeline.result import make_result, write_result
+from duolearn_cli.training.coordinates import flatten
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from duolearn_cli.metrics.closed_forms import paired_difference
-from duolearn_cli.metrics.seeds import Spread, difference_over_seeds, over_seeds, ratio_errors
+from duolearn_cli.evaluation.metrics.closed_forms import paired_difference
+from duolearn_cli.evaluation.metrics.seeds import Spread, difference_over_seeds, over_seeds, ratio_errors
 from duolearn_cli.report.answers import SCORES, Answers, facts_of, sums_by_fact, wins
 from duolearn_cli.report.averages import difference_over_jobs, errors_of, mean_over_jobs, shares_target
 from duolearn_cli.report.jobs import Job, read_job

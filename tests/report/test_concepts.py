@@ -8,7 +8,7 @@ from rich.console import Console
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.forget import ForgetTarget
+from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.report.concepts import STATE_COLOURS, facts, marked, mentions_table, path_to_root, state, tree
 from duolearn_cli.report.figures import FORGET
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from duolearn_cli.members import membership_check
-from duolearn_cli.members import roc_curves as curves_of
+from duolearn_cli.evaluation.members import membership_check
+from duolearn_cli.evaluation.members import roc_curves as curves_of
+from duolearn_cli.evaluation.summary import summarise
 from duolearn_cli.report.evaluation import attack_table, chance_table, check_table, roc_curves, tables, worst_table
 from duolearn_cli.report.figures import to_svg
-from duolearn_cli.summary import summarise
-from tests.test_summary import NO_LEVELS, model
+from tests.evaluation.test_summary import NO_LEVELS, model
 
 # Of eight pairs, by Wilson's interval: of 8 trials all right or none; of ties alone half of 36.
 TIED, ALL, NONE = ("0.500", "[0.345, 0.655]"), ("1.000", "[0.676, 1.000]"), ("0.000", "[0.000, 0.324]")

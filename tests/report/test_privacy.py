@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from duolearn_cli.privacy import told
+from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import Account, Entry
 from duolearn_cli.privacy.accounting import Spending
 from duolearn_cli.report.page import write_report
@@ -16,7 +16,7 @@ from duolearn_cli.report.tables import DASH
 @pytest.fixture(autouse=True)
 def short_curves(monkeypatch):
     """Each point of a curve costs the accountant a tenth of a second."""
-    monkeypatch.setattr(told, "NUM_POINTS", 3)
+    monkeypatch.setattr(account_summary, "NUM_POINTS", 3)
 
 
 def entry(begun=40, randomness="secure", forget=2.0, shared=False):
@@ -37,7 +37,7 @@ def entry(begun=40, randomness="secure", forget=2.0, shared=False):
 
 
 def with_account(metrics, *entries, unit="example"):
-    return metrics | {"privacy": "eps4", "account": told.summarise(Account(unit, 1e-4, 9.0, "pld", entries))}
+    return metrics | {"privacy": "eps4", "account": account_summary.summarise(Account(unit, 1e-4, 9.0, "pld", entries))}
 
 
 def with_steps(history):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import Estimate, mean, proportion
+from duolearn_cli.evaluation.metrics.intervals import Estimate, mean, proportion
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import SIZES, answers, coverage, generator, names, size
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from duolearn_cli.metrics.intervals import Estimate
+from duolearn_cli.evaluation.metrics.intervals import Estimate
 from tests.statistics.cells import Cell
 
 SIZES = (10, 30, 100, 450)

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from duolearn_cli.data.items import Item
-from duolearn_cli.flagging import Asked
-from duolearn_cli.flags import flags
-from duolearn_cli.guessing import MUCH_CUT, by_options, floor
-from duolearn_cli.metrics import calibration, knowledge
-from duolearn_cli.metrics.intervals import proportion
+from duolearn_cli.evaluation.guessing import MUCH_CUT, by_options, floor
+from duolearn_cli.evaluation.metrics import calibration, knowledge
+from duolearn_cli.evaluation.metrics.intervals import proportion
+from duolearn_cli.evaluation.warning_text import Asked
+from duolearn_cli.evaluation.warnings import flags
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import after, alarms, answers, generator, names, size
 

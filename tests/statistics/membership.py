@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from duolearn_cli.flags import flagged, flags
-from duolearn_cli.metrics import membership
-from duolearn_cli.metrics.intervals import Estimate
+from duolearn_cli.evaluation.metrics import membership
+from duolearn_cli.evaluation.metrics.intervals import Estimate
+from duolearn_cli.evaluation.warnings import flagged, flags
 from tests.statistics.cells import Cell
 
 # Facts of both sides together: half of them are members.

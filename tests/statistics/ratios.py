@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from duolearn_cli.metrics import hmta, knowledge
-from duolearn_cli.metrics.intervals import Estimate
+from duolearn_cli.evaluation.metrics import hmta, knowledge
+from duolearn_cli.evaluation.metrics.intervals import Estimate
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import SIZES, after, answers, coverage, generator, names, size
 

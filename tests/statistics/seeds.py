@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special, stats
 
-from duolearn_cli.benchmark.record import Result
-from duolearn_cli.benchmark.volumes import volumes
-from duolearn_cli.metrics import knowledge, membership
-from duolearn_cli.metrics.seeds import (
+from duolearn_cli.benchmarks.methods.record import Result
+from duolearn_cli.benchmarks.methods.volumes import volumes
+from duolearn_cli.evaluation.metrics import knowledge, membership
+from duolearn_cli.evaluation.metrics.seeds import (
     auc_errors,
     difference_over_seeds,
     limits_of,

@@ -1,0 +1,1 @@
+"""The empirical privacy audit: canaries, guesses about them, and a lower bound on epsilon."""

@@ -1,0 +1,40 @@
+"""The audit of one configuration, from its laboratory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accelerate import Accelerator
+
+from duolearn_cli.audits.privacy.canaries import Finding, audit
+from duolearn_cli.config.components import component
+from duolearn_cli.methods.base import attention_of
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.private_run import private_steps
+from duolearn_cli.pipeline.unlearn_run import check_method, examples, make_update
+from duolearn_cli.privacy.ledger import Ledger
+
+
+def audit_stage(lab: Laboratory) -> list[Finding]:
+    """Begin where the run would, take its steps with canaries, say what they show. Raises ModelError, ConfigError."""
+    config, request = lab.study.config, lab.study.request
+    check_method(lab)
+    lab.load("target")
+    method, processes = (
+        component(config.method, config.plugins),
+        Processes(Accelerator(cpu=lab.model.device.type == "cpu")),
+    )
+    forget, retain = (
+        examples(lab, items, is_forget, method.labels, attention_of(method))
+        for items, is_forget in ((request.forget, True), (request.retain, False))
+    )
+    update, _ = make_update(lab, forget, retain, method, processes)
+    steps = private_steps(lab, forget, retain, method, update, processes)
+    assert steps is not None
+    # The run that is audited is made up: its folder's account stays the plan.
+    steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))
+    total = steps.num_steps
+    lab.display.stage(f"Audit {lab.study.target.name}: {config.audit.canaries} canaries a set, {total} steps")
+    with lab.display.progress("audit", total) as advance:
+        return audit(steps, update, config.unlearn, config.audit, config.seed, lambda: advance(n=1))

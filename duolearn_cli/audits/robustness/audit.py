@@ -1,0 +1,116 @@
+"""All attacks on all models of a finished run, one model after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from duolearn_cli import __version__
+from duolearn_cli.audits.robustness import probing, prompts, quantising, relearning
+from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
+from duolearn_cli.audits.robustness.material import SIDES, Material
+from duolearn_cli.audits.robustness.results import NONE, summarise
+from duolearn_cli.config.components import dataset_name
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.model_cache import TOKENS
+from duolearn_cli.pipeline.study import Study
+
+MODELS = ("base", "target", "gold", "unlearned")
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What will be tried, and what makes no sense here."""
+
+    material: Material
+    attacks: tuple[Attack, ...]
+    skipped: tuple[Skipped, ...]
+
+    @classmethod
+    def of(cls, study: Study, tokenizer: Any) -> Planned:
+        """Everything that the configuration asks for. Only the tokenizer is needed, no model."""
+        settings, seed = study.config.audit.robustness, study.config.seed
+        material = Material.of(study.splits, settings.max_items, seed)
+        makers = {
+            relearning.NAME: lambda: relearning.attacks(study, material),
+            quantising.NAME: lambda: quantising.attacks(settings),
+            prompts.NAME: lambda: prompts.attacks(study, tokenizer, material),
+            probing.NAME: lambda: probing.attacks(material, settings.probe_c, seed),
+        }
+        made = [one for name, make in makers.items() if name in settings.attacks for one in make()]
+        found = [or_skipped(one, material) if isinstance(one, Attack) else one for one in made]
+        return cls(
+            material,
+            tuple(one for one in found if isinstance(one, Attack)),
+            tuple(one for one in found if isinstance(one, Skipped)),
+        )
+
+
+def or_skipped(attack: Attack, material: Material) -> Attack | Skipped:
+    """Skip an attack that can ask none of the items of a side: their options name each other or places."""
+    for side in SIDES:
+        items = material.side(side, attack.phrasings)
+        if items and not any(attack.vary(item) for item in items):
+            return Skipped(attack.name, attack.variant, f"the options of all {side} items speak of each other")
+    return attack
+
+
+def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Try all attacks; return the rows of robustness.jsonl and the content of robustness.json.
+
+    `adapter` is the folder of the unlearned one. Target and gold are learned first where the cache has none.
+    """
+    rows: list[dict[str, Any]] = []
+    for model in MODELS:
+        rows += _tried_on(lab, adapter, planned, model)
+    config = lab.study.config
+    found = {
+        "schema": SCHEMA,
+        "duolearn": __version__,
+        "forget": lab.study.target.name,
+        "model": config.model.name,
+        "dataset": dataset_name(config.dataset),
+        "method": str(config.method._target_).rpartition(".")[2],
+        "form": config.prompt.form,
+        "seed": config.seed,
+    }
+    return rows, found | summarise(rows, planned.attacks, planned.skipped)
+
+
+def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> Iterator[dict[str, Any]]:
+    attacks = [attack for attack in planned.attacks if model in attack.models]
+    if model != "base":
+        attacks.insert(0, Attack(NONE, NONE, lambda lab: nullcontext(scorer(lab))))
+    if not attacks:
+        return
+    if model == "unlearned":
+        lab.load_unlearned(adapter)
+    else:
+        lab.load(model)
+    lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")
+    with lab.display.progress(f"attack {model}", len(attacks)) as advance:
+        for attack in attacks:
+            # What attacks do to base, target and gold is the same for every run that shares them.
+            key = _key(lab.study, planned.material, attack)
+            yield from lab.kept(
+                model, "attack", key, lambda attack=attack: list(attack.rows(lab, planned.material, model))
+            )
+            advance(n=1)
+
+
+def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
+    """All that an attack's rows follow from, beside the model."""
+    config, ignored = study.config, {"source": "", "row": 0, "concepts": (), "patient": None}
+    settings: list[Any] = [OmegaConf.to_container(node) for node in (config.audit.robustness, config.learn)]
+    settings[0] |= {"attacks": None, "max_items": None}  # others beside it change nothing, and items are told below
+    shown = [[asdict(item) | ignored for item in side] for side in (material.forget, material.retain)]
+    taught = [[item.id for item in side] for side in (study.splits.forget_train, study.splits.retain_train)]
+    key = [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
+    # Long prompts were cut at their start once, chat header and all.
+    return [*key, TOKENS] if "cut" in attack.details else key

@@ -1,0 +1,1 @@
+"""Comparisons: methods side by side (`duolearn benchmark`) and speed (`duolearn bench`)."""

@@ -1,0 +1,106 @@
+"""From the runs of a benchmark to benchmark.json: every figure can be made from their answers again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from duolearn_cli.benchmarks.methods.record import MODELS, Result, Results
+from duolearn_cli.benchmarks.methods.status import DIVERGED
+from duolearn_cli.benchmarks.methods.volumes import volumes
+from duolearn_cli.evaluation.metrics.gold import kolmogorov_smirnov
+from duolearn_cli.report.answers import Answers
+from duolearn_cli.report.averages import mean_over_jobs
+
+# Of each run's scores, over seeds and facts.
+AVERAGED = (
+    "forgetting_rate",
+    "chance_corrected_forgetting",
+    "knowledge_preservation",
+    "retain_recall",
+    "retain_recall_share",
+    "mia_auc",
+    "mia_score",
+    "mia_worst",
+    "retain_accuracy",
+    "forget_invalid_rate",
+    "retain_invalid_rate",
+)
+REFERENCES = (*AVERAGED, "forget_accuracy", "mia_expected", "mia_worst_expected")
+
+
+def figures(found: Mapping[str, Any], results: Results) -> dict[str, Any]:
+    """A benchmark's settings, tries and choices with the figures of its runs: what benchmark.json holds."""
+    by_volume = volumes(results)
+    methods = {
+        name: {**one, "runs": outcome(results.get(name, {}))} | by_volume.get(name, {})
+        for name, one in found["methods"].items()
+    }
+    return {**found, "references": references(results), "methods": methods}
+
+
+def outcome(runs: Mapping[int, Sequence[Result]]) -> dict[str, Any]:
+    """What a method's runs gave, by number of passes: scores with intervals over seeds and facts."""
+    return {str(epochs): _outcome(own) for epochs, own in runs.items()}
+
+
+def _outcome(runs: Sequence[Result]) -> dict[str, Any]:
+    finished = [one for one in runs if one.is_finished]
+    diverged = sum(one.status == DIVERGED for one in runs)
+    found: dict[str, Any] = {"finished": len(finished), "diverged": diverged, "planned": len(runs)}
+    if not finished:
+        return found
+    jobs, answers = [one.job for one in finished], [one.answers for one in finished]
+    found |= {key: mean_over_jobs(jobs, key, answers) for key in AVERAGED}
+    found |= {key: _mean(one.metrics["distance"].get(key) for one in finished) for key in ("ks", "ks_same")}
+    found["changed"] = _mean(one.metrics["changed"] for one in finished)
+    found["flags"] = sorted({flag for one in finished for flag in one.metrics["flags"]})
+    return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def references(methods: Results) -> dict[str, Any]:
+    """Scores of gold and target on the test facts; none where no run has finished.
+
+    Where the runs have several targets and golds (`learn.seed`), the means over these; ``floor`` is then how far golds
+    are from each other.
+    """
+    by_learning: dict[str, Result] = {}
+    for one in (one for runs in methods.values() for own in runs.values() for one in own):
+        if one.is_finished:
+            by_learning.setdefault(str(one.learn_seed), one)
+    if not by_learning:
+        return {}
+    found: dict[str, Any] = {"learned": len(by_learning)}
+    for name in MODELS:
+        scores = [one.metrics["scores"].get(name) or {} for one in by_learning.values()]
+        if len(by_learning) == 1:
+            found[name] = {key: scores[0].get(key) for key in REFERENCES}
+        else:
+            found[name] = {key: _over_learning(list(by_learning.values()), name, key) for key in REFERENCES}
+    golds = [one.answers for one in by_learning.values() if one.answers]
+    found["floor"] = _floor([own for own in golds if "nll" in own.models.get("gold", {})])
+    return found
+
+
+def _over_learning(runs: Sequence[Result], name: str, key: str) -> dict[str, Any] | None:
+    jobs = [replace(one.job, scores=one.metrics["scores"].get(name), settings={"seed": one.learn_seed}) for one in runs]
+    return mean_over_jobs(jobs, key, [None] * len(jobs))
+
+
+def _floor(golds: Sequence[Answers]) -> dict[str, Any] | None:
+    """Mean KS distance of the forget losses of two golds of different seeds; None of fewer than two."""
+    losses = [own.models["gold"]["nll"][own.places("forget")] for own in golds]
+    pairs = [
+        kolmogorov_smirnov(ours, theirs)
+        for ours, theirs in itertools.combinations(losses, 2)
+        if len(ours) == len(theirs) > 0
+    ]
+    return {"ks": fmean(pairs), "golds": len(losses)} if pairs else None

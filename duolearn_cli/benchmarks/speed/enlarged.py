@@ -1,0 +1,48 @@
+"""The configured model with a larger vocabulary: the same texts, and logits as wide as those of larger models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import ConfigError
+from duolearn_cli.model.loading import load_tokenizer
+from duolearn_cli.model.pretrained import load_base
+from duolearn_cli.model.weights import find_weights
+
+
+def enlarge(config: RunConfig, size: int, folder: Path) -> Mapping[str, Any]:
+    """Write the model with random rows up to `size` tokens into `folder`, with its own tokenizer.
+
+    Returns the settings, by dotted key, that name it. Raises ConfigError where the model has more tokens already.
+    """
+    weights = find_weights(config.model, config.cache_dir)
+    tokenizer = load_tokenizer(weights, config.model)
+    base = load_base(weights, config.model.name, torch.float32)
+    count = base.config.vocab_size
+    if size < count:
+        raise ConfigError(
+            f"bench.vocabulary={size}: {config.model.name} has {count} tokens; allowed: {count} or more, or none given."
+        )
+    generator = torch.Generator().manual_seed(0)
+    inputs, outputs = base.get_input_embeddings(), base.get_output_embeddings()
+    is_tied = outputs.weight is inputs.weight
+    inputs.weight = nn.Parameter(_grown(inputs.weight.data, size, generator))
+    inputs.num_embeddings = size
+    outputs.weight = inputs.weight if is_tied else nn.Parameter(_grown(outputs.weight.data, size, generator))
+    outputs.out_features = base.config.vocab_size = size
+    base.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    plain = {"embedded": False, "path": str(folder), "wheel": None, "gguf_file": None, "revision": None}
+    return {f"model.{name}": value for name, value in plain.items()}
+
+
+def _grown(weight: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Add rows as scattered as those that are there. Shapes: [tokens, width] -> [size, width]."""
+    fresh = torch.randn(size - len(weight), weight.shape[1], generator=generator)
+    return torch.cat([weight, weight.std() * fresh.to(weight.dtype)])

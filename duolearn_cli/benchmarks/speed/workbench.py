@@ -1,0 +1,201 @@
+"""One study's models, items and texts, each loaded when a variant first needs it, and the step of every variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from io import StringIO
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from omegaconf import DictConfig
+from rich.console import Console
+
+from duolearn_cli.benchmarks.speed import plain
+from duolearn_cli.benchmarks.speed.plain import LEARNING_RATE, Plain
+from duolearn_cli.benchmarks.speed.timing import Step
+from duolearn_cli.benchmarks.speed.variants import FORWARD, Variant, configured, methods, with_adapter_share
+from duolearn_cli.config.components import component
+from duolearn_cli.data.items import Item
+from duolearn_cli.methods.base import Attention, attention_of, geometry_of
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.model.encoding import Encoded, Encoder
+from duolearn_cli.model.loading import choose_device, load_tokenizer
+from duolearn_cli.model.packing import batches_by_length
+from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.privacy_plan import plan_unlearning
+from duolearn_cli.pipeline.private_run import private_steps
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.pipeline.unlearn_run import chosen_coordinates, examples
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.training.coordinates import Coordinates
+from duolearn_cli.training.diagnostics import measure
+from duolearn_cli.training.forward import Example
+from duolearn_cli.training.gradients import Gradients, gradients
+from duolearn_cli.training.update import Update
+
+
+class Workbench:
+    """Makes steps. `folder` takes what private steps write; the user's cache of models is left alone."""
+
+    def __init__(self, study: Study, folder: Path) -> None:
+        config, self.folder = study.config, folder
+        self.device = choose_device(config.runtime.device)
+        if config.runtime.threads:
+            torch.set_num_threads(config.runtime.threads)
+        batch = slice(config.unlearn.batch_size)
+        request = replace(study.request, forget=study.request.forget[batch], retain=study.request.retain[batch])
+        # Of as many records as a step holds, each joins every step.
+        self.study = replace(study, request=request)
+        self._splits = study.splits
+        self._examples: dict[tuple[str, Attention], tuple[list[Example], list[Example]]] = {}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        config = self.study.config
+        return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
+
+    @cached_property
+    def lab(self) -> Laboratory:
+        """Our model, with an adapter that is neither empty nor learned."""
+        lab = Laboratory.open(self.study, Display(Console(file=StringIO())), Run(self.folder), is_main=False)
+        plain.scatter(lab.model.network)
+        return replace(lab, cache=self.folder)
+
+    @cached_property
+    def plain(self) -> Plain:
+        """PEFT's model with the same adapter."""
+        return plain.load_plain(self.study.config)
+
+    @cached_property
+    def texts(self) -> tuple[list[Encoded], list[Encoded]]:
+        """Those of a step: to forget, to keep."""
+        request = self.study.request
+        forget, retain = ([self.encoder.encode(item) for item in side] for side in (request.forget, request.retain))
+        return forget, retain
+
+    def step(self, variant: Variant) -> Step:
+        """The step of a variant. Raises ConfigError, ModelError where the data or the model does not allow it."""
+        config = configured(self.study.config, variant)  # type: ignore[arg-type]
+        if variant.method:
+            return self._unlearning(variant, config)
+        makers: dict[str, Callable[[], Callable[[], object]]] = {
+            "plain/lora_text": lambda: self._plain_step("text"),
+            "plain/lora_answer": lambda: self._plain_step("answer"),
+            "peer/npo_lora": lambda: self._peer_step(self.plain),
+            "peer/npo_full": lambda: self._peer_step(plain.load_plain(self.study.config, adapter=False)),
+            FORWARD: self._forward,
+            "evaluation/answers": lambda: lambda: self.lab.score(self._evaluated),
+            "evaluation/full": lambda: lambda: self.lab.score(self._evaluated, is_forget=True),
+        }
+        return Step(makers[variant.name](), warm_up=1 if variant.family == "evaluation" else 2)
+
+    def _plain_step(self, labels: str) -> Callable[[], None]:
+        forget, retain = self.texts
+        return plain.training_step(self.plain, plain.language_model_loss(self.plain, [*forget, *retain], labels))
+
+    def _peer_step(self, model: Plain) -> Callable[[], None]:
+        """With the settings of conf/method/npo.yaml, or the user's own."""
+        npo = component(methods(self.study.config)["npo"])  # type: ignore[arg-type]
+        reference, (forget, retain) = plain.reference_of(model.network), self.texts
+        return plain.training_step(
+            model, lambda: plain.npo_loss(model, reference, forget, retain, npo.beta, npo.retain_weight)
+        )
+
+    @cached_property
+    def _evaluated(self) -> list[Item]:
+        half = max(1, self.study.config.bench.evaluate_items // 2)
+        return [*self._splits.forget_train[:half], *self._splits.retain_train[:half]]
+
+    def _forward(self) -> Callable[[], None]:
+        """All logits of the texts that an evaluation scores, in the same batches; nothing is read from them."""
+        encoder, model = self.encoder, self.plain
+        letters = encoder.prompt.form == "letter"
+        items = self._evaluated
+        texts = [encoder.encode(i, k) for i in items for k in ([i.answer] if letters else range(len(i.options)))]
+        size = self.study.config.evaluation.batch_tokens
+
+        def run() -> None:
+            with torch.no_grad(), model.autocast():
+                for indices in batches_by_length([len(text.ids) for text in texts], size):
+                    batch = plain.padded([texts[i] for i in indices], "answer", model.device)
+                    del batch["labels"]
+                    model.network(**batch, use_cache=False)
+
+        return run
+
+    def _unlearning(self, variant: Variant, config: DictConfig) -> Step:
+        """One step of a method: both gradients, the update, and what the history is told of it."""
+        model = self.lab.model
+        config = with_adapter_share(
+            config, variant.adapter_share, model.num_adapter_parameters, model.num_base_parameters
+        )
+        folder = self.folder / variant.name
+        folder.mkdir(parents=True, exist_ok=True)
+        study = replace(self.study, config=config)
+        lab = replace(self.lab, study=study, run=Run(folder), is_main=True)
+        method, settings = component(config.method, config.plugins), config.unlearn
+        model.check_attention(
+            masks=settings.packing or attention_of(method).is_biased, kept_layers=attention_of(method).kept_layers
+        )
+        forget, retain = self._labelled(method.labels, attention_of(method))
+        processes = Processes(Accelerator(cpu=model.device.type == "cpu"))
+        index = chosen_coordinates(lab, forget, retain, method, processes)
+        update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
+        found = self._gradients(lab, forget, retain, method, update, processes)
+        numbers, rest = count(1), geometry_of(method)
+
+        def step() -> None:
+            with model.recomputed(settings.checkpointing):
+                gradient = found()
+            measure(gradient, update.apply(next(numbers), LEARNING_RATE, gradient), update)
+
+        # A basis costs its full price once it is full.
+        full = 0 if rest.space == "none" else rest.basis_size * rest.basis_every
+        return Step(step, warm_up=2 + full)
+
+    def _gradients(
+        self,
+        lab: Laboratory,
+        forget: Sequence[Example],
+        retain: Sequence[Example],
+        method: Any,
+        update: Update,
+        processes: Processes,
+    ) -> Callable[[], Gradients]:
+        """How a step gets its gradients, as the loop does; private ones begin an account in the variant's folder."""
+        config, model = lab.study.config, lab.model
+        pack_to = config.prompt.max_tokens if config.unlearn.packing else None
+        squares = update.constraint.settings.needs_fisher
+        if account := plan_unlearning(lab.study):
+            account.write(lab.run.folder)
+            # An account names the adapter that it begins with, by its content.
+            model.save_adapter(lab.folder("target"))
+            private = private_steps(lab, forget, retain, method, update, processes)
+            assert private is not None
+            numbers = count(1)
+
+            def privately() -> Gradients:
+                found = private.gradients(next(numbers))
+                assert found is not None, "the budget holds more steps than are timed"
+                return found
+
+            return privately
+        both, size = [*forget, *retain], config.unlearn.micro_batch
+        return lambda: gradients(model, both, method, update.coordinates, processes, size, pack_to, squares)
+
+    def _labelled(self, labels: str, attention: Attention) -> tuple[list[Example], list[Example]]:
+        """The step's texts with what base and target think of them, which a run computes once."""
+        if (labels, attention) not in self._examples:
+            request = self.study.request
+            self._examples[labels, attention] = (
+                examples(self.lab, request.forget, True, labels, attention),
+                examples(self.lab, request.retain, False, labels, attention),
+            )
+        return self._examples[labels, attention]

@@ -1,0 +1,1 @@
+"""The command line: commands, help, positional words, launching one or many jobs."""

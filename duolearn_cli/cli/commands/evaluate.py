@@ -1,0 +1,83 @@
+"""duolearn evaluate: score a finished run, an adapter or the plain base model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from duolearn_cli.cli.commands.beginning import check_words, expand, note_of, told_by
+from duolearn_cli.cli.commands.common import (
+    LIMITS,
+    Invocation,
+    check_adapter,
+    dry_run,
+    perform,
+    prepared,
+    readable,
+    refuse_changes,
+    reopen,
+    with_changes,
+)
+from duolearn_cli.cli.commands.limits import limits_note
+from duolearn_cli.cli.commands.rescored import items_note
+from duolearn_cli.config.explain import key_of
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.report.terminal import Display
+
+if TYPE_CHECKING:
+    from duolearn_cli.pipeline.evaluate import Assessments
+    from duolearn_cli.pipeline.laboratory import Laboratory
+
+# What a run that is scored again takes from the command line; all else is the run's own.
+CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Score `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone, into a new folder."""
+    only_plan, scored = config.dry_run, bool(config.run)
+    adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
+    if scored:
+        config = _configuration_of_run(config, invocation.overrides)
+    if adapter:
+        check_adapter(adapter)
+    if not scored:
+        expand(config, invocation.config_dir)
+    display = Display()
+    study = prepared(config, display)
+    if not scored:
+        told = told_by(adapter, study.hierarchy) or [] if adapter else []
+        check_words(study, told)
+        for note in filter(None, (note_of(study, told), limits_note(study, invocation.overrides))):
+            display.note(note)
+    if only_plan:
+        dry_run(study, display)
+        return ""
+
+    study = readable(study, display)
+    if scored and (note := items_note(study, Path(config.run))):
+        display.note(note)
+
+    def stages(lab: Laboratory) -> Assessments:
+        from duolearn_cli.pipeline import evaluate
+        from duolearn_cli.pipeline.assessment import assess
+
+        found = evaluate.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
+        if adapter:
+            lab.load_unlearned(adapter)
+            found["unlearned"] = assess(lab, "unlearned")
+        return found
+
+    opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
+    return perform(study, opened, display, stages)
+
+
+def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is scored again")
+    _, saved = reopen(Path(config.run), overrides)
+    merged = with_changes(saved, "evaluate", config, CHANGEABLE, overrides)
+    if not any(key_of(text) == "evaluation.part" for text in overrides):
+        merged.evaluation.part = saved.evaluation.part
+    return merged

@@ -1,0 +1,124 @@
+"""duolearn inspect: one item as unlearning sees it, its tokens coloured by class and weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from duolearn_cli.cli.commands.common import Invocation, prepared
+from duolearn_cli.config.components import component
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.tally import WHY
+from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.report.terminal import Display
+
+if TYPE_CHECKING:
+    from duolearn_cli.model.encoding import Encoded, Encoder
+    from duolearn_cli.report.tokens import TokenView
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Print the item that `item` names, by default the first one to forget; writes nothing into a run folder."""
+    display = Display()
+    study = prepared(config, display)
+    item, is_forget = find_item(study, config.item)
+    if config.scores:
+        views = _scored(study, item, is_forget, display)
+    else:
+        views = token_views(study, _encoder(study).encode(item), is_forget, study.request.weights.get(item.id, 1.0))
+    _show(display, study, item, is_forget, views)
+    return ""
+
+
+def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
+    """The item with that id and whether it is to be forgotten: as unlearning is given it, else as it is.
+
+    Raises:
+        DataError: there is no such item; the message has the nearest id.
+    """
+    found = {item.id: (item, item.fact_id in study.forget_facts) for item in study.items}
+    for split, items in study.splits.by_name().items():
+        found |= {item.id: (item, split.startswith("forget")) for item in items}
+    for items, is_forget in ((study.request.forget, True), (study.request.retain, False)):
+        found |= {item.id: (item, is_forget) for item in items}
+    if name is None:
+        return study.request.forget[0], True
+    if name in found:
+        return found[name]
+    if outcome := next((doubt.outcome for doubt in study.filled if doubt.id == name), None):
+        raise DataError(f"item={name}: it is neither forgotten nor kept: {WHY[outcome]}.")
+    raise DataError(f"item={name}: there is no such item{nearest(name, found)}; `duolearn export` lists them all.")
+
+
+def token_views(
+    study: Study, text: Encoded, is_forget: bool, weight: float, scores: dict[int, float] | None = None
+) -> list[TokenView]:
+    """Every token of a text; `weight` is the item's, `scores` holds the dual-purpose score by position."""
+    from duolearn_cli.report.tokens import TokenView
+
+    kinds, concepts, weights = study.label(text, is_forget)
+    views: list[TokenView] = []
+    written = 0
+    for place, (start, end) in enumerate(text.offsets):
+        concept = study.hierarchy[name] if (name := concepts[place]) else None
+        views.append(
+            TokenView(
+                _shown(text.text, written, start, end),
+                kinds[place],
+                weights[place] * weight,
+                concept and concept.name,
+                concept and concept.level,
+                (scores or {}).get(place),
+            )
+        )
+        written = max(written, end)
+    return views
+
+
+def _shown(text: str, written: int, start: int, end: int) -> str:
+    """A token's text from where the last one ended: white space that no token claims stands before the next one."""
+    if end <= written:
+        return ""
+    if text[written:start].strip():  # what a long question has lost
+        return f" ... {text[start:end]}"
+    return text[min(start, written) : end]
+
+
+def _encoder(study: Study) -> Encoder:
+    from duolearn_cli.model.encoding import Encoder
+    from duolearn_cli.model.loading import load_tokenizer
+    from duolearn_cli.model.weights import find_weights
+
+    config = study.config
+    return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
+
+
+def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
+    """With the scores of the target model, which is learned first where the cache has none."""
+    from duolearn_cli.methods.base import attention_of
+    from duolearn_cli.pipeline.laboratory import Laboratory
+    from duolearn_cli.pipeline.run_folder import Run
+    from duolearn_cli.pipeline.unlearn_run import answer_form, examples
+
+    lab = Laboratory.open(study, display, Run(Path()), is_main=False)
+    lab.load("target")
+    method = component(study.config.method, study.config.plugins)
+    form = answer_form(lab, method)
+    (example,) = examples(lab, [item], is_forget, "text", attention_of(method), form)
+    values = (example.reference.target_nll - example.formed_nll).tolist()
+    scores = dict(zip(example.text.labels("text"), values, strict=True))
+    return token_views(study, example.text, is_forget, example.weight, scores)
+
+
+def _show(display: Display, study: Study, item: Item, is_forget: bool, views: list[TokenView]) -> None:
+    from duolearn_cli.report.tokens import coloured, legend, token_table
+
+    side = "to forget" if is_forget else "to keep"
+    display.stage(f"{item.id}: {item.subject or 'unlabelled'}{f' / {item.topic}' if item.topic else ''}, {side}")
+    if not display.plain:
+        display.show(coloured(views))
+        display.show(legend())
+    display.show(token_table(views))

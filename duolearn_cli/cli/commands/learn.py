@@ -1,0 +1,13 @@
+"""duolearn learn: the target model."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from duolearn_cli.cli.commands.common import Invocation
+from duolearn_cli.cli.commands.learning import learn
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """Fine-tune on forget and retain items, evaluate beside the base model; return the run folder."""
+    return learn(config, invocation, "target")

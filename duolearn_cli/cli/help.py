@@ -1,0 +1,124 @@
+"""Help texts, read from the configuration folder: no import of Hydra, so they answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from duolearn_cli import __version__
+from duolearn_cli.files import conf_dir, first_comment, groups
+
+EXAMPLES = {
+    "learn": (
+        "duolearn learn +forget=surgery",
+        "duolearn learn +forget=anxiety learn.epochs=20",
+        "duolearn learn +forget=surgery --dry-run",
+    ),
+    "retrain": (
+        "duolearn retrain +forget=surgery",
+        "duolearn retrain +forget=depression learn.seed=1",
+        "duolearn retrain +forget=surgery --cfg job",
+    ),
+    "unlearn": (
+        "duolearn unlearn +forget=surgery",
+        "duolearn unlearn +forget=surgery model=smollm2_135m dataset=medmcqa dataset.path=dev.jsonl",
+        "duolearn unlearn -m +forget=surgery method=duolearn,npo seed=1,2",
+        "duolearn unlearn +forget=anxiety adapter=outputs/DATE/TIME-NAME/adapter forgotten=[surgery]",
+        "duolearn unlearn +forget=surgery hydra.run.dir=FOLDER",
+    ),
+    "evaluate": (
+        "duolearn evaluate run=outputs/DATE/TIME-NAME",
+        "duolearn evaluate +forget=surgery adapter=my_adapter",
+        "duolearn evaluate +forget=surgery",
+    ),
+    "audit": (
+        "duolearn audit privacy +forget=surgery privacy=eps1",
+        "duolearn audit privacy +forget=surgery privacy=eps4 privacy.protect=retain audit.canaries=500",
+        "duolearn audit privacy -m +forget=surgery privacy=eps1,eps4,eps8",
+        "duolearn audit robustness run=outputs/DATE/TIME-NAME",
+        "duolearn audit robustness run=outputs/DATE/TIME-NAME audit.robustness.attacks=[relearn,probe]",
+    ),
+    "inspect": (
+        "duolearn inspect +forget=surgery",
+        "duolearn inspect surgery_general_site/gastrinoma#0 +forget=surgery scores=true",
+        "duolearn inspect +forget=surgery dataset=medmcqa dataset.path=dev.jsonl",
+    ),
+    "doctor": (
+        "duolearn doctor",
+        "duolearn doctor model=smollm2_135m",
+        "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl",
+    ),
+    "export": (
+        "duolearn export",
+        "duolearn export export_path=minimed.jsonl",
+        "duolearn export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
+    ),
+    "hierarchy": (
+        "duolearn hierarchy show trauma +forget=trauma",
+        "duolearn hierarchy check hierarchy=mesh hierarchy.path=desc2026.xml",
+        'duolearn hierarchy find "sertraline for panic disorder" +forget=anxiety',
+        "duolearn hierarchy import hierarchy=mesh hierarchy.path=desc2026.xml export_path=mine.tsv",
+    ),
+    "bench": (
+        "duolearn bench +forget=surgery",
+        "duolearn bench +forget=surgery bench.only=[method,private] bench.repeats=15 bench.memory=true",
+        "duolearn bench +forget=surgery bench.vocabulary=32000 bench.compare=outputs/DATE/TIME-NAME/bench.json",
+    ),
+    "benchmark": (
+        "duolearn benchmark +forget=surgery",
+        "duolearn benchmark +forget=surgery benchmark.methods=[duolearn,npo] benchmark.trials=12 benchmark.seeds=[0,1]",
+        "duolearn benchmark resume=outputs/DATE/TIME-NAME",
+    ),
+    "fetch": (
+        "duolearn fetch model=smollm2_135m",
+        "duolearn fetch model=smollm2_135m cache_dir=models",
+        "duolearn fetch --cfg job",
+    ),
+}
+USAGE = {
+    "audit": """\
+  privacy               a lower bound on the epsilon of private unlearning, beside its claim
+  robustness run=FOLDER attacks that try to get forgotten knowledge back out of a run's model
+""",
+    "hierarchy": """\
+  show [NODE]           the tree, or what is below one concept; depth=2 (the default)
+  check                 problems and warnings of a hierarchy, counts by level
+  find "TEXT"           the concepts in a text
+  target +forget=NAME   what a forget target covers and what lies on its boundary
+  coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects; rejected rows
+  import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
+""",
+}
+FLAGS = """\
+  -m, --multirun        run every combination of comma-separated values
+  --dry-run             print the plan (data, steps, memory, time, folder) and stop
+  --cfg job             print the composed configuration and stop
+  --config-dir FOLDER   add your own configuration groups
+  -h, --help            this text
+"""
+
+
+def overview(commands: Sequence[str]) -> str:
+    """The text of ``duolearn --help``."""
+    lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
+    return (
+        f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, "
+        "prove both.\n\n"
+        "usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n"
+        + "\n".join(lines)
+        + "\n\nstart here\n  duolearn unlearn +forget=surgery\n  duolearn unlearn --help\n\n"
+        'completion: eval "$(duolearn -sc install=bash)"\n'
+    )
+
+
+def command_help(command: str, config_dir: str | None) -> str:
+    """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
+    actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
+    parts = [
+        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n{actions}"
+        "groups (GROUP=OPTION; forget, ablation and retain_from with a plus: +forget=OPTION)\n"
+    ]
+    for group, options in groups(Path(config_dir) if config_dir else None).items():
+        parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))
+    parts.append(f"\nflags\n{FLAGS}\nexamples\n" + "".join(f"  {line}\n" for line in EXAMPLES[command]))
+    return "".join(parts)

@@ -1,0 +1,1 @@
+"""Where a concept hierarchy comes from: one module for each format."""

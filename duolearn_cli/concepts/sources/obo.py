@@ -1,0 +1,110 @@
+"""Ontologies in OBO, OBO graph JSON or OWL (RDF/XML), such as MONDO or HPO, through the library pronto."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.concepts.concept import Concept
+from duolearn_cli.concepts.hierarchy import Hierarchy
+from duolearn_cli.concepts.sources.base import (
+    HierarchySource,
+    depths_setting,
+    given_file,
+    imported,
+    opened,
+    with_levels_by_depth,
+)
+from duolearn_cli.config.schema import NAME
+from duolearn_cli.config.settings import setting
+from duolearn_cli.errors import DataError, nearest
+
+SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
+
+
+@dataclass
+class Obo(HierarchySource):
+    """An ontology's terms, their is_a parents and the synonyms of the chosen `scopes`.
+
+    A term's depth is its fewest is_a steps to a term without parents, plus one; `level_depths` says at which depth each
+    level begins, and no level is less than a parent's. Many ontologies have one root and a few groups below it, so the
+    defaults make the root level 1, the groups level 2, their children level 3 and the rest level 4.
+
+    Obsolete terms are left out, as are terms that another ontology would have to name: imports are not followed.
+    """
+
+    name: str = setting("obo", "short name", pattern=NAME)
+    path: str | None = setting(None, "OBO, OBO graph JSON or OWL file, plain or gzip")
+    scopes: list[str] = field(
+        default_factory=lambda: ["EXACT"], metadata={"help": "kinds of synonyms: EXACT, BROAD, NARROW, RELATED"}
+    )
+    level_depths: list[int] = depths_setting()
+
+    def load(self) -> Hierarchy:
+        """Read the file without any network. Raises DataError for an unusable file or a missing library."""
+        path = given_file(self.path)
+        every = list(_ontology(path).terms())
+        used = [term for term in every if term.name and not term.obsolete]
+        ids = {term.id for term in used}
+        concepts = [self._concept(term, ids) for term in used]
+        left_out = len(every) - len(used)
+        notes = [f"{left_out:,} terms left out: obsolete, or named in another ontology"] if left_out else []
+        return imported(with_levels_by_depth(concepts, self.level_depths), path.name, notes)
+
+    def problems(self) -> Iterator[str]:
+        """Scopes are OBO's four."""
+        yield from super().problems()
+        for scope in self.scopes:
+            if scope not in SCOPES:
+                hint = nearest(scope.upper(), SCOPES)
+                yield f"scopes: {scope!r} is no kind of synonym; allowed: {', '.join(SCOPES)}{hint}."
+
+    def _concept(self, term: Any, ids: set[str]) -> Concept:
+        above = (parent.id for parent in term.superclasses(distance=1, with_self=False))
+        parents = sorted({parent for parent in above if parent in ids})
+        synonyms = sorted(s.description.strip() for s in term.synonyms if s.scope in self.scopes)
+        return Concept(term.id, 1, term.name.strip(), tuple(parents), tuple(synonyms))
+
+
+def _ontology(path: Path) -> Any:
+    try:
+        import pronto
+    except ImportError as error:
+        raise DataError("hierarchy=obo needs the library pronto; run: pip install 'duolearn[hierarchies]'") from error
+    _refuse_entities(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts that are not used here
+            # One thread, so that terms come in the same order each time: the first of two keeps a shared synonym.
+            return pronto.Ontology(str(path), import_depth=0, encoding="utf-8", threads=1)
+    except KeyError as error:
+        raise DataError(
+            f"{path}: it names the term {error} that it does not hold; give the ontology merged with its imports."
+        ) from error
+    except Exception as error:  # the parsers' errors share no base class
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(f"{path}: cannot be read as OBO, OBO graph JSON or OWL: {said}") from error
+
+
+def _refuse_entities(path: Path) -> None:
+    """Entities can be declared only before an XML file's first element, and pronto would expand them."""
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import iterparse
+
+    with opened(path) as file:
+        try:
+            if not file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                return
+            file.seek(0)
+            next(iterparse(file, events=("start",), forbid_dtd=False, forbid_entities=True, forbid_external=True))
+        except DefusedXmlException as error:
+            raise DataError(
+                f"{path}: it declares XML entities, which are not read; save the ontology as OBO, or as OWL without "
+                "entities."
+            ) from error
+        except (SyntaxError, StopIteration, EOFError, OSError, ValueError, zlib.error) as error:
+            raise DataError(f"{path}: not a whole OWL file: {error}.") from error

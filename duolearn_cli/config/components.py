@@ -1,0 +1,68 @@
+"""From a node of a configuration to the component that it describes: a method, a data set, a hierarchy."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli.errors import ConfigError
+
+# Components that have moved since they were first released: run folders and users' own YAML keep naming the old module.
+_READERS = ("local", "medmcqa", "mhqa", "minimed")
+_SOURCES = ("csv_file", "embedded", "icd10cm", "mesh", "obo")
+MOVED = {
+    **{f"duolearn_cli.data.{name}": f"duolearn_cli.data.readers.{name}" for name in _READERS},
+    **{f"duolearn_cli.hierarchies.{name}": f"duolearn_cli.concepts.sources.{name}" for name in _SOURCES},
+}
+_FIRST = {new: old for old, new in MOVED.items()}
+
+
+def first_target(target: str) -> str:
+    """The ``_target_`` that a component had when it was first released: what hashes of settings hold, so that they
+    outlive a move."""
+    module, _, name = target.rpartition(".")
+    return f"{_FIRST.get(module, module)}.{name}"
+
+
+def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
+    """Import the dataclass that ``_target_`` names, from this package or the user's named modules only."""
+    target = str(node.get("_target_", ""))
+    module, _, name = target.rpartition(".")
+    module = MOVED.get(module, module)
+    if not any(module == allowed or module.startswith(f"{allowed}.") for allowed in ("duolearn_cli", *plugins)):
+        raise ConfigError(
+            f"_target_={target!r}: only classes of duolearn_cli or of a module named in `plugins` are run."
+        )
+    if plugins and (here := str(Path.cwd())) not in sys.path:
+        # At the end, so that a file of the user's never shadows a library.
+        sys.path.append(here)
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may fail in any way
+        raise ConfigError(f"_target_={target!r} cannot be imported: {error}.") from error
+    if not dataclasses.is_dataclass(found):
+        raise ConfigError(f"_target_={target!r} is not a dataclass, so its settings cannot be checked.")
+    return found  # type: ignore[return-value]
+
+
+def dataset_name(node: DictConfig) -> str:
+    """What a data set is called in results: that of its preset (``local``), for a user's own its class in small."""
+    module, _, name = str(node._target_).rpartition(".")
+    return module.rpartition(".")[2] if module.startswith("duolearn_cli.data.") else name.lower()
+
+
+def component(node: DictConfig, plugins: Sequence[str] = ()) -> Any:
+    """Build the component that a checked configuration node describes."""
+    schema = OmegaConf.structured(component_class(node, plugins))
+    return OmegaConf.to_object(OmegaConf.merge(schema, _without_target(node)))
+
+
+def _without_target(node: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(node, resolve=True)
+    return {key: value for key, value in values.items() if key != "_target_"}  # type: ignore[union-attr]

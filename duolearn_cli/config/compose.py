@@ -1,0 +1,96 @@
+"""From command-line overrides to a checked configuration; every problem is reported at once, none as a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from duolearn_cli.config.check import check
+from duolearn_cli.config.components import component, component_class
+from duolearn_cli.config.explain import explain, group_problems, key_of
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import ConfigError
+from duolearn_cli.files import conf_dir, groups
+
+# Composing and building go together for those who use us from Python.
+__all__ = ["component", "component_class", "compose", "register_schema", "sweep_folder"]
+
+
+def register_schema() -> None:
+    """Make the typed schema known to Hydra. Idempotent."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+
+
+def compose(command: str, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """Compose and check one job's configuration.
+
+    Raises:
+        ConfigError: every problem found, one a line.
+    """
+    problems = list(group_problems(overrides, _search(config_dir)))
+    if not problems:
+        try:
+            config = _compose(command, overrides, config_dir)
+        except Exception as error:  # Hydra's and OmegaConf's errors share no base class
+            problems = list(_blame(error, command, overrides, config_dir))
+        else:
+            problems = list(check(config, _search(config_dir)))
+            if not problems:
+                return config
+    raise ConfigError("\n".join(problems))
+
+
+def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None = None) -> Path:
+    """Where a sweep's jobs go; `overrides`, which are sound, are those of its first job. ConfigError if it is open."""
+    try:
+        return Path(str(_compose(command, overrides, config_dir, whole=True).hydra.sweep.dir))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.sweep.dir: {str(error).splitlines()[0]}.") from error
+
+
+def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, whole: bool = False) -> DictConfig:
+    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar.
+
+    `whole`: with Hydra's own settings.
+    """
+    import hydra
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.global_hydra import GlobalHydra
+
+    register_schema()
+    search = create_config_search_path(str(conf_dir()))
+    if config_dir:
+        search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    try:
+        Hydra.create_main_hydra2("duolearn", search)
+        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
+    """Try each override beside the sound group choices and blame it for its own fault."""
+    choices: list[str] = []
+    blamed: list[str] = []
+    known_groups = groups(_search(config_dir))
+    for override in sorted(overrides, key=lambda text: key_of(text) not in known_groups):
+        try:
+            _compose(command, [*choices, override], config_dir)
+        except Exception as error:
+            blamed.append(explain(error, override, choices, _search(config_dir)))
+            continue
+        if key_of(override) in known_groups:
+            choices.append(override)
+    yield from blamed or [explain(whole, "", choices, _search(config_dir))]
+
+
+def _search(config_dir: str | None) -> Path | None:
+    return Path(config_dir) if config_dir else None

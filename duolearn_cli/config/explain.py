@@ -1,0 +1,169 @@
+"""Hydra's and OmegaConf's errors in our words: the key, the value, what is allowed, the nearest match."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import nearest
+from duolearn_cli.files import conf_dir, groups
+
+DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
+COMPONENTS = tuple(DEFAULTS)
+# A component that may be left out.
+OPTIONAL_COMPONENTS = ("retain_from",)
+# Groups without a default: an option is added with a plus.
+ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS)
+# Settings that hold entries by name.
+NEW_ENTRIES = ("benchmark.search.",)
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_WRONG_TYPE = (
+    "could not be converted",
+    "Invalid type",
+    "Cannot convert",
+    "is not a valid bool",
+    "is not Optional",
+    "is not a subclass",
+    "not a ListConfig",
+)
+
+
+def key_of(override: str) -> str:
+    """The dotted key or group that an override sets."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def group_problems(overrides: Sequence[str], extra: Path | None) -> Iterator[str]:
+    """Refuse lists for configuration groups: Hydra takes them, and the last option wins without a word."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    known, parser = groups(extra), OverridesParser.create()
+    for text in overrides:
+        try:
+            parsed = parser.parse_override(text)
+        except HydraException:
+            continue  # composing says why
+        group = parsed.key_or_group
+        if group not in known or parsed.is_delete() or parsed.is_sweep_override() or isinstance(parsed.value(), str):
+            continue
+        two = " for two targets: +forget=custom forget.concepts=[surgery,anxiety];" if group == "forget" else ""
+        sign = "+" if group in ADDED_GROUPS else ""
+        yield (
+            f"{text.lstrip('+')}: {group} takes one option;{two} for a sweep: -m {sign}{group}=FIRST,SECOND; "
+            f"allowed: {', '.join(known[group])}."
+        )
+
+
+def explain(error: Exception, override: str, choices: Sequence[str], extra: Path | None = None) -> str:
+    """Say in one line what is wrong with `override`, given the sound group `choices` beside it."""
+    text = " ".join(f"{error} {error.__cause__ or ''}".split())
+    key, _, value = override.lstrip("+~").partition("=")
+    options = groups(extra)
+    if "missing EQUAL" in text:
+        groups_with = [group for group, names in options.items() if key in names]
+        meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={key}" for group in groups_with]
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else "."
+        return f"{override}: a setting is KEY=VALUE{hint}"
+    if "requires --multirun" in text:
+        return f"{override}: these are several values; for a sweep over them add -m."
+    if "An item is already at" in text:
+        return f"{override}: this is there already, and is set without a plus: {override.lstrip('+')}."
+    if "add --multirun" in text:
+        if key in options:
+            return f"{key}={value}: {key} takes one option; for a sweep over several add -m."
+        return f"{override}: for a sweep add -m; for a list write {key}=[{value}]; for a text with commas quote it."
+    if "Multiple values for" in text:
+        return f"{override}: {key} is given twice; give it once, or sweep with -m {override},OTHER."
+    if key in options and "Could not" in text:
+        names = list(options[key])
+        if value in names and not override.startswith("+"):
+            return f"{override}: {key} has no default; it is added with a plus: +{override}."
+        return f"{key}={value}: there is no such {key}; allowed: {', '.join(names)}{nearest(value, names)}."
+    inner = re.search(r"full_key: (\S+)", text)
+    place = inner[1] if inner and inner[1].startswith(f"{key}.") else key
+    if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
+        if place.startswith(NEW_ENTRIES):
+            return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
+        allowed = _allowed_beside(place, choices, extra)
+        if not allowed:
+            return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."
+        return f"{place}: there is no such setting; allowed: {', '.join(allowed)}{nearest(wrong[1], allowed)}."
+    if any(sign in text for sign in _WRONG_TYPE):
+        where = "" if place == key else f"{place}: "
+        return f"{key}={value}: {where}{_expected(place, text)}"
+    return f"{override}: {text}" if override else text
+
+
+def schema_type(owner: Any, name: str) -> Any:
+    """The declared type of a dataclass's field."""
+    return typing.get_type_hints(owner)[name]
+
+
+def _schema_at(path: Sequence[str], owner: type = RunConfig) -> Any:
+    """The dataclass field type at a dotted path of a schema, or None."""
+    node: Any = owner
+    for part in path:
+        fields = {f.name: f for f in dataclasses.fields(node)} if dataclasses.is_dataclass(node) else {}
+        if part not in fields:
+            return None
+        node = schema_type(node, part)
+    return node
+
+
+def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> list[str]:
+    """Names allowed beside the first unknown part of a dotted key."""
+    parts = key.split(".")
+    if parts[0] in (*COMPONENTS, *OPTIONAL_COMPONENTS) and len(parts) > 1:
+        return _component_settings(parts, choices, extra)
+    for depth in range(len(parts) - 1, -1, -1):
+        owner = _schema_at(parts[:depth])
+        if dataclasses.is_dataclass(owner):
+            return [f.name for f in dataclasses.fields(owner)]
+    return [f.name for f in dataclasses.fields(RunConfig)]
+
+
+def _component_settings(parts: Sequence[str], choices: Sequence[str], extra: Path | None) -> list[str]:
+    """Settings of the chosen component, from its YAML file, as deep as it knows the dotted key."""
+    name = parts[0]
+    chosen = [choice.partition("=")[2] for choice in choices if key_of(choice) == name] or [DEFAULTS.get(name, "")]
+    for root in filter(None, (extra, conf_dir())):
+        path = root / name / f"{chosen[-1]}.yaml"
+        if path.is_file():
+            document: Any = OmegaConf.load(path)
+            node = document.get(name, document)
+            for part in parts[1:-1]:
+                node = node[part] if isinstance(node.get(part), DictConfig) else node
+            return [str(key) for key in node if key != "_target_"]
+    return []
+
+
+def wrong_type(key: str, text: str, owner: type) -> str:
+    """Say what a component's setting accepts; `key` may end in a place of a list, ``weights[0]``."""
+    return _expected(re.sub(r"\[.*", "", key), text, owner)
+
+
+def _expected(key: str, text: str, owner: type = RunConfig) -> str:
+    wanted = _schema_at(key.split("."), owner)
+    if wanted is None:
+        return text
+    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    return f"expected {' or '.join(map(_kind, kinds))}."
+
+
+def _kind(wanted: Any) -> str:
+    if dataclasses.is_dataclass(wanted):
+        return f"settings: {', '.join(f.name for f in dataclasses.fields(wanted))}"
+    if typing.get_origin(wanted) is list:
+        return "a list, such as [a,b]" if typing.get_args(wanted) == (str,) else "a list of numbers, such as [1,2]"
+    if typing.get_origin(wanted) is dict:
+        return "pairs, such as {a: b}"
+    return "null" if wanted is type(None) else _WORDS.get(wanted, str(wanted))

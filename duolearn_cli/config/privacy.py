@@ -1,0 +1,70 @@
+"""The part of the schema that says what is promised about the records of a run. See docs/privacy.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolearn_cli.config.settings import NAME, setting
+
+SETS = ("retain", "forget")
+# A model's account lies beside its adapter, whose file says so: without its account it is not taken for a new model.
+ACCOUNT_FILE, ACCOUNT_MARK = "privacy.json", "account"
+
+
+@dataclass
+class PrivacyConfig:
+    """Differential privacy of the unlearning update; `epsilon` empty means that nothing is promised."""
+
+    name: str = setting("none", "short name", pattern=NAME)
+    epsilon: float | None = setting(
+        None, "what this run may spend of each protected set; empty: no privacy", minimum=0, maximum=100
+    )
+    delta: float | None = setting(
+        None, "probability that epsilon fails; below 1 / records. Empty: a tenth of that", minimum=0, maximum=1
+    )
+    budget: float | None = setting(
+        None, "what all runs on one model may spend together; empty: this run's epsilon", minimum=0
+    )
+    protect: str = setting("both", "the records that are protected", choices=["both", *SETS])
+    unit: str = setting(
+        "fact",
+        "what is protected as a whole: all items of a fact, all of a patient (dataset.fields.patient), or each item",
+        choices=["example", "fact", "patient"],
+    )
+    max_examples: int = setting(8, "items of one fact or patient that are used at most", minimum=1)
+    max_grad_norm: float = setting(1.0, "gradients of single units are clipped to this norm", minimum=1e-9)
+    clipping: str = setting(
+        "flat",
+        "flat: longer gradients are shortened; automatic: all are scaled to nearly this norm (Bu et al. 2023)",
+        choices=["flat", "automatic"],
+    )
+    batch_size: int | None = setting(
+        None, "protected units a step, in expectation; empty: unlearn.batch_size", minimum=1
+    )
+    sampling: str = setting(
+        "poisson",
+        "poisson: every unit joins a step by itself, which amplifies privacy; shuffled: epochs, accounted without that",
+        choices=["poisson", "shuffled"],
+    )
+    randomness: str = setting(
+        "secure",
+        "secure: a cryptographic generator with a key that is never stored; seeded: from `seed`, reproducible, and "
+        "then nothing is promised to whoever knows it",
+        choices=["secure", "seeded"],
+    )
+    accountant: str = setting("pld", "how spending is added up: pld is tight, rdp looser", choices=["pld", "rdp"])
+    learn_epsilon: float | None = setting(
+        None, "what learning the target may spend of each record; empty: the target is a given", minimum=0, maximum=100
+    )
+
+
+@dataclass
+class AuditConfig:
+    """The empirical audit of a private run (Steinke et al. 2023)."""
+
+    kind: str = setting("privacy", "what is audited; the first word after it", choices=["privacy"])
+    canaries: int = setting(1000, "made-up records in each protected set, put in by a fair coin", minimum=100)
+    guesses: int | None = setting(
+        None, "coins that are guessed, fixed beforehand; empty: a fifth of the canaries", minimum=10
+    )
+    confidence: float = setting(0.95, "with which epsilon is at least the bound", minimum=0.5, maximum=0.9999)

@@ -1,0 +1,96 @@
+"""What cannot be joined with a privacy promise: whatever reads protected data outside the mechanism."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from duolearn_cli.config.privacy import SETS
+from duolearn_cli.config.schema import RunConfig
+
+
+def problems(config: RunConfig, method: Any) -> Iterator[str]:
+    """Yield each setting that would void the promise, or that private steps do not offer, with the mend."""
+    privacy = config.privacy
+    yield from (f"privacy.{problem}" for problem in privacy_problems(config))
+    if config.command == "retrain" and (privacy.epsilon, privacy.learn_epsilon) != (None, None):
+        yield (
+            f"privacy={privacy.name}: gold is what others are measured against and is never private; allowed: "
+            "privacy=none."
+        )
+    if privacy.epsilon is None:
+        if config.command == "audit":
+            yield f"privacy={privacy.name}: there is no promise to audit; give privacy=eps1, eps4, eps8 or custom."
+        return
+    yield from _raw_inputs(config, method)
+    if config.command == "learn":
+        yield (
+            f"privacy.epsilon={privacy.epsilon}: that is for unlearning; to learn privately give "
+            f"privacy.epsilon=null privacy.learn_epsilon={privacy.epsilon}."
+        )
+
+
+def privacy_problems(config: RunConfig) -> Iterator[str]:
+    """Yield problems among the privacy settings themselves."""
+    privacy = config.privacy
+    if privacy.learn_epsilon is not None and config.model.adapter.dropout:
+        yield f"learn_epsilon={privacy.learn_epsilon}: private learning has no dropout; model.adapter.dropout=0."
+    if privacy.learn_epsilon is not None and config.adapter:
+        yield f"learn_epsilon={privacy.learn_epsilon}: with adapter= nothing is learned; leave one of them out."
+    if privacy.epsilon == 0 or privacy.learn_epsilon == 0:
+        yield "epsilon=0: nothing can be learned from a record then; allowed: more than 0, or privacy=none."
+    if privacy.delta == 0:
+        yield "delta=0: the Gaussian mechanism needs more; leave it empty for a tenth of one over the records."
+    if privacy.epsilon is None and privacy.learn_epsilon is None and privacy.budget is not None:
+        yield f"budget={privacy.budget}: without privacy there is nothing to limit; give privacy.epsilon=VALUE too."
+    if privacy.epsilon is not None and privacy.budget is not None and privacy.budget < privacy.epsilon:
+        yield f"budget={privacy.budget}: less than this run may spend; allowed: {privacy.epsilon} or more."
+    if privacy.name == "custom" and privacy.epsilon is None and privacy.learn_epsilon is None:
+        yield "epsilon is not set; give privacy.epsilon=VALUE, or choose privacy=none."
+
+
+def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
+    name = f"privacy={config.privacy.name}"
+    sparsity, geometry = getattr(method, "sparsity", None), getattr(method, "geometry", None)
+    if sparsity and sparsity.unit != "none":
+        yield (
+            f"method.sparsity.unit={sparsity.unit}: coordinates would be chosen by raw gradients, outside "
+            f"what {name} accounts for; allowed with it: none."
+        )
+    if geometry and geometry.basis_from == "raw" and "retain" in protected(config):
+        yield (
+            f"method.geometry.basis_from=raw: raw retain gradients would steer every step, and {name} protects the "
+            "retain set; allowed: step (the privatised ones), or privacy.protect=forget."
+        )
+    if config.labels.answers != "all":
+        yield f"labels.answers={config.labels.answers}: it looks at raw answers, outside {name}; allowed with it: all."
+    if config.labels.balance:
+        yield (
+            f"labels.balance={config.labels.balance}: weights would follow from how many records others are; allowed "
+            f"with {name}: 0."
+        )
+    if config.labels.conflicts == "leave_out":
+        yield (
+            "labels.conflicts=leave_out: whether a record is used would depend on other records; allowed with "
+            f"{name}: report, ignore."
+        )
+    faults = config.imperfect
+    if faults.missing_subjects or faults.wrong_subjects or faults.wrong_answers or faults.imbalance != 1:
+        yield f"imperfect.*: faults are drawn over all records together; {name} needs each record by itself."
+    if config.unlearn.stop != "none":
+        yield f"unlearn.stop={config.unlearn.stop}: its end would follow from raw answers; allowed with {name}: none."
+    if config.unlearn.packing:
+        yield (
+            f"unlearn.packing=true: texts that are not finite would spoil others of their row; allowed with {name}: "
+            "false."
+        )
+    if config.runtime.sharding != "none":
+        yield (
+            f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "
+            "place; allowed: none."
+        )
+
+
+def protected(config: RunConfig) -> tuple[str, ...]:
+    """The names of the protected sets."""
+    return SETS if config.privacy.protect == "both" else (config.privacy.protect,)

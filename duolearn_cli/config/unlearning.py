@@ -1,0 +1,136 @@
+"""The part of the schema that says how unlearning moves the adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from duolearn_cli.config.settings import setting
+
+UNITS = ("coordinate", "rank", "module", "layer")
+# Optimisers that treat every coordinate by itself, with the state in which each keeps its second moments ("": none).
+OPTIMIZERS = {
+    "AdamW": "exp_avg_sq",
+    "Adam": "exp_avg_sq",
+    "NAdam": "exp_avg_sq",
+    "RMSprop": "square_avg",
+    "Adagrad": "sum",
+    "SGD": "",
+}
+WITH_MOMENTUM = ("SGD", "RMSprop")
+
+
+@dataclass
+class UnlearnConfig:
+    """The unlearning loop."""
+
+    epochs: int = setting(10, "passes over the forget items", minimum=1)
+    batch_size: int = setting(16, "forget items a step over all processes; as many retain items join", minimum=1)
+    learning_rate: float = setting(5e-4, "peak learning rate", minimum=0)
+    warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
+    max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
+    optimizer: str = setting(
+        "AdamW", "a class of torch.optim that treats every coordinate by itself", choices=list(OPTIMIZERS)
+    )
+    weight_decay: float = setting(0.0, "the optimiser's weight decay", minimum=0)
+    momentum: float = setting(0.0, "momentum of SGD and RMSprop", minimum=0, maximum=1)
+    micro_batch: int | None = setting(
+        None, "items a forward, forget and retain together; empty: the whole batch at once", minimum=1
+    )
+    memory_limit: float | None = setting(
+        None,
+        "GiB that unlearning may need by prediction; an empty micro_batch is then the largest that fits; empty: none",
+        minimum=0.01,
+    )
+    checkpointing: bool = setting(False, "layers compute their activations again in the backward: slower, less memory")
+    evaluate_every: int = setting(
+        0, "steps between quick evaluations; 0: five times a run, or twenty with unlearn.stop", minimum=0
+    )
+    checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
+    stop: str = setting(
+        "none",
+        "end at the first quick evaluation that shows validation items of the forget side to be answered as gold, or "
+        "the base model, does, where those of the retain side are kept (docs/benchmark.md); none: at the last step",
+        choices=["none", "gold", "base"],
+    )
+    packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
+
+
+@dataclass
+class GeometryConfig:
+    """The constraint on updates: to first order, no step may raise the preserve loss. See docs/geometry.md."""
+
+    space: str = setting(
+        "step",
+        "what is constrained: the optimiser's executed step, the gradient that it is given, or nothing",
+        choices=["step", "gradient", "none"],
+    )
+    follow: str = setting(
+        "both",
+        "what updates go along: both gradients, or that of the forget loss, the other being for the constraint alone",
+        choices=["both", "forget"],
+    )
+    sides: str = setting(
+        "one", "one: the preserve losses may fall but not rise; two: they stay as they are", choices=["one", "two"]
+    )
+    metric: str = setting(
+        "euclidean",
+        "in which the nearest allowed step is taken; optimizer: that of the optimiser's second moments",
+        choices=["euclidean", "fisher", "optimizer"],
+    )
+    scope: str = setting(
+        "global",
+        "the constraint holds for the whole step, or in each layer or module",
+        choices=["global", "layer", "module"],
+    )
+    gradient_decay: float = setting(
+        0.0,
+        "how much of a running mean of preserve gradients, which then constrains, is kept each step; 0: the step's own",
+        minimum=0,
+        maximum=0.999999,
+    )
+    basis_size: int = setting(8, "earlier preserve gradients that constrain beside the current one", minimum=0)
+    basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
+    basis_from: str = setting(
+        "step",
+        "which preserve gradients those are: the step's own, privatised where retain is protected, or raw ones, which "
+        "a protected retain set rules out",
+        choices=["step", "raw"],
+    )
+    fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
+    damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)
+    fisher_price: float = setting(
+        0.0, "how much a step is shortened in each coordinate by the Fisher over its mean; 0: not", minimum=0
+    )
+
+    @property
+    def needs_fisher(self) -> bool:
+        """Whether squared gradients of single items are wanted at every step."""
+        return self.space != "none" and (self.metric == "fisher" or self.fisher_price > 0)
+
+    def problems(self) -> Iterator[str]:
+        """Yield settings that are fine alone and impossible together."""
+        if self.space == "gradient" and self.metric == "optimizer":
+            yield (
+                "geometry.metric=optimizer: gradients have none; allowed with method.geometry.space=gradient: "
+                "euclidean, fisher."
+            )
+        if self.metric == "fisher" and self.fisher_price:
+            yield (
+                f"geometry.fisher_price={self.fisher_price}: with method.geometry.metric=fisher it shortens all "
+                "coordinates alike; allowed: 0, or method.geometry.metric=euclidean."
+            )
+
+
+@dataclass
+class SparsityConfig:
+    """Which adapter coordinates unlearning may change: those that forget items ask for most at the least cost."""
+
+    unit: str = setting(
+        "none", "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen", choices=["none", *UNITS]
+    )
+    fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
+    examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
+    damping: float = setting(
+        1e-3, "added to the retain side, as a share of its mean: more favours what forgetting asks for", minimum=1e-9
+    )

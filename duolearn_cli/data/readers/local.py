@@ -1,0 +1,136 @@
+"""A user's own questions: any table file, with a mapping from item fields to its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from duolearn_cli.data.cleaning import clean
+from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
+from duolearn_cli.data.readers.fills import label
+from duolearn_cli.data.readers.option_cells import Cell, read_cell
+from duolearn_cli.data.readers.raw import ANSWER_KINDS, Raw
+from duolearn_cli.data.readers.reading import read
+from duolearn_cli.data.readers.row import Entry, Row
+from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.errors import DataError
+
+NEEDED = ("question", "options", "answer", "answer_kind")
+_NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of all options; not a column at all
+
+
+@dataclass
+class Fields:
+    """From item fields to the columns of the user's file; null where there is no such column."""
+
+    id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
+    question: str | None = field(default=None, metadata={"help": "column of the question"})
+    options: Any = field(
+        default=None, metadata={"help": "a list of columns, or one column that holds a list or an object"}
+    )
+    answer: str | None = field(default=None, metadata={"help": "column of the answer"})
+    answer_kind: str | None = field(
+        default=None,
+        metadata={
+            "help": "how answers are given: a position (index: from 0 or 1, as the column shows), a letter, or a text",
+            "choices": ANSWER_KINDS,
+        },
+    )
+    answer_text: str | None = field(
+        default=None, metadata={"help": "column of the right option's text, beside a position or letter: must agree"}
+    )
+    subject: str | None = field(default=None, metadata={"help": "column of the subject"})
+    topic: str | None = field(default=None, metadata={"help": "column of the topic"})
+    explanation: str | None = field(default=None, metadata={"help": "column of the explanation"})
+    concepts: str | None = field(default=None, metadata={"help": "column of concept ids, a list or separated by |"})
+    fact: str | None = field(default=None, metadata={"help": "column that rows about the same fact agree in"})
+    heldout: str | None = field(
+        default=None, metadata={"help": "column of true or false: a fact in other words, never trained on"}
+    )
+    patient: str | None = field(default=None, metadata={"help": "column that rows about the same person agree in"})
+
+
+@dataclass
+class LocalData:
+    """A table file of the user's own; `load` reads it. Rows without an id get a hash of their content."""
+
+    path: str | None = field(default=None, metadata={"help": "CSV, TSV, JSON lines, JSON or Parquet file"})
+    fields: Fields = field(default_factory=Fields, metadata={"help": "columns of the item fields"})
+    on_bad_row: str = field(
+        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
+    )
+    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+
+    def load(self) -> Loaded:
+        """Read and check.
+
+        Raises:
+            DataError: no path, a mapping that is incomplete, a mapped column that the file lacks, answers that
+                contradict `answer_kind`, or an unusable file.
+        """
+        if not self.path:
+            raise DataError("a data set of your own needs dataset.path=FILE.")
+        _check_mapping(self.fields)
+        columns = {f.name: getattr(self.fields, f.name) for f in fields(Fields) if f.name not in _NO_COLUMN}
+        options = _option_columns(self.fields.options)
+        entries = list(rows(self.path, encoding=self.encoding))
+        named = [column for column in columns.values() if column]
+        require_columns(self.path, entries, [*named, *([options] if isinstance(options, str) else options)])
+        kind = str(self.fields.answer_kind)
+        raws = [_raw(self.path, entry, columns, options, kind) for entry in entries]
+        return read(self.path, raws, self.on_bad_row)
+
+
+def _check_mapping(mapping: Fields) -> None:
+    for key in NEEDED:
+        if not getattr(mapping, key):
+            raise DataError(f"dataset.fields.{key} is not set. Needed: {', '.join(NEEDED)}.")
+    if mapping.answer_kind not in ANSWER_KINDS:
+        raise DataError(f"dataset.fields.answer_kind is {mapping.answer_kind!r}; accepted: {', '.join(ANSWER_KINDS)}.")
+    if mapping.heldout and not mapping.fact:
+        raise DataError("dataset.fields.heldout needs dataset.fields.fact: which rows are about the same fact.")
+
+
+def _option_columns(options: object) -> str | list[str]:
+    """The columns of the options, or the one that holds a list. A column may be called 3."""
+    if isinstance(options, Sequence) and not isinstance(options, str):
+        if all(isinstance(column, str | int) for column in options):
+            return [str(column) for column in options]
+    elif isinstance(options, str | int):
+        return str(options)
+    raise DataError(f"dataset.fields.options={options}: a list of columns is needed, or one column that holds a list.")
+
+
+def _raw(
+    path: str, entry: Entry, columns: Mapping[str, str | None], option_columns: str | list[str], answer_kind: str
+) -> Raw | Rejected:
+    if isinstance(entry, Rejected):
+        return entry
+    cell = _cell(entry, option_columns)
+    if isinstance(cell, str):
+        return Rejected(path, entry.number, None, "malformed_row", f"column {option_columns!r} {cell}")
+    value = {key: entry.values.get(column) if column else None for key, column in columns.items()}
+    value |= {key: label(value[key]) for key in ("subject", "topic")}
+    return Raw(
+        source=path,
+        row=entry.number,
+        options=cell.options,
+        names=cell.names,
+        answer_kind=answer_kind,
+        concepts=_concepts(value.pop("concepts")),
+        **value,
+    )
+
+
+def _cell(row: Row, columns: str | Sequence[str]) -> Cell | str:
+    """The options' raw values; a sentence where the one column that should hold them does not."""
+    if isinstance(columns, str):
+        return read_cell(row.values.get(columns))
+    return Cell(tuple(row.values.get(column) for column in columns))
+
+
+def _concepts(value: object) -> tuple[object, ...]:
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,) if isinstance(value, dict) else tuple(clean(value).split("|"))

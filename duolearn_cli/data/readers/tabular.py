@@ -1,0 +1,187 @@
+"""Rows of a table file, whatever its format, with every way a file can be broken told apart."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from duolearn_cli.data.cleaning import UNUSABLE
+from duolearn_cli.data.items import Rejected
+from duolearn_cli.data.readers.json_records import read_json
+from duolearn_cli.data.readers.row import Entry, Row, malformed
+from duolearn_cli.errors import DataError, nearest
+
+# What else tables come in, and how to get at them.
+_CURES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "save the sheet as CSV (UTF-8)"),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it"),
+    ".txt": "rename it by what it holds, to .csv, .tsv or .jsonl",
+    ".arrow": "save it as Parquet",
+}
+# Where the header has not the usual one, one of these separates the columns.
+_SEPARATORS = ",;\t|"
+_SAMPLE_BYTES = 200_000
+
+
+def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
+    """Yield the records of a CSV, TSV, JSON lines, JSON array or Parquet file, chosen by its extension.
+
+    Raises:
+        DataError: the file is missing, of an unknown kind, not decodable or holds no record.
+    """
+    file = Path(path).expanduser()
+    suffix = file.suffix.lower()
+    if suffix not in _READERS:
+        cure = f" Please {_CURES[suffix]}." if suffix in _CURES else ""
+        raise DataError(f"{file}: unknown extension {suffix!r}; accepted: {', '.join(_READERS)}.{cure}")
+    _require_file(file)
+    empty = True
+    for entry in _READERS[suffix](file, encoding):
+        empty = False
+        yield _check_text(entry, str(file)) if isinstance(entry, Row) else entry
+    if empty:
+        raise DataError(f"{file}: the file holds no record. Give a file with at least one.")
+
+
+def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str]) -> None:
+    """Refuse a file without a readable record, or none of whose records has one of the `needed` columns.
+
+    Raises:
+        DataError: naming the missing, the needed and the found columns, or what is wrong with the first record.
+    """
+    if isinstance(first := entries[0], Rejected) and not any(isinstance(entry, Row) for entry in entries):
+        raise DataError(f"{path}: none of {len(entries)} records can be read. Row {first.row}: {first.detail}.")
+    found = list(dict.fromkeys(name for entry in entries if isinstance(entry, Row) for name in entry.values))
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise DataError(
+            f"{path}: no column {missing[0]!r}{nearest(missing[0], found)}. "
+            f"Needed: {', '.join(needed)}. Found: {', '.join(found)}."
+        )
+
+
+def _require_file(file: Path) -> None:
+    if file.is_dir():
+        raise DataError(f"{file}: this is a folder; give the path of one file in it.")
+    if file.is_file():
+        return
+    if not file.parent.is_dir():
+        raise DataError(f"{file}: no such file, and no folder {file.parent} either.")
+    raise DataError(f"{file}: no such file{nearest(file.name, [entry.name for entry in file.parent.iterdir()])}.")
+
+
+def _check_text(row: Row, source: str) -> Entry:
+    """Reject text that later steps cannot hash, tokenize or write: NUL and lone surrogates."""
+    for column, value in row.values.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, str) and UNUSABLE.search(part):
+                detail = f"column {column!r} holds a NUL or a lone surrogate: {part[:40]!r}"
+                return Rejected(source, row.number, None, "malformed_row", detail)
+    return row
+
+
+def _text(file: Path, encoding: str) -> str:
+    """Decode strictly: replaced characters would end up in a model. A byte-order mark is dropped under utf-8."""
+    data = file.read_bytes()
+    try:
+        codec = codecs.lookup(encoding).name
+        text = data.decode("utf-8-sig" if codec == "utf-8" else codec)
+    except LookupError as error:
+        raise DataError(
+            f"{file}: dataset.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16."
+        ) from error
+    except UnicodeDecodeError as error:
+        offset = error.start + len(data) - len(error.object)  # the codec counts from after the mark
+        raise DataError(
+            f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}"
+        ) from error
+    if text[1:2] == "\0" or text[:1] == "\0":  # ASCII in UTF-16 is valid UTF-8, every other character a NUL
+        wide = "utf-16-be" if text[:1] == "\0" else "utf-16-le"
+        raise DataError(f"{file}: not {encoding} but {wide}: set dataset.encoding={wide}, or save the file as UTF-8.")
+    return text
+
+
+def _guess(data: bytes, offset: int) -> str:
+    from charset_normalizer import from_bytes
+
+    # Around the offending byte, or plain ASCII would be the guess; a sample, for megabytes take seconds.
+    start = max(0, offset - _SAMPLE_BYTES // 2)
+    best = from_bytes(data[start : start + _SAMPLE_BYTES]).best()
+    if best is None:
+        return "No encoding fits; is this a text file? Save it as UTF-8, or name its encoding with dataset.encoding."
+    return f"It looks like {best.encoding}: set dataset.encoding={best.encoding}, or save the file as UTF-8."
+
+
+def _csv(file: Path, encoding: str) -> Iterator[Entry]:
+    # strict, so that a quote never closed is reported instead of swallowing the rest of the file.
+    text = _text(file, encoding)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(file, text), strict=True)
+    header = _header(file, reader)
+    number = 1
+    while True:
+        number += 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield malformed(file, number, f"not CSV: {error}; look for a quote that is not closed or not doubled")
+            continue
+        if len(cells) == len(header):
+            yield Row(number, dict(zip(header, cells, strict=True)))
+        elif cells:
+            yield malformed(file, number, f"{len(cells)} columns where the header has {len(header)}")
+
+
+def _separator(file: Path, text: str) -> str:
+    """A comma, or a tab for .tsv; what the header has where it has none of these: spreadsheets write semicolons."""
+    usual = "\t" if file.suffix.lower() == ".tsv" else ","
+    header = text.lstrip("\r\n").partition("\n")[0]
+    if usual in header:
+        return usual
+    return max(_SEPARATORS, key=header.count) if any(char in header for char in _SEPARATORS) else usual
+
+
+def _header(file: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise DataError(f"{file}: the header, row 1, is not CSV: {error}.") from error
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"{file}: the header, row 1, names {repeated[0]!r} more than once; rename one of the columns.")
+    return header
+
+
+def _json(file: Path, encoding: str) -> Iterator[Entry]:
+    yield from read_json(file, _text(file, encoding))
+
+
+def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{file}: reading Parquet needs pyarrow; run `pip install pyarrow`.") from error
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(number, values)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not a readable Parquet file: {error}") from error
+
+
+_READERS = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _json,
+    ".ndjson": _json,
+    ".json": _json,  # MedMCQA's authors give JSON lines this extension
+    ".parquet": _parquet,
+}

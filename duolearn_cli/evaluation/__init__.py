@@ -1,0 +1,1 @@
+"""How models are scored: answers, generated text, attacks, warnings, and the summary in metrics.json."""

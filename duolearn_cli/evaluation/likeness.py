@@ -1,0 +1,30 @@
+"""Whether the unlearned model ends where gold ends on forget items, from what the models answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from duolearn_cli.evaluation.metrics import gold
+from duolearn_cli.evaluation.scoring import Answer
+
+SPLITS = ("forget_train", "forget_heldout")
+COMPARED = ("target", "gold", "unlearned")
+
+
+def likeness(models: Mapping[str, Mapping[str, Sequence[Answer]]]) -> dict[str, Any] | None:
+    """See `gold.likeness`: by the loss of the right answer and by its probability among the options.
+
+    `models` are answers by model and split. None where one of the three that are compared is missing, or there are no
+    forget items.
+    """
+    if not all(name in models for name in COMPARED):
+        return None
+    rows = {name: [row for split in SPLITS for row in models[name].get(split, ())] for name in COMPARED}
+    if not rows["unlearned"]:
+        return None
+    target, never, own = (
+        {"nll": [row.nll for row in found], "chance": [row.chances[row.answer] for row in found]}
+        for found in rows.values()
+    )
+    return gold.likeness(target, never, own, [row.fact for row in rows["unlearned"]])

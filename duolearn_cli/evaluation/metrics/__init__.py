@@ -1,0 +1,1 @@
+"""Pure functions from scores to metrics with confidence intervals. Knows no model."""

@@ -1,0 +1,1 @@
+"""The language model: loading, the LoRA adapter, encoding of items, losses, and work over several processes."""

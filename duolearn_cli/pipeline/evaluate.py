@@ -1,0 +1,219 @@
+"""The stages of a run around the unlearning: score the models, measure, write everything down."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duolearn_cli import __version__
+from duolearn_cli.config.components import dataset_name
+from duolearn_cli.config.environment import environment
+from duolearn_cli.data.earlier import came_back
+from duolearn_cli.evaluation import guessing, lm_eval, members, summary, warnings
+from duolearn_cli.evaluation.likeness import likeness
+from duolearn_cli.evaluation.metrics import change, conflict
+from duolearn_cli.files import write_json, write_jsonl
+from duolearn_cli.model.adapter_names import Place
+from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline import assessment
+from duolearn_cli.pipeline.assessment import Assessment, assess
+from duolearn_cli.pipeline.laboratory import STAGES, Laboratory
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.privacy import account_summary
+from duolearn_cli.privacy.account import Account, read_account
+from duolearn_cli.report.inputs import read_history
+from duolearn_cli.report.page import write_report
+
+# By model.
+Assessments = dict[str, Assessment]
+
+
+def evaluate(lab: Laboratory, names: Sequence[str]) -> Assessments:
+    """Assess base, target or gold, each learned first where the cache has none; the last one stays in place."""
+    found: Assessments = {}
+    for name in names:
+        lab.load(name)
+        # A fresh adapter adds exact zeros: the base model says the same without it, in two thirds of the time.
+        with lab.model.without_adapter() if name == "base" else nullcontext():
+            found[name] = assess(lab, name)
+        if name in STAGES:
+            lab.run.forget_history_after(STAGES[name], 0)
+            for line in lab.history(name):
+                lab.run.record(line)
+    return found
+
+
+def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str, Any]:
+    """Write predictions, metrics and report; return the metrics."""
+    answers = {name: one.answers for name, one in assessed.items()}
+    run, study = lab.run, lab.study
+    lab.display.stage("Measure and report")
+    levels = summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights)
+    write_item_files(run.folder, assessed, levels)
+    floor = guessing.floor(answers, lab.evaluation_splits())
+    models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
+    guesses = without_knowledge(lab)
+    for name, one in assessed.items():
+        models[name] |= assessment.summarise(one)
+    if alike := likeness(answers):
+        models["unlearned"]["gold"]["forget"]["likeness"] = alike
+    if (of_forget := guesses["majority"].get("forget")) and of_forget["above_chance"]:
+        for name, one in guessing.above_majority(answers, of_forget["value"]).items():
+            models[name]["scores"]["forgetting_above_majority"] = one
+    chance, check, data = summary.mean_chance(answers), members.membership_check(answers), study.summary()
+    retain_chance = summary.mean_chance(answers, "retain")
+    asked = warnings.Asked(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
+    raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
+    learned = [name for name in STAGES if name in models]
+    elsewhere = [warning for name in learned if (warning := lab.elsewhere(name))]
+    metrics = {
+        **identity(lab, "unlearned" in models),
+        "models": models,
+        "chance": chance,
+        "floor": floor.as_dict(),
+        **guesses,
+        "flags": [*study.warnings(), *elsewhere, *(flag.sentence for flag in raised), *returned.values()],
+        "flagged": [*warnings.flagged(raised), *returned],
+        "membership_check": check,
+        "roc": members.roc_curves(answers),
+        "environment": {"here": environment(lab.model.device)} | {name: lab.made_in(name) for name in learned},
+        "harness": general_ability(lab, "unlearned" in models),
+        "cost": cost(lab, started),
+        "data": data,
+    }
+    if "unlearned" in models:
+        metrics |= what_unlearning_did(lab)
+    if account := account_of(lab):
+        metrics["account"] = account_summary.summarise(account)
+    write_json(run.folder / "metrics.json", metrics)
+    if study.config.evaluation.report:
+        write_report(run.folder)
+    return metrics
+
+
+def without_knowledge(lab: Laboratory) -> dict[str, Any]:
+    """What the items give away to who knows nothing: see `guessing`. By ``majority``, ``by_options``, ``by_place``."""
+    items = lab.evaluation_splits()
+    # Other prompts show no places.
+    by_place = guessing.by_place(items) if lab.study.config.prompt.form == "letter" else {}
+    return {"majority": guessing.majority(items), "by_options": guessing.by_options(items), "by_place": by_place}
+
+
+def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:
+    """What a run is about: target, model, data, method, seed."""
+    config, target = lab.study.config, lab.study.target
+    return {
+        "schema": 1,
+        "duolearn": __version__,
+        "forget": target.name,
+        "forget_subjects": sorted(target.labels),
+        "model": config.model.name,
+        "dataset": dataset_name(config.dataset),
+        "method": str(config.method._target_).rpartition(".")[2] if is_unlearned else config.command,
+        "seed": config.seed,
+        "privacy": config.privacy.name,
+        "part": config.evaluation.part,
+        "stopped": lab.run.info.get("stopped"),
+    }
+
+
+def cost(lab: Laboratory, started: float) -> dict[str, Any]:
+    """Time since `started` and memory, and how many parameters were trained."""
+    return {
+        "seconds": time.monotonic() - started,
+        "trainable_parameters": lab.model.num_adapter_parameters,
+        "trainable_fraction": lab.model.num_adapter_parameters / lab.model.num_base_parameters,
+        "reached_fraction": lab.model.reach.share,
+        "peak_memory_bytes": peak_memory(),
+    }
+
+
+def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
+    """The command of lm-evaluation-harness for the model that the run is about, and the results that were given."""
+    config = lab.study.config
+    weights = find_weights(config.model, config.cache_dir)
+    found = lm_eval.command(weights.location, weights.arguments(), adapter_of(lab) if has_adapter else None)
+    given = config.evaluation.lm_eval
+    return {"command": found, "results": lm_eval.read_results(Path(given)) if given else []}
+
+
+def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:
+    """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
+    pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
+    number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
+    rows = [
+        {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
+        | {"level": levels.of_item.get(answer.id)}
+        | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
+        for model, one in assessed.items()
+        for split, found in one.answers.items()
+        for answer in found
+    ]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    for name in ("written", "plain"):
+        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
+        write_jsonl(folder / f"{name}.jsonl", rows)
+
+
+def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
+    """`change` and `geometry` of metrics.json, each only where the files are there that tell it.
+
+    A run that is scored again keeps adapter, history and the name of its target in its own folder.
+    """
+    config, found = lab.study.config, {}
+    run = Run(Path(config.run)) if config.run else lab.run
+    before = lab.cache / "models" / str(run.info.get("target_model")) / ADAPTER_FILE
+    after, history = run.folder / "adapter" / ADAPTER_FILE, run.folder / "history.jsonl"
+    if before.is_file() and after.is_file():
+        changes = change.read_changes(before, after, lab.model.experts)
+        found["change"] = change.summarise(changes, lab.model.num_base_parameters)
+    layers = sorted({Place.of(name).layer for name, _ in lab.model.named_adapter})
+    if means := conflict.summarise(read_history(history), layers):
+        found["geometry"] = means
+    return found
+
+
+def account_of(lab: Laboratory) -> Account | None:
+    """The account of the model that the run is about: that which it left, or that of the adapter it scored."""
+    return read_account(adapter_of(lab))
+
+
+def adapter_of(lab: Laboratory) -> Path:
+    """The adapter that the run is about: the scored run's, the one that `evaluate adapter=` scores, else its own.
+
+    To every other command `adapter` is the model to begin with.
+    """
+    config = lab.study.config
+    if config.run:
+        return Path(config.run) / "adapter"
+    return Path(config.adapter) if config.adapter and config.command == "evaluate" else lab.run.folder / "adapter"
+
+
+def peak_memory() -> int:
+    """Peak memory of this process in bytes: of the device on CUDA, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def write_data_files(lab: Laboratory) -> None:
+    """Rejected rows, doubtful labels and duplicates, so that nothing disappears silently; what the target covers."""
+    study = lab.study
+    if study.loaded.rejected:
+        write_jsonl(lab.run.folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
+    if doubts := (*study.filled, *study.request.doubts):
+        write_jsonl(lab.run.folder / "doubts.jsonl", [asdict(doubt) for doubt in doubts])
+    write_json(lab.run.folder / "target.json", study.coverage().as_dict())
+    if study.duplicates:
+        write_jsonl(lab.run.folder / "duplicates.jsonl", [asdict(pair) for pair in study.duplicates])

@@ -1,0 +1,200 @@
+"""What a run would do: sizes, steps, trainable share, memory, time, folder. Estimates, without loading a model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from duolearn_cli.config.components import component
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.order import num_steps
+from duolearn_cli.data.tally import borderline
+from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
+from duolearn_cli.model.shape import Shape, read_shape
+from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.planning.fitting import gib
+from duolearn_cli.pipeline.planning.memory import Planner, estimated_tokens
+from duolearn_cli.pipeline.run_folder import planned_folder
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.privacy.account import Account
+
+TOKENS_PER_CHARACTER = 0.3
+MIXTURE = (
+    "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it "
+    "is loaded, before anything is learned"
+)
+# A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
+TRAINING_FLOPS, FORWARD_FLOPS = 4, 2
+
+
+def plan(study: Study, account: Account | None = None) -> Any:
+    """Return a rich table of the plan, with what a private run would spend."""
+    from rich.table import Table
+
+    table = Table("plan", "value", title="Dry run: nothing is written", title_justify="left")
+    for name, value in (*rows(study), *spending(account)):
+        table.add_row(name, value)
+    return table
+
+
+def spending(account: Account | None) -> list[tuple[str, str]]:
+    """What each protected set's privacy would cost, and the terms."""
+    if account is None:
+        return []
+    planned = account.planned()
+    return [
+        (
+            f"privacy of {name}",
+            f"epsilon {planned.epsilon(name):.3g} at delta {account.delta:.2g} (budget {account.budget:g}): noise "
+            f"multiplier {own.noise_multiplier:.3g}, {own.steps} steps at rate {own.rate:.3g} of "
+            f"{account.last.num_units[name]} units",
+        )
+        for name, own in account.last.spendings.items()
+    ] + [
+        *((f"privacy of {name}", "none: epsilon is infinite") for name in account.last.unprotected),
+        *((f"privacy of a {kind}", _of_group(planned.epsilon_of(kind), kind)) for kind in account.shared_kinds),
+    ]
+
+
+def _of_group(epsilon: float, kind: str) -> str:
+    """What the units of one fact or patient pay together."""
+    bound = "nothing bounds it" if math.isinf(epsilon) else f"epsilon {epsilon:.3g} for its units together"
+    return f"{bound}; privacy.unit={kind} promises privacy.epsilon to each {kind}"
+
+
+def rows(study: Study) -> list[tuple[str, str]]:
+    """The plan as (name, value) pairs."""
+    config, splits = study.config, study.splits
+    learn, unlearn = config.learn, config.unlearn
+    sizes, covered = study.summary(), study.coverage()
+    found = [
+        ("forget", covered.sentence()),
+        ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
+        (
+            "boundary",
+            ", ".join(f"{b.name} (also under {', '.join(b.also_under)})" for b in covered.boundary[:5]) or "none",
+        ),
+        ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
+        *study.tally.rows(),
+        *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
+        ("rejected rows", ", ".join(f"{count} {why}" for why, count in sizes["rejected"].items()) or "none"),
+        *(("data note", note) for note in study.notes),
+        ("longer than prompt.max_tokens", _cut(study)),
+        ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
+        ("learn steps", _learn_steps(study)),
+        ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
+        ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
+    ]
+    shape = read_shape(find_weights(config.model, config.cache_dir))
+    if shape is None:
+        found.append(("parameters, memory, time", "unknown: the model is not on this machine"))
+    elif shape.is_mixture:
+        found.append(("parameters, memory, time", MIXTURE))
+    else:
+        found += _costs(study, shape)
+    return [*found, ("output folder", planned_folder(config))]
+
+
+def remarks(study: Study) -> list[str]:
+    """What the table is too narrow for: warnings of the data, and a few items that mention the target in passing."""
+    passing = borderline(study.filled, study.loaded.items)
+    listed = [f"in passing, score below forget.about={study.config.forget.about:g}:"] if passing else []
+    return [*(f"warning: {warning}" for warning in study.warnings()), *listed, *(f"  {line}" for line in passing)]
+
+
+def _learn_steps(study: Study) -> str:
+    """How many; none where the model to begin with is given."""
+    config = study.config
+    if config.adapter and config.command != "evaluate":
+        return f"none: {config.adapter} is the target"
+    return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
+
+
+def _cut(study: Study) -> str:
+    """About how many items lose words: the tokenizer is not read, so characters tell."""
+    config = study.config
+    items = [item for own in study.splits.by_name().values() for item in own]
+    tokens = [estimated_tokens(item, config) for item in items]
+    count = sum(one > config.prompt.max_tokens for one in tokens)
+    if not count:
+        return f"none by the number of characters (the longest: about {max(tokens)} tokens)"
+    told = f"about {count} of {len(items)} items lose words in the middle of their question"
+    if count > config.prompt.max_cut * len(items):
+        told += f"; a run refuses more than prompt.max_cut={config.prompt.max_cut:g} of them: raise prompt.max_tokens"
+    return f"{told} (the longest: about {max(tokens)} tokens)"
+
+
+def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
+    config, splits = study.config, study.splits
+    base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
+    trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
+    trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
+    options = 4 if config.prompt.form == "cloze" else 1
+    scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in study.scored().values())
+    flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
+    changed = _changed(config, shape)
+    return [
+        ("trainable", f"{adapter:,} of {base:,} parameters ({adapter / base:.2%})"),
+        ("may change", f"{changed:,} of them ({changed / base:.2%} of the model)"),
+        *_memory(study),
+        ("a checkpoint", f"about {checkpoint_bytes(config, shape) / 1e6:.0f} MB"),
+        ("time", f"about {max(1, round(flops / _speed() / 60))} min on this machine's CPU, if no model is cached yet"),
+    ]
+
+
+def _memory(study: Study) -> list[tuple[str, str]]:
+    """What unlearning is predicted to need, and of what."""
+    planner = Planner.of(study)
+    if planner is None:
+        return []
+    size = study.config.unlearn.micro_batch
+    memory = planner.predict(size)
+    parts = ", ".join(f"{name} {gib(part)}" for name, part in memory.parts.items() if part)
+    return [("memory of unlearning", f"{gib(memory.total)} with {size or 'all'} items of a step at once: {parts}")]
+
+
+def adapter_bytes(config: RunConfig, shape: Shape) -> int:
+    """The size of the adapter that a run leaves."""
+    return 4 * shape.adapter_parameters(config.model.adapter)
+
+
+def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
+    """The size of a checkpoint: the adapter, two moments of the optimiser, what the constraint remembers."""
+    return adapter_bytes(config, shape) + 4 * _changed(config, shape) * (2 + _rows_of_state(config))
+
+
+def _changed(config: RunConfig, shape: Shape) -> int:
+    """How many coordinates may change."""
+    adapter, sparse = shape.adapter_parameters(config.model.adapter), sparsity_of(_method(config))
+    return adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * shape.parameters()))
+
+
+def _rows_of_state(config: RunConfig) -> int:
+    """How many numbers a coordinate the constraint keeps: the basis with the gradient at hand, and the Fisher."""
+    geometry = geometry_of(_method(config))
+    return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
+
+
+def _method(config: RunConfig) -> Method:
+    return component(config.method, config.plugins)
+
+
+def _tokens(items: Sequence[Item]) -> float:
+    return TOKENS_PER_CHARACTER * sum(len(item.question) + sum(map(len, item.options)) for item in items)
+
+
+def _speed() -> float:
+    """FLOP/s of a short matrix product on this machine."""
+    import numpy as np
+
+    matrix = np.ones((768, 768), dtype=np.float32)
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        np.matmul(matrix, matrix)
+        seconds.append(time.perf_counter() - started)
+    # The first product also starts threads; the best one was disturbed least.
+    return 2 * 768**3 / min(seconds)

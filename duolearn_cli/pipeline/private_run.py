@@ -1,0 +1,96 @@
+"""The private steps of one run, put together from its configuration, its items and the account in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.order import cycled, epochs
+from duolearn_cli.errors import RunError
+from duolearn_cli.methods.base import Method
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.privacy_plan import group, grouping
+from duolearn_cli.privacy.account import FILE, Account, read_account
+from duolearn_cli.privacy.ledger import Ledger
+from duolearn_cli.privacy.mechanism import Mechanism
+from duolearn_cli.privacy.randomness import Randomness, Secure, Seeded
+from duolearn_cli.training.forward import Example
+from duolearn_cli.training.private.step import PrivateSteps, Unit
+from duolearn_cli.training.update import Update
+
+
+def private_steps(
+    lab: Laboratory,
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    method: Method,
+    update: Update,
+    processes: Processes,
+) -> PrivateSteps | None:
+    """None for a run without privacy. Raises RunError where the run's account is missing or of other data."""
+    config = lab.study.config
+    if config.privacy.epsilon is None:
+        return None
+    account = _account(lab)
+    # Every process reads what is spent before the main one writes on.
+    processes.wait()
+    entry, request = account.last, lab.study.request
+    units = {
+        "forget": _units("forget", request.forget, forget, account, lab),
+        "retain": _units("retain", request.retain, retain, account, lab),
+    }
+    size, steps = config.unlearn.batch_size, account.num_steps
+    batches: dict[str, Sequence[Sequence[int]]] = {}
+    if "forget" not in entry.spendings:
+        batches["forget"] = list(epochs(len(forget), size, config.unlearn.epochs, config.seed))
+    if "retain" not in entry.spendings:
+        batches["retain"] = list(cycled(len(retain), [size] * steps, config.seed))
+    return PrivateSteps(
+        lab.model,
+        method,
+        update.coordinates,
+        processes,
+        units,
+        batches,
+        Mechanism.of(entry, randomness(account, config.seed, processes)),
+        Ledger(account.began_with(lab.digest("target")), lab.run.folder, writes=lab.is_main),
+        config.unlearn.micro_batch,
+        config.prompt.max_tokens if config.unlearn.packing else None,
+        update.constraint.settings.needs_fisher,
+    )
+
+
+def _account(lab: Laboratory) -> Account:
+    """The run's account. Raises RunError where it is missing, of other data, or of an order that is gone."""
+    account = read_account(lab.run.folder)
+    if account is None:
+        raise RunError(f"{lab.run.folder / FILE} is missing: what the run has spent is not known. Start it anew.")
+    is_shuffled = any(spending.sampling == "shuffled" for spending in account.last.spendings.values())
+    if is_shuffled and account.last.begun and account.last.randomness == "secure":
+        raise RunError(
+            "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
+            "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
+        )
+    if account.last.grouping != grouping(lab.study):
+        raise RunError(
+            f"{lab.run.folder / FILE}: the run was planned for other units of records than the data now holds. Put the "
+            "data back, or start a new run."
+        )
+    return account
+
+
+def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
+    """Reproducible, or under a key that is drawn anew at every start, and that all processes share."""
+    if account.last.randomness == "seeded":
+        return Seeded(seed, account.stage)
+    return Secure(processes.share(Secure.new_key()))
+
+
+def _units(
+    name: str, items: Sequence[Item], examples: Sequence[Example], account: Account, lab: Laboratory
+) -> list[Unit]:
+    if name not in account.last.spendings:
+        return [Unit(name, [example]) for example in examples]
+    grouped = group(items, lab.study.config).values()
+    return [Unit(name, [examples[i] for i in own]) for own in grouped]

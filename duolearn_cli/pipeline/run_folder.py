@@ -1,0 +1,244 @@
+"""A run folder and everything in it. Files appear whole or not at all; the folder says how the run ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from duolearn_cli import __version__
+from duolearn_cli.config.preset_limits import limits_of
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import RunError, UserError
+from duolearn_cli.files import finite, write_json, write_jsonl, write_text
+
+SCHEMA = 1
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
+# How far above an adapter or a model its run folder may be: RUN/adapter, RUN/checkpoints/step-N.
+PARENTS = 3
+log = logging.getLogger("duolearn")
+
+
+class Run:
+    """An open run folder: see outputs/README.md for its format."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, config: RunConfig, overrides: Iterable[str], sweep_folder: Path | None = None) -> Run:
+        """Make a folder that no other run has, with the resolved configuration and run.json in it."""
+        run = cls(sweep_folder or _own_folder(config))
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_text(run.folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        write_json(
+            run.folder / "run.json",
+            {
+                "schema": SCHEMA,
+                "command": config.command,
+                "overrides": list(overrides),
+                "status": "created",
+                "error": None,
+                "created": _now(),
+                # For whoever scores the model without this folder's configuration.
+                "limits": {"model": config.model.name, **limits_of(config)},
+                "seeds": {"seed": config.seed, "learn": config.learn.seed, "split": config.split.seed},
+                "versions": {"duolearn": __version__, "python": platform.python_version()}
+                | {name: version(name) for name in LIBRARIES},
+                "platform": platform.platform(),
+            },
+        )
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> tuple[Run, DictConfig]:
+        """Open a run folder that exists; return it with its configuration. Raises RunError where it is none."""
+        if not (folder / "run.json").is_file() or not (folder / "config.yaml").is_file():
+            raise RunError(f"{folder} is no run folder: it needs run.json and config.yaml.")
+        run = cls(folder)
+        try:
+            if not isinstance(run.info, dict):
+                raise ValueError("no JSON object")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder / 'run.json'} cannot be read: {error}.") from error
+        try:
+            saved = OmegaConf.load(folder / "config.yaml")
+            config = OmegaConf.merge(OmegaConf.structured(RunConfig), saved)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+            detail = " ".join(str(error).split())
+            raise RunError(f"{folder / 'config.yaml'} is no saved configuration: {detail}.") from error
+        return run, config  # type: ignore[return-value]
+
+    @classmethod
+    def around(cls, place: Path) -> tuple[Run, DictConfig] | None:
+        """Open the run folder that is, or is nearest above, an adapter's or a model's folder; None where none is."""
+        for folder in [place.resolve(), *place.resolve().parents][: PARENTS + 1]:
+            with suppress(RunError):
+                return cls.open(folder)
+        return None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    def update(self, **values: Any) -> None:
+        """Set fields of run.json."""
+        write_json(self.folder / "run.json", self.info | values)
+
+    def fix(self, **values: Any) -> None:
+        """Set fields of run.json that stay as they are. Raises RunError where one is there and is another."""
+        known = self.info
+        changed = [name for name, value in values.items() if known.get(name, value) != value]
+        if changed:
+            made = {"weights": "base weights", "data": "data", "signature": "settings, precision or kind of device"}
+            # What a release changes in the hierarchy or the methods changes the signature too.
+            version = " (or with another version of duolearn)" if "signature" in changed else ""
+            raise RunError(
+                f"{self.folder}: this run began with other {' and '.join(made[name] for name in changed)}{version}. "
+                "Mend: put them back, or start a new run."
+            )
+        if values.keys() - known.keys():
+            self.update(**values)
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Append one line to history.jsonl."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite(values)) + "\n")
+
+    def forget_history_after(self, stage: str, step: int) -> None:
+        """Drop the lines of `stage` after `step`: they will be computed again."""
+        path = self.folder / "history.jsonl"
+        if path.is_file():
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            write_jsonl(path, [line for line in lines if line["stage"] != stage or line["step"] <= step])
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Log to the folder and write into run.json how the run ended: finished, interrupted or failed."""
+        if self.info["status"] == "running" and _alive(self.info["pid"]):
+            raise RunError(f"{self.folder} is being run by process {self.info['pid']}; wait for it or stop it first.")
+        self.update(status="running", started=_now(), pid=os.getpid())
+        with self.logged():
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.update(status="interrupted", ended=_now())
+                raise
+            except BaseException as error:
+                self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
+                log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
+                raise
+            self.update(status="finished", ended=_now(), error=None)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Append what is logged to log.txt."""
+        handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def run_name(config: RunConfig) -> str:
+    if config.command == "audit":
+        return f"audit-{config.audit.kind}-{config.forget.name}"
+    if config.command in ("unlearn", "evaluate"):
+        method = str(config.method._target_).rpartition(".")[2].lower()
+        return f"{config.command}-{method}-{config.forget.name}"
+    return f"{config.command}-{config.forget.name}"
+
+
+def planned_folder(config: RunConfig) -> str:
+    """What the run folder will be called, give or take the time."""
+    return config.run_dir or str(Path(config.output_dir) / "DATE" / f"TIME-{run_name(config)}")
+
+
+def is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raise RunError unless `folder` is new or empty: no run is written over another."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"run_dir={folder} (hydra.run.dir): that is a file; give a new or an empty folder.")
+    if folder.exists() and not is_empty(folder):
+        command = Run(folder).info.get("command") if (folder / "run.json").is_file() else None
+        mend = f", or go on with that run: duolearn {command} resume={folder}" * (command in ("unlearn", "benchmark"))
+        raise RunError(
+            f"run_dir={folder} (hydra.run.dir): there is something in it already; give a new or an empty folder{mend}."
+        )
+
+
+def _own_folder(config: RunConfig) -> Path:
+    """The folder that the configuration names, or a new one in `output_dir`."""
+    if not config.run_dir:
+        return _exclusive_folder(Path(config.output_dir), run_name(config))
+    folder = Path(config.run_dir)
+    check_run_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of two runs that begin at once in one folder, the second one finds this file.
+        (folder / "run.json").open("x").close()
+    except FileExistsError as error:
+        raise RunError(f"run_dir={folder} (hydra.run.dir): another run has just begun there; give another.") from error
+    except OSError as error:
+        raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be made: {error.strerror}.") from error
+    return folder
+
+
+def _exclusive_folder(root: Path, name: str) -> Path:
+    """Create OUTPUT_DIR/DATE/TIME-NAME; a run started in the same second gets -2 and so on."""
+    now = datetime.now()
+    for attempt in range(1, 1000):
+        suffix = "" if attempt == 1 else f"-{attempt}"
+        folder = root / now.strftime("%Y-%m-%d") / f"{now.strftime('%H-%M-%S')}-{name}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"output_dir={root}: the run folder cannot be made: {error.strerror}.") from error
+        return folder
+    raise RunError(f"output_dir={root}: no free folder name for {name}.")
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise RunError if the file system under `folder` has fewer than `needed` free bytes."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise RunError(
+            f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed; free some or set output_dir."
+        )
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine has that number (and is not this one)."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,104 @@
+"""Checkpoints of the unlearning loop: adapter, the update's state and the step, as safetensors and JSON (no pickle)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.files import write_json
+from duolearn_cli.model.distributed import Processes
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.training.update import Update
+
+SCHEMA = 2
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    signature: str,
+    model: LanguageModel,
+    update: Update,
+    processes: Processes,
+    write_beside: Callable[[Path], None] = lambda folder: None,
+) -> None:
+    """Write checkpoints/step-N by way of a temporary folder, then drop the older ones.
+
+    `write_beside` is called by the main process with the temporary folder, before anything else is in it.
+
+    The main process writes, and where the model is cut each writes its part of the update's state.
+    """
+    final, part = folder / f"step-{step:06d}", folder / ".part"
+    if processes.rank == 0:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write_beside(part)
+    if processes.sharded:
+        processes.wait()
+    model.save_adapter(part, is_main=processes.rank == 0)
+    if processes.rank == 0 or processes.sharded:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in update.state().items()}
+        save_file(tensors, part / _state_file(processes))
+    if processes.sharded:
+        processes.wait()
+    if processes.rank == 0:
+        write_json(
+            part / "state.json", {"schema": SCHEMA, "step": step, "signature": signature, "parts": _parts(processes)}
+        )
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        for older in folder.glob("step-*"):
+            if older != final:
+                shutil.rmtree(older)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The last step's folder, None where there is none."""
+    return max(folder.glob("step-*"), default=None)
+
+
+def load_checkpoint(
+    checkpoint: Path, signature: str, model: LanguageModel, processes: Processes
+) -> tuple[int, Mapping[str, Tensor]]:
+    """Restore the adapter; return the step and the state for `Update.restore`.
+
+    Raises:
+        RunError: a file is missing, or data, target, settings or number of processes are not those of the checkpoint.
+    """
+    try:
+        saved = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        if saved["schema"] != SCHEMA:
+            raise RunError(
+                f"checkpoint {checkpoint} is of schema {saved['schema']}, from another version of duolearn; this one "
+                f"reads schema {SCHEMA}. Remove it to start the unlearning again."
+            )
+        step, made_for = int(saved["step"]), (saved["signature"], saved["parts"])
+        if made_for != (signature, _parts(processes)):
+            raise RunError(
+                f"checkpoint {checkpoint} was made with other data, another target model, other settings or, the model "
+                "being cut, another number of processes; put them back, or remove the checkpoint to start the "
+                "unlearning again."
+            )
+        tensors = load_file(checkpoint / _state_file(processes))
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise RunError(
+            f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
+        ) from error
+    model.load_adapter(checkpoint)
+    return step, tensors
+
+
+def _parts(processes: Processes) -> int:
+    """Into how many files the update's state is cut."""
+    return processes.count if processes.sharded else 1
+
+
+def _state_file(processes: Processes) -> str:
+    return f"update-{processes.rank}.safetensors" if processes.sharded else "update.safetensors"

@@ -1,0 +1,1 @@
+"""Differentially private gradients and fine-tuning."""

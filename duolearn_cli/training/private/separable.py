@@ -1,0 +1,117 @@
+"""Whether a method's losses are sums over items, without which no item's contribution can be bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
+from duolearn_cli.errors import ConfigError
+from duolearn_cli.methods.base import Method, Tokens, attention_of
+from duolearn_cli.model.host_to_device import Rows
+from duolearn_cli.model.readout import Readout
+
+VOCABULARY, WIDTH = 7, 4
+# Labelled tokens of each made-up item, and whether it is to be forgotten.
+ITEMS = ((5, True), (4, False), (6, False), (3, True))
+TOLERANCE = 1e-3
+MEND = "Take means with tokens.mean(values, weights, owner), or choose privacy=none."
+
+
+def check_separable(method: Method) -> None:
+    """Compare losses and gradients of made-up items together with those of each alone; no data is read.
+
+    It finds mistakes. Code that means to deceive, a plugin's as well as any, can do so elsewhere.
+
+    Raises:
+        ConfigError: they differ, so that one item's part depends on what else is in the step, or came before.
+    """
+    generator = torch.Generator().manual_seed(0)
+    draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
+    asked = attention_of(method)
+    kept = [torch.randn(2, max(1, asked.kept_layers), 2, WIDTH, generator=generator) for _ in ITEMS]
+    inner = [torch.randn(2, count, WIDTH, generator=generator) for count, _ in ITEMS]
+
+    def losses(chosen: Sequence[int]) -> dict[str, tuple[float, torch.Tensor]]:
+        tokens, leaves = _tokens(chosen, draws)
+        if asked.kept_layers:
+            own, target = torch.cat([kept[i] for i in chosen], dim=2)
+            tokens = replace(tokens, attention=own, target_attention=target)
+        if asked.depth:
+            own, target = torch.cat([inner[i] for i in chosen], dim=1)
+            leaves.append(own.clone().requires_grad_())
+            tokens = replace(tokens, activations=Rows([leaves[-1]]), target_activations=target)
+        return _losses(method, tokens, leaves)
+
+    everything = range(len(ITEMS))
+    try:
+        whole, alone, again = losses(everything), [losses([i]) for i in everything], losses(everything)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {MEND}") from error
+    for loss, (together, gradient) in whole.items():
+        parts, rows = [one[loss][0] for one in alone], torch.cat([one[loss][1] for one in alone])
+        scale = 1 + sum(map(abs, parts))
+        if abs(together - sum(parts)) > TOLERANCE * scale:
+            raise ConfigError(
+                f"method={type(method).__name__}: its {loss} loss of several items is not the sum of theirs "
+                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. {MEND}"
+            )
+        distance = max(float((gradient - rows).abs().max()), float((gradient - again[loss][1]).abs().max()))
+        if distance > TOLERANCE * scale:
+            raise ConfigError(
+                f"method={type(method).__name__}: the gradient of its {loss} loss with respect to an item's logits or "
+                f"activations depends on other items, or on earlier steps (by {distance:.3g}), so no record's part can "
+                f"be bounded. {MEND}"
+            )
+
+
+def _losses(method: Method, tokens: Tokens, leaves: Sequence[torch.Tensor]) -> dict[str, tuple[float, torch.Tensor]]:
+    """Each loss and its gradient with respect to all that tokens give, side by side. Shape: [n, all widths]."""
+    objective, found = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
+    for name in ("forget", "preserve"):
+        loss = getattr(objective, name)
+        gradients = [torch.zeros_like(leaf) for leaf in leaves]
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found[name] = loss.item(), torch.cat(list(gradients), dim=1)
+    return found
+
+
+class _Logits:
+    """An output layer that hands hidden states on: those that are made up are logits themselves."""
+
+    vocabulary = VOCABULARY
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+    def pull(self, gradient: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor]) -> tuple[Tokens, list[torch.Tensor]]:
+    """The tokens of some made-up items, as a private step has them, and what their losses' gradients end at."""
+    counts = torch.tensor([ITEMS[i][0] for i in chosen])
+    sequence = torch.arange(len(chosen)).repeat_interleave(counts)
+    logits, base, target, other = torch.cat([draws[i] for i in chosen], dim=1).unbind(0)
+    labels, logits = other.argmax(-1), logits.clone().requires_grad_()
+    references = {"base": lambda: base, "target": lambda: target}
+    tokens = Tokens(
+        labels=labels,
+        base_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
+        formed_nll=torch.nn.functional.cross_entropy(base, labels, reduction="none"),
+        target_nll=torch.nn.functional.cross_entropy(target, labels, reduction="none"),
+        kind=torch.tensor([(UNLEARN, PRESERVE, NEUTRAL)[k % 3] for i in chosen for k in range(ITEMS[i][0])]),
+        level_weight=1 + other[:, 0].abs(),
+        item_weight=torch.ones(len(labels)),
+        is_forget=torch.tensor([ITEMS[i][1] for i in chosen]).repeat_interleave(counts),
+        is_answer=torch.tensor([k >= ITEMS[i][0] - 2 for i in chosen for k in range(ITEMS[i][0])]),
+        sequence=sequence,
+        num_sequences=len(chosen),
+        preserved=torch.arange(len(chosen)).repeat_interleave(2),
+        readout=Readout(_Logits(), Rows([logits]), labels, references),
+        step=None,
+    )
+    return tokens, [logits]

@@ -1,0 +1,84 @@
+"""Attacks on base, target and gold are made once for all runs that share them; those on what was unlearned, always."""
+
+from contextlib import nullcontext
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from duolearn_cli.audits.robustness.attack import Attack, Verdict
+from duolearn_cli.audits.robustness.audit import Planned, _tried_on
+from duolearn_cli.audits.robustness.material import Material
+from duolearn_cli.config.compose import compose
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.report.terminal import Display
+from tests.conftest import SMALL
+
+
+@pytest.fixture
+def attacked(tmp_path):
+    """Try one counted attack on a model of a study with these overrides; return the rows and how often it was made."""
+    made = []
+
+    def call(model, *overrides, variant="v"):
+        study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
+        lab = SimpleNamespace(study=study, display=Display(Console(file=StringIO())), load=lambda name: None)
+        lab.load_unlearned = lambda folder: None
+        lab.model = SimpleNamespace(name=model)
+        lab.folder = lambda which: tmp_path / which
+        lab.kept = lambda *args: Laboratory.kept(lab, *args)
+
+        def during(lab):
+            made.append(model)
+            return nullcontext(lambda items: [Verdict(1.0, 0.25, float(len(items))) for _ in items])
+
+        settings = study.config.audit.robustness
+        material = Material.of(study.splits, settings.max_items, study.config.seed)
+        attack = Attack("probe", variant, during, models=(model,))
+        plan = Planned(material, (attack,), ())
+        before = len(made)
+        rows = [row for row in _tried_on(lab, tmp_path, plan, model) if row["attack"] == "probe"]
+        return rows, len(made) - before
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def no_plain_scoring(monkeypatch):
+    monkeypatch.setattr("duolearn_cli.audits.robustness.audit.scorer", lambda lab: lambda items: [])
+    monkeypatch.setattr("duolearn_cli.audits.robustness.audit.NONE", "probe-less")
+    rows = Attack.rows
+
+    def only_probes(self, lab, material, model):
+        return rows(self, lab, material, model) if self.name == "probe" else iter(())
+
+    monkeypatch.setattr(Attack, "rows", only_probes)
+
+
+def test_the_second_run_finds_what_the_first_one_made(attacked):
+    first, count = attacked("gold")
+    again, none = attacked("gold", "method=npo", "audit.robustness.attacks=[probe]")
+    assert first and again == first and (count, none) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "audit.robustness.max_items=4",
+        "audit.robustness.probe_c=2",
+        "learn.learning_rate=0.01",
+        "split.seed=1",
+    ],
+)
+def test_what_an_attack_follows_from_makes_another(attacked, override):
+    attacked("gold")
+    assert attacked("gold", override)[1] == 1
+
+
+def test_other_attacks_other_models_and_what_was_unlearned_are_tried(attacked):
+    attacked("gold")
+    assert attacked("gold", variant="w")[1] == attacked("target")[1] == 1
+    assert attacked("unlearned")[1] == attacked("unlearned")[1] == 1
