@@ -1,8 +1,8 @@
 """Prove that a change of structure changed no number: `python scripts/same_numbers.py OTHER_CHECKOUT [JOB ...]`.
 
-Runs the same jobs with the code of OTHER_CHECKOUT and with this one and compares byte for byte what they leave:
-metrics, answers, the adapter. Times, dates, versions and paths are left out. Each side has a cache of its own, so that both learn
-everything anew. Jobs: demo, private, processes, resumed, benchmark, and crossed, which continues here a run that
+Runs the same jobs with the code of OTHER_CHECKOUT and with this one and compares what they leave byte for byte:
+metrics, answers, the adapter. Times, dates, versions and paths are left out. Each side has its own cache, so that both
+learn everything anew. Jobs: demo, private, processes, resumed, benchmark, and crossed, which continues here a run that
 OTHER_CHECKOUT began. Ends with status 1 if anything differs.
 """
 
