@@ -53,20 +53,10 @@ class LanguageModel:
         self.num_base_parameters = quantization.num_parameters(base)
         self._check_batches()
         self._lower, self.kept_note = self._open_lower(kept_bytes)
-        self._name: tuple[str, float] | None = None
-
-    @property
-    def name(self) -> str | None:
-        """Which model is in place, as `name_it` said; None once the adapter has other weights than then."""
-        return self._name[0] if self._name and self._name[1] == self._sum() else None
-
-    def name_it(self, name: str) -> None:
-        """Say which model the adapter makes as it is now."""
-        self._name = name, self._sum()
 
     @torch.no_grad()
-    def _sum(self) -> float:
-        """A number that a step of training changes; of a cut model that of this process's part."""
+    def checksum(self) -> float:
+        """The sum of the adapter's values, which a step of training changes. Of a cut model: of this process's part."""
         # By name: while the adapter is off, PEFT lets nothing be trained.
         own = (parameter for name, parameter in self.network.named_parameters() if "lora_" in name)
         return float(sum(distributed.local(parameter.detach()).double().sum() for parameter in own))
@@ -102,10 +92,7 @@ class LanguageModel:
 
     def shard(self) -> None:
         """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
-        name = self.name
         distributed.shard(self._decoder, self.adapter, self.architecture)
-        if name:
-            self.name_it(name)
         # Each process must go through every layer when the others do.
         self._lower, self.kept_note = None, ""
 

@@ -1,12 +1,10 @@
-"""The stages of a run around the unlearning: score the models, measure, write everything down."""
+"""Score the models of a run, compute its metrics, write metrics.json and the report."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,16 @@ from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, lm_eval, members, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
 from duolearn_cli.evaluation.metrics import change, conflict
-from duolearn_cli.files import write_json, write_jsonl
+from duolearn_cli.files import write_json
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import assessment
+from duolearn_cli.pipeline.answers import evaluation_splits
 from duolearn_cli.pipeline.assessment import Assessment, assess
-from duolearn_cli.pipeline.laboratory import STAGES, Laboratory
+from duolearn_cli.pipeline.item_files import write_item_files
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.learn import STAGES
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import Account, read_account
@@ -36,19 +37,16 @@ from duolearn_cli.report.page import write_report
 Assessments = dict[str, Assessment]
 
 
-def evaluate(lab: Laboratory, names: Sequence[str]) -> Assessments:
-    """Assess base, target or gold, each learned first where the cache has none; the last one stays in place."""
-    found: Assessments = {}
+def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
+    """Assess ``base``, ``target`` or ``gold``, each learned first where the cache has none."""
+    assessed: Assessments = {}
     for name in names:
-        lab.load(name)
-        # A fresh adapter adds exact zeros: the base model says the same without it, in two thirds of the time.
-        with lab.model.without_adapter() if name == "base" else nullcontext():
-            found[name] = assess(lab, name)
+        assessed[name] = assess(lab.load(name))
         if name in STAGES:
             lab.run.forget_history_after(STAGES[name], 0)
-            for line in lab.history(name):
+            for line in lab.cache.history(name):
                 lab.run.record(line)
-    return found
+    return assessed
 
 
 def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str, Any]:
@@ -58,7 +56,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     lab.display.stage("Measure and report")
     levels = summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights)
     write_item_files(run.folder, assessed, levels)
-    floor = guessing.floor(answers, lab.evaluation_splits())
+    floor = guessing.floor(answers, evaluation_splits(lab.study))
     models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
     guesses = without_knowledge(lab)
     for name, one in assessed.items():
@@ -73,7 +71,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     asked = warnings.Asked(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
     raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
     learned = [name for name in STAGES if name in models]
-    elsewhere = [warning for name in learned if (warning := lab.elsewhere(name))]
+    elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
     metrics = {
         **identity(lab, "unlearned" in models),
         "models": models,
@@ -84,7 +82,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
         "flagged": [*warnings.flagged(raised), *returned],
         "membership_check": check,
         "roc": members.roc_curves(answers),
-        "environment": {"here": environment(lab.model.device)} | {name: lab.made_in(name) for name in learned},
+        "environment": {"here": environment(lab.model.device)} | {name: lab.cache.made_in(name) for name in learned},
         "harness": general_ability(lab, "unlearned" in models),
         "cost": cost(lab, started),
         "data": data,
@@ -101,7 +99,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
 
 def without_knowledge(lab: Laboratory) -> dict[str, Any]:
     """What the items give away to who knows nothing: see `guessing`. By ``majority``, ``by_options``, ``by_place``."""
-    items = lab.evaluation_splits()
+    items = evaluation_splits(lab.study)
     # Other prompts show no places.
     by_place = guessing.by_place(items) if lab.study.config.prompt.form == "letter" else {}
     return {"majority": guessing.majority(items), "by_options": guessing.by_options(items), "by_place": by_place}
@@ -145,24 +143,6 @@ def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
     return {"command": found, "results": lm_eval.read_results(Path(given)) if given else []}
 
 
-def write_item_files(folder: Path, assessed: Assessments, levels: summary.Levels) -> None:
-    """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
-    pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
-    number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
-    rows = [
-        {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
-        | {"level": levels.of_item.get(answer.id)}
-        | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
-        for model, one in assessed.items()
-        for split, found in one.answers.items()
-        for answer in found
-    ]
-    write_jsonl(folder / "predictions.jsonl", rows)
-    for name in ("written", "plain"):
-        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
-        write_jsonl(folder / f"{name}.jsonl", rows)
-
-
 def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
     """`change` and `geometry` of metrics.json, each only where the files are there that tell it.
 
@@ -170,7 +150,7 @@ def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
     """
     config, found = lab.study.config, {}
     run = Run(Path(config.run)) if config.run else lab.run
-    before = lab.cache / "models" / str(run.info.get("target_model")) / ADAPTER_FILE
+    before = lab.cache.root / "models" / str(run.info.get("target_model")) / ADAPTER_FILE
     after, history = run.folder / "adapter" / ADAPTER_FILE, run.folder / "history.jsonl"
     if before.is_file() and after.is_file():
         changes = change.read_changes(before, after, lab.model.experts)
@@ -205,15 +185,3 @@ def peak_memory() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def write_data_files(lab: Laboratory) -> None:
-    """Rejected rows, doubtful labels and duplicates, so that nothing disappears silently; what the target covers."""
-    study = lab.study
-    if study.loaded.rejected:
-        write_jsonl(lab.run.folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
-    if doubts := (*study.filled, *study.request.doubts):
-        write_jsonl(lab.run.folder / "doubts.jsonl", [asdict(doubt) for doubt in doubts])
-    write_json(lab.run.folder / "target.json", study.coverage().as_dict())
-    if study.duplicates:
-        write_jsonl(lab.run.folder / "duplicates.jsonl", [asdict(pair) for pair in study.duplicates])

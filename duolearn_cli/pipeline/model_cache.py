@@ -1,84 +1,81 @@
-"""Where learned models are kept: under hashes of all that determines them, each learned by one run at a time."""
+"""The cache of learned models: folders under content hashes, each learned by one run at a time."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
 
-from duolearn_cli.concepts.matcher import VERSION
-from duolearn_cli.concepts.mention_cache import fingerprint
-from duolearn_cli.config.components import first_target
-from duolearn_cli.config.layers import ALL
-from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.data.earlier import EARLIER
-from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.config.environment import difference, environment, read_environment
+from duolearn_cli.files import write_json
 from duolearn_cli.model.lora import ADAPTER_FILE
-from duolearn_cli.model.text_checks import Texts
+from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import FILE
 
-# Raise this when a change of code changes what the same settings learn.
-PROTOCOL = 2
-# The same for texts that are cut or that spell control tokens; all others are what they were.
-TOKENS = 2
+# Raise this when a change of code changes what is recorded about a model that is in the cache already.
+RECORDS = 3
 
 
-def base_key(weights: str, config: RunConfig, model: LanguageModel, texts: Texts) -> str:
-    """Content hash of the base with an untrained adapter, of how it is asked and how numbers are computed.
+@dataclass(frozen=True, eq=False)
+class ModelCache:
+    """Where the models of one study are kept, and what is recorded about them. It never holds a model in memory.
 
-    Args:
-        weights: the fingerprint of the base's weights.
+    Attributes:
+        root: the cache folder of the user.
+        base_key: `keys.base_key` of the base model as it is loaded.
     """
-    numerics = [model.precision, model.device.type, model.dtype]
-    numerics += [config.model.quantization] if config.model.quantization != "none" else []
-    numerics += [] if texts.is_ordinary else [f"tokens {TOKENS}"]
-    return content_hash([PROTOCOL, weights, _made(config.model.adapter), asked(config.prompt), numerics])
 
+    root: Path
+    study: Study
+    base_key: str
 
-def key(study: Study, base: str, which: str) -> str:
-    """Content hash of all that determines a model: base (by its key), adapter, settings, items."""
-    if which == "base":
-        return base
-    config = study.config
-    if which == "target" and config.adapter:
-        return content_hash([base, file_hash(Path(config.adapter) / ADAPTER_FILE)])
-    items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
-    learned = [base, _plain(config.learn), items]
-    is_private = which == "target" and config.privacy.learn_epsilon is not None
-    return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
+    def key(self, which: str) -> str:
+        """Content hash of what determines ``base``, ``target`` or ``gold``: see `keys.model_key`."""
+        return keys.model_key(self.study, self.base_key, which)
 
+    def signature(self) -> str:
+        """Content hash of what determines the unlearned model: see `keys.signature`."""
+        return keys.signature(self.study, self.key("target"))
 
-def signature(study: Study, target: str) -> str:
-    """Content hash of what determines the unlearned model: target (by its key), method, settings, request, seed."""
-    config, request = study.config, study.request
-    nodes = [_plain(config.method), _moved(config.unlearn), _hierarchy(config.hierarchy), config.labels.answers]
-    nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
-    if config.unlearn.stop != "none":
-        nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
-    given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
-    return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])
+    def folder(self, which: str) -> Path:
+        """The folder of a model, which need not exist."""
+        return self.root / "models" / f"{which}-{self.key(which)}"
 
+    def digest(self, which: str) -> str:
+        """SHA-256 of the adapter in the cache. Two private trainings with the same key leave different adapters."""
+        return keys.file_hash(self.folder(which) / ADAPTER_FILE)
 
-def concepts(study: Study) -> list[Any]:
-    """What determines how tokens are classed: hierarchy, matcher, forget target."""
-    target = study.target
-    return [fingerprint(study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
+    def history(self, which: str) -> list[dict[str, Any]]:
+        """The learning curve of a target or gold model; empty for a model that the user gave."""
+        path = self.folder(which) / "history.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
+    def made_in(self, which: str) -> dict[str, Any] | None:
+        """The environment that a model was learned in; None where that is unknown, or the user gave the model."""
+        is_given = which == "target" and self.study.config.adapter
+        return None if is_given else read_environment(self.folder(which))
 
-def data_hash(study: Study) -> str:
-    """Of the items of every split and of the request."""
-    earlier = {EARLIER: study.earlier} if study.earlier else {}
-    sides = {**study.splits.by_name(), **earlier, "forget": study.request.forget, "retain": study.request.retain}
-    rows = [[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()]
-    return content_hash(rows)
+    def environment_warning(self, which: str, device: torch.device) -> str:
+        """The warning that a model was learned in another environment than this one; empty if it was not."""
+        return difference(which, self.made_in(which), environment(device))
+
+    def record(self, which: str, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns about a model, as JSON: read from the cache if it has it, else made and written there."""
+        path = self.folder(which) / f"{kind}-{keys.content_hash([RECORDS, key])}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        value = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+        return value
 
 
 @contextmanager
@@ -106,39 +103,3 @@ def adopt(given: Path, folder: Path) -> None:
             shutil.copy(given / name, part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
-
-
-def asked(prompt: Any) -> dict[str, Any]:
-    """The settings of the prompt without the one that only refuses."""
-    return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
-
-
-def content_hash(value: Any) -> str:
-    """Sixteen hex digits of the SHA-256 of a value's JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _made(adapter: Any) -> dict[str, Any]:
-    """The settings of an adapter that determine it; those that came later count where they are not what they were."""
-    return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
-
-
-def _moved(settings: Any) -> dict[str, Any]:
-    """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
-    ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
-    return {name: value for name, value in _plain(settings).items() if name not in ignored}
-
-
-def _hierarchy(node: Any) -> dict[str, Any]:
-    """The settings of a hierarchy, under the name that its class had first."""
-    return {**_plain(node), "_target_": first_target(str(node._target_))}
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import cycled, epochs
 from duolearn_cli.errors import RunError
-from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.privacy_plan import group, grouping
@@ -17,17 +16,11 @@ from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.privacy.randomness import Randomness, Secure, Seeded
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.private.step import PrivateSteps, Unit
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.update import Update
 
 
-def private_steps(
-    lab: Laboratory,
-    forget: Sequence[Example],
-    retain: Sequence[Example],
-    method: Method,
-    update: Update,
-    processes: Processes,
-) -> PrivateSteps | None:
+def private_steps(lab: Laboratory, task: UnlearningTask, update: Update, processes: Processes) -> PrivateSteps | None:
     """None for a run without privacy. Raises RunError where the run's account is missing or of other data."""
     config = lab.study.config
     if config.privacy.epsilon is None:
@@ -37,26 +30,26 @@ def private_steps(
     processes.wait()
     entry, request = account.last, lab.study.request
     units = {
-        "forget": _units("forget", request.forget, forget, account, lab),
-        "retain": _units("retain", request.retain, retain, account, lab),
+        "forget": _units("forget", request.forget, task.forget, account, lab),
+        "retain": _units("retain", request.retain, task.retain, account, lab),
     }
     size, steps = config.unlearn.batch_size, account.num_steps
     batches: dict[str, Sequence[Sequence[int]]] = {}
     if "forget" not in entry.spendings:
-        batches["forget"] = list(epochs(len(forget), size, config.unlearn.epochs, config.seed))
+        batches["forget"] = list(epochs(len(task.forget), size, config.unlearn.epochs, config.seed))
     if "retain" not in entry.spendings:
-        batches["retain"] = list(cycled(len(retain), [size] * steps, config.seed))
+        batches["retain"] = list(cycled(len(task.retain), [size] * steps, config.seed))
     return PrivateSteps(
         lab.model,
-        method,
+        task.method,
         update.coordinates,
         processes,
         units,
         batches,
         Mechanism.of(entry, randomness(account, config.seed, processes)),
-        Ledger(account.began_with(lab.digest("target")), lab.run.folder, writes=lab.is_main),
+        Ledger(account.began_with(lab.cache.digest("target")), lab.run.folder, writes=lab.is_main),
         config.unlearn.micro_batch,
-        config.prompt.max_tokens if config.unlearn.packing else None,
+        task.pack_to,
         update.constraint.settings.needs_fisher,
     )
 

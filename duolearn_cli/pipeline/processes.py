@@ -13,14 +13,14 @@ import torch
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 
 # Seconds that interrupted workers get to finish a step.
 WORKER_PATIENCE = 120
 
 
-def unlearn_in_workers(lab: Laboratory) -> None:
-    """Run the loop in several processes; they read the frozen configuration and never import Hydra."""
+def unlearn_in_workers(lab: Laboratory) -> LoadedModel:
+    """Run the loop in several processes. They read the frozen configuration and never import Hydra."""
     count = lab.study.config.runtime.num_processes
     lab.load("target")  # once, here, rather than by whichever worker comes first
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
@@ -33,7 +33,7 @@ def unlearn_in_workers(lab: Laboratory) -> None:
         raise
     if status:
         raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
-    lab.load_unlearned(lab.run.folder / "adapter")
+    return lab.load_unlearned(lab.run.folder / "adapter")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 
 from duolearn_cli.methods.base import Method, result_of
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 from duolearn_cli.training.private.step import PrivateSteps
 
 
@@ -19,8 +19,8 @@ def write_result(
     save: Callable[[int], None],
     steps: int,
     processes: Processes,
-) -> None:
-    """The last checkpoint and the adapter, which is never without its account: that comes first."""
+) -> LoadedModel:
+    """Write the last checkpoint and the adapter, which is never without its account: that comes first."""
     folder = lab.run.folder / "adapter"
     if private and lab.is_main:
         folder.mkdir(exist_ok=True)
@@ -30,9 +30,10 @@ def write_result(
     if lab.is_main or processes.sharded:
         save(steps)
     make_result(lab, method)
-    lab.model.name_it("unlearned")
+    unlearned = lab.hold("unlearned")
     if lab.is_main or processes.sharded:
         lab.model.save_adapter(folder, is_main=lab.is_main)
+    return unlearned
 
 
 @torch.no_grad()

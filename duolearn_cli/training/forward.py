@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import cast
@@ -116,6 +116,10 @@ class Forward:
             reached.append(([output for output, _ in own], [given for _, given in own]) if own else None)
         return reached
 
+    def item_by_item(self) -> Forward:
+        """The same forward with losses that each item has by itself, as private steps need them."""
+        return replace(self, tokens=replace(self.tokens, step=None))
+
     def figures(self, objective: Objective) -> Tensor:
         """Both losses, then the sums of token classes, without gradients: see `named_losses`."""
         return torch.stack([objective.forget, objective.preserve, *class_sums(self.tokens)]).detach()
@@ -128,12 +132,14 @@ def predict(
     attention: Attention = NO_ATTENTION,
     pack_to: int | None = None,
     step: Labels | None = None,
-    private: bool = False,
     together: bool = False,
 ) -> Forward:
-    """One pass over all examples, forget and retain items each in rows of their own unless they go `together`.
+    """Run one forward over all examples. Forget and retain items have rows of their own unless they go `together`.
 
-    They are a part of the step whose labels are `step`, or all of it; in a `private` step each is by itself.
+    Args:
+        attention: what the method reads or changes inside the model.
+        pack_to: the number of tokens in a row that several texts share; None: one text a row.
+        step: the labels of the whole step, where `examples` are a part of it. Means are taken over the step.
     """
     sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
     groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
@@ -147,7 +153,7 @@ def predict(
     tokens = Tokens(
         **vars(own),
         readout=Readout(model, hidden, own.labels, {name: partial(stored, f"{name}_hidden") for name in REFERENCES}),
-        step=None if private else step or own,
+        step=step or own,
         attention=torch.cat(leaves["attention"], 1) if "attention" in names else None,
         target_attention=send(stored("target_attention", 1), model.device) if "attention" in names else None,
         activations=Rows(leaves["activations"], together) if "activations" in names else None,

@@ -38,29 +38,45 @@ class Gradients:
     losses: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How the texts of a step share forwards.
+
+    Attributes:
+        micro_batch: the most items in one forward; None: all of the step.
+        pack_to: the number of tokens in a row that several texts share; None: one text a row.
+    """
+
+    micro_batch: int | None = None
+    pack_to: int | None = None
+
+
+WHOLE = Batching()
+
+
 def gradients(
     model: LanguageModel,
     examples: Sequence[Example],
     method: Method,
     coordinates: Coordinates,
     processes: Processes,
-    micro_batch: int | None = None,
-    pack_to: int | None = None,
+    batching: Batching = WHOLE,
     squares: bool = False,
 ) -> Gradients:
-    """Both gradients through one forward of each text. Micro-batches change results by rounding only.
+    """Compute both gradients through one forward of each text.
 
     Args:
-        squares: whether the squares of retain items' own gradients are wanted.
+        batching: how texts share forwards. It changes results by rounding only.
+        squares: whether to compute the squares of each retain item's gradient.
     """
     step = labels_of(examples, method.labels)
     watch = SquaredGradients(model.network, coordinates.parameters) if squares else None
     total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
     figures: list[Tensor] = []
     asked, together = attention_of(method), processes.sharded
-    for part in cut(examples, micro_batch, processes):
+    for part in cut(examples, batching.micro_batch, processes):
         with watch.watching() if watch else nullcontext():
-            forward = predict(model, part or examples[:1], method.labels, asked, pack_to, step, together=together)
+            forward = predict(model, part or examples[:1], method.labels, asked, batching.pack_to, step, together)
         objective = method.objective(forward.tokens)
         # A process without items of its own goes through a forward all the same: the others may wait for it.
         share = 1.0 if part else 0.0

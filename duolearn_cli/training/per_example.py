@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -149,12 +150,12 @@ class SingleGradients(ABC):
         outputs = output if isinstance(output, tuple) else (output,)
         given = [value.detach() if isinstance(value, Tensor) else value for value in (*inputs, *named.values())]
         needs = any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *named.values()))
-        run = partial(_run_again, module, len(inputs), tuple(named), _casts(outputs))
+        call = _Call(module, len(inputs), tuple(named), _casts(outputs))
         copies, uses = [], self._uses.current
         for i, value in enumerate(outputs):
             if isinstance(value, Tensor) and value.requires_grad:
                 value = value.clone()
-                value.register_hook(partial(self._add_by_hand, module, uses, run, given, i))
+                value.register_hook(partial(self._add_by_hand, call, uses, given, i))
                 uses[module] += 1
                 if not needs:
                     self._roots.append(value)
@@ -163,23 +164,22 @@ class SingleGradients(ABC):
 
     def _add_by_hand(
         self,
-        module: nn.Module,
+        call: _Call,
         uses: Counter[nn.Module],
-        run: Callable[..., Any],
         given: Sequence[Any],
         output: int,
         gradient: Tensor,
     ) -> None:
-        """Send the tokens of each followed example through `module` again; those of pooled ones together."""
+        """Send the tokens of each followed example through the module again; those of pooled ones together."""
         if self._batch is None or not (self._examples or self._pooled):
             return
-        places = self.by_hand[module]
+        places = self.by_hand[call.module]
         parameters = [self.parameters[place] for place in places]
         tokens = self._batch.token.split([len(text) for text in self._batch.texts])
 
         def single(own: Tensor) -> list[Tensor]:
             parts = [self._of_tokens(value, own) for value in (*given, gradient)]
-            return [found.to(wide) for found in run(parts[:-1], output, parts[-1], parameters)]
+            return [found.to(wide) for found in call.gradients(parts[:-1], output, parts[-1], parameters)]
 
         numbers = range(len(tokens))
         wide = torch.promote_types(gradient.dtype, torch.float32)
@@ -187,7 +187,7 @@ class SingleGradients(ABC):
         for at, place in enumerate(places):
             self.received.add(place)
             if singles:
-                self.receive(place, torch.stack([one[at] for one in singles]), uses[module])
+                self.receive(place, torch.stack([one[at] for one in singles]), uses[call.module])
         if self._pooled:
             total = single(torch.cat([tokens[i] for i in _chosen(numbers, self._pooled)]))
             for place, part in zip(places, total, strict=True):
@@ -253,22 +253,24 @@ def _casts(outputs: Sequence[Any]) -> AbstractContextManager[Any]:
     return torch.autocast(device, torch.get_autocast_dtype(device))
 
 
-def _run_again(
-    module: nn.Module,
-    num_positional: int,
-    keywords: Sequence[str],
-    casts: AbstractContextManager[Any],
-    values: Sequence[Any],
-    output: int,
-    gradient: Tensor,
-    parameters: Sequence[nn.Parameter],
-) -> list[Tensor]:
-    """The gradients of `parameters` for `gradient` at the module's output of this number; zeros where it has none."""
-    named = dict(zip(keywords, values[num_positional:], strict=True))
-    with torch.enable_grad(), casts:
-        found = module(*values[:num_positional], **named)
-    found = found[output] if isinstance(found, tuple) else found
-    return list(torch.autograd.grad([found], parameters, [gradient], allow_unused=True, materialize_grads=True))
+@dataclass(frozen=True, eq=False, slots=True)
+class _Call:
+    """How a module was called in the forward, so that it can be called again with some of the tokens."""
+
+    module: nn.Module
+    num_positional: int
+    keywords: Sequence[str]
+    casts: AbstractContextManager[Any]
+
+    def gradients(
+        self, values: Sequence[Any], output: int, gradient: Tensor, parameters: Sequence[nn.Parameter]
+    ) -> list[Tensor]:
+        """The gradients of `parameters` for a `gradient` at one `output` of the module; zeros where it has none."""
+        named = dict(zip(self.keywords, values[self.num_positional :], strict=True))
+        with torch.enable_grad(), self.casts:
+            outputs = self.module(*values[: self.num_positional], **named)
+        chosen = outputs[output] if isinstance(outputs, tuple) else outputs
+        return list(torch.autograd.grad([chosen], parameters, [gradient], allow_unused=True, materialize_grads=True))
 
 
 def _chosen(numbers: Sequence[int], which: Sequence[int] | slice) -> Sequence[int]:

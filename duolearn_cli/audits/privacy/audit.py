@@ -10,27 +10,29 @@ from duolearn_cli.audits.privacy.canaries import Finding, audit
 from duolearn_cli.config.components import component
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model.distributed import Processes
+from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.private_run import private_steps
-from duolearn_cli.pipeline.unlearn_run import check_method, examples, make_update
+from duolearn_cli.pipeline.requirements import check_method
+from duolearn_cli.pipeline.unlearn_run import make_update
 from duolearn_cli.privacy.ledger import Ledger
+from duolearn_cli.training.task import UnlearningTask
 
 
 def audit_stage(lab: Laboratory) -> list[Finding]:
     """Begin where the run would, take its steps with canaries, say what they show. Raises ModelError, ConfigError."""
     config, request = lab.study.config, lab.study.request
     check_method(lab)
-    lab.load("target")
-    method, processes = (
-        component(config.method, config.plugins),
-        Processes(Accelerator(cpu=lab.model.device.type == "cpu")),
-    )
+    target, method = lab.load("target"), component(config.method, config.plugins)
+    processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
     forget, retain = (
-        examples(lab, items, is_forget, method.labels, attention_of(method))
+        examples(target, items, is_forget, method.labels, attention_of(method))
         for items, is_forget in ((request.forget, True), (request.retain, False))
     )
-    update, _ = make_update(lab, forget, retain, method, processes)
-    steps = private_steps(lab, forget, retain, method, update, processes)
+    pack_to = config.prompt.max_tokens if config.unlearn.packing else None
+    task = UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
+    update, _ = make_update(lab, task, processes)
+    steps = private_steps(lab, task, update, processes)
     assert steps is not None
     # The run that is audited is made up: its folder's account stays the plan.
     steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))

@@ -11,7 +11,7 @@ from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model.encoding import Encoder
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import LoadedModel
 
 COMPARED = ("target", "gold", "unlearned")
 
@@ -38,7 +38,7 @@ class Attack:
 
     Attributes:
         name: its kind, `variant` the setting of it, `details` the same as numbers and words for a reader of files.
-        during: makes of the model in place, for the length of a ``with``, something that answers items.
+        during: makes of a loaded model, for the length of a ``with``, something that answers items.
         phrasings: what is asked: ``all``, or those in ``trained`` or ``heldout`` words.
         before: what accuracy is compared with: that of the ``same`` items, or of the same facts in ``trained`` words.
         models: the models that it is tried on.
@@ -48,7 +48,7 @@ class Attack:
 
     name: str
     variant: str
-    during: Callable[[Laboratory], AbstractContextManager[Scorer]]
+    during: Callable[[LoadedModel], AbstractContextManager[Scorer]]
     phrasings: str = "all"
     before: str = "same"
     models: tuple[str, ...] = COMPARED
@@ -56,9 +56,9 @@ class Attack:
     details: Mapping[str, Any] = field(default_factory=dict)
     vary: Callable[[Item], Sequence[Item]] = _itself
 
-    def rows(self, lab: Laboratory, material: Material, model: str) -> Iterator[dict[str, Any]]:
-        """Try it on the model in place: one row for each time an item is asked, as robustness.jsonl holds them."""
-        with self.during(lab) as scorer:
+    def rows(self, loaded: LoadedModel, material: Material) -> Iterator[dict[str, Any]]:
+        """Try it on a loaded model: one row for each time an item is asked, as robustness.jsonl holds them."""
+        with self.during(loaded) as scorer:
             for side in SIDES:
                 asked = [
                     (item, repeat, varied)
@@ -68,7 +68,7 @@ class Attack:
                 verdicts = scorer([varied for _, _, varied in asked])
                 for (item, repeat, _), verdict in zip(asked, verdicts, strict=True):
                     yield {
-                        "model": model,
+                        "model": loaded.name,
                         "attack": self.name,
                         "variant": self.variant,
                         "side": side,
@@ -92,11 +92,11 @@ class Skipped:
     reason: str
 
 
-def scorer(lab: Laboratory, encoder: Encoder | None = None) -> Scorer:
-    """Score the model in place by log-probabilities, with the run's own prompt or another."""
+def scorer(loaded: LoadedModel, encoder: Encoder | None = None) -> Scorer:
+    """Score a loaded model by log-probabilities, with the run's own prompt or another."""
 
     def answer(items: Sequence[Item]) -> list[Verdict]:
-        found = score(lab.model, encoder or lab.encoder, items, lab.study.config.evaluation.batch_tokens)
+        found = score(loaded.model, encoder or loaded.encoder, items, loaded.study.config.evaluation.batch_tokens)
         return [Verdict(one.correct, one.chance, one.nll) for one in found]
 
     return answer

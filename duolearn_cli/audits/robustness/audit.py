@@ -16,8 +16,8 @@ from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
+from duolearn_cli.pipeline.keys import TOKENS
 from duolearn_cli.pipeline.laboratory import Laboratory
-from duolearn_cli.pipeline.model_cache import TOKENS
 from duolearn_cli.pipeline.study import Study
 
 MODELS = ("base", "target", "gold", "unlearned")
@@ -86,21 +86,16 @@ def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[d
 def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> Iterator[dict[str, Any]]:
     attacks = [attack for attack in planned.attacks if model in attack.models]
     if model != "base":
-        attacks.insert(0, Attack(NONE, NONE, lambda lab: nullcontext(scorer(lab))))
+        attacks.insert(0, Attack(NONE, NONE, lambda loaded: nullcontext(scorer(loaded))))
     if not attacks:
         return
-    if model == "unlearned":
-        lab.load_unlearned(adapter)
-    else:
-        lab.load(model)
+    loaded = lab.load_unlearned(adapter) if model == "unlearned" else lab.load(model)
     lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")
     with lab.display.progress(f"attack {model}", len(attacks)) as advance:
         for attack in attacks:
             # What attacks do to base, target and gold is the same for every run that shares them.
             key = _key(lab.study, planned.material, attack)
-            yield from lab.kept(
-                model, "attack", key, lambda attack=attack: list(attack.rows(lab, planned.material, model))
-            )
+            yield from loaded.keep("attack", key, lambda attack=attack: list(attack.rows(loaded, planned.material)))
             advance(n=1)
 
 

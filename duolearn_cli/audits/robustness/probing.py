@@ -20,7 +20,7 @@ from duolearn_cli.evaluation.scoring import shares_of_highest
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import LoadedModel
 
 NAME = "probe"
 FOLDS = 5
@@ -35,11 +35,11 @@ def attacks(material: Material, strength: float, seed: int) -> Iterator[Attack |
         return
 
     @contextmanager
-    def during(lab: Laboratory) -> Iterator[Scorer]:
-        encoder = Encoder(lab.model.tokenizer, replaced(lab.study.config.prompt, "cloze"))
-        batch_tokens = lab.study.config.evaluation.batch_tokens
-        probes = CrossFitted.fit(retain, states(lab.model, encoder, retain, batch_tokens), strength, seed)
-        yield lambda items: probes.answer(items, states(lab.model, encoder, items, batch_tokens))
+    def during(loaded: LoadedModel) -> Iterator[Scorer]:
+        encoder = Encoder(loaded.model.tokenizer, replaced(loaded.study.config.prompt, "cloze"))
+        batch_tokens = loaded.study.config.evaluation.batch_tokens
+        probes = CrossFitted.fit(retain, states(loaded.model, encoder, retain, batch_tokens), strength, seed)
+        yield lambda items: probes.answer(items, states(loaded.model, encoder, items, batch_tokens))
 
     details = {"C": strength, "folds": FOLDS, "trained_on": "retain"}
     yield Attack(NAME, "linear", during, models=("base", *COMPARED), details=details, vary=if_alone)

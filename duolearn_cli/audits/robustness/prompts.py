@@ -25,7 +25,7 @@ from duolearn_cli.data.option_references import if_alone, if_renamed
 from duolearn_cli.data.shuffling import is_shuffled, reordered
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.prompt_layout import UnreadableError
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 NAME = "prompts"
@@ -90,12 +90,15 @@ class _Asked:
             return Skipped(NAME, variant, reason)
         details = details | ({"cut": len(encoder.cut)} if encoder.cut else {})
         return Attack(
-            NAME, variant, _with(lambda lab: RewordedEncoder(lab.model.tokenizer, prompt, wording)), details=details
+            NAME,
+            variant,
+            _with(lambda loaded: RewordedEncoder(loaded.model.tokenizer, prompt, wording)),
+            details=details,
         )
 
 
-def _with(make: Callable[[Laboratory], Encoder]) -> Callable[[Laboratory], Any]:
-    return lambda lab: nullcontext(scorer(lab, make(lab)))
+def _with(make: Callable[[LoadedModel], Encoder]) -> Callable[[LoadedModel], Any]:
+    return lambda loaded: nullcontext(scorer(loaded, make(loaded)))
 
 
 def _orders(prompt: PromptConfig, count: int, seed: int) -> Iterator[Attack | Skipped]:
@@ -108,7 +111,7 @@ def _orders(prompt: PromptConfig, count: int, seed: int) -> Iterator[Attack | Sk
         orders = (reordered(item, random.Random(f"{seed}:order:{repeat}:{item.id}")) for repeat in range(count))
         return [order for order in orders if order is not None]  # none for options that name places
 
-    yield Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), details={"orders": count}, vary=vary)
+    yield Attack(NAME, variant, lambda loaded: nullcontext(scorer(loaded)), details={"orders": count}, vary=vary)
 
 
 def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterator[Attack | Skipped]:
@@ -132,4 +135,4 @@ def _heldout(material: Material) -> Attack | Skipped:
         return Skipped(NAME, "held-out phrasings", "the data asks each fact in one way only")
     # Copies with their options in another order ask in the same words.
     variant = "options in another order" if all(map(is_shuffled, items)) else "held-out phrasings"
-    return Attack(NAME, variant, lambda lab: nullcontext(scorer(lab)), phrasings="heldout", before="trained")
+    return Attack(NAME, variant, lambda loaded: nullcontext(scorer(loaded)), phrasings="heldout", before="trained")

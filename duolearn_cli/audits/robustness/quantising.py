@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from duolearn_cli.audits.robustness.attack import Attack, Scorer, scorer
 from duolearn_cli.audits.robustness.rounding import PER_CHANNEL_FROM, rounded
 from duolearn_cli.config.robustness import RobustnessConfig
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import LoadedModel
 
 NAME = "quantise"
 
@@ -21,9 +21,9 @@ def attacks(settings: RobustnessConfig) -> Iterator[Attack]:
 
 def _rounding(bits: int, group: int) -> Attack:
     @contextmanager
-    def during(lab: Laboratory) -> Iterator[Scorer]:
-        with rounded(lab.model, bits, group):
-            yield scorer(lab)
+    def during(loaded: LoadedModel) -> Iterator[Scorer]:
+        with rounded(loaded.model, bits, group):
+            yield scorer(loaded)
 
     scale = "row" if bits >= PER_CHANNEL_FROM else f"{group} weights of a row"
     details = {"bits": bits, "scale_for": scale, "what": "weights rounded to nearest; no quantised kernel"}

@@ -14,7 +14,7 @@ from duolearn_cli.data.order import num_steps, sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation.perplexity import encode_text, plain_texts
 from duolearn_cli.model.encoding import Encoded
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import LoadedModel
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.training.finetune import fine_tune
 
@@ -57,8 +57,8 @@ def _lesson(lesson: Lesson, settings: LearnConfig) -> Attack:
         "facts": len({item.fact_id for item in lesson.items}),
     }
 
-    def texts(lab: Laboratory) -> list[Encoded]:
-        return [lab.encoder.encode(item) for item in lesson.items]
+    def texts(loaded: LoadedModel) -> list[Encoded]:
+        return [loaded.encoder.encode(item) for item in lesson.items]
 
     return _teaching(f"{len(lesson.items)} {lesson.material} items", texts, settings, lesson.facts, details)
 
@@ -67,28 +67,28 @@ def _plain(paragraphs: Sequence[str], settings: LearnConfig, used: frozenset[str
     """Everyday English: any training at all may undo a change, whatever it is about."""
     details = {"material": "plain", "share": None, "examples": len(paragraphs), "facts": 0}
 
-    def texts(lab: Laboratory) -> list[Encoded]:
-        return [encode_text(lab.model.tokenizer, text, max_tokens) for text in paragraphs]
+    def texts(loaded: LoadedModel) -> list[Encoded]:
+        return [encode_text(loaded.model.tokenizer, text, max_tokens) for text in paragraphs]
 
     return _teaching(f"{len(paragraphs)} plain texts", texts, settings, used, details)
 
 
 def _teaching(
     variant: str,
-    texts: Callable[[Laboratory], list[Encoded]],
+    texts: Callable[[LoadedModel], list[Encoded]],
     settings: LearnConfig,
     used: frozenset[str],
     details: Mapping[str, Any],
 ) -> Attack:
     @contextmanager
-    def during(lab: Laboratory) -> Iterator[Scorer]:
-        with kept(lab.model):
+    def during(loaded: LoadedModel) -> Iterator[Scorer]:
+        with kept(loaded.model):
             try:
-                fine_tune(lab.model, texts(lab), settings, lambda values: None)
+                fine_tune(loaded.model, texts(loaded), settings, lambda values: None)
             except RunError as error:
                 mend = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
                 raise RunError(f"relearn: {str(error).partition(';')[0]}; {mend}.") from error
-            yield scorer(lab)
+            yield scorer(loaded)
 
     course = {
         "epochs": settings.epochs,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from io import StringIO
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -27,17 +26,20 @@ from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.loading import choose_device, load_tokenizer
 from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.answers import score_items
+from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
-from duolearn_cli.pipeline.unlearn_run import chosen_coordinates, examples
+from duolearn_cli.pipeline.unlearn_run import chosen_coordinates
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.diagnostics import measure
 from duolearn_cli.training.forward import Example
-from duolearn_cli.training.gradients import Gradients, gradients
+from duolearn_cli.training.gradients import Batching, Gradients, gradients
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.update import Update
 
 
@@ -66,7 +68,7 @@ class Workbench:
         """Our model, with an adapter that is neither empty nor learned."""
         lab = Laboratory.open(self.study, Display(Console(file=StringIO())), Run(self.folder), is_main=False)
         plain.scatter(lab.model.network)
-        return replace(lab, cache=self.folder)
+        return replace(lab, cache=replace(lab.cache, root=self.folder))
 
     @cached_property
     def plain(self) -> Plain:
@@ -91,10 +93,14 @@ class Workbench:
             "peer/npo_lora": lambda: self._peer_step(self.plain),
             "peer/npo_full": lambda: self._peer_step(plain.load_plain(self.study.config, adapter=False)),
             FORWARD: self._forward,
-            "evaluation/answers": lambda: lambda: self.lab.score(self._evaluated),
-            "evaluation/full": lambda: lambda: self.lab.score(self._evaluated, is_forget=True),
+            "evaluation/answers": lambda: self._scoring(is_forget=None),
+            "evaluation/full": lambda: self._scoring(is_forget=True),
         }
         return Step(makers[variant.name](), warm_up=1 if variant.family == "evaluation" else 2)
+
+    def _scoring(self, is_forget: bool | None) -> Callable[[], object]:
+        lab = self.lab
+        return lambda: score_items(lab.model, lab.encoder, lab.study, self._evaluated, is_forget=is_forget)
 
     def _plain_step(self, labels: str) -> Callable[[], None]:
         forget, retain = self.texts
@@ -139,21 +145,23 @@ class Workbench:
         folder = self.folder / variant.name
         folder.mkdir(parents=True, exist_ok=True)
         study = replace(self.study, config=config)
-        lab = replace(self.lab, study=study, run=Run(folder), is_main=True)
+        lab = replace(self.lab, study=study, run=Run(folder), cache=replace(self.lab.cache, study=study), is_main=True)
         method, settings = component(config.method, config.plugins), config.unlearn
         model.check_attention(
             masks=settings.packing or attention_of(method).is_biased, kept_layers=attention_of(method).kept_layers
         )
         forget, retain = self._labelled(method.labels, attention_of(method))
         processes = Processes(Accelerator(cpu=model.device.type == "cpu"))
-        index = chosen_coordinates(lab, forget, retain, method, processes)
+        pack_to = config.prompt.max_tokens if settings.packing else None
+        task = UnlearningTask(forget, retain, method, settings, config.seed, pack_to)
+        index = chosen_coordinates(lab, task, processes)
         update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
-        found = self._gradients(lab, forget, retain, method, update, processes)
+        make_gradients = self._gradients(lab, task, update, processes)
         numbers, rest = count(1), geometry_of(method)
 
         def step() -> None:
             with model.recomputed(settings.checkpointing):
-                gradient = found()
+                gradient = make_gradients()
             measure(gradient, update.apply(next(numbers), LEARNING_RATE, gradient), update)
 
         # A basis costs its full price once it is full.
@@ -161,41 +169,34 @@ class Workbench:
         return Step(step, warm_up=2 + full)
 
     def _gradients(
-        self,
-        lab: Laboratory,
-        forget: Sequence[Example],
-        retain: Sequence[Example],
-        method: Any,
-        update: Update,
-        processes: Processes,
+        self, lab: Laboratory, task: UnlearningTask, update: Update, processes: Processes
     ) -> Callable[[], Gradients]:
         """How a step gets its gradients, as the loop does; private ones begin an account in the variant's folder."""
-        config, model = lab.study.config, lab.model
-        pack_to = config.prompt.max_tokens if config.unlearn.packing else None
+        model = lab.model
         squares = update.constraint.settings.needs_fisher
         if account := plan_unlearning(lab.study):
             account.write(lab.run.folder)
             # An account names the adapter that it begins with, by its content.
-            model.save_adapter(lab.folder("target"))
-            private = private_steps(lab, forget, retain, method, update, processes)
+            model.save_adapter(lab.cache.folder("target"))
+            private = private_steps(lab, task, update, processes)
             assert private is not None
             numbers = count(1)
 
             def privately() -> Gradients:
-                found = private.gradients(next(numbers))
-                assert found is not None, "the budget holds more steps than are timed"
-                return found
+                both = private.gradients(next(numbers))
+                assert both is not None, "the budget holds more steps than are timed"
+                return both
 
             return privately
-        both, size = [*forget, *retain], config.unlearn.micro_batch
-        return lambda: gradients(model, both, method, update.coordinates, processes, size, pack_to, squares)
+        items, batching = [*task.forget, *task.retain], Batching(task.settings.micro_batch, task.pack_to)
+        return lambda: gradients(model, items, task.method, update.coordinates, processes, batching, squares)
 
     def _labelled(self, labels: str, attention: Attention) -> tuple[list[Example], list[Example]]:
         """The step's texts with what base and target think of them, which a run computes once."""
         if (labels, attention) not in self._examples:
-            request = self.study.request
+            request, target = self.study.request, self.lab.hold("target")
             self._examples[labels, attention] = (
-                examples(self.lab, request.forget, True, labels, attention),
-                examples(self.lab, request.retain, False, labels, attention),
+                examples(target, request.forget, True, labels, attention),
+                examples(target, request.retain, False, labels, attention),
             )
         return self._examples[labels, attention]

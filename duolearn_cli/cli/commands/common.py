@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,6 @@ from duolearn_cli.pipeline.run_folder import Run, check_space
 from duolearn_cli.pipeline.study import Study, prepare
 
 if TYPE_CHECKING:
-    from duolearn_cli.pipeline.evaluate import Assessments
-    from duolearn_cli.pipeline.laboratory import Laboratory
     from duolearn_cli.privacy.account import Account
     from duolearn_cli.report.terminal import Display
 
@@ -96,8 +93,8 @@ def readable(study: Study, display: Display) -> Study:
     return study.readable(Encoder(load_tokenizer(weights, config.model), config.prompt), read_context(weights))
 
 
-def perform(study: Study, opened: Run, display: Display, stages: Callable[[Laboratory], Assessments]) -> str:
-    """Load the model, go through `stages`, write metrics and report, show what was found; return the run folder."""
+def perform(study: Study, opened: Run, display: Display, stages: Callable[[], dict[str, Any]]) -> str:
+    """Go through the `stages` of a run, which return its metrics, and show the results. Return the run folder."""
     with opened.active():
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
@@ -109,13 +106,7 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[Labor
             display.note(f"warning: {warning}")
         if said := study.forgotten.sentence():
             display.note(said)
-        from duolearn_cli.pipeline import evaluate
-        from duolearn_cli.pipeline.laboratory import Laboratory
-
-        started = time.monotonic()
-        lab = Laboratory.open(study, display, opened)
-        evaluate.write_data_files(lab)
-        metrics = evaluate.conclude(lab, stages(lab), started)
+        metrics = stages()
     show_results(opened.folder, metrics, opened.info, display)
     if study.config.command == "evaluate":
         display.note(f"general ability by lm-evaluation-harness: {metrics['harness']['command']}")

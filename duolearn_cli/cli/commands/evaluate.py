@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -26,10 +26,6 @@ from duolearn_cli.cli.commands.rescored import items_note
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
-
-if TYPE_CHECKING:
-    from duolearn_cli.pipeline.evaluate import Assessments
-    from duolearn_cli.pipeline.laboratory import Laboratory
 
 # What a run that is scored again takes from the command line; all else is the run's own.
 CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
@@ -60,15 +56,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if scored and (note := items_note(study, Path(config.run))):
         display.note(note)
 
-    def stages(lab: Laboratory) -> Assessments:
-        from duolearn_cli.pipeline import evaluate
-        from duolearn_cli.pipeline.assessment import assess
+    def stages() -> dict[str, Any]:
+        from duolearn_cli.pipeline.run import evaluation_run
 
-        found = evaluate.evaluate(lab, ("base", "target", "gold") if scored else ("base",))
-        if adapter:
-            lab.load_unlearned(adapter)
-            found["unlearned"] = assess(lab, "unlearned")
-        return found
+        models = ("base", "target", "gold") if scored else ("base",)
+        return evaluation_run(study, opened, display, models, adapter)
 
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     return perform(study, opened, display, stages)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.common import Invocation, dry_run, perform, prepared, readable
 from duolearn_cli.pipeline.privacy_plan import plan_learning
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.terminal import Display
-
-if TYPE_CHECKING:
-    from duolearn_cli.pipeline.evaluate import Assessments
-    from duolearn_cli.pipeline.laboratory import Laboratory
 
 
 def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
@@ -28,16 +23,10 @@ def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
 
     study = readable(study, display)
 
-    def stages(lab: Laboratory) -> Assessments:
-        from duolearn_cli.pipeline import evaluate
+    def stages() -> dict[str, Any]:
+        from duolearn_cli.pipeline.run import learning_run
 
-        found = evaluate.evaluate(lab, ("base", which))
-        adapter = lab.run.folder / "adapter"
-        if account := read_account(lab.folder(which)):
-            adapter.mkdir()
-            account.write(adapter)
-        lab.model.save_adapter(adapter)
-        return found
+        return learning_run(study, opened, display, which)
 
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     return perform(study, opened, display, stages)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -18,8 +17,6 @@ from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
 
 if TYPE_CHECKING:
-    from duolearn_cli.pipeline.evaluate import Assessments
-    from duolearn_cli.pipeline.laboratory import Laboratory
     from duolearn_cli.privacy.account import Account
 
 
@@ -64,20 +61,10 @@ def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
 
 def complete(study: Study, opened: Run, display: Display, notes: Sequence[str]) -> str:
     """Go through the stages of a run that has its folder, from where it was left; return the folder."""
-    return perform(study, opened, display, partial(_stages, notes))
 
+    def stages() -> dict[str, Any]:
+        from duolearn_cli.pipeline.run import unlearning_run
 
-def _stages(notes: Sequence[str], lab: Laboratory) -> Assessments:
-    from duolearn_cli.pipeline import evaluate, processes, unlearn_run
-    from duolearn_cli.pipeline.assessment import assess
+        return unlearning_run(study, opened, display, notes)
 
-    for note in notes:
-        lab.display.note(note)
-    unlearn_run.check_method(lab)
-    found = evaluate.evaluate(lab, ("base", "target", "gold"))
-    if lab.study.config.runtime.num_processes > 1:
-        processes.unlearn_in_workers(lab)
-    else:
-        unlearn_run.unlearn_stage(lab)
-    found["unlearned"] = assess(lab, "unlearned")
-    return found
+    return perform(study, opened, display, stages)

@@ -133,7 +133,7 @@ class PrivateSteps:
             return self.coordinates.values.new_zeros(len(protected), len(self.coordinates.values)).detach()
         model, method, watch = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
         with watch.watching():
-            forward = predict(model, examples, method.labels, attention_of(method), self.pack_to, private=True)
+            forward = predict(model, examples, method.labels, attention_of(method), self.pack_to).item_by_item()
         objective = method.objective(forward.tokens)
         sums.figures.append(forward.figures(objective))
         raw = {side: forward.reached(getattr(objective, side)) for side in SIDES}

@@ -1,0 +1,41 @@
+"""Files of a run folder with one line an item: predictions, generated texts, rejected rows, doubts, duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from duolearn_cli.evaluation import members, summary
+from duolearn_cli.files import write_json, write_jsonl
+from duolearn_cli.pipeline.assessment import Assessment
+from duolearn_cli.pipeline.study import Study
+
+
+def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
+    """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
+    pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
+    number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
+    rows = [
+        {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
+        | {"level": levels.of_item.get(answer.id)}
+        | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
+        for model, one in assessed.items()
+        for split, found in one.answers.items()
+        for answer in found
+    ]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    for name in ("written", "plain"):
+        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
+        write_jsonl(folder / f"{name}.jsonl", rows)
+
+
+def write_data_files(folder: Path, study: Study) -> None:
+    """Rejected rows, doubtful labels and duplicates, so that nothing disappears silently; what the target covers."""
+    if study.loaded.rejected:
+        write_jsonl(folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
+    if doubts := (*study.filled, *study.request.doubts):
+        write_jsonl(folder / "doubts.jsonl", [asdict(doubt) for doubt in doubts])
+    write_json(folder / "target.json", study.coverage().as_dict())
+    if study.duplicates:
+        write_jsonl(folder / "duplicates.jsonl", [asdict(pair) for pair in study.duplicates])

@@ -1,0 +1,112 @@
+"""Content hashes of everything that determines a model: the keys of the model cache and the signature of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from duolearn_cli.concepts.matcher import VERSION
+from duolearn_cli.concepts.mention_cache import fingerprint
+from duolearn_cli.config.components import first_target
+from duolearn_cli.config.layers import ALL
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.earlier import EARLIER
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.model.text_checks import Texts
+from duolearn_cli.pipeline.study import Study
+
+# Raise this when a change of code changes what the same settings learn.
+PROTOCOL = 2
+# The same for texts that are cut or that spell control tokens; all others are what they were.
+TOKENS = 2
+
+
+def base_key(weights: str, config: RunConfig, model: LanguageModel, texts: Texts) -> str:
+    """Content hash of the base with an untrained adapter, of how it is asked and how numbers are computed.
+
+    Args:
+        weights: the fingerprint of the base's weights.
+    """
+    numerics = [model.precision, model.device.type, model.dtype]
+    numerics += [config.model.quantization] if config.model.quantization != "none" else []
+    numerics += [] if texts.is_ordinary else [f"tokens {TOKENS}"]
+    return content_hash([PROTOCOL, weights, _made(config.model.adapter), asked(config.prompt), numerics])
+
+
+def model_key(study: Study, base: str, which: str) -> str:
+    """Content hash of all that determines a model: base (by its key), adapter, settings, items."""
+    if which == "base":
+        return base
+    config = study.config
+    if which == "target" and config.adapter:
+        return content_hash([base, file_hash(Path(config.adapter) / ADAPTER_FILE)])
+    items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
+    learned = [base, _plain(config.learn), items]
+    is_private = which == "target" and config.privacy.learn_epsilon is not None
+    return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
+
+
+def signature(study: Study, target: str) -> str:
+    """Content hash of what determines the unlearned model: target (by its key), method, settings, request, seed."""
+    config, request = study.config, study.request
+    nodes = [_plain(config.method), _moved(config.unlearn), _hierarchy(config.hierarchy), config.labels.answers]
+    nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
+    if config.unlearn.stop != "none":
+        nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
+    given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
+    return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])
+
+
+def concepts(study: Study) -> list[Any]:
+    """What determines how tokens are classed: hierarchy, matcher, forget target."""
+    target = study.target
+    return [fingerprint(study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
+
+
+def data_hash(study: Study) -> str:
+    """Of the items of every split and of the request."""
+    earlier = {EARLIER: study.earlier} if study.earlier else {}
+    sides = {**study.splits.by_name(), **earlier, "forget": study.request.forget, "retain": study.request.retain}
+    rows = [[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()]
+    return content_hash(rows)
+
+
+def asked(prompt: Any) -> dict[str, Any]:
+    """The settings of the prompt without the one that only refuses."""
+    return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
+
+
+def content_hash(value: Any) -> str:
+    """Sixteen hex digits of the SHA-256 of a value's JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _made(adapter: Any) -> dict[str, Any]:
+    """The settings of an adapter that determine it; those that came later count where they are not what they were."""
+    return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
+
+
+def _moved(settings: Any) -> dict[str, Any]:
+    """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
+    ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
+    return {name: value for name, value in _plain(settings).items() if name not in ignored}
+
+
+def _hierarchy(node: Any) -> dict[str, Any]:
+    """The settings of a hierarchy, under the name that its class had first."""
+    return {**_plain(node), "_target_": first_target(str(node._target_))}
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True)

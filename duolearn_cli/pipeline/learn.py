@@ -1,0 +1,79 @@
+"""Learn a target or gold model: fine-tune a fresh adapter on right answers and put it into the cache."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from duolearn_cli.config.environment import FILE as ENVIRONMENT
+from duolearn_cli.config.environment import environment
+from duolearn_cli.data.order import num_steps
+from duolearn_cli.files import write_json, write_jsonl
+from duolearn_cli.model.encoding import Encoded, Encoder
+from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.lora import initialise
+from duolearn_cli.pipeline.model_cache import ModelCache
+from duolearn_cli.pipeline.privacy_plan import group, plan_learning
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.privacy.account import Account
+from duolearn_cli.privacy.mechanism import Mechanism
+from duolearn_cli.privacy.randomness import Secure, Seeded
+from duolearn_cli.report.terminal import Display
+from duolearn_cli.training.finetune import fine_tune
+from duolearn_cli.training.per_example_probe import check_singles
+from duolearn_cli.training.private.finetune import learn_privately
+
+STAGES = {"target": "learn", "gold": "retrain"}
+
+
+def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str, display: Display) -> None:
+    """Learn ``target`` or ``gold`` and write adapter, history, account and environment into its folder of `cache`.
+
+    The folder appears whole or not at all.
+    """
+    study, folder = cache.study, cache.folder(which)
+    settings = study.config.learn
+    texts = [encoder.encode(item) for item in study.training_items(which)]
+    steps = num_steps(len(texts), settings.batch_size, settings.epochs)
+    display.stage(f"{STAGES[which].capitalize()}: {which} model from {len(texts)} items, {steps} steps")
+    initialise(model.network, settings.seed)
+    history: list[dict[str, Any]] = []
+    started = time.monotonic()
+    account = plan_learning(study) if which == "target" else None
+    with display.progress(STAGES[which], steps) as advance:
+
+        def record(values: Any) -> None:
+            history.append({"stage": STAGES[which], "step": len(history) + 1, **values})
+            advance(values)
+
+        if account:
+            _learn_privately(model, texts, study, account, record)
+        else:
+            fine_tune(model, texts, settings, record)
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    if account:  # before the adapter, which must never be without it
+        part.mkdir()
+        account.began_with(cache.folder("base").name).write(part)
+    model.save_adapter(part)
+    write_jsonl(part / "history.jsonl", history)
+    write_json(part / ENVIRONMENT, environment(model.device))
+    write_json(
+        part / "learn.json",
+        {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps},
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _learn_privately(
+    model: LanguageModel, texts: Sequence[Encoded], study: Study, account: Account, record: Callable[[Any], None]
+) -> None:
+    check_singles(model)
+    config, entry = study.config, account.last
+    units = list(group(study.training_items("target"), config).values())
+    is_seeded = entry.randomness == "seeded"
+    terms = Mechanism.of(entry, Seeded(config.seed, account.stage) if is_seeded else Secure(Secure.new_key()))
+    learn_privately(model, texts, units, config.learn, terms, account.num_steps, record)

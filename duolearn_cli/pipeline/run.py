@@ -1,0 +1,62 @@
+"""The way of a run from prepared data to its report. Each function reads top to bottom, one line a stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.pipeline.assessment import assess
+from duolearn_cli.pipeline.evaluate import assess_cached, conclude
+from duolearn_cli.pipeline.item_files import write_data_files
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.processes import unlearn_in_workers
+from duolearn_cli.pipeline.requirements import check_method
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.pipeline.unlearn_run import unlearn_stage
+from duolearn_cli.privacy.account import read_account
+from duolearn_cli.report.terminal import Display
+
+
+def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Learn target and gold where the cache has none, unlearn, score all four models, report. Returns the metrics."""
+    started = time.monotonic()
+    lab = Laboratory.open(study, display, run)
+    write_data_files(run.folder, lab.study)
+    for note in notes:
+        display.note(note)
+    check_method(lab)
+    assessed = assess_cached(lab, ("base", "target", "gold"))
+    in_workers = study.config.runtime.num_processes > 1
+    unlearned = unlearn_in_workers(lab) if in_workers else unlearn_stage(lab)
+    assessed["unlearned"] = assess(unlearned)
+    return conclude(lab, assessed, started)
+
+
+def evaluation_run(
+    study: Study, run: Run, display: Display, models: Sequence[str], adapter: Path | None
+) -> dict[str, Any]:
+    """Score cached `models`, and the `adapter` as the unlearned model, report. Returns the metrics."""
+    started = time.monotonic()
+    lab = Laboratory.open(study, display, run)
+    write_data_files(run.folder, lab.study)
+    assessed = assess_cached(lab, models)
+    if adapter:
+        assessed["unlearned"] = assess(lab.load_unlearned(adapter))
+    return conclude(lab, assessed, started)
+
+
+def learning_run(study: Study, run: Run, display: Display, which: str) -> dict[str, Any]:
+    """Learn ``target`` or ``gold``, copy its adapter into the run folder, report. Returns the metrics."""
+    started = time.monotonic()
+    lab = Laboratory.open(study, display, run)
+    write_data_files(run.folder, lab.study)
+    assessed = assess_cached(lab, ("base", which))
+    adapter = run.folder / "adapter"
+    if account := read_account(lab.cache.folder(which)):  # before the adapter, which must never be without it
+        adapter.mkdir()
+        account.write(adapter)
+    lab.model.save_adapter(adapter)
+    return conclude(lab, assessed, started)

@@ -1,0 +1,27 @@
+"""What determines the steps of an unlearning run: examples of both sides, method, settings of the loop, seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from duolearn_cli.config.unlearning import UnlearnConfig
+from duolearn_cli.methods.base import Method
+from duolearn_cli.training.forward import Example
+
+
+@dataclass(frozen=True, eq=False)
+class UnlearningTask:
+    """Everything that determines the steps of the loop, apart from the model and the state of its optimiser.
+
+    Attributes:
+        seed: governs the order of items and the choice of coordinates.
+        pack_to: the number of tokens in a row that several texts share; None: one text a row.
+    """
+
+    forget: Sequence[Example]
+    retain: Sequence[Example]
+    method: Method
+    settings: UnlearnConfig
+    seed: int
+    pack_to: int | None = None
