@@ -24,9 +24,9 @@ from duolearn_cli.config.compose import component, compose
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation.metrics.intervals import Estimate, bootstrap, ratio
 from duolearn_cli.model.encoding import Encoded
+from duolearn_cli.pipeline.examples import answer_form, answer_tokens, wrong_options
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.unlearn_run import answer_form, answer_tokens, wrong_options
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
 
@@ -59,13 +59,12 @@ def main(overrides: Sequence[str]) -> None:
     study = prepared(config)
     lab = Laboratory.open(study, Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
     right = [lab.encoder.encode(item) for item in study.request.forget]
-    lab.load("gold")
-    base, gold, opening = answer_tokens(lab, right)
-    lab.load("target")
+    base, gold, opening = answer_tokens(lab.load("gold"), right)
+    target = lab.load("target")
     rows = [changes("gold, right options of forget items", right, base, gold, opening)]
     for name, items in (("retain", study.request.retain), ("forget", study.request.forget)):
-        texts = wrong_options(lab, items)
-        rows.append(changes(f"target, wrong options of {name} items", texts, *answer_tokens(lab, texts)))
+        texts = wrong_options(lab.encoder, items)
+        rows.append(changes(f"target, wrong options of {name} items", texts, *answer_tokens(target, texts)))
     header = ("Base, and change from it (nats)", "first token", "between", "last token")
     print(f"{Table('', header, tuple(rows)).markdown()}\n")
     # What forgetting moves: not the end-of-text token.
@@ -73,7 +72,7 @@ def main(overrides: Sequence[str]) -> None:
     answers = [(own, text.labels("answer")) for text, own in zip(right, kinds, strict=True)]
     moved = torch.tensor([own[i] == UNLEARN for own, places in answers for i in places])
     item = np.repeat(np.arange(len(right)), [len(text.labels("answer")) for text in right])[moved.numpy()]
-    form = answer_form(lab, component(config.method, config.plugins))
+    form = answer_form(target, component(config.method, config.plugins))
     foretold = [errors("the base", base[moved], gold[moved], item)]
     if form:
         foretold.append(errors("the base, form allowed for", form.formed(base, opening)[moved], gold[moved], item))

@@ -26,9 +26,9 @@ from duolearn_cli.methods.base import sparsity_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, collate
 from duolearn_cli.model.losses import nll
+from duolearn_cli.pipeline.examples import wrong_options
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.unlearn_run import wrong_options
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training import sparsity
@@ -77,7 +77,7 @@ def main(overrides: Sequence[str]) -> None:
     for side, items in (("forget", request.forget), ("retain", request.retain)):
         asked = sample(items, sparse.examples, config.seed)
         right[side] = summed(lab, [lab.encoder.encode(item) for item in asked])
-        wrong[side] = summed(lab, wrong_options(lab, asked))["mean"]
+        wrong[side] = summed(lab, wrong_options(lab.encoder, asked))["mean"]
     asked, cost, whole = right["forget"], right["retain"]["square"], right["retain"]["whole"]
     budget, processes = int(sparse.fraction * lab.model.num_base_parameters), Processes(Accelerator(cpu=True))
     everything = Coordinates(lab.model.named_adapter)

@@ -38,14 +38,16 @@ from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import collate
 from duolearn_cli.model.losses import nll
 from duolearn_cli.model.packing import batches_by_length
+from duolearn_cli.pipeline.answers import score_items
+from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.unlearn_run import examples
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.selection import choose
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 
@@ -147,10 +149,10 @@ def bench(overrides: Sequence[str]) -> Bench:
     items = {"forget": study.splits.forget_train, "retain": study.splits.retain_train}
     thought = []
     for which in ("base", "target"):
-        lab.load(which)
+        loaded = lab.load(which)
         thought.append({side: losses(lab, items[side]) for side in SIDES})
     forget, retain = (
-        examples(lab, side, is_forget, component(study.config.method).labels)
+        examples(loaded, side, is_forget, component(study.config.method).labels)
         for side, is_forget in ((study.request.forget, True), (study.request.retain, False))
     )
     return Bench(lab, items, thought[0], thought[1], forget, retain)
@@ -163,9 +165,9 @@ def follow(shared: Bench, every: int, rate: float, overrides: Sequence[str]) -> 
     lab.load("target")
     method = component(config.method)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
-    index = None
+    index, task = None, UnlearningTask(shared.forget, shared.retain, method, config.unlearn, config.seed)
     if sparsity_of(method).unit != "none":
-        index = choose(lab.model, shared.forget, shared.retain, method, config.unlearn, config.seed, processes)
+        index = choose(lab.model, task, processes)
     update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, geometry_of(method), processes)
     steps = num_steps(len(shared.forget), config.unlearn.batch_size, config.unlearn.epochs)
     points: list[dict[str, Any]] = [{"step": 0, **shared.target}]
@@ -177,12 +179,15 @@ def follow(shared: Bench, every: int, rate: float, overrides: Sequence[str]) -> 
         if step == steps or (step % every == 0 and float(np.mean(points[-1]["forget"])) < highest):
             points.append({"step": step, **{side: losses(lab, items[side]) for side in SIDES}})
 
-    unlearn(lab.model, shared.forget, shared.retain, method, config.unlearn, config.seed, update, 0, after_step)
+    unlearn(lab.model, task, update, 0, after_step)
     asked = {side: sample(items[side], config.evaluation.max_items, config.split.seed) for side in SIDES}
     return {
         "base": shared.base,
         "points": points,
-        "accuracy": {side: [answer.correct for answer in lab.score(asked[side])] for side in SIDES},
+        "accuracy": {
+            side: [answer.correct for answer in score_items(lab.model, lab.encoder, lab.study, asked[side])]
+            for side in SIDES
+        },
         "asked": {side: [item.fact for item in asked[side]] for side in SIDES},
         "facts": {side: [item.fact for item in items[side]] for side in SIDES},
         "history": history,

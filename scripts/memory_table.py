@@ -51,12 +51,13 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         (run.folder / "run.json").write_text("{}", encoding="utf-8")
-        lab = replace(Laboratory.open(study, Display(Console(file=io.StringIO())), run), cache=Path(folder))
+        lab = Laboratory.open(study, Display(Console(file=io.StringIO())), run)
+        lab = replace(lab, cache=replace(lab.cache, root=Path(folder)))
         generator = torch.Generator().manual_seed(0)
         for name, parameter in lab.model.named_adapter:
             if "lora_B" in name:
                 parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
-        lab.model.save_adapter(lab.folder("target"))
+        lab.model.save_adapter(lab.cache.folder("target"))
         if account:
             account.write(run.folder)
         found: dict[str, Any] = {"predicted": planner.predict(study.config.unlearn.micro_batch).parts}

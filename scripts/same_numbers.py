@@ -26,7 +26,8 @@ SMALL = ["split.max_forget=24", "split.max_retain=48", "learn.epochs=2", "unlear
 PRIVATE = ["privacy=eps8", "privacy.randomness=seeded"]
 RESUMABLE = ["unlearn.checkpoint_every=2"]
 # What may differ between two equal runs.
-VOLATILE = {
+VOLATILE = {"seconds", "time", "created", "ended", "versions", "platform", "date", "run", "folder", "environment", "when"}
+VOLATILE |= {"peak_memory_bytes", "command", "harness"}
     "seconds",
     "time",
     "created",
@@ -142,7 +143,7 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
             yield name, hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name in ("metrics.json", "benchmark.json", "privacy.json"):
             yield name, json.dumps(lasting(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
-        elif path.name in ("items.jsonl", "history.jsonl"):
+        elif path.suffix == ".jsonl":
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             yield name, json.dumps(lasting(rows), sort_keys=True)
 

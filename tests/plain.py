@@ -31,9 +31,10 @@ class PlainReadout:
         return found
 
 
-def plain_tokens(model, examples, labels, *args, **settings):
+def plain_tokens(model, examples, labels, *args, item_by_item=False, **settings):
     """Like `predict`, with tokens whose losses reach the adapter through autograd alone."""
     forward = predict(model, examples, labels, *args, together=True, **settings)
+    forward = forward.item_by_item() if item_by_item else forward
     outputs = forward.groups[0].outputs
     readout = PlainReadout(model, outputs["hidden"], forward.tokens.labels, examples)
     inner = {"activations": Rows([outputs["activations"]])} if "activations" in outputs else {}

@@ -14,7 +14,7 @@ from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.errors import DataError
 from duolearn_cli.files import ASSETS
 from duolearn_cli.model.encoding import Encoder
-from duolearn_cli.pipeline.model_cache import asked
+from duolearn_cli.pipeline.keys import asked
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.study import prepare
 from tests.concepts.small_tokenizers import with_control_tokens

@@ -43,9 +43,10 @@ def test_a_file_that_tells_nothing_is_no_environment(tmp_path, text):
 def test_a_cached_model_of_another_environment_is_warned_about(lab, capsys):  # noqa: F811
     lab.load("target")
     made = environment(lab.model.device)
-    assert lab.made_in("target") == made and lab.elsewhere("target") == ""
+    device = lab.model.device
+    assert lab.cache.made_in("target") == made and lab.cache.environment_warning("target", device) == ""
     assert "was learned with" not in capsys.readouterr().out
-    path = lab.folder("target") / FILE
+    path = lab.cache.folder("target") / FILE
     path.write_text(json.dumps(made | {"cpu_capability": "AVX1024"}))
     lab.load("target")
     assert "warning: The target model in the cache was learned with CPU instructions AVX1024" in " ".join(
@@ -53,7 +54,7 @@ def test_a_cached_model_of_another_environment_is_warned_about(lab, capsys):  # 
     )
     # Of a model that an older version left there is nothing to tell.
     path.unlink()
-    assert lab.made_in("target") is None and lab.elsewhere("target") == ""
+    assert lab.cache.made_in("target") is None and lab.cache.environment_warning("target", device) == ""
 
 
 def test_the_report_tells_both_environments():

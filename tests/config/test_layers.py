@@ -123,7 +123,7 @@ def test_layers_are_part_of_what_a_model_is_called_after(tmp_path):
         places = (f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache")
         study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *places, *more]))
         lab = Laboratory.open(study, Display(), Run.create(study.config, []))
-        return [lab.base_key, lab.key("target"), lab.key("gold"), lab.signature()]
+        return [lab.cache.base_key, lab.cache.key("target"), lab.cache.key("gold"), lab.cache.signature()]
 
     plain, upper = keys(), keys("model.adapter.layers=last:1")
     assert not {*plain} & {*upper}

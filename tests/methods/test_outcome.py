@@ -24,7 +24,13 @@ def lab(fresh, tmp_path):
     notes = []
     display = SimpleNamespace(note=notes.append)
     made = SimpleNamespace(
-        model=fresh, load=load, display=display, notes=notes, is_main=True, run=SimpleNamespace(folder=tmp_path)
+        model=fresh,
+        load=load,
+        hold=lambda name: None,
+        display=display,
+        notes=notes,
+        is_main=True,
+        run=SimpleNamespace(folder=tmp_path),
     )
     made.start = flatten(fresh.adapter).clone()
     generator = torch.Generator().manual_seed(5)

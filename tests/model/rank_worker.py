@@ -23,6 +23,7 @@ from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.selection import choose
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL
@@ -48,7 +49,8 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     settings = UnlearnConfig(epochs=2, batch_size=3, learning_rate=1e-2, optimizer=config.unlearn.optimizer)
     settings.micro_batch, settings.checkpointing = config.unlearn.micro_batch, config.unlearn.checkpointing
     chosen = sparsity_of(method).unit != "none"
-    index = choose(model, forget, retain, method, settings, 0, processes) if chosen else None
+    task = UnlearningTask(forget, retain, method, settings, 0)
+    index = choose(model, task, processes) if chosen else None
     update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
     history = []
 
@@ -57,12 +59,12 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
         if step == 2:
             save_checkpoint(folder, step, "signature", model, update, processes)
 
-    unlearn(model, forget, retain, method, settings, 0, update, 0, after_step)
+    unlearn(model, task, update, 0, after_step)
     ended = update.coordinates.values.detach().clone()
     step, state = load_checkpoint(folder / "step-000002", "signature", model, processes)
     resumed = Update(Coordinates(model.named_adapter, state.get("index")), settings, geometry_of(method), processes)
     resumed.restore(state)
-    unlearn(model, forget, retain, method, settings, 0, resumed, step, lambda step, values: None)
+    unlearn(model, task, resumed, step, lambda step, values: None)
     assert torch.equal(resumed.coordinates.values, ended)
     change = torch.cat([(full(p.detach()) - s).reshape(-1) for p, s in zip(model.adapter, start, strict=True)])
     if processes.rank == 0:

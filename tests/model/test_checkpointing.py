@@ -20,8 +20,9 @@ from duolearn_cli.model.encoding import collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.losses import nll
 from duolearn_cli.training.coordinates import Coordinates, flatten
-from duolearn_cli.training.gradients import gradients
+from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.private.separable import check_separable
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from tests.model.test_attention import FAMILIES, build, random_texts
 from tests.training.private.engine import private_steps, singles
@@ -35,13 +36,13 @@ def chosen_method(name):
     return method("duolearn", *BIASED, *KEPT) if name == "kept attention" else method(name)
 
 
-def both(model, examples, chosen, **settings):
+def both(model, examples, chosen, squares=False, **settings):
     """Gradients without and with checkpointing."""
     coordinates, processes = Coordinates(model.named_adapter), Processes(Accelerator(cpu=True))
     found = []
     for wanted in (False, True):
         with model.recomputed(wanted):
-            found.append(gradients(model, examples, chosen, coordinates, processes, **settings))
+            found.append(gradients(model, examples, chosen, coordinates, processes, Batching(**settings), squares))
     return found
 
 
@@ -184,7 +185,7 @@ def test_the_loop_does_it_where_it_is_set(fresh, study):
         sizes = []
         update = make_update(fresh, chosen)
         with counted(sizes):
-            unlearn(fresh, forget, retain, chosen, settings, 0, update, 0, lambda step, values: None)
+            unlearn(fresh, UnlearningTask(forget, retain, chosen, settings, 0), update, 0, lambda step, values: None)
         ends.append((flatten(fresh.adapter).clone(), sum(sizes)))
     (plain, kept), (again, kept_again) = ends
     torch.testing.assert_close(again, plain, atol=1e-5, rtol=1e-4)

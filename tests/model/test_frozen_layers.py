@@ -30,7 +30,7 @@ from duolearn_cli.model.lora import lora_config
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
-from duolearn_cli.training.gradients import gradients
+from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.per_example import GradientRows
 from duolearn_cli.training.references import attend, references
 from tests.conftest import SMALL
@@ -334,7 +334,7 @@ def test_references_and_gradients_of_every_method(tinies, study, name):
                 chosen,
                 Coordinates(model.named_adapter),
                 Processes(Accelerator(cpu=True)),
-                pack_to=pack_to,
+                Batching(pack_to=pack_to),
                 squares=True,
             )
             found.append([step.forget, step.preserve, step.squares])

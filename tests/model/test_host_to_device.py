@@ -15,7 +15,7 @@ from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.host_to_device import Rows, places, send
 from duolearn_cli.model.readout import Readout, nll_at
 from duolearn_cli.training.coordinates import Coordinates
-from duolearn_cli.training.gradients import gradients
+from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.update import Update
 from tests.methods.made_up import Identity
 from tests.training.test_unlearn import METHODS, SETTINGS, make_examples, method
@@ -65,7 +65,7 @@ def step(model, chosen, found, micro_batch=None, pack_to=None):
     update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
     squares = update.constraint.settings.needs_fisher
     with OnlySent():
-        given = gradients(model, found, chosen, update.coordinates, processes, micro_batch, pack_to, squares)
+        given = gradients(model, found, chosen, update.coordinates, processes, Batching(micro_batch, pack_to), squares)
         return given, update.apply(1, 1e-3, given)
 
 

@@ -149,5 +149,5 @@ def test_the_cache_keeps_quantised_models_apart(study, fresh, tmp_path, monkeypa
         config = compose("unlearn", ["+forget=surgery", *SMALL, f"model.quantization={kind}"])
         display = Display(Console(file=StringIO()))
         lab = laboratory.Laboratory.open(replace(study, config=config), display, Run(tmp_path), is_main=False)
-        keys.add(lab.key("base"))
+        keys.add(lab.cache.key("base"))
     assert len(keys) == 3

@@ -20,16 +20,14 @@ def lab(study, tmp_path, monkeypatch):
     first, *others = study.splits.forget_heldout
     strange = replace(first, options=("+", *first.options[1:]), answer=0)
     splits = replace(study.splits, forget_heldout=(strange, *others))
-    lab = Laboratory.open(replace(study, splits=splits), Display(), Run(tmp_path), is_main=False)
-    lab.load("base")
-    return lab
+    return Laboratory.open(replace(study, splits=splits), Display(), Run(tmp_path), is_main=False)
 
 
 def test_what_is_kept_comes_back_as_it_was(lab):
-    first = assess(lab, "base")
-    kept = list(lab.folder("base").glob("*.json"))
+    first = assess(lab.load("base"))
+    kept = list(lab.cache.folder("base").glob("*.json"))
     assert {path.name.partition("-")[0] for path in kept} == {"answers", "written", "plain"}
-    again = assess(lab, "base")
+    again = assess(lab.load("base"))
     assert (again.answers, again.written, again.plain) == (first.answers, first.written, first.plain)
     assert summarise(again) == summarise(first)
     (strange,) = [row for row in first.written if row.answer == "+"]
@@ -41,21 +39,21 @@ def test_what_is_kept_comes_back_as_it_was(lab):
 
 
 def test_own_words_are_held_out_phrasings_unless_there_are_none(lab):
-    assert {row.split for row in assess(lab, "base").written} == {"forget_heldout", "retain_heldout"}
+    assert {row.split for row in assess(lab.load("base")).written} == {"forget_heldout", "retain_heldout"}
     lab.study = replace(lab.study, splits=replace(lab.study.splits, forget_heldout=()))
-    assert {row.split for row in assess(lab, "base").written} == {"forget_train", "retain_heldout"}
+    assert {row.split for row in assess(lab.load("base")).written} == {"forget_train", "retain_heldout"}
 
 
 def test_none_are_asked_where_none_are_wanted(lab):
     config = lab.study.config.copy()
     config.evaluation.generate_items = 0
     lab.study = replace(lab.study, config=config)
-    found = assess(lab, "base")
+    found = assess(lab.load("base"))
     assert found.written == [] and summarise(found)["written"] == {} and len(found.plain) == 61
 
 
 def test_nothing_of_the_unlearned_model_is_kept(lab):
-    lab.model.name_it("unlearned")
-    before = sorted(lab.cache.rglob("*.json"))
-    assert json.dumps(summarise(assess(lab, "unlearned")))
-    assert sorted(lab.cache.rglob("*.json")) == before
+    unlearned = lab.hold("unlearned")
+    before = sorted(lab.cache.root.rglob("*.json"))
+    assert json.dumps(summarise(assess(unlearned)))
+    assert sorted(lab.cache.root.rglob("*.json")) == before

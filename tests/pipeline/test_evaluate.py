@@ -30,7 +30,10 @@ def lab(fresh, tmp_path):
     step = {"stage": "unlearn", "step": 1, "cosine": -0.5, "cosine_by_layer": [0.1, 0.2, 0.3, 0.4]}
     (run.folder / "history.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in ({"stage": "learn"}, step)))
     return SimpleNamespace(
-        study=SimpleNamespace(config=SimpleNamespace(run=None)), model=fresh, cache=tmp_path, run=run
+        study=SimpleNamespace(config=SimpleNamespace(run=None)),
+        model=fresh,
+        cache=SimpleNamespace(root=tmp_path),
+        run=run,
     )
 
 

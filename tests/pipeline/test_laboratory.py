@@ -8,7 +8,9 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ModelError, RunError
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.answers import answers, evaluation_splits
+from duolearn_cli.pipeline.assessment import assess
+from duolearn_cli.pipeline.laboratory import Laboratory, StaleModelError
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.report.terminal import Display
@@ -25,15 +27,20 @@ def lab(tmp_path):
     return Laboratory.open(study, Display(), Run.create(study.config, []))
 
 
+def with_study(lab, study):
+    """The laboratory of another study with the same base model."""
+    return replace(lab, study=study, cache=replace(lab.cache, study=study))
+
+
 def changed(lab, **values):
     config = OmegaConf.merge(lab.study.config, OmegaConf.from_dotlist([f"{k}={v}" for k, v in values.items()]))
-    return replace(lab, study=replace(lab.study, config=config))
+    return with_study(lab, replace(lab.study, config=config))
 
 
 def test_models_are_learned_once_and_differ(lab):
     lab.load("target")
     first = flatten(lab.model.adapter)
-    target, gold = lab.folder("target"), lab.folder("gold")
+    target, gold = lab.cache.folder("target"), lab.cache.folder("gold")
     assert (target / "adapter_model.safetensors").is_file() and target != gold
     stamp = (target / "adapter_model.safetensors").stat().st_mtime_ns
     lab.load("gold")
@@ -41,38 +48,38 @@ def test_models_are_learned_once_and_differ(lab):
     lab.load("target")
     assert flatten(lab.model.adapter).equal(first)
     assert (target / "adapter_model.safetensors").stat().st_mtime_ns == stamp
-    assert len(lab.history("target")) == 2
+    assert len(lab.cache.history("target")) == 2
     assert not list(target.parent.glob("*.part"))
     assert lab.run.info["target_model"] == target.name
 
 
 def test_the_key_follows_what_determines_a_model_and_nothing_else(lab):
-    key = lab.key("target")
-    assert changed(lab, seed=5).key("target") == key
-    assert changed(lab, **{"unlearn.epochs": 9}).key("target") == key
-    assert changed(lab, **{"learn.seed": 5}).key("target") != key
-    assert changed(lab, **{"learn.epochs": 5}).key("target") != key
+    key = lab.cache.key("target")
+    assert changed(lab, seed=5).cache.key("target") == key
+    assert changed(lab, **{"unlearn.epochs": 9}).cache.key("target") == key
+    assert changed(lab, **{"learn.seed": 5}).cache.key("target") != key
+    assert changed(lab, **{"learn.epochs": 5}).cache.key("target") != key
     splits = replace(lab.study.splits, forget_train=lab.study.splits.forget_train[1:])
-    fewer = replace(lab, study=replace(lab.study, splits=splits))
-    assert fewer.key("target") != key and fewer.key("gold") == lab.key("gold")
+    fewer = with_study(lab, replace(lab.study, splits=splits))
+    assert fewer.cache.key("target") != key and fewer.cache.key("gold") == lab.cache.key("gold")
 
 
 def test_the_signature_follows_the_unlearning_too(lab):
-    signature = lab.signature()
-    assert changed(lab, **{"output_dir": "elsewhere"}).signature() == signature
+    signature = lab.cache.signature()
+    assert changed(lab, **{"output_dir": "elsewhere"}).cache.signature() == signature
     for name, value in (("seed", 5), ("unlearn.epochs", 9), ("method.beta", 3)):
-        assert changed(lab, **{name: value}).signature() != signature
+        assert changed(lab, **{name: value}).cache.signature() != signature
 
 
 def test_answers_are_cached_for_the_items_as_labelled(lab):
-    lab.load("base")
-    first = lab.answers("base")
-    (path,) = lab.folder("base").glob("answers-*.json")
-    assert lab.answers("base") == first
-    assert set(json.loads(path.read_text())) == {name for name, items in lab.evaluation_splits().items() if items}
+    base = lab.load("base")
+    first = answers(base)
+    (path,) = lab.cache.folder("base").glob("answers-*.json")
+    assert answers(base) == first
+    assert set(json.loads(path.read_text())) == {name for name, items in evaluation_splits(lab.study).items() if items}
     relabelled = tuple(replace(item, subject="Other") for item in lab.study.splits.retain_train)
-    other = replace(lab, study=replace(lab.study, splits=replace(lab.study.splits, retain_train=relabelled)))
-    assert {answer.subject for answer in other.answers("base")["retain_train"]} == {"Other"}
+    other = with_study(lab, replace(lab.study, splits=replace(lab.study.splits, retain_train=relabelled)))
+    assert {answer.subject for answer in answers(other.load("base"))["retain_train"]} == {"Other"}
 
 
 def test_an_adapter_of_another_make_is_refused(lab, tmp_path):
@@ -85,25 +92,23 @@ def test_an_adapter_of_another_make_is_refused(lab, tmp_path):
         lab.model.load_adapter(tmp_path)
 
 
-def test_nothing_is_kept_under_the_name_of_a_model_that_is_not_in_place(lab):
-    lab.load("base")
-    for name in ("target", "gold", "unlearned"):
-        with pytest.raises(ValueError, match=f"{name} is asked for, and base is in place"):
-            lab.answers(name)
-        with pytest.raises(ValueError, match=f"{name} is asked for, and base is in place"):
-            lab.kept(name, "look", [], dict)
-    lab.load("target")
-    assert lab.kept("target", "look", [], lambda: 1) == 1
-    next(iter(lab.model.adapter)).data.add_(0.01)
-    with pytest.raises(ValueError, match="target is asked for, and another model is in place"):
-        lab.kept("target", "look", [], lambda: 2)
-    lab.load_unlearned(lab.folder("target"))
-    assert lab.kept("unlearned", "look", [], lambda: 3) == 3
-    with pytest.raises(ValueError, match="target is asked for, and unlearned is in place"):
-        lab.kept("target", "look", [], lambda: 2)
-    lab.load("base")
+def test_nothing_is_kept_under_the_name_of_a_model_that_is_no_longer_loaded(lab):
+    base = lab.load("base")
     with lab.model.without_adapter():
-        assert lab.kept("base", "look", [], lambda: 4) == 4
+        assert base.keep("look", [], lambda: 4) == 4
+    target = lab.load("target")
+    for use in (answers, assess, lambda loaded: loaded.keep("look", [], dict), lambda loaded: loaded.model):
+        with pytest.raises(StaleModelError, match="base was loaded, and target is in memory now"):
+            use(base)
+    assert target.keep("look", [], lambda: 1) == 1
+    next(iter(lab.model.adapter)).data.add_(0.01)
+    with pytest.raises(StaleModelError, match="the weights of target have changed"):
+        target.keep("look", [], lambda: 2)
+    unlearned = lab.load_unlearned(lab.cache.folder("target"))
+    assert unlearned.keep("look", [], lambda: 3) == 3 and unlearned.keep("look", [], lambda: 5) == 5
+    with pytest.raises(StaleModelError, match="target was loaded, and unlearned is in memory now"):
+        target.keep("look", [], lambda: 2)
+    assert lab.load("target").keep("look", [], lambda: 6) == 1
 
 
 def resumed(lab, **changes):
@@ -111,7 +116,7 @@ def resumed(lab, **changes):
 
 
 def test_a_run_goes_on_with_its_own_weights_and_data_alone(lab, monkeypatch):
-    assert resumed(lab).signature() == lab.run.info["signature"]
+    assert resumed(lab).cache.signature() == lab.run.info["signature"]
     splits = replace(lab.study.splits, retain_train=lab.study.splits.retain_train[1:])
     monkeypatch.setattr("duolearn_cli.pipeline.laboratory.load_model", lambda *given: pytest.fail("a model was loaded"))
     with pytest.raises(RunError, match=r"this run began with other data\. Mend: put them back, or start a new run"):

@@ -13,8 +13,9 @@ from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError, DivergedError
 from duolearn_cli.evaluation.metrics import gold
-from duolearn_cli.pipeline import monitor
-from duolearn_cli.pipeline.monitor import Goal, Look, Watch
+from duolearn_cli.pipeline import early_stopping, monitor
+from duolearn_cli.pipeline.early_stopping import Goal, Look
+from duolearn_cli.pipeline.monitor import Monitor
 from tests.conftest import SMALL, last
 
 ONE = SimpleNamespace(count=1, sharded=False)
@@ -53,7 +54,7 @@ def watched(study, monkeypatch):
 
         monkeypatch.setattr(monitor, "quick_evaluation", look)
         saved = []
-        return lab, saved, Watch(lab, ONE, 100, saved.append, lambda *args, **kwargs: None, interrupted, goal)
+        return lab, saved, Monitor(lab, ONE, 100, saved.append, lambda *args, **kwargs: None, interrupted, goal)
 
     return make
 
@@ -64,11 +65,11 @@ def stops(study):
 
 
 def test_too_few_facts_to_stop_by_are_told_at_the_start(stops, monkeypatch):
-    monkeypatch.setattr(monitor, "quick_items", lambda lab: {"forget": (), "retain": ()})
+    monkeypatch.setattr(early_stopping, "quick_items", lambda study: {"forget": (), "retain": ()})
     for count, noted in ((29, 1), (30, 0)):
         found = asdict(replace(GOAL.other, facts=FACTS[:count]))
         lab = Recorder(stops, {})
-        lab.load, lab.kept = lambda name: None, lambda *_, found=found: found
+        lab.load = lambda name, found=found: SimpleNamespace(keep=lambda *_: found)
         Goal.of(lab, "gold", 20)
         assert len(lab.noted) == noted and all("ends no run early" in note for note in lab.noted)
 
@@ -118,7 +119,12 @@ def test_more_looks_need_more_to_be_shown():
 
 def test_the_goal_is_another_model_on_the_forget_side_and_the_target_on_the_retain_side(study):
     looks, loaded = {"gold": asdict(seen(1.5, 0.3)), "target": asdict(seen(0.0, 1.0))}, []
-    lab = SimpleNamespace(study=study, load=loaded.append, kept=lambda which, kind, key, make: looks[which])
+
+    def load(which):
+        loaded.append(which)
+        return SimpleNamespace(keep=lambda kind, key, make: looks[which])
+
+    lab = SimpleNamespace(study=study, load=load)
     goal = Goal.of(lab, "gold", 20)
     assert goal == Goal(seen(0.0, 1.0), seen(1.5, 0.3), 20)
     assert loaded == ["gold", "target"]
@@ -145,7 +151,7 @@ def test_an_interrupt_saves_its_step(watched, stops):
 
 def test_a_side_of_one_fact_is_looked_at_whole(study):
     few = replace(study.splits, forget_train=study.splits.forget_train[:1], forget_heldout=())
-    items = monitor.quick_items(SimpleNamespace(study=replace(study, splits=few)))
+    items = early_stopping.quick_items(replace(study, splits=few))
     assert items["forget"] == few.forget_train and items["retain"]
 
 
@@ -168,8 +174,8 @@ STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "le
 
 def test_a_run_that_stops(tmp_path, cache, monkeypatch):
     """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
-    monkeypatch.setattr(monitor, "NEAR", 100.0)
-    monkeypatch.setattr(monitor, "LEVEL", 1.0)
+    monkeypatch.setattr(early_stopping, "NEAR", 100.0)
+    monkeypatch.setattr(early_stopping, "LEVEL", 1.0)
     monkeypatch.setattr(gold, "FEW_FACTS", 2)
     told, lines = run(tmp_path, cache, *STOPPING, "unlearn.epochs=20")
     goal = told["goal"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from duolearn_cli.evaluation.metrics.gold import LEVEL, MARGIN, way
-from duolearn_cli.pipeline.monitor import LOOKS_TO_STOP, NEAR
+from duolearn_cli.pipeline.early_stopping import LOOKS_TO_STOP, NEAR
 from tests.statistics.cells import Cell
 from tests.statistics.seeds import rate
 

@@ -12,7 +12,7 @@ from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import collate
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.fisher import SquaredGradients
-from duolearn_cli.training.gradients import gradients
+from duolearn_cli.training.gradients import Batching, gradients
 from tests.plain import plain_tokens
 from tests.small_models import used_twice
 from tests.training.test_unlearn import make_examples
@@ -21,7 +21,7 @@ from tests.training.test_unlearn import make_examples
 def collected(model, examples, chosen, **settings):
     processes = Processes(Accelerator(cpu=True))
     coordinates = Coordinates(model.named_adapter)
-    return gradients(model, examples, chosen, coordinates, processes, squares=True, **settings)
+    return gradients(model, examples, chosen, coordinates, processes, Batching(**settings), squares=True)
 
 
 def naive(model, examples, chosen):

@@ -25,5 +25,5 @@ def test_the_graph_of_a_micro_batch_goes_before_the_next_one_comes(fresh, study,
 
     monkeypatch.setattr(stepping, "predict", watched)
     coordinates, processes = Coordinates(fresh.named_adapter), Processes(Accelerator(cpu=True))
-    stepping.gradients(fresh, [*forget[:4], *retain[:4]], chosen, coordinates, processes, micro_batch=2)
+    stepping.gradients(fresh, [*forget[:4], *retain[:4]], chosen, coordinates, processes, stepping.Batching(2))
     assert alive == [0, 0, 0, 0]

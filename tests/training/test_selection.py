@@ -14,6 +14,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.training import selection, sparsity
 from duolearn_cli.training.coordinates import flatten
+from duolearn_cli.training.task import UnlearningTask
 from tests.plain import plain_tokens
 from tests.training.test_fisher import naive
 from tests.training.test_unlearn import make_examples, method
@@ -25,7 +26,7 @@ SETTINGS = UnlearnConfig(batch_size=4)
 
 def choose(model, forget, retain, chosen):
     told: list[int] = []
-    found = selection.choose(model, forget, retain, chosen, SETTINGS, 0, PROCESSES, told.append)
+    found = selection.choose(model, UnlearningTask(forget, retain, chosen, SETTINGS, 0), PROCESSES, told.append)
     assert sum(told) == sum(min(chosen.sparsity.examples, len(side)) for side in (forget, retain))
     return set(found.tolist())
 

@@ -23,14 +23,15 @@ from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.losses import nll
 from duolearn_cli.model.readout import kl_at
 from duolearn_cli.pipeline import unlearn_run
-from duolearn_cli.pipeline.unlearn_run import answer_form, examples
+from duolearn_cli.pipeline.examples import answer_form, examples
 from duolearn_cli.training import checkpoint, unlearn
 from duolearn_cli.training.answer_form import AnswerForm, openings
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.forward import predict
-from duolearn_cli.training.gradients import gradients
+from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.references import references
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.update import Update
 from tests.plain import plain_tokens
 
@@ -60,14 +61,13 @@ def make_update(model, chosen, index=None, settings=SETTINGS):
 def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, moved_by=None):
     chosen = method(chosen) if isinstance(chosen, str) else chosen
     moved_by = moved_by or make_update(model, chosen)
-    unlearn.unlearn(model, forget, retain, chosen, SETTINGS, seed, moved_by, first, after)
+    unlearn.unlearn(model, UnlearningTask(forget, retain, chosen, SETTINGS, seed), moved_by, first, after)
     return flatten(model.adapter).clone()
 
 
 def both_gradients(model, examples, chosen, **settings):
-    return gradients(
-        model, examples, chosen, Coordinates(model.named_adapter), Processes(Accelerator(cpu=True)), **settings
-    )
+    processes = Processes(Accelerator(cpu=True))
+    return gradients(model, examples, chosen, Coordinates(model.named_adapter), processes, Batching(**settings))
 
 
 def test_references_equal_single_forwards(fresh, study):
@@ -99,7 +99,7 @@ def form_lab(model, study, config):
         model=model,
         encoder=Encoder(model.tokenizer, PromptConfig(form="cloze")),
         display=display,
-        kept=lambda which, kind, key, make: json.loads(json.dumps(make())),
+        keep=lambda kind, key, make: json.loads(json.dumps(make())),
     )
 
 
@@ -122,25 +122,15 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
     assert away[1] < away[0]
 
 
-def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch, tmp_path):
+def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
     """What the loop is given: the reference of each answer's first token is the form's, no other token's is."""
-    given = {}
     form = AnswerForm(slope=0.0, intercept=0.5)
     lab = form_lab(fresh, study, study.config)
-    lab.load, lab.run, lab.is_main = lambda which: None, SimpleNamespace(folder=tmp_path), False
     lab.study.request.forget = loud(study.splits.forget_train[:2])
     lab.study.request.retain = lab.study.request.retain[:2]
-    monkeypatch.setattr(unlearn_run, "answer_form", lambda lab, method: form)
-
-    def stop(lab, forget, retain, *others):
-        given["forget"], given["retain"] = forget, retain
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(unlearn_run, "make_update", stop)
-    lab.signature = lambda: "signature"
-    with pytest.raises(KeyboardInterrupt):
-        unlearn_run.unlearn_stage(lab)
-    for example in (*given["forget"], *given["retain"]):
+    monkeypatch.setattr(unlearn_run, "answer_form", lambda target, method: form)
+    task = unlearn_run.make_task(lab, method("duolearn"), SimpleNamespace(sharded=False))
+    for example in (*task.forget, *task.retain):
         opening = openings(example.text.is_answer)[example.text.labels("text")]
         base = example.reference.base_nll
         assert int(opening.sum()) == 1

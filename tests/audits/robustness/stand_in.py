@@ -17,10 +17,10 @@ def everything(model):
 
 
 def laboratory(model, study, form="cloze"):
-    """As much of a laboratory as an attack uses."""
+    """As much of a laboratory, and of a loaded model, as an attack uses."""
     config = OmegaConf.merge(study.config, {"prompt": {"form": form}})
     small = SimpleNamespace(config=config, splits=study.splits, target=study.target)
-    return SimpleNamespace(model=model, encoder=Encoder(model.tokenizer, config.prompt), study=small)
+    return SimpleNamespace(name="unlearned", model=model, encoder=Encoder(model.tokenizer, config.prompt), study=small)
 
 
 def settings(**values):

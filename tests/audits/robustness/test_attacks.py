@@ -29,8 +29,8 @@ def planned(lab, **values):
     return Planned.of(lab.study, lab.model.tokenizer)
 
 
-def tried(lab, attack, material, model="unlearned"):
-    return list(attack.rows(lab, material, model))
+def tried(lab, attack, material):
+    return list(attack.rows(lab, material))
 
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])

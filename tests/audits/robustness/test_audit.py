@@ -12,9 +12,17 @@ from duolearn_cli.audits.robustness.audit import Planned, _tried_on
 from duolearn_cli.audits.robustness.material import Material
 from duolearn_cli.config.compose import compose
 from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.model_cache import ModelCache
 from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.report.terminal import Display
 from tests.conftest import SMALL
+
+
+class Cache(ModelCache):
+    """Folders by name alone."""
+
+    def folder(self, which):
+        return self.root / which
 
 
 @pytest.fixture
@@ -24,13 +32,13 @@ def attacked(tmp_path):
 
     def call(model, *overrides, variant="v"):
         study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
-        lab = SimpleNamespace(study=study, display=Display(Console(file=StringIO())), load=lambda name: None)
-        lab.load_unlearned = lambda folder: None
-        lab.model = SimpleNamespace(name=model)
-        lab.folder = lambda which: tmp_path / which
-        lab.kept = lambda *args: Laboratory.kept(lab, *args)
+        display = Display(Console(file=StringIO()))
+        network = SimpleNamespace(checksum=lambda: 0.0)
+        lab = Laboratory(study, network, None, display, None, Cache(tmp_path, study, "base"), False)
+        lab.load = lab.hold
+        lab.load_unlearned = lambda folder: lab.hold("unlearned")
 
-        def during(lab):
+        def during(loaded):
             made.append(model)
             return nullcontext(lambda items: [Verdict(1.0, 0.25, float(len(items))) for _ in items])
 
@@ -51,8 +59,8 @@ def no_plain_scoring(monkeypatch):
     monkeypatch.setattr("duolearn_cli.audits.robustness.audit.NONE", "probe-less")
     rows = Attack.rows
 
-    def only_probes(self, lab, material, model):
-        return rows(self, lab, material, model) if self.name == "probe" else iter(())
+    def only_probes(self, loaded, material):
+        return rows(self, loaded, material) if self.name == "probe" else iter(())
 
     monkeypatch.setattr(Attack, "rows", only_probes)
 

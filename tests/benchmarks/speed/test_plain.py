@@ -8,7 +8,7 @@ from duolearn_cli.benchmarks.speed import plain
 from duolearn_cli.benchmarks.speed.variants import methods
 from duolearn_cli.config.components import component
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.unlearn_run import examples
+from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import gradients
 
@@ -20,8 +20,8 @@ def labelled(workbench, labels):
     plain.scatter(workbench.lab.model.network, seed=0)
     request = workbench.study.request
     return [
-        *examples(workbench.lab, request.forget, True, labels),
-        *examples(workbench.lab, request.retain, False, labels),
+        *examples(workbench.lab.hold("target"), request.forget, True, labels),
+        *examples(workbench.lab.hold("target"), request.retain, False, labels),
     ]
 
 

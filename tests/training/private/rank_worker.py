@@ -24,6 +24,7 @@ from duolearn_cli.pipeline.private_run import randomness
 from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.private import step as private_step
+from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL
@@ -68,7 +69,8 @@ def main(folder: Path, source: str) -> None:
     wanted: list[list[int]] = []
     type(steps).chosen = record
     history: list[dict[str, object]] = []
-    unlearn(model, forget, retain, method, settings, 0, update, 0, lambda step, v: history.append(v), private=steps)
+    task = UnlearningTask(forget, retain, method, settings, 0)
+    unlearn(model, task, update, 0, lambda step, v: history.append(v), private=steps)
     empty = replace(engine, terms={name: replace(t, rate=1e-12) for name, t in engine.terms.items()})
     silent = replace(steps, mechanism=empty, ledger=private_steps(model, method, units, folder).ledger)
     noise = silent.gradients(1).preserve * (1e-12 * len(retain)) / 0.5

@@ -40,7 +40,7 @@ def setup(fresh, study, tmp_path):
 
 def single(steps, example, loss):
     """One example's gradient of one loss, from a backward of its own."""
-    tokens = plain_tokens(steps.model, [example], steps.method.labels, attention_of(steps.method), private=True)
+    tokens = plain_tokens(steps.model, [example], steps.method.labels, attention_of(steps.method), item_by_item=True)
     value = getattr(steps.method.objective(tokens), loss)
     if not value.requires_grad:
         return flatten([torch.zeros_like(parameter) for parameter in steps.coordinates.parameters])
