@@ -26,20 +26,8 @@ SMALL = ["split.max_forget=24", "split.max_retain=48", "learn.epochs=2", "unlear
 PRIVATE = ["privacy=eps8", "privacy.randomness=seeded"]
 RESUMABLE = ["unlearn.checkpoint_every=2"]
 # What may differ between two equal runs.
-VOLATILE = {"seconds", "time", "created", "ended", "versions", "platform", "date", "run", "folder", "environment", "when"}
+VOLATILE = {"seconds", "time", "created", "ended", "versions", "platform", "date", "run", "folder", "environment"}
 VOLATILE |= {"peak_memory_bytes", "command", "harness"}
-    "seconds",
-    "time",
-    "created",
-    "ended",
-    "versions",
-    "platform",
-    "date",
-    "run",
-    "folder",
-    "environment",
-    "when",
-}
 
 
 class Side:
