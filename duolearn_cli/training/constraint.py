@@ -21,8 +21,12 @@ class Constraint:
     orthogonalised, since one-sided constraints need their directions.
     """
 
-    def __init__(self, settings: GeometryConfig, blocks: Sequence[int], processes: Processes) -> None:
+    def __init__(
+        self, settings: GeometryConfig, blocks: Sequence[int], processes: Processes, held: Tensor | None = None
+    ) -> None:
         self.settings, self._blocks, self._processes = settings, list(blocks), processes
+        # Gradients of earlier requests [k, n], along which no step may rise: see `held`.
+        self.held = held
         self._fisher: Tensor | None = None
         self._mean: Tensor | None = None
         self._num_seen = 0
@@ -41,18 +45,24 @@ class Constraint:
         metric = {"euclidean": None, "fisher": damped, "optimizer": own}[self.settings.metric]
         if self.settings.fisher_price and fisher is not None:
             step, metric = geometry.shorten(step, self.settings.fisher_price * fisher, metric)
-        gradients = preserve[None]
-        if self._rows is not None:
-            self._rows[0] = preserve
-            gradients = self._rows[: 1 + min(self._num_kept, self.settings.basis_size)]
         return geometry.constrain(
             step,
-            gradients,
+            self._gradients(preserve),
             metric=metric,
             two_sided=self.settings.sides == "two",
             blocks=self._blocks,
             reduce=self._processes.sum_parts,
         )
+
+    def _gradients(self, preserve: Tensor) -> Tensor:
+        """All gradients along which the step must not rise [constraints, n]: at hand, held, and of the basis."""
+        if self.settings.space == "none":
+            assert self.held is not None, "a method without a constraint of its own has at most held gradients"
+            return self.held
+        if self._rows is not None:
+            self._rows[0] = preserve
+            return self._rows[: self._first + min(self._num_kept, self.settings.basis_size)]
+        return preserve[None] if self.held is None else torch.cat([preserve[None], self.held])
 
     def smooth(self, preserve: Tensor) -> Tensor:
         """The preserve gradient that constrains this step [n]: the step's own, or a running mean with it in."""
@@ -78,9 +88,10 @@ class Constraint:
         if not settings.basis_size or settings.space == "none" or step % settings.basis_every:
             return
         if self._rows is None:
-            self._rows = preserve.new_zeros(1 + settings.basis_size, len(preserve))
+            self._open_rows(preserve.new_zeros(settings.basis_size, len(preserve)))
+        assert self._rows is not None
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
-        self._rows[1 + self._num_kept % settings.basis_size] = preserve / length.clamp(min=1e-30)
+        self._rows[self._first + self._num_kept % settings.basis_size] = preserve / length.clamp(min=1e-30)
         self._num_kept += 1
 
     def state(self) -> dict[str, Tensor]:
@@ -91,7 +102,7 @@ class Constraint:
         if self._mean is not None:
             found["mean"] = self._mean
         if self._rows is not None:
-            found["basis"] = self._rows[1:]
+            found["basis"] = self._rows[self._first :]
         return found
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -99,7 +110,16 @@ class Constraint:
         self._num_seen, self._num_kept = int(state["num_seen"]), int(state["num_kept"])
         self._fisher, self._mean = state.get("fisher"), state.get("mean")
         if "basis" in state:
-            self._rows = torch.cat([torch.zeros_like(state["basis"][:1]), state["basis"]])
+            self._open_rows(state["basis"])
+
+    @property
+    def _first(self) -> int:
+        """The row of the ring at which the basis begins: after the gradient at hand and those that are held."""
+        return 1 + (0 if self.held is None else len(self.held))
+
+    def _open_rows(self, basis: Tensor) -> None:
+        held = basis[:0] if self.held is None else self.held
+        self._rows = torch.cat([torch.zeros_like(basis[:1]), held, basis])
 
     def _relative(self, metric: Tensor) -> Tensor:
         """A diagonal over its mean, whatever the units; ones where all of it is zero."""

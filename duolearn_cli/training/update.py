@@ -33,12 +33,17 @@ class Update:
     """Optimiser, constraint and coordinates; their state makes a resumed run the unbroken one."""
 
     def __init__(
-        self, coordinates: Coordinates, settings: UnlearnConfig, constraint: GeometryConfig, processes: Processes
+        self,
+        coordinates: Coordinates,
+        settings: UnlearnConfig,
+        constraint: GeometryConfig,
+        processes: Processes,
+        held: Tensor | None = None,
     ) -> None:
         self.coordinates, self.processes, self._settings = coordinates, processes, settings
         blocks = coordinates.blocks(constraint.scope).values()
         self.layers = coordinates.blocks("layer")
-        self.constraint = Constraint(constraint, list(blocks), processes)
+        self.constraint = Constraint(constraint, list(blocks), processes, held)
         self._optimizer = make_optimizer(coordinates.values, settings)
 
     @torch.no_grad()
@@ -59,7 +64,7 @@ class Update:
             wanted = -total
             allowed, slopes = constraint.allow(wanted, preserve)
             self._optimise(-allowed, rate)
-        elif space == "step":
+        elif space == "step" or constraint.held is not None:
             self._optimise(total, rate)
             wanted = values - before
             allowed, slopes = constraint.allow(wanted, preserve, curvature(self._optimizer, values))
