@@ -18,7 +18,8 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import Doubt
-from duolearn_cli.pipeline.study import Study, prepare
+from duolearn_cli.pipeline.prepare import prepare
+from duolearn_cli.pipeline.study import Study
 
 SUBJECT = "Surgery"
 ALL = [

@@ -107,6 +107,6 @@ def fresh(tiny):
 def study():
     """A small surgery study on the embedded data."""
     from duolearn_cli.config.compose import compose
-    from duolearn_cli.pipeline.study import prepare
+    from duolearn_cli.pipeline.prepare import prepare
 
     return prepare(compose("unlearn", ["+forget=surgery", *SMALL]))  # type: ignore[arg-type]

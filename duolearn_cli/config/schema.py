@@ -244,6 +244,13 @@ class RunConfig:
         "with adapter: what that model has forgotten, as names of forget presets or concepts, or data labels; [] for "
         "nothing. It is neither kept nor learned again",
     )
+    after: str | None = setting(
+        None,
+        "unlearn: a run or its adapter whose record of requests this one continues; what they forgot stays forgotten",
+    )
+    requests: list[ForgetTarget] = field(
+        default_factory=list, metadata={"help": "the earlier requests of the chain, as `after` reads them"}
+    )
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")

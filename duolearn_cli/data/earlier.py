@@ -68,9 +68,14 @@ def without_forgotten(
     covered = tuple(item for item in items if item.fact_id in gone)
     if not gone or similarity is None:
         return left, Forgotten(counts, 0, tuple(unknown), covered)
-    alike = _near(left, covered, asked, similarity)
+    alike = near_facts(left, covered, asked, similarity)
     kept = [item for item in left if item.fact_id not in alike]
     return kept, Forgotten(counts, len(left) - len(kept), tuple(unknown), covered)
+
+
+def touched_facts(items: Sequence[Item], targets: Sequence[Target]) -> set[str]:
+    """Facts with an item that one of `targets` covers or that mentions what it seeks."""
+    return _facts(items, targets, None)
 
 
 def covers(word: str, hierarchy: Hierarchy) -> list[Target]:
@@ -160,7 +165,7 @@ def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) 
     }
 
 
-def _near(left: Sequence[Item], gone: Sequence[Item], asked: Collection[str], similarity: float) -> set[str]:
+def near_facts(left: Sequence[Item], gone: Sequence[Item], asked: Collection[str], similarity: float) -> set[str]:
     """Facts of `left`, but for those `asked` for, of which an item is a near duplicate of one that is gone."""
     others = [item for item in left if item.fact_id not in asked]
     fact = {item.id: item.fact_id for item in others}

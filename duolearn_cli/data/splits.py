@@ -79,6 +79,19 @@ def make_splits(
     return Splits(*kept)
 
 
+def resplit(splits: Splits, is_forget: Callable[[Item], bool], enters: Callable[[Item], bool]) -> Splits:
+    """Give every item of `splits` a new side, and leave out those that enter neither.
+
+    What was trained on stays trained on, what is held out or unseen stays so.
+    """
+    parts = {}
+    for kind in ("train", "heldout", "unseen"):
+        both = (*getattr(splits, f"forget_{kind}"), *getattr(splits, f"retain_{kind}"))
+        for side in ("forget", "retain"):
+            parts[f"{side}_{kind}"] = tuple(i for i in both if enters(i) and is_forget(i) == (side == "forget"))
+    return Splits(**parts)
+
+
 def trained_items(items: Sequence[Item], seed: int, unseen_fraction: float, maximum: int | None) -> tuple[Item, ...]:
     """The items of the facts that `make_splits` would train on if all of `items` were one side."""
     trained, _ = _cut(_trainable_facts(items), seed, unseen_fraction, maximum)

@@ -8,26 +8,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from duolearn_cli.concepts.coverage import Coverage, coverage
-from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.concepts.token_classes import classify, level_weights
-from duolearn_cli.config.components import component
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.data.duplicates import Duplicate, find_duplicates
-from duolearn_cli.data.earlier import EARLIER, Forgotten, without_forgotten
+from duolearn_cli.data.duplicates import Duplicate
+from duolearn_cli.data.earlier import EARLIER, Forgotten
 from duolearn_cli.data.items import Item, Loaded
-from duolearn_cli.data.request import Request, make_request
+from duolearn_cli.data.request import Request
 from duolearn_cli.data.shuffling import kind_of_heldout
-from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
-from duolearn_cli.data.sources import Gathered, gather, with_copies
-from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, trained_items
-from duolearn_cli.data.tally import Tally, check_guessed, check_target, request_warning, tally
+from duolearn_cli.data.sides import Doubt, Sides
+from duolearn_cli.data.splits import Splits
+from duolearn_cli.data.tally import Tally, request_warning, tally
 from duolearn_cli.data.validation_part import part_of
 from duolearn_cli.errors import DataError
-from duolearn_cli.files import cache_dir
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.text_checks import Texts, mend_of, read_texts
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRequest:
+    """A request of the chain before this one: its name and the facts that it forgot."""
+
+    name: str
+    facts: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,9 @@ class Study:
     forgotten: Forgotten = Forgotten()
     # Of what earlier requests forgot, as much as this request may forget: what is scored.
     earlier: tuple[Item, ...] = ()
+    # In a chain of requests: the study of the first one, and the names and facts of all requests before this one.
+    first: Study | None = None
+    requests: tuple[EarlierRequest, ...] = ()
     # What the model's tokenizer makes of the items; None before it has read them.
     texts: Texts | None = None
 
@@ -174,105 +181,3 @@ class Study:
             tally=tally(self.loaded, sides),
             texts=texts,
         )
-
-
-def load_hierarchy(config: RunConfig) -> Hierarchy:
-    """Build the configured source and let it load. Raises DataError, ConfigError: see the source."""
-    return component(config.hierarchy, config.plugins).load()
-
-
-def prepare(config: RunConfig) -> Study:
-    """Read and check everything that costs no model.
-
-    Raises:
-        DataError, ConfigError: the data, the hierarchy or the forget target are not usable, with the mend.
-    """
-    source = component(config.hierarchy, config.plugins)
-    hierarchy = source.load()
-    target = resolve_target(config.forget, hierarchy)
-    gathered = gather(config, target, hierarchy)
-    loaded = gathered.loaded
-    texts = [text for item in loaded.items for text in (item.question, *item.options)]
-    mention_folder = cache_dir(config.cache_dir) / "mentions"
-    matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
-    sides, forgotten, notes = _safe_sides(gathered, target, hierarchy, matcher, config)
-    items, copy_notes = with_copies(sides.items, config)
-    splits, duplicates = _splits(items, sides.forget, config)
-    request = make_request(
-        splits.forget_train,
-        splits.retain_train,
-        target,
-        hierarchy,
-        mentions_by(matcher.find),
-        config.imperfect,
-        config.labels,
-        sides.sought,
-    )
-    guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
-    check_guessed(request.forget, guessed, target, config.labels)
-    return Study(
-        config,
-        hierarchy,
-        tuple(source.level_weights),
-        target,
-        matcher,
-        loaded,
-        tuple(items),
-        splits,
-        request,
-        duplicates,
-        sides,
-        tally(loaded, sides),
-        (*gathered.notes, *notes, *copy_notes),
-        forgotten,
-        _earlier(forgotten.items, config),
-    )
-
-
-def _safe_sides(
-    gathered: Gathered, target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig
-) -> tuple[Sides, Forgotten, list[str]]:
-    """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
-    sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
-    check_target(gathered.loaded.items, sides, target, config.forget.about)
-    kept, notes = gathered.safely_kept(sides.items, target)
-    sides = sides.cut(kept, "second_about")
-    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
-    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
-    return sides.cut(kept, "forgotten_before"), forgotten, notes
-
-
-def _earlier(items: Sequence[Item], config: RunConfig) -> tuple[Item, ...]:
-    """Of what earlier requests forgot the facts that a run with this seed and these limits had to forget."""
-    split = config.split
-    return trained_items(items, split.seed, split.unseen_fraction, split.max_forget) if items else ()
-
-
-def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
-    """Cut the items, and deal with near duplicates across the cuts as configured."""
-    splits = make_splits(
-        items,
-        lambda item: item.fact_id in forget,
-        seed=config.split.seed,
-        unseen_fraction=config.split.unseen_fraction,
-        max_forget=config.split.max_forget,
-        max_retain=config.split.max_retain,
-    )
-    duplicates: tuple[Duplicate, ...] = ()
-    if config.split.near_duplicates != "ignore":
-        duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
-    if config.split.near_duplicates == "remove":
-        splits = drop_duplicates(splits, duplicates)
-    return splits, duplicates
-
-
-def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig) -> Sides:
-    """Choose sides. An item that names no concept of this hierarchy gets those of its question and right answer."""
-    declared = [item.id for item in items if not hierarchy.concepts.keys().isdisjoint(item.concepts)]
-    found = [_with_concepts(item, hierarchy, matcher) for item in items]
-    return choose_sides(found, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)
-
-
-def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
-    known = tuple(concept for concept in item.concepts if concept in hierarchy.concepts)
-    return replace(item, concepts=known or matcher.concepts([item.question, item.answer_text]))

@@ -13,8 +13,8 @@ from rich.console import Console
 from duolearn_cli.errors import UserError
 from duolearn_cli.model.loading import choose_device
 from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.pipeline.unlearn_run import unlearn_stage
 from duolearn_cli.report.terminal import Display
 

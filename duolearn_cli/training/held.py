@@ -32,7 +32,7 @@ FILE = "held.safetensors"
 Named = Sequence[tuple[str, nn.Parameter]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recall:
     """How well the model recalls forget answers, as a loss in the form of a method: minus the mean nll.
 

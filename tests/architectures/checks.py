@@ -43,7 +43,7 @@ from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import unlearn_run
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.per_example import GradientRows

@@ -8,8 +8,8 @@ from duolearn_cli.cli import launch
 from duolearn_cli.config.compose import compose
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.errors import UserError
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
-from duolearn_cli.pipeline.study import prepare
 
 # What stands in a message for a value of the user's.
 PLACEHOLDERS = {"VALUE": "2", "OTHER": "3", "SUBJECT/TOPIC": "Anatomy"}

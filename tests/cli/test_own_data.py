@@ -12,7 +12,7 @@ from duolearn_cli.data.shuffling import is_shuffled
 from duolearn_cli.errors import DataError
 from duolearn_cli.files import conf_dir
 from duolearn_cli.pipeline.planning.plan import rows
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 
 FIELDS = [
     "dataset.fields.question=q",

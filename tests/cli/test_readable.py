@@ -16,7 +16,7 @@ from duolearn_cli.files import ASSETS
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.pipeline.keys import asked
 from duolearn_cli.pipeline.planning.plan import rows
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from tests.concepts.small_tokenizers import with_control_tokens
 
 PLACES = ("appendix", "gallbladder", "thyroid", "colon", "spleen", "hernia", "breast", "stomach", "axon", "iris")

@@ -107,7 +107,7 @@ def test_a_dry_run_never_imports_what_only_models_need(tmp_path, cache, finished
     (tmp_path / "model" / "config.json").write_text("{}")
     named = {"run=RUN": f"run={finished}", "resume=RUN": f"resume={finished}", "model.path=FOLDER": "model.path=model"}
     found = imported(tmp_path, cache, *([named.get(word, word) for word in line] for line in lines))
-    assert "duolearn_cli.pipeline.study" in found
+    assert "duolearn_cli.pipeline.prepare" in found
     assert not found.intersection(MODELS)
 
 

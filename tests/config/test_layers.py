@@ -20,8 +20,8 @@ from duolearn_cli.model.weights import Weights, find_weights
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.planning import plan
 from duolearn_cli.pipeline.planning.plan import read_shape
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.report.terminal import Display
 from tests import mixtures
 from tests.conftest import SMALL

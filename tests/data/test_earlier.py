@@ -17,8 +17,8 @@ from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline.evaluate import account_of, adapter_of
 from duolearn_cli.pipeline.planning.plan import rows
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.report.measures import MEASURES
 from tests.conftest import SMALL
 

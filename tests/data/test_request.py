@@ -14,7 +14,7 @@ from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import balance, make_request
 from duolearn_cli.errors import DataError
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_by_hand():
 @pytest.mark.skipif(not REAL_DATA.is_file(), reason="needs the MedMCQA sample beside the project")
 def test_the_embedded_hierarchy_covers_medmcqa():
     from duolearn_cli.config.compose import component, compose
-    from duolearn_cli.pipeline.study import load_hierarchy
+    from duolearn_cli.pipeline.prepare import load_hierarchy
 
     config = compose("unlearn", ["+forget=surgery", "dataset=medmcqa", f"dataset.path={REAL_DATA}"])
     hierarchy = load_hierarchy(config)

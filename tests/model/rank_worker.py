@@ -19,7 +19,7 @@ from duolearn_cli.methods.base import attention_of, geometry_of, sparsity_of
 from duolearn_cli.model.distributed import Processes, full
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.selection import choose

@@ -11,8 +11,8 @@ from duolearn_cli.errors import ModelError, RunError
 from duolearn_cli.pipeline.answers import answers, evaluation_splits
 from duolearn_cli.pipeline.assessment import assess
 from duolearn_cli.pipeline.laboratory import Laboratory, StaleModelError
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training.coordinates import flatten
 from tests.conftest import SMALL

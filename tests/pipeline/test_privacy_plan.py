@@ -13,8 +13,8 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import Doubt
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.pipeline.planning.plan import spending
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.privacy_plan import group, plan_learning, plan_unlearning, shared_by_units
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.privacy.account import read_account
 from tests.conftest import SMALL
 

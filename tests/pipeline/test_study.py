@@ -14,7 +14,7 @@ from duolearn_cli.data.splits import Splits
 from duolearn_cli.errors import DataError
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape, remarks, rows
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from tests.conftest import REAL_DATA
 
 

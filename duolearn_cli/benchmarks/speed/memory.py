@@ -19,7 +19,7 @@ from duolearn_cli.benchmarks.speed.variants import variants
 from duolearn_cli.benchmarks.speed.workbench import Workbench
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import RunError
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

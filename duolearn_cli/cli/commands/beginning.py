@@ -16,8 +16,9 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import covers, presets, spec_of, words_of
 from duolearn_cli.errors import ConfigError, RunError, nearest
 from duolearn_cli.files import groups
+from duolearn_cli.pipeline.prepare import load_hierarchy
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.study import Study, load_hierarchy
+from duolearn_cli.pipeline.study import Study
 
 
 def check_beginning(config: DictConfig, config_dir: str | None) -> list[str]:

@@ -20,8 +20,9 @@ from duolearn_cli.files import cache_dir
 from duolearn_cli.model.quantization import check_device, check_libraries
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run, check_space
-from duolearn_cli.pipeline.study import Study, prepare
+from duolearn_cli.pipeline.study import Study
 
 if TYPE_CHECKING:
     from duolearn_cli.privacy.account import Account

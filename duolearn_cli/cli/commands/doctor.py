@@ -18,8 +18,8 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import UserError
 from duolearn_cli.files import cache_dir
 from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
 from duolearn_cli.pipeline.run_folder import LIBRARIES
-from duolearn_cli.pipeline.study import load_hierarchy, prepare
 
 Check = tuple[str, Callable[[], str]]
 

@@ -17,7 +17,7 @@ from duolearn_cli.data.labels import unified
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.evaluation.hierarchy_fit import survey
 from duolearn_cli.files import write_text
-from duolearn_cli.pipeline.study import load_hierarchy, prepare
+from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
 from duolearn_cli.report import concepts as view
 from duolearn_cli.report.survey import rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts

@@ -13,7 +13,7 @@ from duolearn_cli.audits.robustness.material import Material
 from duolearn_cli.config.compose import compose
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.model_cache import ModelCache
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.report.terminal import Display
 from tests.conftest import SMALL
 

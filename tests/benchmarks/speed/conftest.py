@@ -4,7 +4,7 @@ import pytest
 
 from duolearn_cli.benchmarks.speed.workbench import Workbench
 from duolearn_cli.config.compose import compose
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from tests.conftest import SMALL
 
 OVERRIDES = ["+forget=surgery", *SMALL, "runtime.device=cpu", "runtime.threads=1", "method.geometry.basis_size=1"]

@@ -8,7 +8,7 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.sources.embedded import Embedded, part, with_terms
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError, DataError
-from duolearn_cli.pipeline.study import load_hierarchy, prepare
+from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
 
 
 def small():

@@ -12,7 +12,7 @@ from duolearn_cli.errors import ConfigError
 from duolearn_cli.pipeline.planning import fitting
 from duolearn_cli.pipeline.planning.fitting import GIBIBYTE, fit, largest
 from duolearn_cli.pipeline.planning.memory import Planner
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from tests.conftest import SMALL
 
 LARGE = ["unlearn.batch_size=8", "model.adapter.rank=64", "privacy=eps4"]

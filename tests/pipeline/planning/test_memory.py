@@ -11,7 +11,7 @@ import pytest
 from duolearn_cli.config.compose import compose
 from duolearn_cli.pipeline.planning import machine, memory
 from duolearn_cli.pipeline.planning.memory import Planner
-from duolearn_cli.pipeline.study import prepare
+from duolearn_cli.pipeline.prepare import prepare
 from tests.conftest import SMALL
 
 

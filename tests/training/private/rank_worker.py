@@ -20,8 +20,8 @@ from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.private_run import randomness
-from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.private import step as private_step
 from duolearn_cli.training.task import UnlearningTask

@@ -1,0 +1,208 @@
+"""From a configuration to a `Study`: read the data, choose sides, split; all of it without a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
+from duolearn_cli.concepts.matcher import Matcher
+from duolearn_cli.concepts.mention_cache import CachedMatcher
+from duolearn_cli.config.components import component
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.duplicates import Duplicate, find_duplicates
+from duolearn_cli.data.earlier import Forgotten, near_facts, touched_facts, without_forgotten
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.request import make_request
+from duolearn_cli.data.sides import Sides, choose_sides, mentions_by
+from duolearn_cli.data.sources import Gathered, gather, with_copies
+from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, resplit, trained_items
+from duolearn_cli.data.tally import check_guessed, check_target, tally
+from duolearn_cli.errors import DataError
+from duolearn_cli.files import cache_dir
+from duolearn_cli.pipeline.study import EarlierRequest, Study
+
+
+def prepare(config: RunConfig) -> Study:
+    """Read and check everything that costs no model.
+
+    Raises:
+        DataError, ConfigError: the data, the hierarchy or the forget target are not usable, with the fix.
+    """
+    return _prepare_next(config) if config.requests else _prepare_one(config)
+
+
+def _prepare_next(config: RunConfig) -> Study:
+    """The study of a request after others.
+
+    The original target learned what the first request's study trains it on. So its splits are taken, and every fact in
+    them gets a new side: the new target's facts are forgotten, those of earlier requests belong to neither side, the
+    rest is kept. A new split would fill the retain set with facts that nobody has learned.
+    """
+    first = _prepare_one(_of_first_request(config))
+    hierarchy, items = first.hierarchy, first.items
+    target = resolve_target(config.forget, hierarchy)
+    declared = [i.id for i in first.loaded.items if not hierarchy.concepts.keys().isdisjoint(i.concepts)]
+
+    def sides_of(one: Target) -> Sides:
+        return choose_sides(items, one, hierarchy, first.matcher.find, config.labels, config.forget.about, declared)
+
+    sides = sides_of(target)
+    earlier_targets = [resolve_target(spec, hierarchy) for spec in config.requests]
+    # A fact of both is forgotten once more, by this request.
+    forgot = [EarlierRequest(one.name, sides_of(one).forget - sides.forget) for one in earlier_targets]
+    touched = touched_facts(items, earlier_targets) - sides.forget
+    gone = touched.union(*(one.facts for one in forgot))
+    covered = [item for item in items if item.fact_id in gone]
+    if config.split.near_duplicates == "remove":
+        rest = [item for item in items if item.fact_id not in gone]
+        gone |= near_facts(rest, covered, sides.forget, config.split.similarity)
+    counts = {one.name: sum(item.fact_id in one.facts for item in items) for one in forgot}
+    kept = [item for item in sides.items if item.fact_id not in gone]
+    sides = sides.cut(kept, "forgotten_before")
+    enter = {item.id for item in kept}
+    splits = resplit(first.splits, lambda item: item.fact_id in sides.forget, lambda item: item.id in enter)
+    if not splits.forget_train:
+        raise DataError(
+            f"forget={target.name}: the model to begin with has learned none of its {len(sides.forget)} facts, or "
+            "earlier requests have forgotten them all. Choose another target."
+        )
+    splits, duplicates = _without_duplicates(splits, config)
+    trained = {item.id for item in (*first.splits.forget_train, *first.splits.retain_train)}
+    every = frozenset[str]().union(*(one.facts for one in forgot))
+    return replace(
+        first,
+        config=config,
+        target=target,
+        items=tuple(kept),
+        splits=splits,
+        request=make_request(
+            splits.forget_train,
+            splits.retain_train,
+            target,
+            hierarchy,
+            mentions_by(first.matcher.find),
+            config.imperfect,
+            config.labels,
+            sides.sought,
+        ),
+        duplicates=duplicates,
+        sides=sides,
+        tally=tally(first.loaded, sides),
+        forgotten=Forgotten(counts, 0, (), tuple(covered)),
+        earlier=tuple(item for item in items if item.id in trained and item.fact_id in every),
+        first=first,
+        requests=tuple(forgot),
+    )
+
+
+def _of_first_request(config: RunConfig) -> RunConfig:
+    """The configuration that the first request of the chain had, as far as it decides on items."""
+    first = copy.deepcopy(config)
+    first.forget = first.requests[0]
+    first.requests, first.forgotten, first.adapter, first.after = [], None, None, None
+    return first
+
+
+def load_hierarchy(config: RunConfig) -> Hierarchy:
+    """Build the configured source and let it load. Raises DataError, ConfigError: see the source."""
+    return component(config.hierarchy, config.plugins).load()
+
+
+def _prepare_one(config: RunConfig) -> Study:
+    """The study of one request by itself."""
+    source = component(config.hierarchy, config.plugins)
+    hierarchy = source.load()
+    target = resolve_target(config.forget, hierarchy)
+    gathered = gather(config, target, hierarchy)
+    loaded = gathered.loaded
+    texts = [text for item in loaded.items for text in (item.question, *item.options)]
+    mention_folder = cache_dir(config.cache_dir) / "mentions"
+    matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
+    sides, forgotten, notes = _safe_sides(gathered, target, hierarchy, matcher, config)
+    items, copy_notes = with_copies(sides.items, config)
+    splits, duplicates = _splits(items, sides.forget, config)
+    request = make_request(
+        splits.forget_train,
+        splits.retain_train,
+        target,
+        hierarchy,
+        mentions_by(matcher.find),
+        config.imperfect,
+        config.labels,
+        sides.sought,
+    )
+    guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
+    check_guessed(request.forget, guessed, target, config.labels)
+    return Study(
+        config,
+        hierarchy,
+        tuple(source.level_weights),
+        target,
+        matcher,
+        loaded,
+        tuple(items),
+        splits,
+        request,
+        duplicates,
+        sides,
+        tally(loaded, sides),
+        (*gathered.notes, *notes, *copy_notes),
+        forgotten,
+        _earlier(forgotten.items, config),
+    )
+
+
+def _safe_sides(
+    gathered: Gathered, target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig
+) -> tuple[Sides, Forgotten, list[str]]:
+    """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
+    sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
+    check_target(gathered.loaded.items, sides, target, config.forget.about)
+    kept, notes = gathered.safely_kept(sides.items, target)
+    sides = sides.cut(kept, "second_about")
+    similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
+    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
+    return sides.cut(kept, "forgotten_before"), forgotten, notes
+
+
+def _earlier(items: Sequence[Item], config: RunConfig) -> tuple[Item, ...]:
+    """Of what earlier requests forgot the facts that a run with this seed and these limits had to forget."""
+    split = config.split
+    return trained_items(items, split.seed, split.unseen_fraction, split.max_forget) if items else ()
+
+
+def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
+    """Cut the items, and deal with near duplicates across the cuts as configured."""
+    splits = make_splits(
+        items,
+        lambda item: item.fact_id in forget,
+        seed=config.split.seed,
+        unseen_fraction=config.split.unseen_fraction,
+        max_forget=config.split.max_forget,
+        max_retain=config.split.max_retain,
+    )
+    return _without_duplicates(splits, config)
+
+
+def _without_duplicates(splits: Splits, config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
+    """Find near duplicates across splits, and drop them where that is configured."""
+    duplicates: tuple[Duplicate, ...] = ()
+    if config.split.near_duplicates != "ignore":
+        duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
+    if config.split.near_duplicates == "remove":
+        splits = drop_duplicates(splits, duplicates)
+    return splits, duplicates
+
+
+def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig) -> Sides:
+    """Choose sides. An item that names no concept of this hierarchy gets those of its question and right answer."""
+    declared = [item.id for item in items if not hierarchy.concepts.keys().isdisjoint(item.concepts)]
+    found = [_with_concepts(item, hierarchy, matcher) for item in items]
+    return choose_sides(found, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)
+
+
+def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:
+    known = tuple(concept for concept in item.concepts if concept in hierarchy.concepts)
+    return replace(item, concepts=known or matcher.concepts([item.question, item.answer_text]))
