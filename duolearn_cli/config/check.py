@@ -174,7 +174,7 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _unnamed_folders(config: DictConfig) -> Iterator[str]:
     """Folders that were given without a name, as a script's unset variable gives them: not the same as none."""
-    for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", "")):
+    for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", ""), ("after", "")):
         value = config.get(name)
         if value is not None and not value.strip():
             yield f"{name}={value}{also}: the folder has no name; give {name}=FOLDER, or leave it out."
@@ -187,7 +187,7 @@ def _combinations(config: DictConfig, methods: Mapping[str, str]) -> Iterator[st
     weights = config.evaluation.hmta_weights
     if len(weights) != 4 or not all(_within(weight, 0, None) for weight in weights) or not any(weights):
         yield f"evaluation.hmta_weights={list(weights)}: four numbers of 0 or more are needed, not all 0."
-    for name in ("resume", "run", "adapter"):
+    for name in ("resume", "run", "adapter", "after"):
         value = config.get(name)
         if value and not Path(value).is_dir():
             yield f"{name}={value}: there is no such folder."
@@ -253,5 +253,7 @@ def _beside_the_command(config: DictConfig) -> Iterator[str]:
     if config.forgotten is not None and not config.adapter:
         said = ",".join(config.forgotten)
         yield f"forgotten=[{said}]: that is said of a model to begin with; give adapter=FOLDER too."
+    if config.after and config.command != "unlearn":
+        yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
         yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."

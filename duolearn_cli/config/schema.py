@@ -251,6 +251,9 @@ class RunConfig:
     requests: list[ForgetTarget] = field(
         default_factory=list, metadata={"help": "the earlier requests of the chain, as `after` reads them"}
     )
+    patient_key: str | None = setting(
+        None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
+    )
     item: str | None = setting(None, "inspect: the id of the item to show; empty: the first one to forget")
     scores: bool = setting(False, "inspect: ask the target model for the dual-purpose scores")
     export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")

@@ -53,6 +53,11 @@ class UnlearnConfig:
         "the base model, does, where those of the retain side are kept (docs/benchmark.md); none: at the last step",
         choices=["none", "gold", "base"],
     )
+    hold: bool = setting(
+        True,
+        "keep a gradient of the request, from which later requests (after=) know what must not come back; it is as "
+        "large as the adapter and derived from the forgotten data. With after=: hold those of earlier requests",
+    )
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
 
 

@@ -19,6 +19,7 @@ from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.pipeline.study import Study
+from duolearn_cli.training.held import FILE as HELD
 
 # Raise this when a change of code changes what the same settings learn.
 PROTOCOL = 2
@@ -58,6 +59,9 @@ def signature(study: Study, target: str) -> str:
     nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
     if config.unlearn.stop != "none":
         nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
+    if config.after:
+        held = Path(config.after) / HELD
+        nodes += [["held", file_hash(held) if config.unlearn.hold and held.is_file() else None]]
     given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
     return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])
 
@@ -99,7 +103,7 @@ def _made(adapter: Any) -> dict[str, Any]:
 
 def _moved(settings: Any) -> dict[str, Any]:
     """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
-    ignored = ("memory_limit", "checkpointing", *(("stop",) if settings.stop == "none" else ()))
+    ignored = ("memory_limit", "checkpointing", "hold", *(("stop",) if settings.stop == "none" else ()))
     return {name: value for name, value in _plain(settings).items() if name not in ignored}
 
 

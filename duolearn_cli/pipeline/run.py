@@ -12,6 +12,7 @@ from duolearn_cli.pipeline.evaluate import assess_cached, conclude
 from duolearn_cli.pipeline.item_files import write_data_files
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.processes import unlearn_in_workers
+from duolearn_cli.pipeline.requests import write_requests
 from duolearn_cli.pipeline.requirements import check_method
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
@@ -32,7 +33,9 @@ def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str
     in_workers = study.config.runtime.num_processes > 1
     unlearned = unlearn_in_workers(lab) if in_workers else unlearn_stage(lab)
     assessed["unlearned"] = assess(unlearned)
-    return conclude(lab, assessed, started)
+    metrics = conclude(lab, assessed, started)
+    write_requests(lab.study, run.folder / "adapter", metrics)
+    return metrics
 
 
 def evaluation_run(

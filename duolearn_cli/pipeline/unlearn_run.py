@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,8 @@ from duolearn_cli.pipeline.processes import deferred_interrupt
 from duolearn_cli.pipeline.result import write_result
 from duolearn_cli.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.training.coordinates import Coordinates
+from duolearn_cli.training.gradients import Batching
+from duolearn_cli.training.held import held_gradient, read_held, write_held
 from duolearn_cli.training.private.step import PrivateSteps
 from duolearn_cli.training.selection import choose
 from duolearn_cli.training.task import UnlearningTask
@@ -54,6 +57,10 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
         after_step = Monitor(lab, processes, steps, save, advance, interrupted, goal)
         unlearn(lab.model, task, update, first, after_step, private)
     unlearned = write_result(lab, method, private, save, steps, processes)
+    if private:
+        lab.display.note("a private run holds no gradient of its forget items for later requests")
+    else:
+        hold_request(lab, task, processes)
     if interrupted():  # at the very step that ended the loop
         raise KeyboardInterrupt
     return unlearned
@@ -83,10 +90,36 @@ def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> 
     else:
         first, state, index = 0, {}, chosen_coordinates(lab, task, processes)
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
-    update = Update(coordinates, task.settings, geometry_of(task.method), processes)
+    held = held_by(lab, coordinates)
+    update = Update(coordinates, task.settings, geometry_of(task.method), processes, held)
     if checkpoint:
         update.restore(state)
     return update, first
+
+
+def held_by(lab: Laboratory, coordinates: Coordinates) -> Tensor | None:
+    """The held gradients of earlier requests, over the coordinates that may change [k, n]; None without any."""
+    config = lab.study.config
+    if not config.after or not config.unlearn.hold:
+        return None
+    vectors = list(read_held(Path(config.after), lab.model.named_adapter).values())
+    return coordinates.take(torch.stack(vectors)) if vectors else None
+
+
+def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) -> None:
+    """Write the held gradients of all requests beside the adapter, with this request's, for requests that follow."""
+    config, model = lab.study.config, lab.model
+    if not config.unlearn.hold:
+        return
+    if processes.sharded:
+        lab.display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
+        return
+    lab.display.stage(f"Hold the gradient of {len(task.forget)} forget items for later requests")
+    earlier = read_held(Path(config.after), model.named_adapter) if config.after else {}
+    size = task.settings.micro_batch or task.settings.batch_size
+    own = held_gradient(model, task.forget, task.method.labels, processes, Batching(size, task.pack_to))
+    if lab.is_main:
+        write_held(lab.run.folder / "adapter", model.named_adapter, {**earlier, str(len(earlier) + 1): own})
 
 
 def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Processes) -> Tensor | None:

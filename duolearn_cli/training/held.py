@@ -56,14 +56,17 @@ def _targeted(labels: Labels) -> Tensor:
     return _answers(labels) & (labels.kind == UNLEARN)
 
 
-def held_gradient(model: LanguageModel, forget: Sequence[Example], processes: Processes, batching: Batching) -> Tensor:
+def held_gradient(
+    model: LanguageModel, forget: Sequence[Example], labels: str, processes: Processes, batching: Batching
+) -> Tensor:
     """The held gradient of a request at the model as it is now. Shape: [adapter], this process's part; length one.
 
     Args:
-        forget: all trained forget items of the request, with the labels of answers.
+        forget: all trained forget items of the request.
+        labels: which tokens of the examples are labelled, ``answer`` or ``text``.
     """
     everything = Coordinates(model.named_adapter, experts=model.experts)
-    gradient = gradients(model, forget, Recall(), everything, processes, batching).forget
+    gradient = gradients(model, forget, Recall(labels), everything, processes, batching).forget
     return gradient / processes.sum_parts(gradient.square().sum()).sqrt().clamp(min=1e-30)
 
 

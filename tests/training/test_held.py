@@ -41,9 +41,16 @@ def plain_gradient(model, examples, targeted):
 def test_it_is_the_gradient_of_the_mean_over_targeted_answer_tokens(fresh, study, batching):
     forget, _ = make_examples(fresh, study, "answer")
     assert any(UNLEARN in example.kind for example in forget)
-    held = held_gradient(fresh, forget, PROCESSES, batching)
+    held = held_gradient(fresh, forget, "answer", PROCESSES, batching)
     assert float(held.norm()) == pytest.approx(1, rel=1e-5)
     torch.testing.assert_close(held, plain_gradient(fresh, forget, targeted=True), atol=2e-5, rtol=1e-3)
+
+
+def test_it_does_not_depend_on_what_else_is_labelled(fresh, study):
+    both = [
+        held_gradient(fresh, make_examples(fresh, study, k)[0], k, PROCESSES, Batching()) for k in ("answer", "text")
+    ]
+    torch.testing.assert_close(*both, atol=2e-5, rtol=1e-3)
 
 
 def test_without_a_targeted_token_all_tokens_of_answers_count(fresh, study):
@@ -52,7 +59,7 @@ def test_without_a_targeted_token_all_tokens_of_answers_count(fresh, study):
     forget, _ = make_examples(fresh, study, "answer")
     plain = [replace(example, kind=[0] * len(example.kind)) for example in forget]
     assert not any(UNLEARN in example.kind for example in plain)
-    held = held_gradient(fresh, plain, PROCESSES, Batching())
+    held = held_gradient(fresh, plain, "answer", PROCESSES, Batching())
     torch.testing.assert_close(held, plain_gradient(fresh, forget, targeted=False), atol=2e-5, rtol=1e-3)
 
 
@@ -60,7 +67,7 @@ def test_a_step_along_it_brings_the_answers_back(fresh, study):
     """The sign: moving against the gradient lowers the loss, which forgets; moving along it recalls."""
     forget, _ = make_examples(fresh, study, "answer")
     everything = Coordinates(fresh.named_adapter)
-    held = held_gradient(fresh, forget, PROCESSES, Batching())
+    held = held_gradient(fresh, forget, "answer", PROCESSES, Batching())
 
     def mean_nll(shift):
         with torch.no_grad():
