@@ -21,6 +21,7 @@ from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.files import write_json
@@ -184,8 +185,7 @@ def _hash(body: Mapping[str, Any]) -> str:
 
 
 def _configured(config: RunConfig) -> dict[str, Any]:
-    target = OmegaConf.to_object(config.forget) if OmegaConf.is_config(config.forget) else config.forget
-    return asdict(cast(ForgetTarget, target))
+    return asdict(spec_of(cast(DictConfig, config.forget)))
 
 
 def _settings(node: Any) -> Any:

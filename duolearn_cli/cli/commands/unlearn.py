@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.beginning import check_beginning, check_words
 from duolearn_cli.cli.commands.common import Invocation, dry_run, perform, prepared, readable, refuse_changes, reopen
+from duolearn_cli.cli.commands.following import follow
 from duolearn_cli.pipeline.planning.fitting import fit
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.run_folder import Run
@@ -26,6 +27,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if config.resume:
         refuse_changes(invocation.overrides, ("resume", "dry_run"), "a resumed run")
         opened, config = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
+    elif config.after:
+        config = follow(config, invocation.overrides)
     elif config.adapter:
         told = check_beginning(config, invocation.config_dir)
     display = Display()

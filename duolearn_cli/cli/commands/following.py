@@ -1,0 +1,83 @@
+"""One request after another: what `after=` takes from the record of the requests before."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli.cli.commands.common import check_adapter
+from duolearn_cli.config.explain import key_of
+from duolearn_cli.errors import RunError
+from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.pipeline.requests import INHERITED, Chain, read_chain
+
+COMPONENTS = ("dataset", "retain_from", "hierarchy")
+# What may differ from run to run although the chain inherits the rest: where files lie, and trust, which is never
+# inherited.
+FREE = (
+    "model.path",
+    "model.allow_download",
+    "model.trust_remote_code",
+    "dataset.path",
+    "retain_from.path",
+    "hierarchy.path",
+)
+
+
+def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a request that follows those recorded beside ``after``.
+
+    Model, data and learning are those of the first request, since its target is what all of them began with.
+
+    Raises:
+        RunError: there is no record, it was tampered with, or the command line contradicts it.
+    """
+    adapter = adapter_folder(Path(config.after))
+    chain = read_chain(adapter)
+    if chain is None:
+        raise RunError(
+            f"after={config.after}: there is no requests.json beside its adapter, so nobody can tell what it has "
+            "forgotten. Give adapter=FOLDER forgotten=[NAME,...] instead, which takes your word for it."
+        )
+    _refuse_contradictions(config, chain, overrides)
+    merged = copy.deepcopy(config)
+    for name in INHERITED:
+        kept = {
+            key: OmegaConf.select(config, key) for key in FREE if _is_given(key, overrides) and key.startswith(name)
+        }
+        # Components are replaced whole: two of them may have different settings.
+        own = chain.inherited[name]
+        merged[name] = own if name in COMPONENTS else OmegaConf.merge(merged[name], own)
+        for key, value in kept.items():
+            OmegaConf.update(merged, key, value)
+    merged.model.trust_remote_code = config.model.trust_remote_code
+    merged.after = merged.adapter = str(adapter)
+    merged.requests = [OmegaConf.structured(target) for target in chain.targets]
+    return merged
+
+
+def adapter_folder(given: Path) -> Path:
+    """The adapter that a run folder or an adapter folder holds. Raises RunError where there is none."""
+    folder = given if (given / ADAPTER_FILE).is_file() else given / "adapter"
+    check_adapter(folder)
+    return folder
+
+
+def _refuse_contradictions(config: DictConfig, chain: Chain, overrides: Sequence[str]) -> None:
+    both = [name for name in ("adapter", "forgotten", "resume") if config.get(name) is not None]
+    if both:
+        raise RunError(f"after={config.after}: the record says what {both[0]} would; leave out {both[0]}=.")
+    groups = (*(f"{name}." for name in INHERITED), *(f"{name}=" for name in INHERITED))
+    changes = [text for text in overrides if key_of(text) not in FREE and text.lstrip("+").startswith(groups)]
+    if changes:
+        raise RunError(
+            f"after={config.after}: model, data and learning are those of the first request ({chain.names[0]}); leave "
+            f"out: {' '.join(changes)}. What may be given: {', '.join(FREE)}."
+        )
+
+
+def _is_given(key: str, overrides: Sequence[str]) -> bool:
+    return any(key_of(text) == key for text in overrides)
