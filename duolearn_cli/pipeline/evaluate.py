@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from duolearn_cli import __version__
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.environment import environment
 from duolearn_cli.data.earlier import came_back
-from duolearn_cli.evaluation import guessing, lm_eval, members, summary, warnings
+from duolearn_cli.evaluation import guessing, lm_eval, members, requests, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
 from duolearn_cli.evaluation.metrics import change, conflict
+from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.files import write_json
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.lora import ADAPTER_FILE
@@ -49,8 +50,14 @@ def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
     return assessed
 
 
-def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str, Any]:
-    """Write predictions, metrics and report; return the metrics."""
+def conclude(
+    lab: Laboratory, assessed: Assessments, started: float, original: Mapping[str, Answer] | None = None
+) -> dict[str, Any]:
+    """Write predictions, metrics and report; return the metrics.
+
+    Args:
+        original: in a chain of requests, answers by item id of the target that it began with.
+    """
     answers = {name: one.answers for name, one in assessed.items()}
     run, study = lab.run, lab.study
     lab.display.stage("Measure and report")
@@ -89,6 +96,10 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
     }
     if "unlearned" in models:
         metrics |= what_unlearning_did(lab)
+    if study.requests:
+        named = [(one.name, one.facts) for one in study.requests]
+        metrics["requests"] = requests.summarise(named, answers, original or {})
+        metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
     if account := account_of(lab):
         metrics["account"] = account_summary.summarise(account)
     write_json(run.folder / "metrics.json", metrics)

@@ -11,6 +11,7 @@ from duolearn_cli.pipeline.assessment import assess
 from duolearn_cli.pipeline.evaluate import assess_cached, conclude
 from duolearn_cli.pipeline.item_files import write_data_files
 from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.original import original_answers
 from duolearn_cli.pipeline.processes import unlearn_in_workers
 from duolearn_cli.pipeline.requests import write_requests
 from duolearn_cli.pipeline.requirements import check_method
@@ -29,11 +30,12 @@ def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str
     for note in notes:
         display.note(note)
     check_method(lab)
+    original = original_answers(lab)
     assessed = assess_cached(lab, ("base", "target", "gold"))
     in_workers = study.config.runtime.num_processes > 1
     unlearned = unlearn_in_workers(lab) if in_workers else unlearn_stage(lab)
     assessed["unlearned"] = assess(unlearned)
-    metrics = conclude(lab, assessed, started)
+    metrics = conclude(lab, assessed, started, original)
     write_requests(lab.study, run.folder / "adapter", metrics)
     return metrics
 

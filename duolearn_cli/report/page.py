@@ -17,6 +17,7 @@ from duolearn_cli.report import evaluation, privacy
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.pictures import Picture, draw
+from duolearn_cli.report.requests import requests_table
 from duolearn_cli.report.tables import (
     DASH,
     cell,
@@ -64,6 +65,7 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
         "flags": warnings(metrics, inputs.history, run),
         "asked": asked(metrics, run),
         "results": measures_table(metrics),
+        "requests": requests_table(metrics.get("requests") or ()),
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
         "evaluation": evaluation.tables(metrics),

@@ -119,10 +119,13 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[], di
 def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, Any], display: Display) -> None:
     """Print the table, then the verdict in a paragraph and every warning: who reads no report has seen them."""
     from duolearn_cli.report.inputs import read_history
+    from duolearn_cli.report.requests import requests_table
     from duolearn_cli.report.tables import FLAGGED, measures_table
     from duolearn_cli.report.verdict import verdict, warnings
 
     display.show(measures_table(metrics))
+    if table := requests_table(metrics.get("requests") or ()):
+        display.show(table)
     display.note(verdict(metrics))
     said = warnings(metrics, read_history(folder / "history.jsonl"), info)
     if said:

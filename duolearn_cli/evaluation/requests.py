@@ -1,0 +1,57 @@
+"""What earlier requests of a chain forgot: how much of it is known now, and before any request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from duolearn_cli.data.earlier import EARLIER
+from duolearn_cli.evaluation.metrics.intervals import proportion
+from duolearn_cli.evaluation.metrics.knowledge import forgetting_against_gold, knowledge_preservation
+from duolearn_cli.evaluation.scoring import Answer
+
+# By split.
+Answers = Mapping[str, Sequence[Answer]]
+
+
+def summarise(
+    requests: Sequence[tuple[str, frozenset[str]]], answers: Mapping[str, Answers], original: Mapping[str, Answer]
+) -> list[dict[str, Any]]:
+    """One entry a request: the share of right answers to its trained items, by model, and how much is still forgotten.
+
+    Args:
+        requests: name and facts of each.
+        answers: by model, with the split of earlier requests.
+        original: answers by item id of the target that the first request began with; empty where it is not known.
+            `still_forgotten` is measured from it to gold, which never learned the items: 100 % where gold ends.
+    """
+    entries = []
+    for name, facts in requests:
+        own = {model: [row for row in split.get(EARLIER, ()) if row.fact in facts] for model, split in answers.items()}
+        entry: dict[str, Any] = {"name": name, "items": max(map(len, own.values()), default=0)}
+        entry["accuracy"] = {
+            model: proportion([row.correct for row in rows], [row.fact for row in rows]).as_dict()
+            for model, rows in own.items()
+            if rows
+        }
+        now = [row for row in own.get("unlearned", ()) if row.id in original]
+        if now:
+            before = [original[row.id].correct for row in now]
+            facts_of = [row.fact for row in now]
+            entry["accuracy"]["original"] = proportion(before, facts_of).as_dict()
+            if gold := {row.id: row.correct for row in own.get("gold", ())}:
+                still = forgetting_against_gold(
+                    before, [row.correct for row in now], [gold[row.id] for row in now], facts_of
+                )
+                entry["still_forgotten"] = still.as_dict()
+        entries.append(entry)
+    return entries
+
+
+def kept_of_original(answers: Answers, original: Mapping[str, Answer]) -> dict[str, Any] | None:
+    """The accuracy on retain items now over that of the original target; None where that is not known."""
+    rows = [row for name in ("retain_train", "retain_heldout") for row in answers.get(name, ()) if row.id in original]
+    if not rows:
+        return None
+    before, facts = [original[row.id].correct for row in rows], [row.fact for row in rows]
+    return knowledge_preservation(before, [row.correct for row in rows], facts).as_dict()

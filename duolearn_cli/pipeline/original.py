@@ -1,0 +1,27 @@
+"""The target that a chain of requests began with: what it answered, before anything was forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from duolearn_cli.evaluation.scoring import Answer
+from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.pipeline.answers import answers
+from duolearn_cli.pipeline.laboratory import Laboratory, as_read
+
+
+def original_answers(lab: Laboratory) -> dict[str, Answer]:
+    """Answers of the original target by item id; empty for a first request, and where the cache has lost the model.
+
+    It is never learned again for this: its training items hold what earlier requests forgot.
+    """
+    if lab.study.first is None:
+        return {}
+    study, _ = as_read(lab.study.first, lab.model)
+    cache = replace(lab.cache, study=study)
+    if not (cache.folder("target") / ADAPTER_FILE).is_file():
+        lab.display.note("the original target is not in the cache: what was known before any request is not told")
+        return {}
+    lab.loaded = None
+    original = replace(lab, study=study, cache=cache, is_main=False).load("target")
+    return {answer.id: answer for rows in answers(original).values() for answer in rows}
