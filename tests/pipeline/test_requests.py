@@ -1,0 +1,144 @@
+"""The record of requests, the study of a request that follows others, and `after=` through the public command."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from duolearn_cli.config.compose import compose
+from duolearn_cli.errors import DataError, RunError
+from duolearn_cli.pipeline.prepare import prepare
+from duolearn_cli.pipeline.requests import FILE, Chain, patient_hash, read_chain
+from duolearn_cli.training.held import FILE as HELD
+from tests.conftest import SMALL, last
+
+FIRST = last("+forget=surgery", *SMALL, "split.max_retain=60", "evaluation.generate_items=0", "runtime.threads=1")
+
+
+def following(forget, *before, **settings):
+    """The study of a request after others, with the limits of `FIRST`."""
+    given = (f"{key}={value}" for key, value in settings.items())
+    config = compose("unlearn", last(f"+forget={forget}", *FIRST[1:], *given))
+    config.requests = [compose("unlearn", [f"+forget={name}"]).forget for name in before]
+    return prepare(config)
+
+
+def facts(items):
+    return {item.fact_id for item in items}
+
+
+def test_a_later_request_divides_what_the_first_target_learned():
+    first, second = prepare(compose("unlearn", FIRST)), following("anxiety", "surgery")
+    learned = facts((*first.splits.forget_train, *first.splits.retain_train))
+    surgery, anxiety = facts(first.splits.forget_train), facts(second.splits.forget_train)
+    assert anxiety and anxiety <= facts(first.splits.retain_train)
+    assert facts(second.splits.retain_train) == learned - surgery - anxiety - second.sides.forget
+    # What was never learned stays unseen.
+    assert facts(second.splits.forget_unseen) <= facts(first.splits.retain_unseen)
+    assert facts(second.earlier) == surgery and second.requests[0].name == "surgery"
+    assert not facts(second.training_items("gold")) & (surgery | anxiety)
+    third = following("trauma", "surgery", "anxiety")
+    assert facts(third.earlier) == surgery | anxiety and [one.name for one in third.requests] == ["surgery", "anxiety"]
+    assert not facts(third.splits.retain_train) & (surgery | anxiety)
+
+
+def test_a_fact_of_two_requests_counts_for_the_later_one():
+    again = following("surgery", "surgery")
+    assert not again.earlier and again.requests[0].facts == frozenset()
+    assert facts(again.splits.forget_train) == facts(prepare(compose("unlearn", FIRST)).splits.forget_train)
+
+
+def test_what_the_target_never_learned_cannot_be_forgotten():
+    with pytest.raises(DataError, match="has learned none of its"):
+        following("trauma", "surgery", **{"split.max_retain": 2})
+
+
+@pytest.fixture(scope="module")
+def chain_of_two(tmp_path_factory):
+    """The run folders of surgery and, after it, anxiety; made once, through the command."""
+    root = tmp_path_factory.mktemp("chain")
+    for name, arguments in (
+        ("one", FIRST),
+        ("two", ["+forget=anxiety", "unlearn.epochs=2", "evaluation.generate_items=0", f"after={root / 'one'}"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "duolearn_cli", "unlearn", *arguments, f"run_dir={root / name}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "DUOLEARN_CACHE": str(root / "cache")},
+        )
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+def test_a_second_request_keeps_the_record_and_tells_of_the_first(chain_of_two):
+    chain = read_chain(chain_of_two / "two" / "adapter")
+    assert chain is not None and chain.names == ["surgery", "anxiety"]
+    first = read_chain(chain_of_two / "one" / "adapter")
+    assert first is not None and list(first.entries) == list(chain.entries)[:1]
+    metrics = json.loads((chain_of_two / "two" / "metrics.json").read_text())
+    (row,) = metrics["requests"]
+    assert row["name"] == "surgery" and row["items"] == len(chain.entries[0]["items"])
+    assert set(row["accuracy"]) == {"original", "base", "target", "gold", "unlearned"}
+    assert "What earlier requests forgot" in (chain_of_two / "two" / "report.md").read_text()
+    assert metrics["kept_of_original"]["n"] == metrics["models"]["unlearned"]["scores"]["knowledge_preservation"]["n"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["requests"].pop(0), "request 1 does not follow the one before"),
+        (lambda c: c["requests"].reverse(), "request 1 does not follow the one before"),
+        (lambda c: c["requests"][0]["target"].update(name="other"), "request 1.* was changed"),
+        (lambda c: c["requests"][1]["metrics"].clear(), "request 2.* was changed"),
+        (lambda c: c["requests"].pop(), "adapter_model.safetensors is not the file that request 1 left"),
+        (lambda c: c.update(schema=9), "is of schema 9"),
+        (lambda c: c.update(requests=[]), "cannot be read"),
+    ],
+)
+def test_tampering_is_named(chain_of_two, tmp_path, change, said):
+    folder = Path(shutil.copytree(chain_of_two / "two" / "adapter", tmp_path / "adapter"))
+    content = json.loads((folder / FILE).read_text())
+    change(content)
+    (folder / FILE).write_text(json.dumps(content))
+    with pytest.raises(RunError, match=said):
+        read_chain(folder)
+
+
+def test_exchanged_files_are_named(chain_of_two, tmp_path):
+    folder = Path(shutil.copytree(chain_of_two / "two" / "adapter", tmp_path / "adapter"))
+    shutil.copy(chain_of_two / "one" / "adapter" / HELD, folder / HELD)
+    with pytest.raises(RunError, match=r"held\.safetensors is not the file that request 2 left"):
+        read_chain(folder)
+
+
+def test_what_contradicts_the_record_is_refused(chain_of_two, duolearn, tmp_path):
+    one = chain_of_two / "one"
+    for words, said in (
+        (["split.seed=5"], "leave out: split.seed=5"),
+        (["forgotten=[surgery]", "adapter=x"], "leave out adapter="),
+    ):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        done = duolearn("unlearn", "+forget=anxiety", f"after={one}", *words)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    bare = Path(shutil.copytree(one, tmp_path / "bare"))
+    (bare / "adapter" / FILE).unlink()
+    done = duolearn("unlearn", "+forget=anxiety", f"after={bare}")
+    assert done.returncode == 2 and "there is no requests.json beside its adapter" in done.stderr
+    done = duolearn("evaluate", f"after={one}")
+    assert done.returncode == 2 and "only `duolearn unlearn` continues a chain" in done.stderr
+
+
+def test_patients_are_hashed_with_the_users_key():
+    one, other = patient_hash("p1", b"k" * 16), patient_hash("p1", b"q" * 16)
+    assert one != other and one == patient_hash("p1", b"k" * 16) and "p1" not in one
+
+
+def test_a_chain_is_hashed_over_all_before():
+    chain = Chain([]).then({"target": {"name": "a"}}).then({"target": {"name": "b"}})
+    assert chain.entries[1]["previous"] == chain.entries[0]["hash"] and chain.entries[1]["number"] == 2
