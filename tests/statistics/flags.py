@@ -114,10 +114,11 @@ def one_place(share: float) -> Draw:
         count = facts * QUESTIONS
         said = np.where(rng.random(count) < share, 1, rng.choice([0, 2, 3], count))
         right = rng.integers(0, 4, count)
+        chosen = calibration.as_shares(said)
         own = {
-            "favourite_place": calibration.favourite_place(said, right, names(facts, QUESTIONS)).as_dict(),
-            "positions": calibration.position_shares(said),
-            "right_positions": calibration.position_shares(right),
+            "favourite_place": calibration.favourite_place(chosen, right, names(facts, QUESTIONS)).as_dict(),
+            "positions": calibration.position_shares(chosen),
+            "right_positions": calibration.position_shares(calibration.as_shares(right)),
             "entropy": {"value": 0.3},
         }
         models = {"target": {"scores": {"forget_accuracy": {"value": 1.0, "low": 0.9, "high": 1.0}}}}
