@@ -121,7 +121,8 @@ def one_place(share: float) -> Draw:
             "right_positions": calibration.position_shares(calibration.as_shares(right)),
             "entropy": {"value": 0.3},
         }
-        models = {"target": {"scores": {"forget_accuracy": {"value": 1.0, "low": 0.9, "high": 1.0}}}}
+        known = {"value": 1.0, "low": 0.9, "high": 1.0, "n": count, "facts": facts}
+        models = {"target": {"scores": {"forget_accuracy": known}}}
         models["unlearned"] = {"scores": {}, "calibration": {"forget": own}}
         return any("answers a place" in flag.sentence for flag in flags(models, CHANCE))
 
