@@ -1,6 +1,8 @@
 """What is done after each step: quick evaluations on validation facts, and an end where gold is reached."""
 
 import json
+import os
+import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +14,14 @@ from duolearn_cli.cli.commands import unlearn
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError, DivergedError
-from duolearn_cli.evaluation.metrics import gold
-from duolearn_cli.pipeline import early_stopping, monitor
+from duolearn_cli.pipeline import early_stopping, monitor, processes
 from duolearn_cli.pipeline.early_stopping import Goal, Look
 from duolearn_cli.pipeline.monitor import Monitor
 from tests.conftest import SMALL, last
+from tests.pipeline.easy_worker import EASY
 
 ONE = SimpleNamespace(count=1, sharded=False)
+ROOT = Path(__file__).parents[2]
 FACTS = [f"f{k}" for k in range(30)]
 
 
@@ -172,11 +175,26 @@ def run(folder, cache, *given):
 STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "learn.epochs=30", "unlearn.stop=gold"]
 
 
-def test_a_run_that_stops(tmp_path, cache, monkeypatch):
-    """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
-    monkeypatch.setattr(early_stopping, "NEAR", 100.0)
-    monkeypatch.setattr(early_stopping, "LEVEL", 1.0)
-    monkeypatch.setattr(gold, "FEW_FACTS", 2)
+@pytest.fixture
+def easily_shown(monkeypatch):
+    """A test of equivalence that any look passes, in worker processes too.
+
+    A few facts show nothing, and ascent leaps far beyond gold.
+    """
+    for module, name, value in EASY:
+        monkeypatch.setattr(module, name, value)
+    started = subprocess.Popen
+
+    def popen(command, **settings):
+        own = ["tests.pipeline.easy_worker" if one == "duolearn_cli.pipeline.worker" else one for one in command]
+        return started(own, env=os.environ | {"PYTHONPATH": str(ROOT)}, **settings)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+
+
+@pytest.mark.usefixtures("easily_shown")
+def test_a_run_that_stops(tmp_path, cache):
+    """It says at which step, and what was shown there."""
     told, lines = run(tmp_path, cache, *STOPPING, "unlearn.epochs=20")
     goal = told["goal"]
     assert lines[-1]["step"] == told["step"] < told["of"] and goal["facts"] > 1
@@ -190,10 +208,10 @@ def test_a_run_that_never_gets_there(tmp_path, cache):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("easily_shown")
 @pytest.mark.parametrize("sharding", [[], ["runtime.sharding=fsdp2"]], ids=["copies", "cut"])
 def test_several_processes_stop_where_one_does(sharding, tmp_path, cache):
-    # Of fewer than 30 facts nothing is shown: a run of 16 would never stop.
-    common = [*last(*STOPPING, "split.max_forget=60"), "unlearn.epochs=20", "runtime.threads=1"]
+    common = [*STOPPING, "unlearn.epochs=20", "runtime.threads=1"]
     told, lines = run(tmp_path / "one", cache, *common)
     shared, shared_lines = run(tmp_path / "two", cache, *common, "runtime.num_processes=2", *sharding)
     assert shared["goal"] == pytest.approx(told["goal"]) and shared["step"] == told["step"] < told["of"]

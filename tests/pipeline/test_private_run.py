@@ -23,7 +23,7 @@ def runs(folder):
 
 
 def started(duolearn, tmp_path, output, *overrides):
-    done = duolearn("unlearn", *PRIVATE, f"output_dir={output}", *overrides)
+    done = duolearn("unlearn", *last(*PRIVATE, f"output_dir={output}", *overrides))
     assert done.returncode == 0, done.stderr + done.stdout
     (run,) = runs(tmp_path / output)
     return run
