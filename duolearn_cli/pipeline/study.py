@@ -235,7 +235,7 @@ def _safe_sides(
     """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
     sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
     check_target(gathered.loaded.items, sides, target, config.forget.about)
-    kept, notes = gathered.safely_kept(sides.items, target)
+    kept, notes = gathered.without_target(sides.items, target)
     sides = sides.cut(kept, "second_about")
     similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
     kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)

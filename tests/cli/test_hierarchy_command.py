@@ -51,7 +51,7 @@ def test_coverage_counts_spellings_of_a_label_as_one(tmp_path, capsys):
     counts = dict(re.findall(r"^\| (\w+) \(.*?\) \| (\d+) \|", said, re.MULTILINE))
     # The hierarchy's spelling, and the data's commonest where it has none.
     assert counts == {"all": "6", "Surgery": "4", "Medicine": "2"}
-    assert "'SURGERY' (1 item), 'surgery' (1 item), 'S\u00fcrgery' (1 item) are taken as the label 'Surgery'" in said
+    assert "'SURGERY' (1 item), 'surgery' (1 item), 'S\u00fcrgery' (1 item) are read as the label 'Surgery'" in said
 
 
 def test_find(duolearn):
