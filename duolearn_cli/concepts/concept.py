@@ -41,5 +41,5 @@ class Concept:
     @property
     def plain_terms(self) -> Sequence[str]:
         """The terms without a context."""
-        # Few concepts have a context, and every start walks through all of them: skip the search where there is none.
+        # Few concepts have a context, and every start walks through all of them: skip the search if there is none.
         return [term for term in self.terms if self.context(term) is None] if self.contexts else self.terms

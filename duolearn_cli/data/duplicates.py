@@ -93,6 +93,7 @@ def find_duplicates(groups: Mapping[str, Sequence[Item]], threshold: float) -> l
     for later, earlier in _candidates(entries, dict(enumerate(entry.shingles for entry in entries)), threshold):
         if jaccard(entries[earlier].shingles, entries[later].shingles) >= threshold:
             kinds[later, earlier] = "options"
+    # A second index for questions with the same answer. A pair that is already known as "options" stays that.
     answered = {i: words for i, entry in enumerate(entries) if (words := _words_of_answer(entry.item))}
     for later, earlier in _candidates(entries, answered, min(threshold, _SHARED_WORDS)):
         pair = entries[earlier].item, entries[later].item

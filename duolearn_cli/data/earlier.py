@@ -77,6 +77,7 @@ def without_forgotten(
         gone |= facts
     left = [item for item in items if item.fact_id not in gone]
     covered = tuple(item for item in items if item.fact_id in gone)
+    # Near duplicates are searched only among what is left, and never among the requested facts.
     if not gone or similarity is None:
         return left, Forgotten(counts, 0, tuple(unknown), covered)
     alike = _near(left, covered, requested, similarity)
@@ -122,6 +123,7 @@ def words_of(spec: ForgetTarget, hierarchy: Hierarchy) -> list[str]:
     """
     if preset(spec.name) == spec:
         return [spec.name]
+    # Boundary concepts are named one by one, because a concept's name alone stands for the target without its boundary.
     boundary = sorted(resolve_target(_preserving(spec), hierarchy).boundary) if spec.boundary == "forget" else []
     return list(dict.fromkeys([*spec.concepts, *spec.add, *spec.subjects, *boundary]))
 

@@ -99,6 +99,7 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
     """
     if policy not in BAD_ROW_POLICIES:
         raise ConfigError(f"dataset.on_bad_row is {policy!r}; allowed: {', '.join(BAD_ROW_POLICIES)}.")
+    # By id, because everything later (splits, weights, predictions) refers to items by id.
     items: dict[str, Item] = {}
     rejected: list[Rejected] = []
     for entry in rows:

@@ -9,6 +9,9 @@ from dataclasses import replace
 
 from duolearn_cli.data.items import Item
 
+# Every fault draws from a generator with a name of its own, so that the share of one fault does not change which items
+# get another. The names are part of every seeded result: changing one changes all runs with that fault.
+
 
 def without_subjects(items: Sequence[Item], share: float, seed: int) -> list[Item]:
     """Remove subject and topic from the share `share` of the facts.

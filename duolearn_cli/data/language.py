@@ -19,6 +19,7 @@ import unicodedata
 from duolearn_cli.data.items import Item
 
 _WORD = re.compile(r"[^\W\d_]+")
+# Thresholds: words of a question without any English one, words of another language, accented words, their letters.
 _MIN_WORDS, _MIN_OTHERS, _MIN_ACCENTED, _MIN_LETTERS = 10, 2, 3, 3
 # Function words. Those that occur in English medical texts (die, de Quervain, per os, para 2) are left out of the other
 # languages.

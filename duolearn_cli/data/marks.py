@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from duolearn_cli.data.items import LETTERS
 
+# Dashes and quotes that count as the same mark, and marks that do not count at the end of a text.
 _SAME = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")}
     | {**dict.fromkeys("\u2018\u2019\u201b\u2032\u00b4`", "'"), **dict.fromkeys("\u201c\u201d\u201f\u2033", '"')}
 )
 _ENDS = " .,;:>\"'"
+# An option's letter, in parentheses or before a dot, colon, bracket or dash, and the text behind it.
 _LETTER = re.compile(r"\s*[(\[]?\s*([A-Za-z])\s*(?:[).:\]]\s*|\s[-\u2013]\s)(?=\S)(.+)", re.DOTALL)
 # White space must follow the number, because "1.5 mg" is not numbered.
 _NUMBER = re.compile(r"\s*[(\[]?(\d{1,2})[).\]]\s+(.+)", re.DOTALL)

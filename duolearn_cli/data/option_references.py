@@ -36,6 +36,7 @@ _ALONE = re.compile(
     r"(?:all|none|any|both|neither|either)(?:\s+(?:of|are|is|true|false|correct|incorrect|right|wrong|possible))*",
     re.IGNORECASE,
 )
+# Options that only consist of these words, of signs, and of letters or numbers: "both A and B", "1, 2 and 3 are true".
 _WORDS = (
     r"both|only|options?|choices?|statements?|answers?|are|is|and|or|but|not|nor|neither|either|all|except|of|true|"
     r"false|correct|incorrect|right|wrong|the"
@@ -43,6 +44,7 @@ _WORDS = (
 _SIGNS = r"[&,+/;.()\s-]+"
 _LETTERED = re.compile(rf"(?:(?:{_WORDS}|[A-E])\b|{_SIGNS})+", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(?:(?:{_WORDS}|[1-5]|i{{1,3}}|iv|v)\b|{_SIGNS})+", re.IGNORECASE)
+# A word that makes single letters or numbers refer to options, and a word or sign that joins letters.
 _NAMING = re.compile(
     r"\b(?:both|only|options?|choices?|statements?|answers?|true|false|correct|incorrect)\b", re.IGNORECASE
 )

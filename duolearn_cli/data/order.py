@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 def epochs(size: int, batch_size: int, num_epochs: int, seed: int) -> Iterator[list[int]]:
     """Yield batches of indices below `size`. Every epoch has a new seeded order; its last batch may be smaller."""
+    # The names "order", "retain" and "sample" separate the streams of random numbers. Changing one changes every run.
     order = random.Random(f"{seed}:order")
     indices = list(range(size))
     for _ in range(num_epochs):
@@ -38,6 +39,7 @@ def pairs(
 def cycled(size: int, batch_sizes: Iterable[int], seed: int) -> Iterator[list[int]]:
     """Yield batches of these sizes from an endless sequence: all indices below `size` in a seeded order, then all again
     in another order, and so on."""
+    # Batches may span two passes, so that every batch has exactly the requested size.
     order = random.Random(f"{seed}:retain")
     waiting: list[int] = []
     for count in batch_sizes:

@@ -81,7 +81,8 @@ def make_request(
 
 
 def _faulty(items: Sequence[Item], faults: ImperfectConfig) -> list[Item]:
-    # Missing subjects come last: a wrong subject would otherwise fill them again.
+    # Imbalance comes first: it thins out the true subjects. Missing subjects come last: a wrong subject would otherwise
+    # fill them again.
     items = label_noise.imbalanced(items, faults.imbalance, faults.seed)
     items = label_noise.with_wrong_answers(items, faults.wrong_answers, faults.seed)
     items = label_noise.with_wrong_subjects(items, faults.wrong_subjects, faults.seed)

@@ -35,6 +35,8 @@ def reordered(item: Item, generator: random.Random) -> Item | None:
     free = movable(item)
     if free is None:
         return None
+    # All positions are shuffled until the right option has moved. A cheaper way would change the copies of earlier
+    # runs.
     places = list(free)
     while places[item.answer] == item.answer:
         generator.shuffle(places)

@@ -104,6 +104,7 @@ def choose_sides(
         threshold: the score (`data.about`) from which an item is about the target's concepts.
         declared: ids of items whose data set names their concepts. These concepts decide, not the text's mentions.
     """
+    # Items about the target are found first: they need no label, so their labels are not guessed.
     scores = _about(items, target, hierarchy, find, set(declared))
     sought = {fact for fact, score in scores.items() if score >= threshold}
     passing = scores.keys() - sought

@@ -137,6 +137,7 @@ def _cut(
     for fact in sorted(facts, key=lambda name: _key(seed, name)):
         by_subject[facts[fact][0].subject or ""].append(fact)
     num_trained, num_unseen = _sizes(len(facts), unseen_fraction, maximum)
+    # Trained facts are chosen first; unseen ones only from the rest, each in proportion to the subjects' sizes.
     take = _shares({subject: len(names) for subject, names in by_subject.items()}, num_trained)
     rest = {subject: len(names) - take[subject] for subject, names in by_subject.items()}
     leave = _shares(rest, num_unseen)
@@ -146,6 +147,7 @@ def _cut(
 
 
 def _key(seed: int, fact: str) -> tuple[bytes, str]:
+    # A hash instead of a shuffle: a fact's place in the order does not depend on which other facts the source has.
     return hashlib.blake2b(f"{seed}:split:{fact}".encode(), digest_size=8).digest(), fact
 
 

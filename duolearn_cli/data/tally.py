@@ -189,6 +189,7 @@ def check_target(items: Sequence[Item], sides: Sides, target: Target, about: flo
             f"forget={target.name}: no item is about {_its_concepts(len(target.sought))} at forget.about={about:g}; "
             f"{nearest(sides.doubts)}choose other concepts."
         )
+    # Three cases, because the fix differs: a target without labels, data without labels, and labels that do not match.
     if all(item.subject is None for item in items):
         raise DataError(
             f"forget={target.name}: no item has a subject, and none is guessed to be "

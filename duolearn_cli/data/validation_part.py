@@ -38,6 +38,7 @@ def part_of(splits: Splits, part: str, fraction: float, seed: int) -> Splits:
 
 
 def _validation(facts: Collection[str], fraction: float, seed: int) -> set[str]:
+    # By a hash, as in splits.py, so that few facts change their part when the data set grows.
     order: Sequence[str] = sorted(facts, key=lambda fact: (blake2b(f"{seed}:part:{fact}".encode()).digest(), fact))
     # The margin is for floating point: 0.07 * 100 is a little more than 7.
     return set(order[: min(math.ceil(len(order) * fraction - 1e-9), max(len(order) - 1, 0))])

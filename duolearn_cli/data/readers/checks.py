@@ -124,6 +124,7 @@ def _options(raw: Raw) -> tuple[str, ...]:
 
 
 def _check_different(options: tuple[str, ...]) -> None:
+    # Two options that only differ in the case of a short word (PT, pT) may be different symbols: `same_option` decides.
     for position, text in enumerate(options):
         for first, earlier in enumerate(options[:position]):
             if same_option(earlier, text):
@@ -135,6 +136,7 @@ def _answer(raw: Raw, notes: Notes) -> int:
     """Return the 0-based position of the right option in `raw.options`, after a check against `raw.answer_text`."""
     if not clean(raw.answer) or raw.answer == [] or (raw.answer_kind != "text" and fold(raw.answer) in NO_LABEL):
         raise _CheckError("missing_answer", "the answer is empty")
+    # A text answer is its own check; beside a number or letter the source may have the text too, which must agree.
     place = read_answer(raw)
     if raw.answer_kind == "text":
         if clean(raw.answer) != clean(raw.options[place]) and not isinstance(raw.answer, list | tuple):

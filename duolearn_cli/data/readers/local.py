@@ -27,7 +27,7 @@ class Fields:
     id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
     question: str | None = field(default=None, metadata={"help": "column of the question"})
     options: Any = field(
-        default=None, metadata={"help": "a list of columns, or one column that holds a list or an object"}
+        default=None, metadata={"help": "a list of columns, or one column that contains a list or an object"}
     )
     answer: str | None = field(default=None, metadata={"help": "column of the answer"})
     answer_kind: str | None = field(
@@ -113,6 +113,7 @@ def _raw(
     if isinstance(cell, str):
         return Rejected(path, entry.number, None, "malformed_row", f"column {option_columns!r} {cell}")
     value = {key: entry.values.get(column) if column else None for key, column in columns.items()}
+    # Words such as "N/A" in a label column mean that the row has no label.
     value |= {key: label(value[key]) for key in ("subject", "topic")}
     return Raw(
         source=path,

@@ -87,6 +87,7 @@ def _answer_base(source: str, entries: list[Entry], configured: str, default: in
     if configured != "auto" or default is not None:
         base = default if configured == "auto" else int(configured)
         assert base is not None
+        # The user's setting outweighs ten times as many contradicting rows as what is known about the hub copy.
         least = needed if configured == "auto" else max(_MANY, 10 * needed)
         if support[1 - base] >= least and not (configured != "auto" and support[base]):
             raise _contradiction(source, base, first)

@@ -110,6 +110,7 @@ def _settled(source: str, rows: Sequence[Raw], kind: str, notes: Notes, setting:
     seen = Seen.of(rows)
     if kind == "index":
         return _inferred(source, seen, setting)
+    # A configured base is refused only if the column speaks clearly against it: a few rows may be mistakes.
     base = int(kind[-1])
     ours, theirs = len(seen.rows(base)), len(seen.rows(1 - base))
     least = _SLIPS * seen.total

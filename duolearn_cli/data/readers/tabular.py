@@ -124,6 +124,7 @@ def _csv(file: Path, encoding: str) -> Iterator[Entry]:
     text = _text(file, encoding)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(file, text), strict=True)
     header = _header(file, reader)
+    # Rows are counted as a spreadsheet does: the header is row 1, and line breaks in a cell do not count.
     number = 1
     while True:
         number += 1
