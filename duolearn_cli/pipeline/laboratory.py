@@ -109,7 +109,7 @@ class Laboratory:
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         study, texts = as_read(study, model)
         check_rows(texts.encoder, model.num_rows, config.model.name)
-        for line in (*texts.sentences(), model.kept_note, *model.reach.sentences(config.model.adapter.targets)):
+        for line in (*texts.sentences(), model.frozen_note, *model.reach.sentences(config.model.adapter.targets)):
             if line:
                 display.note(line)
         cache = ModelCache(cache_dir(config.cache_dir), study, keys.base_key(fingerprint, config, model, texts))

@@ -27,7 +27,7 @@ from duolearn_cli.data.validation_part import part_of
 from duolearn_cli.errors import DataError
 from duolearn_cli.files import cache_dir
 from duolearn_cli.model.encoding import Encoded, Encoder
-from duolearn_cli.model.text_checks import Texts, mend_of, read_texts
+from duolearn_cli.model.text_checks import Texts, fix_of, read_texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class Study:
             return replace(self, texts=texts)
         if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
             row = texts.rejected[0]
-            mend = mend_of([row], "Mend the row, or set dataset.on_bad_row=skip to leave such rows out.")
+            mend = fix_of([row], "Mend the row, or set dataset.on_bad_row=skip to leave such rows out.")
             raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {mend}")
         return self._without(texts)
 
@@ -157,7 +157,7 @@ class Study:
                 raise DataError(
                     f"{name}: none of the {len(own)} items can be read; the first that is left out, {rows[0].id} "
                     f"[{rows[0].reason}]: {rows[0].detail}. "
-                    f"{mend_of(rows, 'Mend the rows, or choose another model or data set.')}"
+                    f"{fix_of(rows, 'Mend the rows, or choose another model or data set.')}"
                 )
         if not request.forget or not request.retain:
             raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")
@@ -235,7 +235,7 @@ def _safe_sides(
     """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
     sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
     check_target(gathered.loaded.items, sides, target, config.forget.about)
-    kept, notes = gathered.safely_kept(sides.items, target)
+    kept, notes = gathered.without_target(sides.items, target)
     sides = sides.cut(kept, "second_about")
     similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
     kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from duolearn_cli.model.adapter_names import Place
-from duolearn_cli.model.distributed import cut_like, local
+from duolearn_cli.model.distributed import local, shard_like
 
 
 class Coordinates:
@@ -109,7 +109,7 @@ class Coordinates:
                 number = (numbers[:, None] if by_row else numbers[None]).expand(shape)
             else:
                 number = torch.full(shape, module if unit == "module" else layers[place.layer])
-            parts.append(local(cut_like(number.contiguous(), parameter)).reshape(-1))
+            parts.append(local(shard_like(number.contiguous(), parameter)).reshape(-1))
         return torch.cat(parts).to(self._all.device)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from duolearn_cli.model.distributed import summed_like
+from duolearn_cli.model.distributed import sum_and_shard_like
 from duolearn_cli.model.encoding import Batch
 from duolearn_cli.training.per_example import SingleGradients
 
@@ -42,7 +42,7 @@ class SquaredGradients(SingleGradients):
         found = []
         for place, parameter in enumerate(self.parameters):
             own = self._sums.pop(place, torch.zeros(parameter.shape, device=parameter.device))
-            found.append(summed_like(own, parameter).reshape(-1))
+            found.append(sum_and_shard_like(own, parameter).reshape(-1))
         return torch.cat(found)
 
     def receive(self, place: int, single: Tensor, uses: int) -> None:

@@ -63,7 +63,7 @@ def check_singles(model: LanguageModel) -> None:
         raise ModelError(
             f"gradients of single examples cannot be told apart in {adapter_reach.names(wrong)} of "
             f"{model.architecture}. "
-            f"{adapter_reach.mend(model.network, wrong).removesuffix('.')}; {OTHERWISE}."
+            f"{adapter_reach.fix(model.network, wrong).removesuffix('.')}; {OTHERWISE}."
         )
 
 
@@ -71,7 +71,7 @@ def _losses(model: LanguageModel, *watches: SingleGradients) -> tuple[Tensor, Ba
     """Random projections of each text's last hidden states, summed. Shape: [texts]."""
     texts = [Encoded("", ids, tuple((i, i + 1) for i in range(len(ids))), (True,) * len(ids)) for ids in TEXTS]
     batch = collate(texts, "text").to(model.device)
-    with model.without_kept_states(), ExitStack() as stack:
+    with model.without_frozen_cache(), ExitStack() as stack:
         for watch in watches:
             stack.enter_context(watch.watching())
         hidden = model.hidden(batch)

@@ -49,7 +49,7 @@ def test_labels_in_capitals_go_to_the_side_that_they_name(tmp_path):
     assert len(splits.forget_train) + len(splits.forget_unseen) == 12
     assert {item.subject for item in (*splits.retain_train, *splits.retain_unseen)} == {"Medicine"}
     told = [text for name, text in rows(study) if name == "data note"]
-    spelled = "'SURGERY' (3 items), 'surgery' (3 items) are taken as the label 'Surgery': only case or marks differ."
+    spelled = "'SURGERY' (3 items), 'surgery' (3 items) are read as the label 'Surgery': only case or marks differ."
     assert told == [spelled]
     assert study.summary()["notes"] == told
 
@@ -58,7 +58,7 @@ def test_near_labels_are_told_and_the_override_works(tmp_path):
     command = made(tmp_path, [*["Surgery"] * 6, "Surgry", *["General surgery"] * 2, *["Medicine"] * 12])
     study = prepare(compose("unlearn", command))
     (note,) = [text for name, text in rows(study) if name == "data note"]
-    assert note.startswith("3 items that are kept have a label near to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
+    assert note.startswith("3 items to retain have a label similar to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
     assert len(study.splits.forget_train) + len(study.splits.forget_unseen) == 6
     widened = prepare(compose("unlearn", [*command, *shlex.split(note.partition("To forget them too: ")[2])]))
     assert len(widened.splits.forget_train) + len(widened.splits.forget_unseen) == 9
@@ -90,7 +90,7 @@ def test_own_data_is_asked_without_its_options_and_what_needs_them_is_left_out(t
 
 def test_a_file_of_such_options_alone_is_refused_with_the_way_out(tmp_path):
     command = made(tmp_path, ["Surgery", "Medicine"] * 6, dict.fromkeys(range(12), "None of the above"))
-    with pytest.raises(DataError, match=r"all 12 items have options that speak of each other.*Set prompt\.form=letter"):
+    with pytest.raises(DataError, match=r"all 12 items have options that refer to each other.*Set prompt\.form=letter"):
         prepare(compose("unlearn", command))
     assert prepare(compose("unlearn", [*command, "prompt.form=letter"])).splits.forget_train
 

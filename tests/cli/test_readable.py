@@ -93,7 +93,7 @@ def test_a_template_that_takes_no_row_is_what_is_to_be_mended(traps, template):
     encoder = Encoder(with_control_tokens("gpt2", template=template), PromptConfig(chat="auto"))
     for study in (traps, changed(traps, "dataset.on_bad_row=error")):
         with pytest.raises(
-            DataError, match=r"\[template\].*Mend the tokenizer's chat template, or set prompt.chat=never\."
+            DataError, match=r"\[template\].*Fix the tokenizer's chat template, or set prompt.chat=never\."
         ):
             study.readable(encoder, None)
     mended = Encoder(encoder.tokenizer, PromptConfig(chat="never", max_cut=1.0))

@@ -106,7 +106,7 @@ def test_a_dry_run_counts_what_there_is(layers):
     weights = find_weights(config, None)
     model = load_model(weights, config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
     assert read_shape(weights).adapter_parameters(config.adapter) == model.num_adapter_parameters
-    assert bool(model.kept_note) == layers.startswith("last")
+    assert bool(model.frozen_note) == layers.startswith("last")
 
 
 def test_adapters_of_other_layers_do_not_fit(tmp_path):

@@ -194,7 +194,7 @@ def test_a_text_is_tokenised_once(tiny, study, monkeypatch):
 
 
 def test_more_texts_than_are_kept_are_encoded_anew(tiny, study, monkeypatch):
-    monkeypatch.setattr(encoding, "MAX_KEPT", 1)
+    monkeypatch.setattr(encoding, "MAX_CACHED", 1)
     encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.forget_train[:2]
     for item in items:
         assert encoder.encode(item) == Encoder(tiny.tokenizer, PromptConfig(form="cloze")).encode(item)

@@ -39,7 +39,7 @@ def test_a_layer_whose_examples_cannot_be_told_apart_is_refused_with_a_mend(fres
     own = module.lora_A["default"]
     module.lora_A["default"] = Turned(own)
     try:
-        with pytest.raises(ModelError, match=r"told apart in up_proj of .*Mend: model\.adapter\.targets=(?!.*up_proj)"):
+        with pytest.raises(ModelError, match=r"told apart in up_proj of .*Fix: model\.adapter\.targets=(?!.*up_proj)"):
             check_singles(fresh)
     finally:
         module.lora_A["default"] = own

@@ -80,7 +80,7 @@ def rounded(model: LanguageModel, bits: int, group: int) -> Iterator[None]:
     saved: list[tuple[Tensor, Tensor]] = []
     per_row = bits >= PER_CHANNEL_FROM
     try:
-        with torch.no_grad(), model.without_adapter(), model.without_kept_states():
+        with torch.no_grad(), model.without_adapter(), model.without_frozen_cache():
             for one in weights(model):
                 weight = one.weight
                 saved.append((weight, weight.clone()))

@@ -1,1 +1,1 @@
-"""Where a concept hierarchy comes from: one module for each format."""
+"""Sources of a concept hierarchy, one module for each format."""

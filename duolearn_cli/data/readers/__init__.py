@@ -1,1 +1,1 @@
-"""Data set readers: one module for each format, and the checks on rows that they share."""
+"""Data set readers: one module for each data set or format, and the checks of rows that they share."""
