@@ -131,7 +131,8 @@ def noise_multiplier(
     """Solve for the smallest noise multiplier with which all of `planned` together spend at most `target` epsilon.
 
     Args:
-        target: the epsilon to stay within, at `delta`.
+        target: the epsilon to stay within.
+        delta: the delta at which it holds.
         planned: what will be spent; its own noise multipliers are ignored, and one is solved for all of it.
         accountant: ``pld`` or ``rdp``.
         tolerance: how far the result may be above the smallest sufficient one, as a share of it.
