@@ -40,7 +40,7 @@ def answers(rng: np.random.Generator, share: float, together: float, facts: int,
 def after(
     rng: np.random.Generator, before: np.ndarray, keep: float, gain: float, together: float, facts: int
 ) -> np.ndarray:
-    """Answers after: right ones stay so with probability `keep`, wrong ones become right with `gain`. Shape: as before."""
+    """Answers after: right ones stay so with probability `keep`, wrong ones become right with `gain`; as `before`."""
     questions = len(before) // facts
     kept, gained = (np.repeat(probabilities(rng, share, together, facts), questions) for share in (keep, gain))
     return (rng.random(len(before)) < np.where(before == 1, kept, gained)).astype(float)
