@@ -59,6 +59,7 @@ def perplexity(
     """
     encoded = [encode_text(tokenizer, text, max_tokens) for text in texts]
     by_text = [TextLoss(0.0, 0, 0)] * len(texts)
+    # The first token of a text is not predicted, so a text of one token has no loss.
     predicted = [i for i, text in enumerate(encoded) if len(text.ids) > 1]
     with torch.no_grad():
         for batch_indices in batches_by_length([len(encoded[i].ids) for i in predicted], batch_tokens):

@@ -157,6 +157,7 @@ def score(
     letters = encoder.prompt.form == "letter"
     pairs = [(i, k) for i, item in enumerate(items) for k in ([item.answer] if letters else range(len(item.options)))]
     texts = [encoder.encode(items[i], k) for i, k in pairs]
+    # Token classes need all tokens of the right answer's text. Elsewhere the output head runs on the answer only.
     labelled = ["text" if classify and k == items[i].answer else "answer" for i, k in pairs]
     letter_ids = _letter_ids(encoder, items) if letters else []
     by_text: list[Predicted] = [None] * len(texts)  # type: ignore[list-item]
@@ -187,6 +188,7 @@ def _rows(
     """
     groups = [[i for i, _ in own] for _, own in groupby(enumerate(pairs), lambda pair: pair[1][0])]
     lengths = [num_tokens([texts[i] for i in group]) for group in groups]
+    # Convolutions, scans and recurrences carry one option into the next (docs/metrics.md, "One pass").
     if not model.takes_branches(max(lengths, default=0)):
         groups = [[i] for group in groups for i in group]
         lengths = [len(texts[i].ids) for (i,) in groups]
@@ -273,10 +275,12 @@ def _answer(
     text, right = texts[0 if is_letter else item.answer]
     if is_letter:
         scores = totals = right.options.tolist()
+        # A letter is what the model answers if no token of the vocabulary is more likely.
         hits = [value >= right.best for value in scores]
     else:
         scores, totals = ([float(figure(option.log_p)) for _, option in texts] for figure in (np.mean, np.sum))
         hits = [bool(option.greedy.all()) for _, option in texts]
+    # With NaN among the scores, `max` would pick an arbitrary option.
     if not all(map(math.isfinite, scores)):
         raise DivergedError(f"item {item.id}: the model's predictions are not finite: it diverged.")
     return Answer(

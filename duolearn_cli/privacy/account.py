@@ -20,7 +20,7 @@ from duolearn_cli.files import write_json
 from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
 
 FILE, SCHEMA = ACCOUNT_FILE, 1
-# The next three are written into privacy.json: whoever has only the adapter must be able to read what epsilon means.
+# The next three are written into privacy.json: the file alone must say what its epsilon means.
 ADJACENCY = "one data set is the other with one unit added or removed"
 COVERS = (
     "what the adapter tells, given the model that the first run began with, about the units of the protected sets as "

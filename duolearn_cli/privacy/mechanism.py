@@ -73,7 +73,7 @@ class Terms:
 
     @property
     def expected(self) -> float:
-        """The expected number of units in a step, by which sums are divided whichever units joined."""
+        """The expected number of units in a step: the divisor of every sum, whichever units joined."""
         return self.rate * self.num_units
 
 

@@ -47,11 +47,11 @@ def cells(draws: int) -> Iterator[Cell]:
     for size in (15, 30, 37, 100, 450):
         for looks in (1, LOOKS_TO_STOP):
             figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
-            told = f"{size} facts of {looks} looks" if looks > 1 else f"{size} facts"
+            drawn_size = f"{size} facts of {looks} looks" if looks > 1 else f"{size} facts"
             margin = MARGIN if looks == 1 else NEAR
             for gone in (1 - margin, 1 + margin):
                 truth = f"{gone:.0%} of the way, margin {margin:.0%}"
-                yield rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
+                yield rate(figure, "false alarms", truth, drawn_size, LEVEL, draws, away, gone, looks, size, margin)
             truth = f"{margin:.0%} of facts untouched, margin {margin:.0%}"
-            yield rate(figure, "false alarms", truth, told, LEVEL, draws, untouched, margin, looks, size, margin)
-            yield rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
+            yield rate(figure, "false alarms", truth, drawn_size, LEVEL, draws, untouched, margin, looks, size, margin)
+            yield rate(figure, "power", "as gold", drawn_size, 0.5, draws, away, 1.0, looks, size, margin)

@@ -230,17 +230,24 @@ def coverage_cells(draws: int, facts: Sequence[int] = FACTS, seeds: Sequence[int
     ]
     for size in facts:
         for count in seeds:
-            told = f"{size} facts of {count} seeds"
+            drawn_size = f"{size} facts of {count} seeds"
             for name, spread in SPREADS.items():
                 for figure, one, truths in kinds:
                     for right in truths:
                         yield _coverage(
-                            figure, f"accuracy {right}, {name}", told, draws, one, World(right, spread), count, size
+                            figure,
+                            f"accuracy {right}, {name}",
+                            drawn_size,
+                            draws,
+                            one,
+                            World(right, spread),
+                            count,
+                            size,
                         )
             for figure, one in (("AUC, mean over seeds", area), ("MIA score, mean over seeds", score)):
                 for mean, scatter in ((0.0, 0.0), (0.5, 0.2)):
                     truth = f"AUC {stats.norm.cdf(mean / np.sqrt(2)):.2f}"
-                    yield _coverage(figure, truth, told, draws, one, mean, scatter, count, size)
+                    yield _coverage(figure, truth, drawn_size, draws, one, mean, scatter, count, size)
 
 
 def _coverage(figure: str, truth: str, size: str, draws: int, one: Callable[..., Covered], *given: Any) -> Cell:
@@ -264,18 +271,25 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
         even, ahead = World(0.3, spread), World(0.15, spread)
         for size in facts:
             for count in SEEDS:
-                told = f"{size} facts of {count} seeds"
+                drawn_size = f"{size} facts of {count} seeds"
                 for confidence in (0.95, 0.995):
                     nominal = round(1 - confidence, 3)
                     given = ([even, even], count, size, confidence)
                     yield rate(
-                        "told apart", "false alarms", f"equal, {name}", told, nominal, 4 * draws, told_apart, *given
+                        "told apart",
+                        "false alarms",
+                        f"equal, {name}",
+                        drawn_size,
+                        nominal,
+                        4 * draws,
+                        told_apart,
+                        *given,
                     )
                 yield rate(
                     "told apart",
                     "power",
                     f"15 points, {name}",
-                    told,
+                    drawn_size,
                     0.5,
                     draws,
                     told_apart,
@@ -289,7 +303,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                         "behind the best",
                         "false alarms",
                         f"{number} equal methods, {name}",
-                        told,
+                        drawn_size,
                         0.05,
                         draws,
                         behind,
@@ -298,7 +312,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                         size,
                     )
                 yield _coverage(
-                    "hypervolume", f"at chance, {name}", told, draws, volume, World(0.25, spread), count, size
+                    "hypervolume", f"at chance, {name}", drawn_size, draws, volume, World(0.25, spread), count, size
                 )
 
 

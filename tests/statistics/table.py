@@ -107,11 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, help="draws a cell; none: write the tables only")
     parser.add_argument("--only", choices=modules(), help="simulate this module only")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    if asked.draws:
-        for name in [asked.only] if asked.only else modules():
-            results[name] = simulate(name, asked.draws)
+    if arguments.draws:
+        for name in [arguments.only] if arguments.only else modules():
+            results[name] = simulate(name, arguments.draws)
             lines = ",\n".join(f'"{key}": [\n{_lines(rows)}\n]' for key, rows in sorted(results.items()))
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")

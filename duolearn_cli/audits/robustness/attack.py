@@ -76,6 +76,7 @@ class Attack:
                     for item in material.side(side, self.phrasings)
                     for repeat, varied in enumerate(self.vary(item))
                 ]
+                # All variations of a side in one call, which the scorer splits into full batches.
                 verdicts = scorer([varied for _, _, varied in questions])
                 for (item, repeat, _), verdict in zip(questions, verdicts, strict=True):
                     yield {

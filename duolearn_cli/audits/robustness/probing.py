@@ -107,6 +107,7 @@ class Probe:
 
         rows = np.concatenate([centred(feature) for feature in features])
         right = np.concatenate([np.arange(len(item.options)) == item.answer for item in items])
+        # A constant dimension has a deviation of 0, and must not be divided by it.
         scale = rows.std(0)
         scale = np.where(scale > 0, scale, 1.0)
         regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_ITERATIONS, random_state=0)

@@ -48,6 +48,7 @@ def attacks(study: Study, tokenizer: Any, material: Material) -> Iterator[Attack
     sentence = expert(study.target.name)
     yield reworded("role", config.prompt, Wording(before=sentence), {"before": sentence})
     shots = examples(study.splits.retain_train, settings.shots, config.seed)
+    # The shots show their answers: their facts do not count.
     used = frozenset(facts_of(shots))
     details = {"shots": [shot.id for shot in shots]}
     few_shot = reworded(f"{len(shots)} shots", config.prompt, Wording(shots=shots), details)

@@ -16,6 +16,7 @@ def adapter_restored(model: LanguageModel) -> Iterator[None]:
 
     Gradients are dropped as well.
     """
+    # Copies, since optimisers change parameters in place.
     before = [parameter.detach().clone() for parameter in model.adapter]
     try:
         yield

@@ -50,7 +50,7 @@ def round_to(weight: Tensor, bits: int, group: int | None) -> Tensor:
     padding = -width % size
     runs = nn.functional.pad(weight.float(), (0, padding)).reshape(rows, -1, size)
     scale = runs.abs().amax(-1, keepdim=True) / levels
-    # A run of zeros has scale 0, by which it cannot be divided; with any other scale it stays zero.
+    # A run of zeros has scale 0, and must not be divided by it; with any other scale it stays zero.
     scale = torch.where(scale > 0, scale, 1.0)
     rounded = (runs / scale).round().clamp(-levels, levels) * scale
     return rounded.reshape(rows, -1)[:, :width].to(weight.dtype)

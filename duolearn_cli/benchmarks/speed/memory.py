@@ -51,6 +51,7 @@ def measured(workbench: Workbench, name: str) -> dict[str, int]:
     On Linux and CUDA the peak counter is reset before the first step. Elsewhere the peak includes loading.
     """
     step = workbench.step(variants(workbench.study.config)[name])  # type: ignore[arg-type]
+    # Garbage of preparing the step must not count as memory of the step.
     gc.collect()
     _release_freed_memory()
     on_gpu = workbench.device.type == "cuda"

@@ -110,6 +110,7 @@ class Workbench:
         return Step(makers[variant.name](), warm_up=1 if variant.family == "evaluation" else 2)
 
     def _scoring(self, is_forget: bool | None) -> Callable[[], object]:
+        """The scoring of the evaluated items; with `is_forget` None the losses of token classes are left out."""
         lab = self.lab
         return lambda: score_items(lab.model, lab.encoder, lab.study, self._evaluated, is_forget=is_forget)
 

@@ -30,6 +30,7 @@ def expected_calibration_error(
     """
     index = np.clip(np.ceil(np.asarray(confidences, dtype=float) * bins).astype(int) - 1, 0, bins - 1)
     gap = np.asarray(correct, dtype=float) - np.asarray(confidences, dtype=float)
+    # Items of other bins count 0 in a bin's column, so that all columns are over the same facts.
     columns = [by_cluster(np.where(index == b, gap, 0.0).tolist(), facts) for b in range(bins)]
     return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))
 
@@ -91,5 +92,6 @@ def favourite_place(chosen: Sequence[Sequence[float]], answers: Sequence[int], f
     """
     shares = np.array(list(zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)))
     own, right = np.split(shares, 2, axis=1)
+    # The position was picked after looking, which the interval below allows for.
     favourite = int((own - right).sum(axis=1).argmax())
     return difference(own[favourite], right[favourite], facts, confidence=1 - (1 - CONFIDENCE) / len(shares))

@@ -51,6 +51,7 @@ class Estimate:
 
 def by_cluster(values: ArrayLike, clusters: Sequence[str]) -> np.ndarray:
     """Sum `values` by cluster, clusters in sorted order. Shapes: [n], n names -> [number of distinct clusters]."""
+    # np.unique sorts, so that the sums of two calls about the same clusters match, whatever the order of the items.
     _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.bincount(index, weights=np.asarray(values, dtype=float))
 

@@ -35,6 +35,7 @@ def hits(options: Sequence[Sequence[str]], answers: Sequence[int], facts: Sequen
     place = np.concatenate([np.arange(len(own)) for own in options])
     right = place == np.asarray(answers)[owner]
     features = _features(options, place)
+    # Folds are of whole facts: no phrasing of a tested fact has been trained on.
     for train, test in GroupKFold(FOLDS).split(np.arange(len(options)), groups=np.asarray(facts)):
         of_train, of_test = np.isin(owner, train), np.isin(owner, test)
         model = LogisticRegression(solver="liblinear", random_state=0).fit(features[of_train], right[of_train])

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 # Both Shi et al. 2024 ("Detecting pretraining data") and Zhang et al. 2025 ("Min-K%++") use a fifth in comparisons.
 SHARE = 0.2
-# A certain prediction has a deviation of 0, by which nothing can be divided.
+# A certain prediction has a deviation of 0; dividing by this instead keeps the score finite.
 SMALLEST_DEVIATION = 1e-6
 
 
@@ -56,7 +56,7 @@ def min_k_plus(log_p: ArrayLike, mean: ArrayLike, deviation: ArrayLike, share: f
 
 
 def compressed_bytes(text: str) -> int:
-    """The length of a text after zlib, in bytes, by which the zlib attack (Carlini et al. 2021) divides the loss."""
+    """The length of a text after zlib, in bytes: the divisor of the zlib attack (Carlini et al. 2021)."""
     return len(zlib.compress(text.encode("utf-8")))
 
 
