@@ -44,9 +44,8 @@ def whole_facts(items: Sequence[Item], max_items: int | None, seed: str) -> tupl
     """Draw whole facts in a seeded order until the next one does not fit into `max_items` items.
 
     Returns:
-        The items of the drawn facts, in their given order: all if `max_items` is None, and at least one fact's, even
-            if it
-        has more items than allowed.
+        The items of the drawn facts, in their given order. All items if `max_items` is None; those of at least one fact
+        otherwise, even if it has more items than allowed.
     """
     if max_items is None or len(items) <= max_items:
         return tuple(items)

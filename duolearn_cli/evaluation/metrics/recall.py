@@ -27,9 +27,8 @@ COMPRESSION_LIMIT = 2.4
 def rouge_l_recall(generated: str, answer: str) -> float:
     """ROUGE-L recall: the share of the answer's words that the generated text has in the same order, with gaps allowed.
 
-    The length of the longest common subsequence divided by the length of the answer (Lin 2004, eq. 2). Extra words do
-    not
-    lower it: a model that goes on after the right answer has still recalled it. TOFU (Maini et al. 2024) reports this.
+    The length of the longest common subsequence divided by the length of the answer (Lin 2004, eq. 2). It ignores extra
+    words: a model that goes on after the right answer has still recalled it. TOFU (Maini et al. 2024) reports this.
     """
     return float(_rouge("rougeL", generated, answer).recall)
 
@@ -56,9 +55,8 @@ def degenerate(text: str) -> bool:
 
     It has no letter or digit, or zlib compresses its UTF-8 bytes more than `COMPRESSION_LIMIT` times, which is
     Whisper's test for repetition. zlib's own overhead is about ten bytes, so no text under 27 bytes fails the second
-    test: short answers never do, and a loop ("the the the") only once it is that long. Ordinary prose compresses
-        better the longer it
-    is, and may come near the limit: the test is meant for up to some hundred tokens, the length of Whisper's segments.
+    test: short answers never do, and a loop ("the the the") only once it is that long. Long ordinary prose compresses
+    well, too, and may come near the limit: the test is meant for up to some hundred tokens, as in Whisper's segments.
     """
     stripped = text.strip()
     if not any(character.isalnum() for character in stripped):
