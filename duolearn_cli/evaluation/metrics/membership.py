@@ -21,8 +21,8 @@ from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, RESAMPLES, Est
 
 # The attacks and their sources:
 #   loss        Yeom et al. 2018
-#   zlib        after Carlini et al. 2021, who divide the loss of the whole text by its compressed bytes; here the
-# summed               loss of the answer is divided by the compressed bytes of the answer
+#   zlib        after Carlini et al. 2021, who divide the loss of the whole text by its compressed bytes; here it is
+#               the summed loss of the answer, divided by the compressed bytes of the answer
 #   min_k       Shi et al. 2024
 #   min_k_plus  Zhang et al. 2025
 #   reference   Carlini et al. 2021: the loss relative to the base model's
