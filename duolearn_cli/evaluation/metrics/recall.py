@@ -1,7 +1,7 @@
 """How much of the right answer a generated text contains, and whether the text is language at all.
 
-ROUGE (Lin 2004, "ROUGE: a package for automatic evaluation of summaries") is computed by Google's `rouge-score` with its
-own tokenizer and without stemming: texts are compared in lower case as words of the letters a-z and digits. Every other
+ROUGE (Lin 2004, "ROUGE: a package for automatic evaluation of summaries") is computed by Google's `rouge-score`, with
+its own tokenizer and no stemming: texts are compared in lower case as words of the letters a-z and digits. Every other
 character, Greek letters included, only separates words. Values lie between 0 and 1, where 1 means that nothing is
 missing. A generated text without words scores 0. If the right answer has no words, the value is NaN.
 """
