@@ -68,7 +68,7 @@ def conclude(lab: Laboratory, assessed: Assessments, started: float) -> dict[str
             models[name]["scores"]["forgetting_above_majority"] = one
     chance, check, data = summary.mean_chance(answers), members.membership_check(answers), study.summary()
     retain_chance = summary.mean_chance(answers, "retain")
-    asked = warnings.Asked(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
+    asked = warnings.Context(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
     raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
     learned = [name for name in STAGES if name in models]
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
