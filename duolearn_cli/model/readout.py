@@ -8,7 +8,6 @@ numbers, no backward goes through the output layer again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
+from duolearn_cli.model.readings import Reading
 
 # Numbers in the logits of a chunk: 32 MiB in float32, enough to keep a matrix product busy.
 CHUNK = 2**23
@@ -33,46 +33,6 @@ class Head(Protocol):
     def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
         """The gradient at the hidden states of one at their `logits`. Shapes: both [n, vocabulary] -> [n, width]."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A number for each token of a mask, of that token's logits alone.
-
-    Attributes:
-        function: logits [m, vocabulary], labels [m], the reference's logits [m, vocabulary] (or None) -> [m].
-        where: which tokens, a mask [n] on the host.
-        reference: the model that `function` compares with, ``base`` or ``target``; None: it does not.
-    """
-
-    function: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    where: Tensor
-    reference: str | None = None
-
-
-def nll_at(where: Tensor) -> Reading:
-    """Negative log-likelihood of the labels of some tokens, in nats."""
-    return Reading(lambda logits, labels, reference: losses.nll(logits, labels), where)
-
-
-def kl_at(where: Tensor, reference: str) -> Reading:
-    """KL(reference || model) at some tokens, in nats; `reference` is ``base`` or ``target``."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl(reference, logits)
-
-    return Reading(divergence, where, reference)
-
-
-def kl_of_others_at(where: Tensor, reference: str) -> Reading:
-    """KL(reference || model) of all tokens but the label, given that it is not that, at some places, in nats."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl_of_others(reference, logits, labels)
-
-    return Reading(divergence, where, reference)
 
 
 class Readout:

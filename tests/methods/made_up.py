@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from duolearn_cli.methods.base import Tokens
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.losses import nll
 from duolearn_cli.model.readout import Readout

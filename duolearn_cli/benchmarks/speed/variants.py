@@ -13,6 +13,7 @@ from duolearn_cli.config.check import check
 from duolearn_cli.config.components import component_class
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.files import conf_dir, first_comment
+from duolearn_cli.methods.base import Method
 
 GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
 # The method whose settings the families after `method` vary.
@@ -140,8 +141,8 @@ def variants(config: DictConfig) -> dict[str, Variant]:
     """Everything that can be measured, by name, each after what it is compared with."""
     found = [*REFERENCES]
     for name, node in methods(config).items():
-        labels = getattr(component_class(node, config.plugins), "labels", "text")
-        plain = PLAIN.get(labels, PLAIN["text"])
+        kind: type[Method] = component_class(node, config.plugins)
+        plain = PLAIN[kind.labels]
         # Of one that forgets and keeps by losses of its own, two training steps are the plain way to both.
         more = {OURS: (Over(plain, 2),), "npo": (Over(PEER),)}.get(name, ())
         about = first_comment(path) if (path := conf_dir() / "method" / f"{name}.yaml").is_file() else name
