@@ -1,3 +1,3 @@
 """DuoLearn: remove specialised medical knowledge from a language model, keep the rest, and prove both."""
 
-__version__ = "0.1.0"
+from duolearn_cli.config.version import __version__ as __version__

@@ -42,8 +42,3 @@ def test_there_are_commands_to_test():
 def test_ci_calls_the_test_command():
     assert "make test" in README
     assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.M)
-
-
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target

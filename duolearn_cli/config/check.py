@@ -44,8 +44,10 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
 
 
 def _method(config: DictConfig) -> Any:
-    """The method, or None where its settings do not make one, which was said before."""
+    """The method, or None where its class or its settings do not make one, which was said before."""
     try:
+        if list(_class_problems("method", component_class(config.method, config.plugins))):
+            return None
         return component(config.method, config.plugins)
     except (ConfigError, OmegaConfBaseException, AttributeError):
         return None
@@ -83,6 +85,9 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     except ConfigError as error:
         yield f"{name}: {error}"
         return
+    if refused := list(_class_problems(name, owner)):
+        yield from refused
+        return
     if strays := list(_stray_keys(node, owner, f"{name}.", ignore={"_target_"})):
         yield from strays
         return
@@ -103,6 +108,17 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
         if hasattr(part, "problems"):
             yield from (f"{name}.{problem}" for problem in part.problems())
+
+
+def _class_problems(name: str, owner: type) -> Iterator[str]:
+    """What makes a class no usable component, whatever its settings; base classes that declare hooks know it."""
+    if hasattr(owner, "class_problems"):
+        yield from (f"{name}: {problem}" for problem in owner.class_problems())
+    elif name == "method":
+        yield (
+            f"method: {owner.__name__} does not derive from Method, so nobody can tell what it declares. Fix, in the "
+            f"module {owner.__module__}: from duolearn_cli.methods import Method; class {owner.__name__}(Method)."
+        )
 
 
 def _is_no_group(node: DictConfig, owner: type, name: str) -> bool:

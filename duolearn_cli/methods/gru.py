@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from duolearn_cli.config.settings import setting
 from duolearn_cli.config.unlearning import GeometryConfig
-from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens
+from duolearn_cli.methods.base import LEARNING_RATES, Method, Objective, Search
 from duolearn_cli.methods.graddiff import GradDiff
 from duolearn_cli.methods.npo import NPO
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.methods.wga import WGA
 
 
@@ -23,7 +24,7 @@ def rectified() -> GeometryConfig:
 
 
 @dataclass
-class GRU:
+class GRU(Method):
     """Another method's forget loss, along gradients that do not raise the retain loss, to first order."""
 
     forget: str = setting("ascent", "the forget loss: plain ascent, WGA's or NPO's", choices=["ascent", "wga", "npo"])

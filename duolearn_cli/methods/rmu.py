@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Attention, Objective, Search, Tokens, of_forget, of_retain
+from duolearn_cli.methods.base import LEARNING_RATES, Attention, Method, Objective, Search
+from duolearn_cli.methods.tokens import Tokens, of_forget, of_retain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass
-class RMU:
+class RMU(Method):
     """Steer a middle layer's activations on forget texts to one random direction; keep the target's on retain texts."""
 
     depth: float = setting(0.25, "the layer with which this share of all is passed", minimum=0.01, maximum=1)

@@ -8,7 +8,6 @@ output layer again, however many losses use the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
+from duolearn_cli.model.readings import Reading
 
 # Logits in a chunk (tokens times vocabulary): 32 MiB in float32, enough to use a processor well.
 CHUNK = 2**23
@@ -33,46 +33,6 @@ class Head(Protocol):
     def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
         """Turn a gradient at `logits` into one at the hidden states. Shapes: both [n, vocabulary] -> [n, width]."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A number for each of m chosen tokens, which depends only on that token's logits.
-
-    Attributes:
-        function: from logits [m, vocabulary], labels [m] and the reference's logits [m, vocabulary] (or None) to [m].
-        where: a mask [n] on the host that chooses m of the n labelled tokens.
-        reference: the model that `function` compares with, ``base`` or ``target``; None: no model.
-    """
-
-    function: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    where: Tensor
-    reference: str | None = None
-
-
-def nll_at(where: Tensor) -> Reading:
-    """Read the negative log-likelihood of the chosen tokens' labels, in nats."""
-    return Reading(lambda logits, labels, reference: losses.nll(logits, labels), where)
-
-
-def kl_at(where: Tensor, reference: str) -> Reading:
-    """Read KL(reference || model) at the chosen tokens, in nats. `reference` is ``base`` or ``target``."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl(reference, logits)
-
-    return Reading(divergence, where, reference)
-
-
-def kl_of_others_at(where: Tensor, reference: str) -> Reading:
-    """Read KL(reference || model) of all tokens except the label, renormalised, in nats (`losses.kl_of_others`)."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl_of_others(reference, logits, labels)
-
-    return Reading(divergence, where, reference)
 
 
 class Readout:

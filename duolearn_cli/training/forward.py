@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Objective
+from duolearn_cli.methods.tokens import Labels, Tokens
 from duolearn_cli.model.attention import retention
 from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.host_to_device import Rows, places, send

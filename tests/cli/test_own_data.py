@@ -10,7 +10,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.data.readers.minimed import Minimed
 from duolearn_cli.data.shuffling import is_shuffled
 from duolearn_cli.errors import DataError
-from duolearn_cli.files import conf_dir
+from duolearn_cli.files import conf_dir, groups
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.study import prepare
 
@@ -131,7 +131,7 @@ def test_a_second_data_set_names_its_own_settings(tmp_path, overrides, message):
         prepare(compose("unlearn", [*made(tmp_path, ["Surgery"] * 4), *overrides]))
 
 
-@pytest.mark.parametrize("name", ["minimed", "medmcqa", "mhqa", "local"])
+@pytest.mark.parametrize("name", sorted(groups()["dataset"]))
 def test_results_call_a_data_set_as_the_command_line_does(name):
     assert dataset_name(OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml").dataset) == name
 

@@ -13,7 +13,8 @@ from transformers import masking_utils
 from duolearn_cli.methods.base import attention_of, geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.host_to_device import Rows, places, send
-from duolearn_cli.model.readout import Readout, nll_at
+from duolearn_cli.model.readings import nll_at
+from duolearn_cli.model.readout import Readout
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.update import Update

@@ -11,7 +11,8 @@ from duolearn_cli.model import losses, output_layer
 from duolearn_cli.model.encoding import Encoded, collate
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.output_layer import OutputLayer
-from duolearn_cli.model.readout import Readout, kl_at, nll_at
+from duolearn_cli.model.readings import kl_at, nll_at
+from duolearn_cli.model.readout import Readout
 from tests.small_models import CAPPED, SCALED, adapted, random_base
 
 SHAPES = [(1.0, None), (0.25, None), (1.0, 3.0), (4.0, 2.0)]

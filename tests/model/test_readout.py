@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from duolearn_cli.model import losses, readout
 from duolearn_cli.model.host_to_device import Rows
-from duolearn_cli.model.readout import Reading, Readout, kl_at, nll_at
+from duolearn_cli.model.readings import Reading, kl_at, nll_at
+from duolearn_cli.model.readout import Readout
 
 VOCABULARY, WIDTH = 11, 5
 

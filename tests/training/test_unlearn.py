@@ -21,7 +21,7 @@ from duolearn_cli.model.attention import retention
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.losses import nll
-from duolearn_cli.model.readout import kl_at
+from duolearn_cli.model.readings import kl_at
 from duolearn_cli.pipeline import unlearn_run
 from duolearn_cli.pipeline.examples import answer_form, examples
 from duolearn_cli.training import checkpoint, unlearn

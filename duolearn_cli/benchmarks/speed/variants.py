@@ -13,6 +13,7 @@ from duolearn_cli.config.check import check
 from duolearn_cli.config.components import component_class
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.files import conf_dir, first_comment
+from duolearn_cli.methods.base import Method
 
 GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
 # The families `step`, `sparsity`, `private`, `attention` and `loop` vary the settings of this method.
@@ -148,9 +149,9 @@ def variants(config: DictConfig) -> dict[str, Variant]:
     """All variants by name. Each comes after those that it is compared with."""
     listed = [*REFERENCES]
     for name, node in methods(config).items():
-        labels = getattr(component_class(node, config.plugins), "labels", "text")
+        kind: type[Method] = component_class(node, config.plugins)
         # The plain step is trained on the same labels as the method.
-        plain = PLAIN.get(labels, PLAIN["text"])
+        plain = PLAIN[kind.labels]
         # Our method takes one gradient to forget and one to preserve: its plain counterpart is two training steps.
         more = {OURS: (Over(plain, 2),), "npo": (Over(PEER),)}.get(name, ())
         about = first_comment(path) if (path := conf_dir() / "method" / f"{name}.yaml").is_file() else name

@@ -16,8 +16,7 @@ from duolearn_cli.concepts.concept import LEVELS, Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.rows import existing
 from duolearn_cli.concepts.validation import settle
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 # The first bytes of a file: gzip, which is read; bzip2, xz, zip and zstd, which are not.

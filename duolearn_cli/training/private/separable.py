@@ -9,7 +9,8 @@ import torch
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.errors import ConfigError
-from duolearn_cli.methods.base import Method, Tokens, attention_of
+from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.readout import Readout
 

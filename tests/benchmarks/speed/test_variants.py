@@ -1,7 +1,6 @@
 """The variants: every method of the configuration folder and every declared variant, chosen by name or family."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 from omegaconf import OmegaConf
@@ -10,16 +9,15 @@ from duolearn_cli.benchmarks.speed.variants import chosen_variants, configured, 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
+from duolearn_cli.methods import Retaining
 
 CONFIG = compose("bench", ["+forget=surgery"])
 EVERY = variants(CONFIG)
 
 
 @dataclass
-class Mine:
+class Mine(Retaining):
     """A method from outside the package."""
-
-    labels: ClassVar[str] = "answer"
 
 
 def config(*overrides):

@@ -10,8 +10,8 @@ import torch
 
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import Attention, Objective, attention_of
-from duolearn_cli.model.readout import nll_at
+from duolearn_cli.methods.base import Attention, Method, Objective, attention_of
+from duolearn_cli.model.readings import nll_at
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.private.step import Unit
@@ -166,7 +166,7 @@ def every_nll(tokens):
     return tokens.read(nll_at(torch.ones_like(tokens.is_forget)))[0]
 
 
-class Coupled:
+class Coupled(Method):
     labels = "answer"
 
     def objective(self, tokens):
