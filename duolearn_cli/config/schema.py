@@ -167,11 +167,9 @@ class EvaluationConfig:
         choices=list(PARTS),
     )
     max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
-    hmta_weights: list[float] = field(
-        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
-        metadata={
-            "help": "weights of items of levels 1 to 4 in HMTA; not those of the losses, which a method may vary"
-        },
+    hmta_weights: list[float] = setting(
+        [1.0, 1.0, 1.0, 1.0],
+        "weights of items of levels 1 to 4 in HMTA; not those of the losses, which a method may vary",
     )
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
     generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)
@@ -229,7 +227,7 @@ class RunConfig:
     unlearn: UnlearnConfig = setting(UnlearnConfig)
     evaluation: EvaluationConfig = setting(EvaluationConfig)
     runtime: RuntimeConfig = setting(RuntimeConfig)
-    plugins: list[str] = field(default_factory=list, metadata={"help": "your own modules that _target_ may name"})
+    plugins: list[str] = setting([], "your own modules that _target_ may name")
     output_dir: str = setting("outputs", "run folders go to OUTPUT_DIR/DATE/TIME-NAME")
     run_dir: str | None = setting(
         None, "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duolearn_cli.concepts.concept import Concept
@@ -26,13 +26,11 @@ class Embedded(HierarchySource):
     name: str = setting("medical4", "short name", pattern=NAME)
     file: str = setting("medical4.tsv", "embedded file", pattern=NAME)
     path: str | None = setting(None, "your own tab-separated file; empty: the embedded one")
-    roots: list[str] = field(
-        default_factory=list,
-        metadata={"help": "only these nodes, what is below them, and what is above all those; empty: everything"},
+    roots: list[str] = setting(
+        [], "only these nodes, what is below them, and what is above all those; empty: everything"
     )
-    terms: dict[str, str] = field(
-        default_factory=dict,
-        metadata={"help": "everyday terms that mean one concept here: {term: concept}; a term may end in a context"},
+    terms: dict[str, str] = setting(
+        {}, "everyday terms that mean one concept here: {term: concept}; a term may end in a context"
     )
 
     def load(self) -> Hierarchy:

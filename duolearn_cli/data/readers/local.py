@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.fills import label
@@ -24,43 +25,35 @@ _NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of al
 class Fields:
     """From item fields to the columns of the user's file; null where there is no such column."""
 
-    id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
-    question: str | None = field(default=None, metadata={"help": "column of the question"})
-    options: Any = field(
-        default=None, metadata={"help": "a list of columns, or one column that holds a list or an object"}
+    id: str | None = setting(None, "column of the id; null: a hash of the content")
+    question: str | None = setting(None, "column of the question")
+    options: Any = setting(None, "a list of columns, or one column that holds a list or an object")
+    answer: str | None = setting(None, "column of the answer")
+    answer_kind: str | None = setting(
+        None,
+        "how answers are given: a position (index: from 0 or 1, as the column shows), a letter, or a text",
+        choices=ANSWER_KINDS,
     )
-    answer: str | None = field(default=None, metadata={"help": "column of the answer"})
-    answer_kind: str | None = field(
-        default=None,
-        metadata={
-            "help": "how answers are given: a position (index: from 0 or 1, as the column shows), a letter, or a text",
-            "choices": ANSWER_KINDS,
-        },
+    answer_text: str | None = setting(
+        None, "column of the right option's text, beside a position or letter: must agree"
     )
-    answer_text: str | None = field(
-        default=None, metadata={"help": "column of the right option's text, beside a position or letter: must agree"}
-    )
-    subject: str | None = field(default=None, metadata={"help": "column of the subject"})
-    topic: str | None = field(default=None, metadata={"help": "column of the topic"})
-    explanation: str | None = field(default=None, metadata={"help": "column of the explanation"})
-    concepts: str | None = field(default=None, metadata={"help": "column of concept ids, a list or separated by |"})
-    fact: str | None = field(default=None, metadata={"help": "column that rows about the same fact agree in"})
-    heldout: str | None = field(
-        default=None, metadata={"help": "column of true or false: a fact in other words, never trained on"}
-    )
-    patient: str | None = field(default=None, metadata={"help": "column that rows about the same person agree in"})
+    subject: str | None = setting(None, "column of the subject")
+    topic: str | None = setting(None, "column of the topic")
+    explanation: str | None = setting(None, "column of the explanation")
+    concepts: str | None = setting(None, "column of concept ids, a list or separated by |")
+    fact: str | None = setting(None, "column that rows about the same fact agree in")
+    heldout: str | None = setting(None, "column of true or false: a fact in other words, never trained on")
+    patient: str | None = setting(None, "column that rows about the same person agree in")
 
 
 @dataclass
 class LocalData:
     """A table file of the user's own; `load` reads it. Rows without an id get a hash of their content."""
 
-    path: str | None = field(default=None, metadata={"help": "CSV, TSV, JSON lines, JSON or Parquet file"})
-    fields: Fields = field(default_factory=Fields, metadata={"help": "columns of the item fields"})
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+    path: str | None = setting(None, "CSV, TSV, JSON lines, JSON or Parquet file")
+    fields: Fields = setting(Fields, "columns of the item fields")
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Loaded:
         """Read and check.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean, whole_number
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.fills import label
@@ -25,21 +26,13 @@ _MANY = 10  # rows against an answer base that was asked for
 class MedMCQA:
     """The MedMCQA data set; `load` reads it."""
 
-    path: str | None = field(default=None, metadata={"help": "JSON lines, CSV or Parquet file; null: the hub copy"})
-    hub_id: str = field(default="openlifescienceai/medmcqa", metadata={"help": "data set on the Hugging Face hub"})
-    split: str = field(
-        default="train",
-        metadata={"help": "split of the hub copy (test has no labels)", "choices": ["train", "validation", "test"]},
-    )
-    answer_base: str = field(
-        default="auto",
-        metadata={"help": "number of the first option in `cop`; auto: seen in the data", "choices": BASES},
-    )
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file at `path`"})
-    allow_download: bool = field(default=False, metadata={"help": "let `datasets` fetch the hub copy"})
+    path: str | None = setting(None, "JSON lines, CSV or Parquet file; null: the hub copy")
+    hub_id: str = setting("openlifescienceai/medmcqa", "data set on the Hugging Face hub")
+    split: str = setting("train", "split of the hub copy (test has no labels)", choices=["train", "validation", "test"])
+    answer_base: str = setting("auto", "number of the first option in `cop`; auto: seen in the data", choices=BASES)
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file at `path`")
+    allow_download: bool = setting(False, "let `datasets` fetch the hub copy")
 
     def load(self) -> Loaded:
         """Read, number the answers from 0, check.
