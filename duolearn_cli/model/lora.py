@@ -20,8 +20,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from duolearn_cli.config.layers import ALL, chosen_layers
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK
-from duolearn_cli.config.schema import AdapterConfig, target_names
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.model import adapter_reach, distributed
 from duolearn_cli.model.adapter_names import Place

@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from duolearn_cli import __version__
 from duolearn_cli.config.preset_limits import limits_of
+from duolearn_cli.config.renamed import with_new_names
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import RunError, UserError
 from duolearn_cli.files import finite, write_json, write_jsonl, write_text
@@ -75,6 +76,7 @@ class Run:
             raise RunError(f"{folder / 'run.json'} cannot be read: {error}.") from error
         try:
             saved = OmegaConf.load(folder / "config.yaml")
+            saved = with_new_names(saved) if isinstance(saved, DictConfig) else saved
             config = OmegaConf.merge(OmegaConf.structured(RunConfig), saved)
         except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
             detail = " ".join(str(error).split())

@@ -16,8 +16,7 @@ from duolearn_cli.concepts.concept import LEVELS, Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.rows import existing
 from duolearn_cli.concepts.validation import settle
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 GZIP, OTHER_ARCHIVES = b"\x1f\x8b", (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")

@@ -14,8 +14,7 @@ from duolearn_cli.concepts.sources.base import (
     imported,
     with_levels_by_depth,
 )
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 
 
 @dataclass

@@ -11,8 +11,7 @@ from duolearn_cli.concepts.context import Context, split_context
 from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.hierarchy import Hierarchy, read_hierarchy
 from duolearn_cli.concepts.sources.base import HierarchySource, given_file
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.files import PACKAGE
 

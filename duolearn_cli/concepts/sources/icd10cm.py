@@ -10,8 +10,7 @@ from typing import Any
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.sources.base import HierarchySource, imported, raised
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 # A chapter's or block's description ends in its range of codes: "Mental disorders (F01-F99)".

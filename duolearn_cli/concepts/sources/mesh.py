@@ -12,8 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.sources.base import HierarchySource, given_file, imported, opened, raised
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 RECORD = "DescriptorRecord"

@@ -19,8 +19,7 @@ from duolearn_cli.concepts.sources.base import (
     opened,
     with_levels_by_depth,
 )
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError, nearest
 
 SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
