@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from duolearn_cli import __version__
-from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, taken_text
+from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, normalised, taken_text
 from duolearn_cli.config.words import ACTIONS, AUDITS
 from duolearn_cli.errors import UserError, nearest
 
@@ -80,7 +80,7 @@ def _dispatch(args: list[str]) -> int:
         words = audit_overrides(words)
     elif command == "inspect":
         words = item_overrides(words)
-    return launch(command, [*flags, *map(_normalised, words)])
+    return launch(command, [*flags, *map(normalised, words)])
 
 
 def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -101,13 +101,6 @@ def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
         elif arg in INFO_FLAGS:  # its value may be left out, and argparse would take the first override for it
             flags.append(waiting.pop(0) if waiting and waiting[0] in INFO_TOPICS else INFO_TOPICS[0])
     return flags, sorted(words, key=lambda word: word == "--dry-run")
-
-
-def _normalised(arg: str) -> str:
-    """``--dry-run`` is a setting; ``forget=surgery`` selects the group as ``+forget=surgery`` does."""
-    if arg == "--dry-run":
-        return "dry_run=true"
-    return f"+{arg}" if arg.startswith(("forget=", "ablation=")) else arg
 
 
 def _config_dir(flags: Sequence[str]) -> str | None:

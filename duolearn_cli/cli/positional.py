@@ -74,6 +74,13 @@ def in_full(command: str, word: str) -> str:
     return f"{short['sign']}{name}{word[short.end() :]}" if short and name else word
 
 
+def normalised(word: str) -> str:
+    """``--dry-run`` is a setting; ``forget=surgery`` selects the group as ``+forget=surgery`` does."""
+    if word == "--dry-run":
+        return "dry_run=true"
+    return f"+{word}" if word.startswith(("forget=", "ablation=")) else word
+
+
 def quoted(key: str, value: str) -> str:
     """Return the override that sets `key` to exactly `value`, whatever it holds."""
     return f"{key}={quoted_value(value)}"
