@@ -18,8 +18,8 @@ from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
 
-# Rows of logits that exist at once: with a large vocabulary they are the largest tensors of all.
-CHUNK = 4096
+# Labels whose logits exist at once: with a large vocabulary they are the largest tensors of all.
+LABELS_AT_ONCE = 4096
 LARGEST_EXPONENT = math.log(sys.float_info.max)
 PLAIN_TEXT = ASSETS / "plain_text.txt"
 
@@ -103,7 +103,7 @@ def encode_text(tokenizer: Any, text: str, max_tokens: int) -> Encoded:
 def _token_nll(model: LanguageModel, batch: Batch) -> Tensor:
     """Of every label. Shape: [labels]."""
     hidden = model.hidden(batch)
-    parts = zip(hidden.split(CHUNK), batch.label.split(CHUNK), strict=True)
+    parts = zip(hidden.split(LABELS_AT_ONCE), batch.label.split(LABELS_AT_ONCE), strict=True)
     return torch.cat([losses.nll(model.head(states), labels) for states, labels in parts])
 
 

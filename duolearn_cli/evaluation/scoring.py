@@ -22,8 +22,8 @@ from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.shared_prefix import collate_branches, num_tokens
 
-# Rows of logits that exist at once: with a large vocabulary they are the largest tensors of all.
-CHUNK = 1024
+# Labels whose logits exist at once: with a large vocabulary they are the largest tensors of all.
+LABELS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +200,9 @@ def _predicted(
     hidden, ends = model.hidden(batch), torch.bincount(batch.sequence, minlength=len(answers)).cumsum(0).tolist()
     places = [end - count for end, count in zip(ends, answers, strict=True)]
     columns, at_place = [], []
-    for start in range(0, len(hidden), CHUNK):
-        log_p = model.head(hidden[start : start + CHUNK]).log_softmax(-1)
-        columns.append(token_figures(log_p, batch.label[start : start + CHUNK]))
+    for start in range(0, len(hidden), LABELS_AT_ONCE):
+        log_p = model.head(hidden[start : start + LABELS_AT_ONCE]).log_softmax(-1)
+        columns.append(token_figures(log_p, batch.label[start : start + LABELS_AT_ONCE]))
         for place, ids in zip(places, options, strict=False):
             if start <= place < start + len(log_p):
                 row = log_p[place - start]

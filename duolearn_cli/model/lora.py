@@ -24,10 +24,10 @@ from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.model import adapter_reach, distributed
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.pretrained import counted, listed, not_finite
 
-ADAPTER_FILE = "adapter_model.safetensors"
 ALL_LINEAR = "all-linear"
 # What an adapter's weights mean depends on these settings of PEFT's; each with what sets it here.
 DECISIVE = {
@@ -203,7 +203,7 @@ def load(network: PeftModel, folder: Path) -> None:
 
 def _check_config(network: PeftModel, folder: Path) -> None:
     """Weights of one rank or scale mean something else under another; those of other layers have no place."""
-    path, own = folder / "adapter_config.json", network.peft_config["default"].to_dict()
+    path, own = folder / CONFIG_FILE, network.peft_config["default"].to_dict()
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

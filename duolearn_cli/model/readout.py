@@ -16,9 +16,7 @@ from torch import Tensor
 
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
-
-# Numbers in the logits of a chunk: 32 MiB in float32, enough to keep a matrix product busy.
-CHUNK = 2**23
+from duolearn_cli.model.sizes import LOGITS_PER_CHUNK
 
 
 class Head(Protocol):
@@ -121,7 +119,7 @@ class Readout:
         values: list[list[Tensor]] = [[] for _ in readings]
         rows: list[list[Tensor]] = [[] for _ in readings]
         nll: list[Tensor] = []
-        size = max(1, CHUNK // self._head.vocabulary)
+        size = max(1, LOGITS_PER_CHUNK // self._head.vocabulary)
         for start in range(0, max(1, len(self._labels)), size):
             chunk = slice(start, start + size)
             logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]

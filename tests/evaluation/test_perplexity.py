@@ -94,7 +94,7 @@ def test_bytes_are_those_of_the_predicted_tokens(fresh):
 def test_rows_of_logits_are_made_in_parts(fresh, monkeypatch):
     whole = perplexity(fresh, fresh.tokenizer, MIXED, 8192, 512)
     rows, head = [], type(fresh).head
-    monkeypatch.setattr("duolearn_cli.evaluation.perplexity.CHUNK", 7)
+    monkeypatch.setattr("duolearn_cli.evaluation.perplexity.LABELS_AT_ONCE", 7)
     monkeypatch.setattr(type(fresh), "head", lambda self, hidden: rows.append(len(hidden)) or head(self, hidden))
     parts = perplexity(fresh, fresh.tokenizer, MIXED, 8192, 512)
     assert max(rows) == 7 and sum(rows) == sum(loss.num_tokens for loss in whole)

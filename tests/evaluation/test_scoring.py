@@ -163,7 +163,7 @@ def lengths(encoder, item):
 def test_rows_of_logits_are_made_in_parts(fresh, study, monkeypatch):
     encoder, items = Encoder(fresh.tokenizer, PromptConfig(form="letter")), study.splits.retain_train[:6]
     whole = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
-    monkeypatch.setattr("duolearn_cli.evaluation.scoring.CHUNK", 7)
+    monkeypatch.setattr("duolearn_cli.evaluation.scoring.LABELS_AT_ONCE", 7)
     parts = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
     for one, other in zip(whole, parts, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5) and one.valid == other.valid
