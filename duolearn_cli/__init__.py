@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.config.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from duolearn_cli.cli.api import FinishedRun, configure, evaluate, learn, retrain, unlearn
 
-__version__ = "0.1.0"
 __all__ = ["FinishedRun", "__version__", "configure", "evaluate", "learn", "retrain", "unlearn"]
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from duolearn_cli import __version__
 from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, normalised, taken_text
+from duolearn_cli.config.version import __version__
 from duolearn_cli.config.words import ACTIONS, AUDITS
 from duolearn_cli.errors import UserError, nearest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from duolearn_cli import __version__
+from duolearn_cli.config.version import __version__
 from duolearn_cli.files import conf_dir, first_comment, groups
 
 EXAMPLES = {

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.environment import environment
+from duolearn_cli.config.version import __version__
 from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, lm_eval, members, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness

@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from duolearn_cli import __version__
 from duolearn_cli.config.preset_limits import limits_of
 from duolearn_cli.config.renamed import with_new_names
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.version import __version__
 from duolearn_cli.errors import RunError, UserError
 from duolearn_cli.files import finite, write_json, write_jsonl, write_text
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from duolearn_cli import __version__
 from duolearn_cli.audits.robustness import probing, prompts, quantising, relearning
 from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
+from duolearn_cli.config.version import __version__
 from duolearn_cli.pipeline.keys import TOKENS
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.study import Study

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from duolearn_cli import __version__
 from duolearn_cli.benchmarks.speed.enlarged import enlarge
 from duolearn_cli.benchmarks.speed.memory import peak
 from duolearn_cli.benchmarks.speed.results import SCHEMA, check_same, compared, judged
 from duolearn_cli.benchmarks.speed.timing import Step, interleaved, num_runs
 from duolearn_cli.benchmarks.speed.variants import Variant, ratios_of
 from duolearn_cli.benchmarks.speed.workbench import Workbench
+from duolearn_cli.config.version import __version__
 from duolearn_cli.pipeline.run_folder import LIBRARIES
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
