@@ -26,6 +26,8 @@ COMMANDS = (
     "bench",
     "benchmark",
 )
+# Other names that a command can be given.
+ALIASES = {"speed": "bench"}
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -56,17 +58,19 @@ def _dispatch(args: list[str]) -> int:
         return 0
     flags, words = _arranged(args)
     command = words.pop(0) if words else None
+    command = ALIASES.get(command or "", command)
     asks_help = any(arg in ("--help", "-h") for arg in flags) or "help" in (command, *words) or not args
     config_dir = _config_dir(flags)
     if asks_help and command in (None, "help"):
         from duolearn_cli.cli.help import overview
 
-        print(overview(COMMANDS), end="")
+        print(overview(COMMANDS, ALIASES), end="")
         return 0
     if command is None:
         raise UserError(f"which command? Allowed: {', '.join(COMMANDS)}; duolearn --help says what they do.")
     if command not in COMMANDS:
-        raise UserError(f"{command!r} is no command; allowed: {', '.join(COMMANDS)}{nearest(command, COMMANDS)}.")
+        known = (*COMMANDS, *ALIASES)
+        raise UserError(f"{command!r} is no command; allowed: {', '.join(known)}{nearest(command, known)}.")
     if asks_help:
         from duolearn_cli.cli.help import command_help
 
@@ -122,8 +126,10 @@ def _complete(args: list[str]) -> int:
 
     words = os.environ.get("COMP_LINE", "").split(" ")
     if any("query" in arg for arg in args) and len(words) <= 2:
-        print("\n".join(name for name in COMMANDS if name.startswith(words[-1])))
+        print("\n".join(name for name in (*COMMANDS, *ALIASES) if name.startswith(words[-1])))
         return 0
+    if len(words) > 1:
+        words[1] = ALIASES.get(words[1], words[1])
     command = words[1] if len(words) > 1 and words[1] in COMMANDS else "unlearn"
     actions = {"hierarchy": ACTIONS, "audit": AUDITS}.get(command, ())
     if actions and len(words) == 3:

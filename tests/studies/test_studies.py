@@ -1,4 +1,4 @@
-"""The studies in scripts/ say what is wrong with their settings, and leave nothing."""
+"""The studies in scripts/studies/ say what is wrong with their settings, and leave nothing."""
 
 import json
 import runpy
@@ -13,7 +13,7 @@ from duolearn_cli.report.benchmark import benchmark_table
 from tests.benchmarks.methods.folders import leave_run
 from tests.scripts import load
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+STUDIES = Path(__file__).parents[2] / "scripts" / "studies"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_wrong_setting_is_told_without_a_traceback(script, before, tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [script, *before, "+forget=surgary"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / f"{script}.py"), run_name="__main__")
     assert str(ended.value).startswith("error: forget=surgary: ") and "did you mean 'surgery'?" in str(ended.value)
     assert not list(tmp_path.iterdir())
 
@@ -43,7 +43,7 @@ def test_the_geometry_study_tells_which_argument_is_wrong(part, every, variant, 
     given = ["run", "found", part, every, f"only={variant}", "+forget=surgery"]
     monkeypatch.setattr("sys.argv", ["geometry_study", *given])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / "geometry_study.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "geometry_study.py"), run_name="__main__")
     assert str(ended.value).startswith(f"error: {told}: ")
     assert not list(tmp_path.iterdir())
 
@@ -53,7 +53,7 @@ def test_the_memory_table_tells_which_configuration_is_wrong(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["memory_table", "found.json", "wrong: +forget=surgary"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / "memory_table.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "memory_table.py"), run_name="__main__")
     message = str(ended.value)
     assert message.startswith("wrong: +forget=surgary\nerror: forget=surgary: ") and "Traceback" not in message
     assert not list(tmp_path.iterdir())
@@ -70,7 +70,7 @@ def test_the_ablation_table_asks_for_the_full_method(tmp_path, monkeypatch):
     (job / "predictions.jsonl").touch()
     monkeypatch.setattr("sys.argv", ["ablation_table", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / "ablation_table.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "ablation_table.py"), run_name="__main__")
     assert str(ended.value).startswith("error: ") and "no finished job of +ablation=full" in str(ended.value)
 
 
@@ -138,12 +138,12 @@ def test_the_results_table_is_made_from_the_answers_of_a_benchmark(tmp_path, mon
     made = figures(about, given)
     write_record(tmp_path / "answers.json.gz", made, given)
     monkeypatch.setattr("sys.argv", ["results_table", str(tmp_path / "answers.json.gz")])
-    runpy.run_path(str(SCRIPTS / "results_table.py"), run_name="__main__")
+    runpy.run_path(str(STUDIES / "results_table.py"), run_name="__main__")
     printed = capsys.readouterr().out
     assert benchmark_table(made).markdown() in printed and "share one target" in printed
     (tmp_path / "answers.json.gz").write_bytes(b"")
     with pytest.raises(SystemExit, match=r"error: .* is no answers\.json\.gz"):
-        runpy.run_path(str(SCRIPTS / "results_table.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "results_table.py"), run_name="__main__")
 
 
 def left(folder, seed):

@@ -1,4 +1,4 @@
-"""How fast questions are labelled: python scripts/label_speed.py [MEDMCQA_FILE] [--items N].
+"""How fast questions are labelled: python scripts/studies/label_speed.py [MEDMCQA_FILE] [--items N].
 
 Each question with its four options is tokenised, searched for concepts and its tokens are classed, as a run does it, in
 one process. Without a file the questions are made from the embedded facts. No two questions are the same.
