@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
 from duolearn_cli.methods.retaining import Retaining
 
@@ -33,8 +34,7 @@ class UNDIAL(Retaining):
         from duolearn_cli.model.readout import Reading
 
         def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-            assert reference is not None
-            return losses.kl_to_lowered(reference, logits, labels, self.gamma)
+            return losses.kl_to_lowered(present(reference, "the target's prediction"), logits, labels, self.gamma)
 
         return Reading(divergence, tokens.is_forget, "target")
 

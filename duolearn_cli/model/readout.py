@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from duolearn_cli.errors import present
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
 from duolearn_cli.model.sizes import LOGITS_PER_CHUNK
@@ -57,8 +58,7 @@ def kl_at(where: Tensor, reference: str) -> Reading:
     """KL(reference || model) at some tokens, in nats; `reference` is ``base`` or ``target``."""
 
     def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl(reference, logits)
+        return losses.kl(present(reference, "the reference"), logits)
 
     return Reading(divergence, where, reference)
 
@@ -67,8 +67,7 @@ def kl_of_others_at(where: Tensor, reference: str) -> Reading:
     """KL(reference || model) of all tokens but the label, given that it is not that, at some places, in nats."""
 
     def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl_of_others(reference, logits, labels)
+        return losses.kl_of_others(present(reference, "the reference"), logits, labels)
 
     return Reading(divergence, where, reference)
 
@@ -92,8 +91,7 @@ class Readout:
         """Negative log-likelihood of every label, without a gradient [n]; free once something has been read."""
         if self._nll is None:
             self.read()
-        assert self._nll is not None
-        return self._nll
+        return present(self._nll, "the loss of every label")
 
     def read(self, *readings: Reading) -> list[Tensor]:
         """The numbers of each reading, with their gradient. Shapes: [m], in the order of the tokens."""

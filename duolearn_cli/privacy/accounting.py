@@ -53,7 +53,8 @@ class Spending:
 
     def event(self) -> DpEvent:
         """The same in the library's terms, which has none for a group."""
-        assert self.group == 1, "groups are for `epsilon` alone"
+        if self.group != 1:
+            raise ValueError(f"an event is of single units, and this spending is of groups of {self.group}")
         from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 
         release = GaussianDpEvent(self.noise_multiplier)

@@ -1,4 +1,4 @@
-"""The studies in scripts/studies/ say what is wrong with their settings, and leave nothing."""
+"""Studies and tables say what is wrong with their settings, and leave nothing."""
 
 import json
 import runpy
@@ -13,7 +13,8 @@ from duolearn_cli.report.benchmark import benchmark_table
 from tests.benchmarks.methods.folders import leave_run
 from tests.scripts import load
 
-STUDIES = Path(__file__).parents[2] / "scripts" / "studies"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+STUDIES = SCRIPTS / "studies"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_the_ablation_table_asks_for_the_full_method(tmp_path, monkeypatch):
     (job / "predictions.jsonl").touch()
     monkeypatch.setattr("sys.argv", ["ablation_table", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(STUDIES / "ablation_table.py"), run_name="__main__")
+        runpy.run_path(str(SCRIPTS / "ablation_table.py"), run_name="__main__")
     assert str(ended.value).startswith("error: ") and "no finished job of +ablation=full" in str(ended.value)
 
 
@@ -138,12 +139,12 @@ def test_the_results_table_is_made_from_the_answers_of_a_benchmark(tmp_path, mon
     made = figures(about, given)
     write_record(tmp_path / "answers.json.gz", made, given)
     monkeypatch.setattr("sys.argv", ["results_table", str(tmp_path / "answers.json.gz")])
-    runpy.run_path(str(STUDIES / "results_table.py"), run_name="__main__")
+    runpy.run_path(str(SCRIPTS / "results_table.py"), run_name="__main__")
     printed = capsys.readouterr().out
     assert benchmark_table(made).markdown() in printed and "share one target" in printed
     (tmp_path / "answers.json.gz").write_bytes(b"")
     with pytest.raises(SystemExit, match=r"error: .* is no answers\.json\.gz"):
-        runpy.run_path(str(STUDIES / "results_table.py"), run_name="__main__")
+        runpy.run_path(str(SCRIPTS / "results_table.py"), run_name="__main__")
 
 
 def left(folder, seed):

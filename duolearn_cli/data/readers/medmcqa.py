@@ -75,9 +75,8 @@ def _answer_base(source: str, entries: list[Entry], asked: str, default: int | N
     first, counts = _answers(source, entries)
     speaks = {0: counts[0], 1: counts[4]}
     needed = _TRUSTED * counts.total()
-    if asked != "auto" or default is not None:
-        base = default if asked == "auto" else int(asked)
-        assert base is not None
+    base = default if asked == "auto" else int(asked)
+    if base is not None:
         least = needed if asked == "auto" else max(_MANY, 10 * needed)
         if speaks[1 - base] >= least and not (asked != "auto" and speaks[base]):
             raise _contradiction(source, base, first)
