@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, taken_text
+from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, normalised, taken_text
 from duolearn_cli.config.version import __version__
 from duolearn_cli.config.words import ACTIONS, AUDITS
 from duolearn_cli.errors import UserError, nearest
@@ -26,6 +26,8 @@ COMMANDS = (
     "bench",
     "benchmark",
 )
+# Other names that a command can be given.
+ALIASES = {"speed": "bench"}
 # Hydra's flags that take a value: the word after one of them is no override.
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 INFO_FLAGS = ("--info", "-i")
@@ -66,17 +68,19 @@ def _dispatch(args: list[str]) -> int:
         return 0
     flags, words = _arranged(args)
     command = words.pop(0) if words else None
+    command = ALIASES.get(command or "", command)
     asks_help = any(arg in ("--help", "-h") for arg in flags) or "help" in (command, *words) or not args
     config_dir = _config_dir(flags)
     if asks_help and command in (None, "help"):
         from duolearn_cli.cli.help import overview
 
-        print(overview(COMMANDS), end="")
+        print(overview(COMMANDS, ALIASES), end="")
         return 0
     if command is None:
         raise UserError(f"which command? Allowed: {', '.join(COMMANDS)}; duolearn --help describes them.")
     if command not in COMMANDS:
-        raise UserError(f"{command!r} is no command; allowed: {', '.join(COMMANDS)}{nearest(command, COMMANDS)}.")
+        known = (*COMMANDS, *ALIASES)
+        raise UserError(f"{command!r} is no command; allowed: {', '.join(known)}{nearest(command, known)}.")
     if asks_help:
         from duolearn_cli.cli.help import command_help
 
@@ -90,7 +94,7 @@ def _dispatch(args: list[str]) -> int:
         words = audit_overrides(words)
     elif command == "inspect":
         words = item_overrides(words)
-    return launch(command, [*flags, *map(_normalised, words)])
+    return launch(command, [*flags, *map(normalised, words)])
 
 
 def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -115,13 +119,6 @@ def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
             # The value is optional, and argparse would take the first override for it: write the default out.
             flags.append(remaining.pop(0) if remaining and remaining[0] in INFO_TOPICS else INFO_TOPICS[0])
     return flags, sorted(words, key=lambda word: word == "--dry-run")
-
-
-def _normalised(arg: str) -> str:
-    """Write an argument as Hydra takes it: ``--dry-run`` as a setting, ``forget=surgery`` as ``+forget=surgery``."""
-    if arg == "--dry-run":
-        return "dry_run=true"
-    return f"+{arg}" if arg.startswith(("forget=", "ablation=")) else arg
 
 
 def _config_dir(flags: Sequence[str]) -> str | None:
@@ -151,8 +148,10 @@ def _complete(args: list[str]) -> int:
 
     words = os.environ.get("COMP_LINE", "").split(" ")
     if any("query" in arg for arg in args) and len(words) <= 2:
-        print("\n".join(name for name in COMMANDS if name.startswith(words[-1])))
+        print("\n".join(name for name in (*COMMANDS, *ALIASES) if name.startswith(words[-1])))
         return 0
+    if len(words) > 1:
+        words[1] = ALIASES.get(words[1], words[1])
     command = words[1] if len(words) > 1 and words[1] in COMMANDS else "unlearn"
     actions = {"hierarchy": ACTIONS, "audit": AUDITS}.get(command, ())
     if actions and len(words) == 3:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class UserError(Exception):
@@ -48,3 +51,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def present(value: T | None, what: str) -> T:
+    """Return `value`, which is there unless this program has a fault. Raises RuntimeError where it is None."""
+    if value is None:
+        raise RuntimeError(f"{what} is missing: this is a fault of duolearn, not of your settings; please report it")
+    return value

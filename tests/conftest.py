@@ -92,7 +92,8 @@ def own_method(folder: Path) -> tuple[list[str], str]:
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
-    from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+    from duolearn_cli.config.model import AdapterConfig
+    from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
     from duolearn_cli.model.loading import load_model
     from duolearn_cli.model.weights import find_weights
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from duolearn_cli.config.version import __version__
@@ -98,9 +98,10 @@ FLAGS = """\
 """
 
 
-def overview(commands: Sequence[str]) -> str:
-    """The text of ``duolearn --help``."""
+def overview(commands: Sequence[str], aliases: Mapping[str, str]) -> str:
+    """The text of ``duolearn --help``; `aliases` are other names of commands."""
     lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
+    lines += [f"  {name:<10}The same as {command}." for name, command in aliases.items()]
     return (
         f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, "
         "prove both.\n\n"

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
-from duolearn_cli.config.compose import compose, register_schema, sweep_folder
-from duolearn_cli.config.overrides import MAX_CHECKED_JOBS, choices, parsed_overrides, problems, with_own_names
+from duolearn_cli.cli.jobs import check_jobs
+from duolearn_cli.config.compose import register_schema
+from duolearn_cli.config.overrides import with_own_names
 from duolearn_cli.errors import ConfigError, UserError
 from duolearn_cli.files import conf_dir
-from duolearn_cli.pipeline.run_folder import check_run_folder, is_empty
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
+from duolearn_cli.pipeline.run_folder import check_run_folder
 
 
 def launch(command: str, args: Sequence[str]) -> int:
@@ -95,55 +92,6 @@ def _check_job_folder(folder: Path, config: DictConfig) -> None:
         raise ConfigError(f"run_dir={config.run_dir}: the jobs of a sweep have a folder each; leave it out.")
     if (folder / "run.json").exists():
         raise ConfigError(f"{folder}: another job is there; let hydra.sweep.subdir tell every job's folder apart.")
-
-
-def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
-    """Compose and check a job, or a sweep: each value once, and where all are sound, combinations.
-
-    Raises:
-        ConfigError: what is wrong with the first job or, if that is sound, with any other value.
-    """
-    parsed = parsed_overrides(overrides) if multirun else _readable(overrides)
-    if refused := list(problems(parsed, multirun)):
-        raise ConfigError("\n".join(refused))
-    extra = Path(config_dir) if config_dir else None
-    swept = choices(parsed, extra) if multirun else [[text] for text in overrides]
-    first = [values[0] for values in swept]
-    usual = compose(command, first, config_dir)
-    faults: dict[str, None] = {}
-    for position, values in enumerate(swept):
-        jobs = [(first[position], usual)]
-        for value in values[1:]:
-            try:
-                job = compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
-            except ConfigError as error:
-                faults |= dict.fromkeys(str(error).splitlines())
-                continue
-            # Spelled in two ways, as 1 and 1.0 are, values pass for different ones until they are composed.
-            if same := next((one for one, other in jobs if other == job), None):
-                faults[f"{same} and {value} are the same job; leave one of them out."] = None
-            jobs.append((value, job))
-    if faults:
-        raise ConfigError("\n".join(faults))
-    for job in itertools.islice(itertools.product(*swept), MAX_CHECKED_JOBS):
-        if sum(value != other for value, other in zip(job, first, strict=True)) > 1:
-            compose(command, list(job), config_dir)
-    if multirun and any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
-        _check_sweep_folder(sweep_folder(command, first, config_dir))
-
-
-def _readable(overrides: Sequence[str]) -> list[Override]:
-    """All words parsed; none where one cannot be: composing says which it is, and why."""
-    try:
-        return parsed_overrides(overrides)
-    except ConfigError:
-        return []
-
-
-def _check_sweep_folder(folder: Path) -> None:
-    """Raise ConfigError for a folder that holds something: jobs would be written over those of an earlier sweep."""
-    if folder.exists() and not (folder.is_dir() and is_empty(folder)):
-        raise ConfigError(f"hydra.sweep.dir={folder}: there is something already; give a new or an empty folder.")
 
 
 def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -105,8 +105,7 @@ def preset(name: str) -> ForgetTarget | None:
     """Return the forget preset of that name, or None if there is none."""
     if name not in presets():
         return None
-    document = OmegaConf.load(conf_dir() / "forget" / f"{name}.yaml")
-    assert isinstance(document, DictConfig), "a preset is a mapping"
+    document = cast(DictConfig, OmegaConf.load(conf_dir() / "forget" / f"{name}.yaml"))
     return spec_of(document.forget)
 
 

@@ -6,7 +6,7 @@ gradient along which retaining does not get worse. The optimiser is given that a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from duolearn_cli.config.settings import setting
@@ -32,7 +32,7 @@ class GRU(Method):
     retain: str = setting(
         "nll", "the retain loss that may not rise: nll of retain answers, or kl from the target", choices=["nll", "kl"]
     )
-    geometry: GeometryConfig = field(default_factory=rectified, metadata={"help": ""})
+    geometry: GeometryConfig = setting(rectified)
 
     labels: ClassVar[str] = "answer"
     search: ClassVar[Search] = {

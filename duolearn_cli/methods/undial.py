@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import LEARNING_RATES, Search
 from duolearn_cli.methods.retaining import Retaining
 from duolearn_cli.methods.tokens import Tokens, of_forget
@@ -32,8 +33,7 @@ class UNDIAL(Retaining):
         from duolearn_cli.model import losses
 
         def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-            assert reference is not None
-            return losses.kl_to_lowered(reference, logits, labels, self.gamma)
+            return losses.kl_to_lowered(present(reference, "the target's prediction"), logits, labels, self.gamma)
 
         return Reading(divergence, tokens.is_forget, "target")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.data.items import LETTERS, Item
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, present
 from duolearn_cli.model import prompt_layout, truncation
 from duolearn_cli.model.control_tokens import ControlTokens
 from duolearn_cli.model.packing import pack
@@ -168,7 +168,7 @@ class Encoder:
                 self.cut[item.id] = self.prompt.max_tokens + excess
             if excess <= 0:
                 return prompt, None
-        assert prompt is not None, "an item has a layout"
+        prompt = present(prompt, "a layout of the item")
         texts = [self._whole(prompt, self.answer(item, k)) for k in range(len(item.options))]
         longest = max(texts, key=lambda text: len(text.ids))
         gap = truncation.middle(longest.text, longest.offsets, prompt.question, excess)

@@ -14,6 +14,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
+from duolearn_cli.errors import present
 from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.host_to_device import send
 
@@ -53,8 +54,7 @@ class StateFile:
         count = shape.numel()
         # The file has grown since it was mapped: map it again. Views of the old map stay valid.
         if self._map is None or len(self._map) < start + count * dtype.itemsize:
-            assert self._file is not None
-            self._map = mmap.mmap(self._file.fileno(), self.size)
+            self._map = mmap.mmap(present(self._file, "the file of states").fileno(), self.size)
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=start).view(shape)
 
     def add(self, key: bytes, states: Tensor) -> None:
@@ -172,8 +172,7 @@ class FrozenLayers:
         with self._with(self._lower):
             self._decoder(input_ids=send(ids, device), attention_mask=send(mask, device), use_cache=False)
         states, self._bypass.seen = self._bypass.seen, None
-        assert states is not None
-        return states
+        return present(states, "what the lower layers write")
 
     def _laid_out(
         self, batch: Batch, keys: Sequence[bytes], held: Mapping[bytes, Tensor], made: Mapping[bytes, Tensor]

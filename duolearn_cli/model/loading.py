@@ -14,10 +14,8 @@ from duolearn_cli.model import quantization
 from duolearn_cli.model.language_model import LanguageModel, context_of
 from duolearn_cli.model.lora import attach, initialise
 from duolearn_cli.model.pretrained import load_base
+from duolearn_cli.model.sizes import BF16_FROM_PARAMETERS
 from duolearn_cli.model.weights import Weights
-
-# In smaller models bf16 saves no time on a CPU: the casts cost as much as the matrix products gain.
-BF16_FROM_PARAMETERS = 20_000_000
 
 
 def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:

@@ -20,14 +20,14 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from duolearn_cli.config.layers import ALL, chosen_layers
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK
-from duolearn_cli.config.schema import AdapterConfig, target_names
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.model import adapter_reach, distributed
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.pretrained import counted, listed, not_finite
 
-ADAPTER_FILE = "adapter_model.safetensors"
 ALL_LINEAR = "all-linear"
 # The settings of PEFT on which the meaning of an adapter's weights depends, each with our setting for it.
 DECISIVE = {
@@ -214,7 +214,7 @@ def load(network: PeftModel, folder: Path) -> None:
 def _check_config(network: PeftModel, folder: Path) -> None:
     """Raise a ModelError if the saved adapter's settings differ from this model's: its weights would mean another
     change under another rank or scale, and have no place in other layers."""
-    path, own = folder / "adapter_config.json", network.peft_config["default"].to_dict()
+    path, own = folder / CONFIG_FILE, network.peft_config["default"].to_dict()
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.errors import ModelError
+from duolearn_cli.model.adapter_files import CONFIG_FILE
 from duolearn_cli.model.weights import Weights
 
 # Tensors that old checkpoints contain although the model computes them: positions, frequencies, the causal mask.
@@ -36,9 +37,9 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
     Raises:
         ModelError: the model cannot be read, or tensors are missing, left over, of another shape or not finite.
     """
-    if (Path(weights.location) / "adapter_config.json").is_file():
+    if (Path(weights.location) / CONFIG_FILE).is_file():
         raise ModelError(
-            f"model {name} at {weights.location} is an adapter (it contains adapter_config.json), not a model. Fix: "
+            f"model {name} at {weights.location} is an adapter (it contains {CONFIG_FILE}), not a model. Fix: "
             "set model.path to the model that the adapter was made for, and adapter=FOLDER."
         )
     verbosity = transformers_logging.get_verbosity()

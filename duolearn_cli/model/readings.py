@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from duolearn_cli.errors import present
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -37,8 +39,7 @@ def kl_at(where: Tensor, reference: str) -> Reading:
     from duolearn_cli.model import losses
 
     def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl(reference, logits)
+        return losses.kl(present(reference, "the reference"), logits)
 
     return Reading(divergence, where, reference)
 
@@ -48,7 +49,6 @@ def kl_of_others_at(where: Tensor, reference: str) -> Reading:
     from duolearn_cli.model import losses
 
     def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl_of_others(reference, logits, labels)
+        return losses.kl_of_others(present(reference, "the reference"), logits, labels)
 
     return Reading(divergence, where, reference)

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from duolearn_cli.errors import present
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
 from duolearn_cli.model.readings import Reading
-
-# Logits in a chunk (tokens times vocabulary): 32 MiB in float32, enough to use a processor well.
-CHUNK = 2**23
+from duolearn_cli.model.sizes import LOGITS_PER_CHUNK
 
 
 class Head(Protocol):
@@ -59,8 +58,7 @@ class Readout:
         """The negative log-likelihood of every label, [n], without a gradient. It costs nothing after a `read`."""
         if self._nll is None:
             self.read()
-        assert self._nll is not None
-        return self._nll
+        return present(self._nll, "the loss of every label")
 
     def read(self, *readings: Reading) -> list[Tensor]:
         """Return the numbers of each reading, [m], in the order of the tokens, with their gradients."""
@@ -91,7 +89,7 @@ class Readout:
         values: list[list[Tensor]] = [[] for _ in readings]
         rows: list[list[Tensor]] = [[] for _ in readings]
         nll: list[Tensor] = []
-        size = max(1, CHUNK // self._head.vocabulary)
+        size = max(1, LOGITS_PER_CHUNK // self._head.vocabulary)
         for start in range(0, max(1, len(self._labels)), size):
             chunk = slice(start, start + size)
             logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duolearn_cli.config.layers import chosen_layers
-from duolearn_cli.config.schema import AdapterConfig, target_names
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.model.weights import Weights
 
 # The linear layers of a block, in the order of `Shape.linears`.

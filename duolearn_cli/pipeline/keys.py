@@ -15,8 +15,8 @@ from duolearn_cli.config.components import first_target
 from duolearn_cli.config.layers import ALL
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.pipeline.study import Study
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from duolearn_cli.config.environment import difference, environment, read_environment
 from duolearn_cli.files import write_json
-from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
 from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import FILE
@@ -98,7 +98,7 @@ def adopt(given: Path, folder: Path) -> None:
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    for name in (ADAPTER_FILE, "adapter_config.json", FILE):
+    for name in (ADAPTER_FILE, CONFIG_FILE, FILE):
         if (given / name).is_file():
             shutil.copy(given / name, part)
     shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from duolearn_cli.config.preset_limits import limits_of
+from duolearn_cli.config.renamed import with_new_names
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.version import __version__
 from duolearn_cli.errors import RunError, UserError
@@ -75,6 +76,7 @@ class Run:
             raise RunError(f"{folder / 'run.json'} cannot be read: {error}.") from error
         try:
             saved = OmegaConf.load(folder / "config.yaml")
+            saved = with_new_names(saved) if isinstance(saved, DictConfig) else saved
             config = OmegaConf.merge(OmegaConf.structured(RunConfig), saved)
         except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
             detail = " ".join(str(error).split())

@@ -17,6 +17,7 @@ from typing import Any
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK, SETS
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import write_json
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
 
 FILE, SCHEMA = ACCOUNT_FILE, 1
@@ -240,7 +241,7 @@ def read_account(folder: Path) -> Account | None:
     Raises:
         RunError: the file cannot be read, or it is missing although the adapter is marked as having an account.
     """
-    path, adapter = folder / FILE, folder / "adapter_model.safetensors"
+    path, adapter = folder / FILE, folder / ADAPTER_FILE
     if not path.is_file():
         if adapter.is_file() and _is_marked(adapter):
             raise RunError(

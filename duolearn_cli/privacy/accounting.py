@@ -57,7 +57,8 @@ class Spending:
 
     def event(self) -> DpEvent:
         """This spending as an event of dp-accounting, which has none for groups of units."""
-        assert self.group == 1, "only `epsilon` handles groups"
+        if self.group != 1:
+            raise ValueError(f"an event is of single units, and this spending is of groups of {self.group}")
         from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 
         release = GaussianDpEvent(self.noise_multiplier)

@@ -30,7 +30,8 @@ from duolearn_cli.audits.robustness.rounding import rounded
 from duolearn_cli.cli.commands import unlearn
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import component, compose
-from duolearn_cli.config.schema import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.readers.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError

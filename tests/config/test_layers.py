@@ -11,7 +11,8 @@ from peft import get_peft_model
 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.config.layers import chosen_layers, layers_problem
-from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ConfigError, ModelError
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.loading import load_model

@@ -5,7 +5,8 @@ import torch
 from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from duolearn_cli.config.schema import AdapterConfig, LearnConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import LearnConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model import losses
 from duolearn_cli.model.adapter_names import Place

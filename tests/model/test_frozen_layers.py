@@ -17,7 +17,8 @@ from accelerate import Accelerator
 from peft import get_peft_model
 
 from duolearn_cli.audits.robustness.rounding import rounded
-from duolearn_cli.config.schema import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import LearnConfig, ModelConfig, PromptConfig, RuntimeConfig
 from duolearn_cli.evaluation.generation import generate
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.methods.base import Attention, attention_of

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.lora import ADAPTER_FILE

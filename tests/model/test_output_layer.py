@@ -45,7 +45,7 @@ def test_logits_and_their_gradient_are_those_of_the_formula(scale, cap):
 @pytest.mark.parametrize(("scale", "cap"), SHAPES)
 def test_reading_in_chunks_gives_the_gradient_of_all_logits(scale, cap, monkeypatch):
     layer, hidden, generator = made_up(scale, cap)
-    monkeypatch.setattr("duolearn_cli.model.readout.CHUNK", 2 * layer.vocabulary)
+    monkeypatch.setattr("duolearn_cli.model.readout.LOGITS_PER_CHUNK", 2 * layer.vocabulary)
     head = SimpleNamespace(vocabulary=layer.vocabulary, head=layer.logits, pull=layer.pull)
     reference = torch.randn(7, 5, generator=generator, dtype=torch.float64)
     labels, where = torch.arange(7), torch.tensor([True, False] * 3 + [True])

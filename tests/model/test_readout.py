@@ -59,7 +59,7 @@ def test_equals_autograd_through_all_logits(count, chunk, seed):
     head, hidden, labels, references, first, second = made_up(count, seed)
     readings = nll_at(first), kl_at(second, "base"), kl_at(first, "target"), Reading(entropy, second)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readout, "CHUNK", chunk * VOCABULARY)
+        patch.setattr(readout, "LOGITS_PER_CHUNK", chunk * VOCABULARY)
         read = Readout(head, Rows([hidden]), labels, references)
         values = read.read(*readings)
     expected = plain(head, hidden, labels, references, first, second)

@@ -31,6 +31,21 @@ def test_a_sound_run_is_opened(folder):
     assert run.folder == folder and config == Run.open(folder)[1]
 
 
+def test_settings_of_an_earlier_version_are_found_where_they_are_now(folder):
+    now = Run.open(folder)[1]
+    saved = OmegaConf.load(folder / "config.yaml")
+    for node in ("inspect", "hierarchy_view"):
+        del saved[node]
+    saved = OmegaConf.merge(
+        saved, {"item": None, "scores": False, "action": "show", "node": None, "text": None, "depth": 3}
+    )
+    OmegaConf.save(saved, folder / "config.yaml")
+    _, config = reopen(folder)
+    assert config.hierarchy_view.depth == 3
+    config.hierarchy_view.depth = now.hierarchy_view.depth
+    assert config == now
+
+
 @pytest.mark.parametrize("text", ["seed: [", "typo: 1", "seed: many", "- a\n- b", "just words", "model: 3", "\x00"])
 @pytest.mark.parametrize("open_run", [Run.open, reopen])
 def test_a_broken_configuration_is_named(folder, text, open_run):

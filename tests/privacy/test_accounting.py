@@ -156,3 +156,8 @@ def test_a_unit_in_both_sets_pays_for_both():
     assert epsilon([one], 1e-4) < both < epsilon([replace(one, noise_multiplier=math.sqrt(0.5))], 1e-4)
     sigma = noise_multiplier(2.0, 1e-4, [one, one])
     assert epsilon([replace(one, noise_multiplier=sigma)] * 2, 1e-4) <= 2.0
+
+
+def test_an_event_is_of_single_units():
+    with pytest.raises(ValueError, match="groups of 2"):
+        Spending(1.0, 0.1, 10, group=2).event()

@@ -297,7 +297,7 @@ def naive_gradient(model, loss):
 @pytest.mark.parametrize("name", [*METHODS, "kept attention"])
 def test_gradients_equal_backwards_through_all_logits(fresh, study, name, monkeypatch):
     """One readout in chunks, and groups that are entered for their own losses alone, against plain autograd."""
-    monkeypatch.setattr(readout, "CHUNK", 13 * fresh.vocabulary)
+    monkeypatch.setattr(readout, "LOGITS_PER_CHUNK", 13 * fresh.vocabulary)
     chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
     forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
     drift(fresh)

@@ -15,7 +15,7 @@ from duolearn_cli.training.constraint import curvature
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Gradients
 from duolearn_cli.training.update import Update
-from scripts.geometry_toy import SETTINGS, K, U, trajectories
+from scripts.studies.geometry_toy import SETTINGS, K, U, trajectories
 from tests.training.test_geometry import quadratic_program
 
 SIZES = (4, 5)
@@ -207,7 +207,7 @@ def test_the_fisher_price_shortens_steps_where_retaining_is_sensitive():
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_two_quadratics_with_a_known_answer(optimizer):
-    """scripts/geometry_toy.py: plain gradient difference damages the preserve loss, the constrained step does not.
+    """Plain gradient difference damages the preserve loss, the constrained step does not (studies/geometry_toy.py).
 
     At the start the preserve gradient is zero, so the first step is free and costs its second order. From then on no
     step leads away from the line where nothing is lost; unless it leads beyond it, |k'd| > 2 |k'x|, which these rates

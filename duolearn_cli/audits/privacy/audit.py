@@ -8,6 +8,7 @@ from accelerate import Accelerator
 
 from duolearn_cli.audits.privacy.canaries import Finding, audit
 from duolearn_cli.config.components import component
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.examples import examples
@@ -42,8 +43,7 @@ def audit_stage(lab: Laboratory) -> list[Finding]:
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
     task = UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
     update, _ = make_update(lab, task, processes)
-    steps = private_steps(lab, task, update, processes)
-    assert steps is not None
+    steps = present(private_steps(lab, task, update, processes), "the private steps to audit")
     # No model is released by an audit, so nothing is spent: the account in the run folder keeps stating the plan.
     steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))
     total = steps.num_steps

@@ -12,7 +12,7 @@ import numpy as np
 from duolearn_cli.audits.privacy.bound import guesses, lower_bound, reach, score
 from duolearn_cli.config.privacy import AuditConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.errors import ModelError
+from duolearn_cli.errors import ModelError, present
 from duolearn_cli.privacy.account import Account
 from duolearn_cli.privacy.mechanism import Terms
 from duolearn_cli.training.private.step import SIDE, PrivateSteps, Unit
@@ -134,8 +134,7 @@ def audit(
     observed: dict[str, list[np.ndarray]] = {canaries.set_name: [] for canaries in planted}
     steps = with_canaries(steps, planted)
     for step in range(1, account.num_steps + 1):
-        gradients = steps.gradients(step)
-        assert gradients is not None
+        gradients = present(steps.gradients(step), f"what the account allows at step {step}")
         for canaries in planted:
             # Undo the division by the expected number of units: the score is about the sum, in clipping norms.
             scale = steps.mechanism.terms[canaries.set_name].expected / mechanism.max_grad_norm

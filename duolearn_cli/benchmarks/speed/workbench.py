@@ -20,6 +20,7 @@ from duolearn_cli.benchmarks.speed.timing import Step
 from duolearn_cli.benchmarks.speed.variants import FORWARD, Variant, configured, methods, with_adapter_share
 from duolearn_cli.config.components import component
 from duolearn_cli.data.items import Item
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import Attention, attention_of, geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, Encoder
@@ -196,14 +197,12 @@ class Workbench:
             account.write(lab.run.folder)
             # An account records the digest of the adapter that it starts from, which must therefore be on disk.
             model.save_adapter(lab.cache.folder("target"))
-            private = private_steps(lab, task, update, processes)
-            assert private is not None
+            private = present(private_steps(lab, task, update, processes), "the private steps")
             numbers = count(1)
 
             def privately() -> Gradients:
-                noisy = private.gradients(next(numbers))
-                assert noisy is not None, "the budget holds more steps than are timed"
-                return noisy
+                # The budget holds more steps than are timed.
+                return present(private.gradients(next(numbers)), "what the account allows")
 
             return privately
         items, batching = [*task.forget, *task.retain], Batching(task.settings.micro_batch, task.pack_to)

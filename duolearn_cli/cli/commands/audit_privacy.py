@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.beginning import check_beginning, check_words
 from duolearn_cli.cli.commands.common import Invocation, dry_run, prepared, readable
-from duolearn_cli.errors import LeakError
+from duolearn_cli.errors import LeakError, present
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.run_folder import Run
@@ -36,8 +36,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         dry_run(study, display, account)
         return ""
     study = readable(study, display)
-    account = plan_unlearning(study)
-    assert account is not None, "an audit needs privacy: see rules.py"
+    account = present(plan_unlearning(study), "the promise that is audited")  # privacy_rules.py refuses none
     from duolearn_cli.audits.privacy.audit import audit_stage
     from duolearn_cli.pipeline.laboratory import Laboratory
 

@@ -20,7 +20,7 @@ from duolearn_cli.cli.commands.common import (
     with_changes,
 )
 from duolearn_cli.cli.commands.rescored import items_note
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import RunError, present
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
@@ -44,12 +44,12 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     study = readable(study, display)
     if note := items_note(study, folder):
         display.note(note)
-    assert study.texts, "the texts have been read"
+    texts = present(study.texts, "what the tokenizer has read")
     from duolearn_cli.audits.robustness.audit import Planned, robustness
     from duolearn_cli.pipeline.laboratory import Laboratory
     from duolearn_cli.report.robustness import remarks, robustness_table, write_page
 
-    planned = Planned.of(study, study.texts.encoder.tokenizer)
+    planned = Planned.of(study, texts.encoder.tokenizer)
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     with opened.active():
         rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)

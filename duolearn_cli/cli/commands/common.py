@@ -17,6 +17,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.evaluation.lm_eval import read_results
 from duolearn_cli.files import cache_dir
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.quantization import check_device, check_libraries
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape
@@ -132,7 +133,7 @@ def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, An
 
 def check_adapter(folder: Path) -> None:
     """Raise RunError for a folder without an adapter."""
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / ADAPTER_FILE).is_file():
         raise RunError(f"{folder} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
 
 

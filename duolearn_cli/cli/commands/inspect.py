@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Print the item that `item` names, by default the first one to forget; writes nothing into a run folder."""
+    """Print the item that `inspect.item` names, by default the first one to forget; write no run folder."""
     display = Display()
     study = prepared(config, display)
-    item, is_forget = find_item(study, config.item)
-    if config.scores:
+    item, is_forget = find_item(study, config.inspect.item)
+    if config.inspect.scores:
         views = _scored(study, item, is_forget, display)
     else:
         views = token_views(study, _encoder(study).encode(item), is_forget, study.request.weights.get(item.id, 1.0))

@@ -6,7 +6,7 @@ import gzip
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -25,10 +25,7 @@ GZIP, OTHER_ARCHIVES = b"\x1f\x8b", (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\
 
 def depths_setting() -> list[int]:
     """Declare the setting `level_depths`: the depths at which levels 1 to 4 begin. A root has depth 1."""
-    return field(
-        default_factory=lambda: [1, 2, 3, 4],
-        metadata={"help": "depths at which levels 1 to 4 begin; a root has depth 1"},
-    )
+    return setting([1, 2, 3, 4], "depths at which levels 1 to 4 begin; a root has depth 1")
 
 
 @dataclass
@@ -36,10 +33,7 @@ class HierarchySource(ABC):
     """The base class of a component that makes a hierarchy. A subclass adds its settings and `load`."""
 
     name: str = setting("hierarchy", "short name", pattern=NAME)
-    level_weights: list[float] = field(
-        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
-        metadata={"help": "weight of a token by its concept's level, 1 to 4"},
-    )
+    level_weights: list[float] = setting([1.0, 1.0, 1.0, 1.0], "weight of a token by its concept's level, 1 to 4")
 
     @abstractmethod
     def load(self) -> Hierarchy:

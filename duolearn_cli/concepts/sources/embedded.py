@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duolearn_cli.concepts.concept import Concept
@@ -25,13 +25,9 @@ class Embedded(HierarchySource):
     name: str = setting("medical4", "short name", pattern=NAME)
     file: str = setting("medical4.tsv", "embedded file", pattern=NAME)
     path: str | None = setting(None, "your own tab-separated file; empty: the embedded one")
-    roots: list[str] = field(
-        default_factory=list,
-        metadata={"help": "use only these nodes, all below them, and all above those; empty: everything"},
-    )
-    terms: dict[str, str] = field(
-        default_factory=dict,
-        metadata={"help": "extra terms of concepts, {term: concept}; a term may end in a context in braces"},
+    roots: list[str] = setting([], "use only these nodes, all below them, and all above those; empty: everything")
+    terms: dict[str, str] = setting(
+        {}, "extra terms of concepts, {term: concept}; a term may end in a context in braces"
     )
 
     def load(self) -> Hierarchy:

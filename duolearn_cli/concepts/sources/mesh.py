@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -46,13 +46,9 @@ class Mesh(HierarchySource):
 
     name: str = setting("mesh", "short name", pattern=NAME)
     path: str | None = setting(None, "NLM's descriptor file, descYYYY.xml or descYYYY.xml.gz")
-    branches: list[str] = field(
-        default_factory=list, metadata={"help": "only these branches, such as [A,C,E,F]; empty: all"}
-    )
-    foundation: list[str] = field(default_factory=lambda: ["A", "G"], metadata={"help": "branches of level 1"})
-    specialties: list[str] = field(
-        default_factory=lambda: ["C", "E", "F"], metadata={"help": "branches of levels 3 and 4"}
-    )
+    branches: list[str] = setting([], "only these branches, such as [A,C,E,F]; empty: all")
+    foundation: list[str] = setting(["A", "G"], "branches of level 1")
+    specialties: list[str] = setting(["C", "E", "F"], "branches of levels 3 and 4")
     focused_depth: int = setting(3, "tree depth at which level 4 begins; C14 has depth 1", minimum=2)
 
     def load(self) -> Hierarchy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,7 @@ class Obo(HierarchySource):
 
     name: str = setting("obo", "short name", pattern=NAME)
     path: str | None = setting(None, "OBO, OBO graph JSON or OWL file, plain or gzip")
-    scopes: list[str] = field(
-        default_factory=lambda: ["EXACT"], metadata={"help": "kinds of synonyms: EXACT, BROAD, NARROW, RELATED"}
-    )
+    scopes: list[str] = setting(["EXACT"], "kinds of synonyms: EXACT, BROAD, NARROW, RELATED")
     level_depths: list[int] = depths_setting()
 
     def load(self) -> Hierarchy:

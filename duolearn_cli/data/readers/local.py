@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.fills import label
@@ -24,45 +25,33 @@ _NO_COLUMN = ("options", "answer_kind")  # fields that do not name one column: o
 class Fields:
     """The column of each item field in the user's file; null if there is none."""
 
-    id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
-    question: str | None = field(default=None, metadata={"help": "column of the question"})
-    options: Any = field(
-        default=None, metadata={"help": "a list of columns, or one column that contains a list or an object"}
+    id: str | None = setting(None, "column of the id; null: a hash of the content")
+    question: str | None = setting(None, "column of the question")
+    options: Any = setting(None, "a list of columns, or one column that contains a list or an object")
+    answer: str | None = setting(None, "column of the answer")
+    answer_kind: str | None = setting(
+        None,
+        "what answers are: a position (index: from 0 or 1, read from the column), a letter, or a text",
+        choices=ANSWER_KINDS,
     )
-    answer: str | None = field(default=None, metadata={"help": "column of the answer"})
-    answer_kind: str | None = field(
-        default=None,
-        metadata={
-            "help": "what answers are: a position (index: from 0 or 1, read from the column), a letter, or a text",
-            "choices": ANSWER_KINDS,
-        },
-    )
-    answer_text: str | None = field(
-        default=None, metadata={"help": "column of the right option's text, checked against the position or letter"}
-    )
-    subject: str | None = field(default=None, metadata={"help": "column of the subject"})
-    topic: str | None = field(default=None, metadata={"help": "column of the topic"})
-    explanation: str | None = field(default=None, metadata={"help": "column of the explanation"})
-    concepts: str | None = field(default=None, metadata={"help": "column of concept ids, a list or separated by |"})
-    fact: str | None = field(default=None, metadata={"help": "column with the same value for rows about the same fact"})
-    heldout: str | None = field(
-        default=None, metadata={"help": "column of true or false; true: another phrasing of a fact, never trained on"}
-    )
-    patient: str | None = field(
-        default=None, metadata={"help": "column with the same value for rows about the same person"}
-    )
+    answer_text: str | None = setting(None, "column of the right option's text, checked against the position or letter")
+    subject: str | None = setting(None, "column of the subject")
+    topic: str | None = setting(None, "column of the topic")
+    explanation: str | None = setting(None, "column of the explanation")
+    concepts: str | None = setting(None, "column of concept ids, a list or separated by |")
+    fact: str | None = setting(None, "column with the same value for rows about the same fact")
+    heldout: str | None = setting(None, "column of true or false; true: another phrasing of a fact, never trained on")
+    patient: str | None = setting(None, "column with the same value for rows about the same person")
 
 
 @dataclass
 class LocalData:
     """The user's own table file as a data set. Rows without an id get a hash of their content as id."""
 
-    path: str | None = field(default=None, metadata={"help": "CSV, TSV, JSON lines, JSON or Parquet file"})
-    fields: Fields = field(default_factory=Fields, metadata={"help": "columns of the item fields"})
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+    path: str | None = setting(None, "CSV, TSV, JSON lines, JSON or Parquet file")
+    fields: Fields = setting(Fields, "columns of the item fields")
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Loaded:
         """Read and check the file.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean, whole_number
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.fills import label
@@ -25,21 +26,13 @@ _MANY = 10  # the fewest rows that can contradict a configured answer base
 class MedMCQA:
     """The MedMCQA data set."""
 
-    path: str | None = field(default=None, metadata={"help": "JSON lines, CSV or Parquet file; null: the hub copy"})
-    hub_id: str = field(default="openlifescienceai/medmcqa", metadata={"help": "data set on the Hugging Face hub"})
-    split: str = field(
-        default="train",
-        metadata={"help": "split of the hub copy (test has no labels)", "choices": ["train", "validation", "test"]},
-    )
-    answer_base: str = field(
-        default="auto",
-        metadata={"help": "number of the first option in `cop`; auto: read from the data", "choices": BASES},
-    )
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file at `path`"})
-    allow_download: bool = field(default=False, metadata={"help": "let `datasets` fetch the hub copy"})
+    path: str | None = setting(None, "JSON lines, CSV or Parquet file; null: the hub copy")
+    hub_id: str = setting("openlifescienceai/medmcqa", "data set on the Hugging Face hub")
+    split: str = setting("train", "split of the hub copy (test has no labels)", choices=["train", "validation", "test"])
+    answer_base: str = setting("auto", "number of the first option in `cop`; auto: read from the data", choices=BASES)
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file at `path`")
+    allow_download: bool = setting(False, "let `datasets` fetch the hub copy")
 
     def load(self) -> Loaded:
         """Read the rows, find the base of the answers' numbers, and check.
@@ -84,9 +77,8 @@ def _answer_base(source: str, entries: list[Entry], configured: str, default: in
     first, counts = _answers(source, entries)
     support = {0: counts[0], 1: counts[4]}
     needed = _TRUSTED * counts.total()
-    if configured != "auto" or default is not None:
-        base = default if configured == "auto" else int(configured)
-        assert base is not None
+    base = default if configured == "auto" else int(configured)
+    if base is not None:
         # The user's setting outweighs ten times as many contradicting rows as what is known about the hub copy.
         least = needed if configured == "auto" else max(_MANY, 10 * needed)
         if support[1 - base] >= least and not (configured != "auto" and support[base]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean, fold
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.raw import Raw
@@ -23,11 +24,9 @@ OTHER = ("correct_answer", "correct_option_num")
 class MHQA:
     """The MHQA data set. All its items have the subject Psychiatry; the topics are the four conditions."""
 
-    path: str | None = field(default=None, metadata={"help": "your own copy (CSV); it may not be distributed"})
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+    path: str | None = setting(None, "your own copy (CSV); it may not be distributed")
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Loaded:
         """Read and check the file. An id that is repeated with another question gets the suffix -2, -3 and so on.

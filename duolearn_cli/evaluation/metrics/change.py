@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from duolearn_cli.model.adapter_files import CONFIG_FILE
 from duolearn_cli.model.adapter_names import Place
-
-CONFIG_FILE = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special, stats
 
+from duolearn_cli.errors import present
 from duolearn_cli.evaluation.metrics.auc import auc_and_trials, tpr_at, tpr_interval, wilson
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, RESAMPLES, Estimate
 
@@ -115,10 +116,10 @@ def _areas(members: np.ndarray, others: np.ndarray, critical: float | None = Non
 
 def _folded(area: Estimate) -> Estimate:
     """The MIA score of an AUC. Its interval holds the scores of all AUCs in the AUC's interval."""
-    assert area.low is not None and area.high is not None
-    ends = [float(mia_score(end)) for end in (area.low, area.high)]
+    low, high = (present(end, "the interval of an AUC") for end in (area.low, area.high))
+    ends = [float(mia_score(end)) for end in (low, high)]
     # The score has its maximum at an AUC of 0.5, which may lie inside the interval.
-    high = 1.0 if area.low <= 0.5 <= area.high else max(ends)
+    high = 1.0 if low <= 0.5 <= high else max(ends)
     return Estimate(float(mia_score(area.value)), min(ends), high, area.n, higher_is_better=True, facts=area.facts)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from duolearn_cli.config.schema import AdapterConfig, target_names
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.model.shape import MODULES, Shape
 
 

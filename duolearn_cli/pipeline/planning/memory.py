@@ -19,6 +19,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.model.quantization import BYTES
 from duolearn_cli.model.shape import Shape, read_shape
+from duolearn_cli.model.sizes import BF16_FROM_PARAMETERS, LOGITS_PER_CHUNK
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.activation_sizes import Layer, Side
 from duolearn_cli.pipeline.planning.machine import has_bf16, uses_gpu
@@ -30,8 +31,6 @@ TOKENS_PER_CHARACTER, PROMPT_CHARACTERS, ANSWER_TOKENS = 0.25, 19, 8
 # Resident without a model: Python, PyTorch, transformers, hierarchy, data, and what computing references has left
 # behind; on a GPU what CUDA needs.
 LIBRARIES, CUDA = 690 << 20, 500 << 20
-# As in readout.py and model.py, which import PyTorch.
-CHUNK, BF16_FROM_PARAMETERS = 2**23, 20_000_000
 # Tensors like the logits of a chunk, and like the hidden states of all labels, that are there at once.
 LOGITS_AT_ONCE, STATES_AT_ONCE = 4, 6
 # The two sides of a step; and by how many standard deviations more units of a side join the largest private step: of
@@ -206,7 +205,7 @@ class Planner:
     def _readout(self, sides: Sequence[Side]) -> int:
         """Logits of a chunk and what is computed of them; hidden states, both references, the readings' gradients."""
         labels = sum(side.labels for side in sides)
-        chunk = min(CHUNK, labels * self.shape.vocabulary)
+        chunk = min(LOGITS_PER_CHUNK, labels * self.shape.vocabulary)
         # In half precision the output layer is cast for each product.
         cast = 2 * self.shape.vocabulary * self.shape.width if self._layer.casts_weights else 0
         return 4 * (LOGITS_AT_ONCE * chunk + STATES_AT_ONCE * labels * self.shape.width) + cast

@@ -16,12 +16,11 @@ from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.model.shape import Shape, read_shape
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.fitting import gib
-from duolearn_cli.pipeline.planning.memory import Planner, estimated_tokens
+from duolearn_cli.pipeline.planning.memory import TOKENS_PER_CHARACTER, Planner, estimated_tokens
 from duolearn_cli.pipeline.run_folder import planned_folder
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import Account
 
-TOKENS_PER_CHARACTER = 0.3
 MIXTURE = (
     "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it "
     "is loaded, before anything is learned"
