@@ -47,7 +47,7 @@ from duolearn_cli.pipeline.study import prepare
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.per_example import GradientRows
-from duolearn_cli.training.per_example_probe import check_singles
+from duolearn_cli.training.per_example_probe import check_per_example
 from tests.small_models import draw_adapter
 from tests.training.private.engine import private_steps, singles
 
@@ -168,7 +168,7 @@ def single_gradients_equal_backwards(folder: Path, scratch: Path) -> None:
     model = open_model(folder)
     own = texts(model, 4)
     watch, batch = GradientRows(model.network, model.adapter), collate(own, "text")
-    with watch.watching():
+    with watch.recording():
         loss = _mean_nll(model, batch, len(own))
     with watch.rows(batch, range(len(own))) as (rows, _):
         loss.backward()
@@ -196,7 +196,7 @@ def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
     """Without noise, a private step's gradient is the sum of each record's own clipped one."""
     model = open_model(folder)
     # As a run does before: it compares single gradients, and learns.
-    check_singles(model)
+    check_per_example(model)
     fine_tune(model, texts(model, 3), LearnConfig(epochs=1, batch_size=4), lambda values: None)
     compare_private_step(model, folder, scratch)
 

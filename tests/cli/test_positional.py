@@ -62,8 +62,8 @@ def test_words_become_overrides(words, overrides):
     ("words", "said"),
     [
         (["shw"], "did you mean 'show'"),
-        (["show", "a", "b"], "'b' is a word too many; several words need quotes"),
-        (["check", "a"], "'a' is a word too many"),
+        (["show", "a", "b"], "'b' is one word too many; several words need quotes"),
+        (["check", "a"], "'a' is one word too many"),
         (["find", "text"], "right after find"),
     ],
 )

@@ -14,7 +14,7 @@ from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.errors import DataError
 from duolearn_cli.files import ASSETS
 from duolearn_cli.model.encoding import Encoder
-from duolearn_cli.pipeline.keys import asked
+from duolearn_cli.pipeline.keys import prompt_settings
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.study import prepare
 from tests.concepts.small_tokenizers import with_control_tokens
@@ -78,7 +78,7 @@ def test_a_row_that_cannot_be_read_is_left_out_of_all_and_counted(traps):
     # Its row leaves the side that its label gave it: every row is counted once.
     assert read.tally.total == traps.tally.total and read.tally.sides["neither"]["rejected"] == 2
     assert not traps.tally.sides["neither"]
-    with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Mend the row, or set"):
+    with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Fix the row, or set"):
         changed(traps, "dataset.on_bad_row=error").readable(encoder, None)
 
 
@@ -110,7 +110,7 @@ def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
 
 
 def test_a_limit_that_only_refuses_changes_no_models_name(study):
-    assert set(asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
+    assert set(prompt_settings(study.config.prompt)) == {"form", "chat", "max_tokens"}
 
 
 def test_a_run_refuses_long_questions_and_the_mend_that_it_proposes_runs(tmp_path, cache, capsys, monkeypatch, tiny):

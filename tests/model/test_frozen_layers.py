@@ -175,7 +175,7 @@ def test_single_gradients_checkpointing_and_training_mode(pair):
     batch, rows = collate(TEXTS, "text"), []
     for model in pair:
         watch = GradientRows(model.network, model.adapter)
-        with watch.watching():
+        with watch.recording():
             nll = losses.nll(model.head(model.hidden(batch)).double(), batch.label)
         with watch.rows(batch, range(len(TEXTS))) as (found, _):
             watch.backward([nll.mean()])

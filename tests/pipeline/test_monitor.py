@@ -71,7 +71,7 @@ def test_too_few_facts_to_stop_by_are_told_at_the_start(stops, monkeypatch):
         lab = Recorder(stops, {})
         lab.load = lambda name, found=found: SimpleNamespace(keep=lambda *_: found)
         Goal.of(lab, "gold", 20)
-        assert len(lab.noted) == noted and all("ends no run early" in note for note in lab.noted)
+        assert len(lab.noted) == noted and all("cannot end this run early" in note for note in lab.noted)
 
 
 def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
@@ -79,7 +79,7 @@ def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
     lab, _, after_step = watched(looks, GOAL, study=stops)
     ended = [after_step(step, {}) for step in range(1, 11)]
     assert lab.looked == [5, 10] and ended == [False] * 9 + [True]
-    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.told(looks[10])}}
+    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.as_dict(looks[10])}}
     assert "step 10 of 100" in lab.noted[0] and "30 facts, 20 looks" in lab.noted[0]
 
 

@@ -87,10 +87,10 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
     chosen = component(compose("unlearn", ["+forget=surgery", "method=npo"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
     watch = SquaredGradients(fresh.network, fresh.adapter)
-    with watch.watching():
+    with watch.recording():
         tokens = plain_tokens(fresh, forget[:2] + retain[:2], chosen.labels)
     batch = collate([example.text for example in forget[:2] + retain[:2]], chosen.labels)
-    with watch.following(batch, []):
+    with watch.receiving(batch, []):
         chosen.objective(tokens).preserve.backward(retain_graph=True)
     chosen.objective(tokens).preserve.backward()
     assert watch.take().abs().max() == 0

@@ -30,7 +30,7 @@ def mean_nll(model, batch, count):
 def rows_of(model, texts, pack_to=None):
     watch = GradientRows(model.network, model.adapter)
     batch = collate(texts, "text", pack_to=pack_to)
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, len(texts))
     with watch.rows(batch, range(len(texts))) as (rows, _):
         loss.backward()
@@ -62,7 +62,7 @@ def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
     texts = random_texts([4, 8, 6])
     expected, _ = rows_of(model, texts)
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, range(3)) as (rows, _):
         watch.backward([loss])
@@ -73,7 +73,7 @@ def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
 def test_backwards_add_up_and_a_part_can_be_followed(model):
     texts = random_texts([4, 8, 6])
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
         loss.backward(retain_graph=True)
@@ -122,7 +122,7 @@ def test_rows_of_fused_experts_and_routers_equal_single_backwards(kind, pack_to)
 def test_a_part_of_the_examples_is_followed_through_experts_too():
     model, texts = mixture("mixtral"), random_texts([4, 8, 6])
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
         watch.backward([loss])

@@ -25,7 +25,7 @@ from duolearn_cli.model.readout import kl_at
 from duolearn_cli.pipeline import unlearn_run
 from duolearn_cli.pipeline.examples import answer_form, examples
 from duolearn_cli.training import checkpoint, unlearn
-from duolearn_cli.training.answer_form import AnswerForm, openings
+from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.forward import predict
@@ -109,7 +109,7 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
     fine_tune(fresh, texts, LearnConfig(seed=0, epochs=4, batch_size=8, learning_rate=1e-2), lambda values: None)
     form = answer_form(lab, method("duolearn"))
     found = examples(lab, loud(study.splits.forget_train), True, "text", NO_ATTENTION, form)
-    opening = torch.cat([openings(one.text.is_answer)[one.text.labels("text")] for one in found])
+    opening = torch.cat([answer_starts(one.text.is_answer)[one.text.labels("text")] for one in found])
     base, formed, target = (
         torch.cat(each)
         for each in zip(
@@ -131,7 +131,7 @@ def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
     monkeypatch.setattr(unlearn_run, "answer_form", lambda target, method: form)
     task = unlearn_run.make_task(lab, method("duolearn"), SimpleNamespace(sharded=False))
     for example in (*task.forget, *task.retain):
-        opening = openings(example.text.is_answer)[example.text.labels("text")]
+        opening = answer_starts(example.text.is_answer)[example.text.labels("text")]
         base = example.reference.base_nll
         assert int(opening.sum()) == 1
         assert torch.equal(example.formed_nll, torch.where(opening, 0.5, base))

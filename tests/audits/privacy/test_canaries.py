@@ -149,7 +149,7 @@ def test_an_audit_that_no_outcome_can_fail_says_so(broken, capsys):
     [
         (["privacy", "+forget=surgery", "privacy=none"], "there is no promise to audit; give privacy=eps1"),
         (["privcy", "+forget=surgery", "privacy=eps1"], "did you mean 'privacy'"),
-        (["+forget=surgery", "privacy=eps1"], "audit: it is not said what; allowed: privacy"),
+        (["+forget=surgery", "privacy=eps1"], "audit: the kind of audit is missing; allowed: privacy"),
         (["privacy", "privacy=eps1"], "forget: name what to forget"),
         (["privacy", "+forget=surgery", "privacy=eps1", "audit.canaries=3"], "audit.canaries=3: allowed: 100 or more"),
         (

@@ -193,7 +193,7 @@ def test_a_method_that_asks_for_the_step_is_refused():
 
 @pytest.mark.parametrize("coupled", [Coupled(), Quantile()])
 def test_a_loss_that_couples_records_is_refused(coupled):
-    with pytest.raises(ConfigError, match=r"is not the sum of theirs.*tokens\.mean"):
+    with pytest.raises(ConfigError, match=r"is not the sum of their losses.*tokens\.mean"):
         check_separable(coupled)
 
 
