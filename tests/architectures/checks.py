@@ -49,7 +49,7 @@ from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.per_example import GradientRows
 from duolearn_cli.training.per_example_probe import check_per_example
 from tests.small_models import draw_adapter
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import private_steps, one_unit_each
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3
@@ -211,7 +211,7 @@ def compare_private_step(model: LanguageModel, folder: Path, scratch: Path) -> N
         for side, is_forget in ((study.splits.forget_train[:3], True), (study.splits.retain_train[:3], False))
     )
     clip = 0.05
-    units = {"forget": singles("forget", forget), "retain": singles("retain", retain)}
+    units = {"forget": one_unit_each("forget", forget), "retain": one_unit_each("retain", retain)}
     found = private_steps(model, method, units, scratch, clip=clip).gradients(1)
     assert found is not None
     model.network.zero_grad()

@@ -1,4 +1,4 @@
-"""Words that are no overrides: any text reaches the configuration as it was typed."""
+"""Positional words: any text reaches the configuration as it was typed."""
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -1,4 +1,4 @@
-"""What is done after each step: quick evaluations on validation facts, and an end where gold is reached."""
+"""The monitor: quick evaluations on validation facts, checkpoints, and the early end where gold is reached."""
 
 import json
 from dataclasses import asdict, replace
@@ -23,7 +23,7 @@ FACTS = [f"f{k}" for k in range(30)]
 
 
 def seen(nll, chance, retain=0.95, spread=0.2):
-    """A look at thirty facts, by mean loss and probability of the right answers."""
+    """Return a look at thirty facts with these means of loss and probability of the right answer."""
     rng = np.random.default_rng(round(100 * nll + 1000 * chance))
     means = {"forget_nll": nll, "forget_accuracy": chance, "retain_nll": 0.1, "retain_accuracy": retain}
     losses, chances = rng.normal(nll, spread, 30), rng.normal(chance, spread / 4, 30)
@@ -34,7 +34,7 @@ GOAL = Goal(seen(0.1, 0.98), seen(3.0, 0.28), looks=20)
 
 
 class Recorder:
-    """A laboratory of which a watch needs no more than this."""
+    """The parts of a laboratory that a monitor needs."""
 
     def __init__(self, study, looks):
         self.study, self.is_main, self.model = study, True, SimpleNamespace(device="cpu")
@@ -137,7 +137,7 @@ def test_without_a_goal_it_looks_five_times_and_never_ends(watched):
 
 
 def test_the_step_that_ends_the_loop_is_no_checkpoint(watched, stops):
-    """A run that is resumed from it would miss the end."""
+    """A run that resumed from such a checkpoint would miss its end."""
     _, saved, after_step = watched({5: seen(3.0, 0.28)}, GOAL, lambda: True, stops)
     assert after_step(5, {}) and saved == []
 
@@ -173,7 +173,7 @@ STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "le
 
 
 def test_a_run_that_stops(tmp_path, cache, monkeypatch):
-    """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
+    """With such tolerant limits, a run on a few facts ends early and records why."""
     monkeypatch.setattr(early_stopping, "NEAR", 100.0)
     monkeypatch.setattr(early_stopping, "LEVEL", 1.0)
     monkeypatch.setattr(gold, "FEW_FACTS", 2)
@@ -192,7 +192,7 @@ def test_a_run_that_never_gets_there(tmp_path, cache):
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", [[], ["runtime.sharding=fsdp2"]], ids=["copies", "cut"])
 def test_several_processes_stop_where_one_does(sharding, tmp_path, cache):
-    # Of fewer than 30 facts nothing is shown: a run of 16 would never stop.
+    # The test needs at least 30 facts: a run with 16 would never stop.
     common = [*last(*STOPPING, "split.max_forget=60"), "unlearn.epochs=20", "runtime.threads=1"]
     told, lines = run(tmp_path / "one", cache, *common)
     shared, shared_lines = run(tmp_path / "two", cache, *common, "runtime.num_processes=2", *sharding)

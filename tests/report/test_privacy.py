@@ -55,7 +55,8 @@ def test_the_promise_names_unit_numbers_and_limits(metrics):
         assert f"of the {name} set" in said
     assert "began with target-c0ffee." in said
     assert "given the model that it began with" in said and "PLD accountant of dp-accounting" in said
-    assert "never stored" in said and ""No epsilon covers what" in said and "had memorised: the MIA rows measure" in said
+    assert "never stored" in said and "No epsilon covers what" in said
+    assert "had memorised: the MIA rows measure" in said
     assert "the model that the first run began with" in not_covered(with_account(metrics, entry()))
     assert "certified" not in said and not warnings(with_account(metrics, entry()))
 
@@ -86,10 +87,10 @@ def test_what_is_told_of_a_fact_with_several_units_is_a_warning(metrics):
         "patient": {"units": None, "epsilon": None},
     }
     said = (
-        f"Up to 2 units belong to one fact: epsilon is that of one unit, and more is revealed about a fact, at most epsilon = "
-        f"{epsilon:.3g} at the same delta. privacy.unit=fact makes the promise to each fact.",
-        "Units hold items of several patients, and nothing bounds what is revealed about one patient: privacy.unit=patient "
-        "makes the promise to each patient.",
+        f"Up to 2 units belong to one fact: epsilon is that of one unit, and more is revealed about a fact, at most "
+        f"epsilon = {epsilon:.3g} at the same delta. privacy.unit=fact makes the promise to each fact.",
+        "Units hold items of several patients, and nothing bounds what is revealed about one patient: "
+        "privacy.unit=patient makes the promise to each patient.",
     )
     assert warnings(found) == list(said) and set(said) < set(sentences(found))
     # Accounts in files of earlier versions tell no groups.
@@ -103,7 +104,7 @@ def test_steps_that_are_mostly_noise_are_flagged(metrics, history):
     quiet = [line | {"signal_to_noise_forget": 0.012} for line in with_steps(history)]
     assert warnings(account, quiet) == [
         "The gradients of the forget set were mostly noise (signal to noise 0.012): its records hardly influenced "
-        "them. More records or a larger epsilon would help."
+        "the steps. More records or a larger epsilon would help."
     ]
 
 

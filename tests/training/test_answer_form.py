@@ -1,4 +1,4 @@
-"""How answers begin, apart from what they say."""
+"""The form of answers: which tokens begin one, and the line that is fitted to wrong options."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from duolearn_cli.training.answer_form import MIN_OPTIONS, AnswerForm, answer_st
 
 
 def tokens(seed, shift, count=MIN_OPTIONS):
-    """Nlls of wrong options' first tokens under base and target."""
+    """Return made-up nlls of the first tokens of wrong options, under base and target [count]."""
     random = np.random.default_rng(seed)
     base = random.gamma(3, 2, count)
     target = np.clip(base * random.uniform(0.3, 0.9) + random.normal(0, 0.5, count) + shift, 0, None)

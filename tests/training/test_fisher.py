@@ -1,4 +1,4 @@
-"""Squared gradients of single examples, against one backward an example."""
+"""Squared per-example gradients, compared with one backward per example."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def collected(model, examples, chosen, **settings):
 
 
 def naive(model, examples, chosen):
-    """The mean over retain items of squared gradients, one backward each, through the loss of the whole step."""
+    """Return the mean over retain items of squared gradients, from one backward each through the loss of the step."""
     step = plain_tokens(model, examples, chosen.labels)
     own = [example for example in examples if not example.is_forget]
     total = 0
@@ -50,7 +50,7 @@ def test_equals_one_backward_an_example(fresh, study, name, settings):
 
 @pytest.mark.parametrize("settings", [{}, {"micro_batch": 2}, {"pack_to": 100}], ids=["padded", "micro", "packed"])
 def test_a_gradient_of_a_module_that_is_used_twice_is_squared_as_a_whole(fresh, study, settings, monkeypatch):
-    """The square of a sum, not the sum of squares: forget and retain items go through in forwards of their own."""
+    """The square of the sum over uses is needed, not the sum of squares. Each side has a forward of its own."""
     used_twice(fresh, monkeypatch)
     test_equals_one_backward_an_example(fresh, study, "npo", settings)
 
@@ -68,7 +68,7 @@ def test_a_use_that_the_loss_does_not_depend_on_is_not_waited_for(fresh, study, 
 
 
 def test_they_are_those_of_whole_answers_and_not_of_mean_losses(fresh, study):
-    """With a mean over tokens: (m n_i / N)^2 g_i^2, as docs/geometry.md says; graddiff keeps by retain answers' nll."""
+    """With a mean over tokens they are (m n_i / N)^2 g_i^2, see docs/geometry.md; graddiff's retain loss is such a mean."""
     chosen = component(compose("unlearn", ["+forget=surgery", "method=graddiff", "method.retain=nll"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
     # Answers of different lengths.

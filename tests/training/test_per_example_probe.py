@@ -1,4 +1,4 @@
-"""What cannot be learned, or followed example by example, is found before learning; what can be is left alone."""
+"""The checks before learning find adapters without gradients or with wrong per-example gradients, and no others."""
 
 import pytest
 import torch
@@ -23,11 +23,11 @@ def test_mixtures_and_state_spaces_pass_and_keep_their_values(kind):
     assert all(parameter.grad is None for parameter in model.adapter)
 
 
-def test_a_layer_whose_examples_cannot_be_told_apart_is_refused_with_a_mend(fresh):
+def test_a_layer_whose_examples_cannot_be_told_apart_is_refused_with_a_fix(fresh):
     module = next(m for name, m in fresh.network.named_modules() if name.endswith("layers.1.mlp.up_proj"))
 
     class Turned(nn.Module):
-        """A linear layer that is given its tokens the other way round."""
+        """A linear layer that gets its tokens transposed."""
 
         def __init__(self, inner):
             super().__init__()
@@ -49,7 +49,7 @@ def test_a_layer_whose_examples_cannot_be_told_apart_is_refused_with_a_mend(fres
 
 
 def test_gradients_that_are_left_out_are_found(fresh, monkeypatch):
-    """As they were for fused experts: zeros, without an error."""
+    """This happened with fused experts: their gradients were zero, without an error."""
     follow = PerExampleGradients._add
 
     def all_but_one(self, place, given, gradient, uses):
@@ -67,7 +67,7 @@ def test_modules_that_are_used_twice_pass(fresh, monkeypatch):
 
 
 def test_squares_of_single_uses_are_found(fresh, monkeypatch):
-    """As a module's gradients were squared for each of its uses, and the squares added."""
+    """This was a bug: gradients were squared for each use of a module, and the squares added."""
     used_twice(fresh, monkeypatch)
     monkeypatch.setattr(SquaredGradients, "receive", lambda self, place, single, uses: self._square(place, single))
     with pytest.raises(ModelError, match="computed in gate_proj, up_proj, down_proj of"):

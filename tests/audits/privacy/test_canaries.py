@@ -18,7 +18,7 @@ from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL, last
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import private_steps, one_unit_each
 from tests.training.test_unlearn import make_examples, method
 
 # Everything joins every step: what leaks, leaks most.
@@ -31,7 +31,7 @@ def find(fresh, study, tmp_path):
     """The findings at epsilon 1, few steps of few records; `clip` is the clipping norm."""
     forget, retain = make_examples(fresh, study, "text")
     chosen = method("duolearn")
-    units = {"forget": singles("forget", forget[:2]), "retain": singles("retain", retain[:2])}
+    units = {"forget": one_unit_each("forget", forget[:2]), "retain": one_unit_each("retain", retain[:2])}
     start = [parameter.detach().clone() for parameter in fresh.adapter]
 
     def run(epsilon=1.0, clip=0.5, protected=("retain",), seed=0):
