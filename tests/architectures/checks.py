@@ -49,7 +49,7 @@ from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.per_example import GradientRows
 from duolearn_cli.training.per_example_probe import check_per_example
 from tests.small_models import draw_adapter
-from tests.training.private.engine import private_steps, one_unit_each
+from tests.training.private.engine import one_unit_each, private_steps
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3

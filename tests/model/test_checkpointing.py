@@ -25,7 +25,7 @@ from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from tests.model.test_attention import FAMILIES, build, random_texts
-from tests.training.private.engine import private_steps, one_unit_each
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import BIASED, KEPT, METHODS, make_examples, make_update, method
 
 KINDS = [*METHODS, "kept attention"]

@@ -68,7 +68,7 @@ def test_a_use_that_the_loss_does_not_depend_on_is_not_waited_for(fresh, study, 
 
 
 def test_they_are_those_of_whole_answers_and_not_of_mean_losses(fresh, study):
-    """With a mean over tokens they are (m n_i / N)^2 g_i^2, see docs/geometry.md; graddiff's retain loss is such a mean."""
+    """With a mean over tokens, as in graddiff, they are (m n_i / N)^2 g_i^2: see docs/geometry.md."""
     chosen = component(compose("unlearn", ["+forget=surgery", "method=graddiff", "method.retain=nll"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
     # Answers of different lengths.
@@ -99,7 +99,7 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
 
 def test_other_trainable_parameters_are_refused():
     network = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))
-    with pytest.raises(ModelError, match="linear layers and fused experts alone"):
+    with pytest.raises(ModelError, match="only for adapters on linear layers and fused experts"):
         SquaredGradients(network, list(network.parameters()))
     linear = torch.nn.Linear(2, 2, bias=False)
     SquaredGradients(linear, list(linear.parameters()))

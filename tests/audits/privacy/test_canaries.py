@@ -18,7 +18,7 @@ from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL, last
-from tests.training.private.engine import private_steps, one_unit_each
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import make_examples, method
 
 # Everything joins every step: what leaks, leaks most.

@@ -28,7 +28,7 @@ from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL
-from tests.training.private.engine import private_steps, one_unit_each
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import make_examples
 
 NUM_STEPS = 6

@@ -16,7 +16,7 @@ from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.private.step import Unit
 from tests.plain import plain_tokens
-from tests.training.private.engine import private_steps, one_unit_each
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import KEPT, drift, make_examples, method
 
 METHODS = [*sorted(groups()["method"]), "kept attention"]
