@@ -1,4 +1,4 @@
-"""Between the command line and a command: check the whole request first, then let Hydra run its one or many jobs."""
+"""The launch of a command: check the whole request first, then let Hydra run its job or jobs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from duolearn_cli.pipeline.run_folder import check_run_folder
 
 
 def launch(command: str, args: Sequence[str]) -> int:
-    """Refuse what is wrong, then run the command's job or jobs; return the exit status.
+    """Check the command line, run the command's job or jobs, and return the exit status.
 
     Raises:
-        ConfigError: before anything has run or been written.
+        ConfigError: the command line is wrong; nothing has been run or written.
     """
     from hydra._internal.utils import get_args_parser
 
     args = with_own_names(args)
     parsed = get_args_parser().parse_args(args)
     if parsed.multirun and (parsed.cfg or parsed.info):
-        raise ConfigError("-m cannot be joined with --cfg or --info: a sweep has many configurations.")
+        raise ConfigError("-m cannot be combined with --cfg or --info: a sweep has many configurations.")
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job.")
     if not (parsed.info or parsed.hydra_help):
@@ -42,7 +42,7 @@ def launch(command: str, args: Sequence[str]) -> int:
         try:
             return _run_job(command, config, parsed.config_dir)
         except Exception as error:
-            # Hydra would print its own report of an exception and, in a sweep, drop the jobs that follow.
+            # Caught here: Hydra would print its own report and, in a sweep, skip the remaining jobs.
             errors.append(error)
             if parsed.multirun:
                 print(f"error: {_message(error)}", file=sys.stderr)
@@ -57,17 +57,17 @@ def launch(command: str, args: Sequence[str]) -> int:
 
 
 def _message(error: Exception) -> str:
-    """A user's mistake as it stands; anything else in one line, its traceback in the job's log."""
+    """Return the message of a `UserError`; any other error in one line, with its traceback in the job's log."""
     if isinstance(error, UserError):
         return str(error)
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if not (folder / "log.txt").is_file():  # it failed before it had a log
+    if not (folder / "log.txt").is_file():  # the job failed before it had a log
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{said}; see log.txt in {folder}"
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{line}; see log.txt in {folder}"
 
 
 def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | None:
@@ -87,15 +87,17 @@ def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | 
 
 
 def _check_job_folder(folder: Path, config: DictConfig) -> None:
-    """Raise ConfigError where a job of a sweep would be written over another one, or has a folder of its own."""
+    """Raise ConfigError if a job of a sweep would overwrite another one, or if `run_dir` names one folder for all."""
     if config.run_dir:
         raise ConfigError(f"run_dir={config.run_dir}: the jobs of a sweep have a folder each; leave it out.")
     if (folder / "run.json").exists():
-        raise ConfigError(f"{folder}: another job is there; let hydra.sweep.subdir tell every job's folder apart.")
+        raise ConfigError(
+            f"{folder}: another job is there; set hydra.sweep.subdir so that each job has its own folder."
+        )
 
 
 def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
-    """Hand over to Hydra, and take its own errors back as messages instead of its report and exit."""
+    """Run Hydra on a command. Its errors become ConfigErrors, in place of its own report and exit."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -110,6 +112,6 @@ def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
 
 
 def hydra_completion(command: str, args: Sequence[str]) -> int:
-    """Answer Hydra's shell-completion protocol for one command."""
+    """Answer a request of Hydra's shell completion about one command."""
     _hydra_main(lambda config: None, command, args)
     return 0

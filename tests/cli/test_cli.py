@@ -223,7 +223,7 @@ def test_flags_stand_anywhere(duolearn, own_groups):
         (["unlearn", "--config-dir"], "--config-dir needs a value"),
         (["--config-dir", "."], "which command?"),
         (["unlearn", "--cfg", "job", "+forget=surgry"], "did you mean 'surgery'"),
-        (["unlearn", "--cfg", "job", "-m", "+forget=surgery"], "-m cannot be joined with --cfg"),
+        (["unlearn", "--cfg", "job", "-m", "+forget=surgery"], "-m cannot be combined with --cfg"),
         (["unlearn", "+forget=[surgery,anxiety]"], "forget takes one option"),
         (["unlearn", "+forget=surgery", "seed=${nope}"], "seed=${nope}"),
         (["unlearn", "+forget=surgery", "-m", "seed=1,2", "hydra.sweep.dir=${nope}"], "'nope' not found"),

@@ -111,7 +111,7 @@ def test_a_job_is_not_written_over_another(tmp_path):
     config = SimpleNamespace(run_dir=None)
     launch._check_job_folder(tmp_path, config)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"let hydra\.sweep\.subdir tell every job's folder apart"):
+    with pytest.raises(ConfigError, match=r"set hydra\.sweep\.subdir so that each job has its own folder"):
         launch._check_job_folder(tmp_path, config)
     with pytest.raises(ConfigError, match="a folder each; leave it out"):
         launch._check_job_folder(tmp_path / "new", SimpleNamespace(run_dir="x"))

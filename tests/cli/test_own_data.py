@@ -1,4 +1,4 @@
-"""A user's own file through the cheap half of a run: sides, notes, what is left out, a second data set to keep from."""
+"""A user's own file as prepared data: sides, notes, items left out, and a second data set of retain items."""
 
 import shlex
 
@@ -69,8 +69,8 @@ def test_a_target_that_no_label_names_is_told_the_nearest(tmp_path):
     command = made(tmp_path, [*["Surgry"] * 6, *["Medicine"] * 6])
     with pytest.raises(DataError, match=r"no item is labelled Surgery; .* The nearest: '?forget\.subjects=") as caught:
         prepare(compose("unlearn", command))
-    mend = shlex.split(str(caught.value).partition("The nearest: ")[2])[0].removesuffix(".")
-    assert len(prepare(compose("unlearn", [*command, mend])).splits.forget_train) == 5
+    fix = shlex.split(str(caught.value).partition("The nearest: ")[2])[0].removesuffix(".")
+    assert len(prepare(compose("unlearn", [*command, fix])).splits.forget_train) == 5
 
 
 def test_own_data_is_asked_without_its_options_and_what_needs_them_is_left_out(tmp_path):
@@ -99,8 +99,8 @@ def test_numbers_from_1_declared_index0_never_reach_a_model(tmp_path):
     command = made(tmp_path, [*["Surgery"] * 12, *["Medicine"] * 24])
     with pytest.raises(DataError, match=r"9 of 36 answers .* Set dataset\.fields\.answer_kind=index1") as caught:
         prepare(compose("unlearn", [*command, "dataset.fields.answer_kind=index0"]))
-    mend = str(caught.value).partition("Set ")[2].partition(",")[0]
-    found = prepare(compose("unlearn", [*command, mend]))
+    fix = str(caught.value).partition("Set ")[2].partition(",")[0]
+    found = prepare(compose("unlearn", [*command, fix]))
     assert [item.answer_text[0] for item in found.items[:4]] == list("abcd")
 
 

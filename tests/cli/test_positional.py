@@ -1,4 +1,4 @@
-"""Words that are no overrides: any text reaches the configuration as it was typed."""
+"""Positional words: any text reaches the configuration as it was typed."""
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -83,8 +83,8 @@ def test_other_names_stay(word):
     ("words", "said"),
     [
         (["shw"], "did you mean 'show'"),
-        (["show", "a", "b"], "'b' is a word too many; several words need quotes"),
-        (["check", "a"], "'a' is a word too many"),
+        (["show", "a", "b"], "'b' is one word too many; several words need quotes"),
+        (["check", "a"], "'a' is one word too many"),
         (["find", "text"], "right after find"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Requests one after another, through the public command."""
+"""Several requests in sequence, through the public command."""
 
 import json
 

@@ -177,7 +177,7 @@ def test_words_that_stand_for_nothing_are_refused(left, study):
     assert without_forgotten(items, [" Ánatomy"], (), study.hierarchy, None)[1].counts == {" Ánatomy": 1}
     config = asked(adapter, "forgotten=[surgery,surgry]")
     unknown = SimpleNamespace(config=config, hierarchy=study.hierarchy, items=items, forgotten=forgotten)
-    with pytest.raises(ConfigError, match=r"'surgry' is no forget preset .*did you mean 'surgery'"):
+    with pytest.raises(ConfigError, match=r"'surgry' is not a forget preset .*did you mean 'surgery'"):
         check_words(unknown, [])
     unknown.forgotten = SimpleNamespace(unknown=("cardiolgy",))
     with pytest.raises(ConfigError, match=r"did you mean 'cardiology'"):
@@ -247,6 +247,6 @@ def test_limits_are_kept_and_told_where_they_differ(left, tmp_path):
     (merged / "config.json").write_text((TINY / "config.json").read_text())
     given = ["+forget=surgery", "model=local", f"model.path={merged}"]
     note = limits_note(scoring(*given), given)
-    assert note.startswith("model=tiny, which has this model's shape, was asked otherwise: split.max_forget=150")
+    assert note.startswith("model=tiny, which has this model's shape, had other limits: split.max_forget=150")
     mended = [*given, "split.max_forget=150", "split.max_retain=450"]
     assert limits_note(scoring(*mended), mended) == ""

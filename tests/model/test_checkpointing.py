@@ -26,7 +26,7 @@ from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from tests.model.test_attention import FAMILIES, build, random_texts
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import BIASED, KEPT, METHODS, make_examples, make_update, method
 
 KINDS = [*METHODS, "kept attention"]
@@ -76,7 +76,7 @@ def test_private_steps(fresh, study, tmp_path, name):
     except ConfigError:
         pytest.skip("the method is refused with privacy")
     forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
-    units = {"forget": singles("forget", forget[:3]), "retain": singles("retain", retain[:3])}
+    units = {"forget": one_unit_each("forget", forget[:3]), "retain": one_unit_each("retain", retain[:3])}
     for protected, cut in (
         (("forget", "retain"), {}),
         (("retain",), {"micro_batch": 2}),

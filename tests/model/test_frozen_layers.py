@@ -176,7 +176,7 @@ def test_single_gradients_checkpointing_and_training_mode(pair):
     batch, rows = collate(TEXTS, "text"), []
     for model in pair:
         watch = GradientRows(model.network, model.adapter)
-        with watch.watching():
+        with watch.recording():
             nll = losses.nll(model.head(model.hidden(batch)).double(), batch.label)
         with watch.rows(batch, range(len(TEXTS))) as (rows_of_texts, _):
             watch.backward([nll.mean()])

@@ -1,4 +1,4 @@
-"""What is done after each step: quick evaluations on validation facts, and an end where gold is reached."""
+"""The monitor: quick evaluations on validation facts, checkpoints, and the early end where gold is reached."""
 
 import json
 import os
@@ -26,7 +26,7 @@ FACTS = [f"f{k}" for k in range(30)]
 
 
 def seen(nll, chance, retain=0.95, spread=0.2):
-    """A look at thirty facts, by mean loss and probability of the right answers."""
+    """Return a look at thirty facts with these means of loss and probability of the right answer."""
     rng = np.random.default_rng(round(100 * nll + 1000 * chance))
     means = {"forget_nll": nll, "forget_accuracy": chance, "retain_nll": 0.1, "retain_accuracy": retain}
     losses, chances = rng.normal(nll, spread, 30), rng.normal(chance, spread / 4, 30)
@@ -37,7 +37,7 @@ GOAL = Goal(seen(0.1, 0.98), seen(3.0, 0.28), looks=20)
 
 
 class Recorder:
-    """A laboratory of which a watch needs no more than this."""
+    """The parts of a laboratory that a monitor needs."""
 
     def __init__(self, study, looks):
         self.study, self.is_main, self.model = study, True, SimpleNamespace(device="cpu")
@@ -74,7 +74,7 @@ def test_too_few_facts_to_stop_by_are_told_at_the_start(stops, monkeypatch):
         lab = Recorder(stops, {})
         lab.load = lambda name, found=found: SimpleNamespace(keep=lambda *_: found)
         Goal.of(lab, "gold", 20)
-        assert len(lab.noted) == noted and all("ends no run early" in note for note in lab.noted)
+        assert len(lab.noted) == noted and all("cannot end this run early" in note for note in lab.noted)
 
 
 def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
@@ -82,7 +82,7 @@ def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
     lab, _, after_step = watched(looks, GOAL, study=stops)
     ended = [after_step(step, {}) for step in range(1, 11)]
     assert lab.looked == [5, 10] and ended == [False] * 9 + [True]
-    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.told(looks[10])}}
+    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.as_dict(looks[10])}}
     assert "step 10 of 100" in lab.noted[0] and "30 facts, 20 looks" in lab.noted[0]
 
 
@@ -140,7 +140,7 @@ def test_without_a_goal_it_looks_five_times_and_never_ends(watched):
 
 
 def test_the_step_that_ends_the_loop_is_no_checkpoint(watched, stops):
-    """A run that is resumed from it would miss the end."""
+    """A run that resumed from such a checkpoint would miss its end."""
     _, saved, after_step = watched({5: seen(3.0, 0.28)}, GOAL, lambda: True, stops)
     assert after_step(5, {}) and saved == []
 

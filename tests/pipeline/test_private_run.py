@@ -1,4 +1,4 @@
-"""Private runs through the public command: what they promise, resume, further requests, private learning."""
+"""Private runs through the public command: guarantee, resume, further requests, private learning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A saved run is not believed: its configuration is read and checked like any other."""
+"""A saved run is not trusted: its configuration is checked like any other."""
 
 import pytest
 from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""The cheap half of a run: splits, forget items, duplicates, the plan."""
+"""Prepared data: splits, forget items, duplicates, the plan."""
 
 import json
 import re
@@ -51,14 +51,14 @@ def _unlabelled(tmp_path, number=60):
     return ["+forget=surgery", "dataset=medmcqa", f"dataset.path={path}"]
 
 
-def test_a_request_of_guesses_is_refused_and_its_mends_run(tmp_path):
+def test_a_request_of_guesses_is_refused_and_its_fixes_run(tmp_path):
     command = _unlabelled(tmp_path)
     with pytest.raises(DataError, match=r"\(100%\) have no label of their own") as told:
         prepare(compose("unlearn", command))
-    mends = re.findall(r"\(([a-z_.]+=[\w.]+)\)", str(told.value))
-    assert mends == ["forget.by=concepts", "labels.max_guessed=1"]
-    for mend in mends:
-        study = prepare(compose("unlearn", [*command, mend]))
+    fixes = re.findall(r"\(([a-z_.]+=[\w.]+)\)", str(told.value))
+    assert fixes == ["forget.by=concepts", "labels.max_guessed=1"]
+    for fix in fixes:
+        study = prepare(compose("unlearn", [*command, fix]))
         assert study.request.forget and study.tally.of("forget") + study.tally.of("retain") == len(study.items)
 
 

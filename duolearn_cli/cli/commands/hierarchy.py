@@ -1,4 +1,4 @@
-"""duolearn hierarchy: look at the concepts, check them, find them in a text, write them as a file."""
+"""duolearn hierarchy: show concepts, check them, find them in a text, write them as a file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from duolearn_cli.report.survey import rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
 
-# Of each kind; a large vocabulary has thousands.
+# The number of warnings shown of each kind; a large vocabulary has thousands.
 SHOWN_WARNINGS = 20
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Do the action; return the file that `import` wrote, or nothing."""
+    """Perform the action. Return the file that `import` wrote, or an empty string."""
     settings = cast(RunConfig, config)
     view = settings.hierarchy_view
     if view.action == "import":
@@ -74,7 +74,7 @@ def _show(display: Display, hierarchy: Hierarchy, target: Target | None, word: s
 
 
 def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> None:
-    """How the hierarchy fits the data set, whose labels are spelled as in a run."""
+    """Show how the hierarchy fits the data set. Labels are unified as in a run."""
     loaded = component(settings.dataset, settings.plugins).load()
     items, spelled = unified(loaded.items, (), hierarchy)
     display.show(survey_table(survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)))
@@ -87,7 +87,7 @@ def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> No
 
 
 def _check(display: Display, hierarchy: Hierarchy, name: str) -> None:
-    """Loading has refused every problem already: what is left are warnings."""
+    """Show counts and warnings. Loading the hierarchy has already refused any problem."""
     concepts = list(hierarchy.concepts.values())
     display.stage(f"{name}: {len(concepts):,} concepts, no problems")
     display.show(pages.counts_table(hierarchy))

@@ -18,7 +18,7 @@ from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL, last
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import make_examples, method
 
 # At rate 1 every unit joins every step, so that a leak is as large as it can be.
@@ -31,7 +31,7 @@ def find(fresh, study, tmp_path):
     """Return a function that audits a few steps on a few records, by default at epsilon 1; `clip` is the norm C."""
     forget, retain = make_examples(fresh, study, "text")
     chosen = method("duolearn")
-    units = {"forget": singles("forget", forget[:2]), "retain": singles("retain", retain[:2])}
+    units = {"forget": one_unit_each("forget", forget[:2]), "retain": one_unit_each("retain", retain[:2])}
     start = [parameter.detach().clone() for parameter in fresh.adapter]
 
     def run(epsilon=1.0, clip=0.5, protected=("retain",), seed=0):
@@ -149,7 +149,7 @@ def test_an_audit_that_no_outcome_can_fail_says_so(broken, capsys):
     [
         (["privacy", "+forget=surgery", "privacy=none"], "there is no promise to audit; give privacy=eps1"),
         (["privcy", "+forget=surgery", "privacy=eps1"], "did you mean 'privacy'"),
-        (["+forget=surgery", "privacy=eps1"], "audit: it is not said what; allowed: privacy"),
+        (["+forget=surgery", "privacy=eps1"], "audit: the kind of audit is missing; allowed: privacy"),
         (["privacy", "privacy=eps1"], "forget: name what to forget"),
         (["privacy", "+forget=surgery", "privacy=eps1", "audit.canaries=3"], "audit.canaries=3: allowed: 100 or more"),
         (

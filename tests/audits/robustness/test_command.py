@@ -110,7 +110,7 @@ def assert_refused(done, said):
         (["robustness"], "run is not set: which run is attacked? Give run=FOLDER"),
         (["robustnes", "run=x"], "did you mean 'robustness'"),
         (["robustness", "run=nowhere"], "run=nowhere: there is no such folder"),
-        (["robustness", "run=."], "is no run folder"),
+        (["robustness", "run=."], "is not a run folder"),
         (["privacy", "+forget=surgery", "run=."], "only `duolearn evaluate` and `audit robustness` take run"),
     ],
 )

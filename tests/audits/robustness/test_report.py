@@ -76,7 +76,7 @@ def test_few_items_are_marked_and_have_no_interval():
 def test_remarks():
     said = remarks(results())
     assert said[0] == "prompts, digits: left out, why."
-    assert any("no quantised kernel" in one for one in said) and "proves nothing" in said[-1]
+    assert any("not a quantised kernel" in one for one in said) and "proves nothing" in said[-1]
     assert any(one.startswith("blind: ") and one.endswith(": quantise, 2 bit.") for one in said)
 
 
