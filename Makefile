@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench smoke clean
+.PHONY: help setup demo test test-all test-gpu lint format bench smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: setup ## the fast tests
 
 test-all: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: setup ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -n 0 -m gpu
 
 lint: setup ## lint, format check, types, import order of layers
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Where files lie (configuration, embedded assets, the user's cache), and how they are written: whole or not at all."""
+"""Where files are (configuration, embedded assets, the user's cache), and how to write one atomically."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ ASSETS = PACKAGE / "assets"
 
 
 def conf_dir() -> Path:
-    """The configuration folder: inside the package when installed from a wheel, else that of the checkout."""
+    """Return the configuration folder: in the package when installed from a wheel, else beside it in a checkout."""
     installed = PACKAGE / "conf"
     return installed if installed.is_dir() else PACKAGE.parent / "conf"
 
 
 def cache_dir(configured: str | None) -> Path:
-    """The folder for target and gold models and fetched weights: `configured`, $DUOLEARN_CACHE or the user's cache."""
+    """Return the folder for target and gold models and fetched weights.
+
+    `configured` comes first, then the environment variable DUOLEARN_CACHE, then the operating system's cache folder.
+    """
     chosen = configured or os.environ.get("DUOLEARN_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -32,16 +35,17 @@ def cache_dir(configured: str | None) -> Path:
 
 
 def groups(extra: Path | None = None) -> dict[str, dict[str, str]]:
-    """Return the configuration groups: {group: {option: its first comment line}}, read from the folders."""
-    found: dict[str, dict[str, str]] = {}
+    """Return the configuration groups as {group: {option: description}}, read from our folder and from `extra`."""
+    # The folders are the registry: a new method or data set is one YAML file, and no list in the code names it.
+    options: dict[str, dict[str, str]] = {}
     for root in filter(None, (conf_dir(), extra)):
         for path in sorted(root.glob("*/*.yaml")):
-            found.setdefault(path.parent.name, {})[path.stem] = first_comment(path)
-    return found
+            options.setdefault(path.parent.name, {})[path.stem] = first_comment(path)
+    return options
 
 
 def first_comment(path: Path) -> str:
-    """The first comment of a YAML file that is no package directive: its description."""
+    """Return the description of a YAML file: its first comment that is not a package directive, or an empty string."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()
@@ -49,7 +53,12 @@ def first_comment(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write by way of a temporary file, so that a reader never sees half of it. RunError where it cannot be."""
+    """Write a text file atomically (a temporary file, then a rename), so that a reader never sees half of it.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    # The process id keeps two processes that write the same file apart until the rename.
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_text(text, encoding="utf-8")
@@ -61,15 +70,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinities become null."""
     write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, atomically; NaN and infinities become null."""
     write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
 
 
 def finite(value: Any) -> Any:
-    """Replace NaN and infinities by null: JSON has neither."""
+    """Return `value` with NaN and infinities replaced by None, at any depth. JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

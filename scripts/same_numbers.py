@@ -98,7 +98,7 @@ def benchmark(other: Side, here: Side) -> tuple[Path, Path]:
         "+forget=surgery",
         *SMALL,
         "benchmark.methods=[npo,graddiff]",
-        "benchmark.tries=2",
+        "benchmark.trials=2",
         "benchmark.seeds=[0]",
     ]
     for side in (other, here):
@@ -132,8 +132,11 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
         elif path.name in ("metrics.json", "benchmark.json", "privacy.json"):
             yield name, json.dumps(lasting(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
         elif path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            yield name, json.dumps(lasting(rows), sort_keys=True)
+            # In any order: a resumed run writes the curves of learned models once more.
+            rows = {
+                json.dumps(lasting(json.loads(line)), sort_keys=True) for line in path.read_text("utf-8").splitlines()
+            }
+            yield name, "\n".join(sorted(rows))
 
 
 def main(arguments: list[str]) -> int:

@@ -22,6 +22,12 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "medmcqa_d
 SMALL = ["split.max_forget=8", "split.max_retain=12", "learn.epochs=2", "unlearn.epochs=2", "unlearn.batch_size=8"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs unless tests that need one are asked for: a test that needs one without the mark fails everywhere."""
+    if "not gpu" in config.getoption("markexpr"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def last(*overrides: str) -> list[str]:
     """The overrides with the last value of each key: a command line takes a key once."""
     return list({override.partition("=")[0]: override for override in overrides}.values())
@@ -86,7 +92,8 @@ def own_method(folder: Path) -> tuple[list[str], str]:
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped model with a fresh adapter; tests that change the adapter call `fresh` first."""
-    from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+    from duolearn_cli.config.model import AdapterConfig
+    from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
     from duolearn_cli.model.loading import load_model
     from duolearn_cli.model.weights import find_weights
 

@@ -4,7 +4,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from duolearn_cli.config.schema import AdapterConfig
+from duolearn_cli.config.model import AdapterConfig
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.lora import attach
 from tests import small_models

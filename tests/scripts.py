@@ -9,8 +9,9 @@ FOLDER = Path(__file__).parents[1] / "scripts"
 
 
 def load(name: str) -> ModuleType:
-    """Import scripts/NAME.py under its own name."""
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    """Import scripts/NAME.py or scripts/studies/NAME.py under its own name."""
+    (path,) = FOLDER.rglob(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up

@@ -1,1 +1,1 @@
-"""Attacks on finished runs and on privacy promises: does a run hold what it reports?"""
+"""Audits of what a run reports: attacks on what it forgot, and a test of its claimed epsilon."""

@@ -1,1 +1,1 @@
-"""Comparisons: methods side by side (`duolearn benchmark`) and speed (`duolearn bench`)."""
+"""Benchmarks: methods side by side (`duolearn benchmark`), and speed (`duolearn bench`)."""

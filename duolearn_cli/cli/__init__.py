@@ -1,1 +1,1 @@
-"""The command line: commands, help, positional words, launching one or many jobs."""
+"""The command line: commands, help texts, positional words, and the launch of one or many jobs."""

@@ -1,11 +1,11 @@
-"""Help texts, read from the configuration folder: no import of Hydra, so they answer at once."""
+"""Help texts, read from the configuration folder. They need no import of Hydra, so they appear at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from duolearn_cli import __version__
+from duolearn_cli.config.version import __version__
 from duolearn_cli.files import conf_dir, first_comment, groups
 
 EXAMPLES = {
@@ -77,16 +77,16 @@ EXAMPLES = {
 }
 USAGE = {
     "audit": """\
-  privacy               a lower bound on the epsilon of private unlearning, beside its claim
-  robustness run=FOLDER attacks that try to get forgotten knowledge back out of a run's model
+  privacy               compare a measured lower bound on epsilon with the epsilon that private unlearning claims
+  robustness run=FOLDER attack a run's model to recover forgotten knowledge
 """,
     "hierarchy": """\
-  show [NODE]           the tree, or what is below one concept; depth=2 (the default)
-  check                 problems and warnings of a hierarchy, counts by level
-  find "TEXT"           the concepts in a text
-  target +forget=NAME   what a forget target covers and what lies on its boundary
-  coverage dataset=NAME how well the hierarchy covers a data set and recovers its subjects; rejected rows
-  import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE
+  show [NODE]           show the tree, or the concepts below NODE; depth=2 is the default
+  check                 list problems and warnings of a hierarchy, and count its levels
+  find "TEXT"           list the concepts in a text
+  target +forget=NAME   show what a forget target covers and what lies on its boundary
+  coverage dataset=NAME show how well the hierarchy covers a data set and recovers its subjects; rejected rows
+  import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE names the file
 """,
 }
 FLAGS = """\
@@ -94,13 +94,14 @@ FLAGS = """\
   --dry-run             print the plan (data, steps, memory, time, folder) and stop
   --cfg job             print the composed configuration and stop
   --config-dir FOLDER   add your own configuration groups
-  -h, --help            this text
+  -h, --help            show this text
 """
 
 
-def overview(commands: Sequence[str]) -> str:
-    """The text of ``duolearn --help``."""
+def overview(commands: Sequence[str], aliases: Mapping[str, str]) -> str:
+    """Return the text of ``duolearn --help``. `aliases` are other names of commands."""
     lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
+    lines += [f"  {name:<10}The same as {command}." for name, command in aliases.items()]
     return (
         f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, "
         "prove both.\n\n"
@@ -112,7 +113,7 @@ def overview(commands: Sequence[str]) -> str:
 
 
 def command_help(command: str, config_dir: str | None) -> str:
-    """The text of ``duolearn COMMAND --help``: what it does, the groups with their options, flags, examples."""
+    """Return the text of ``duolearn COMMAND --help``: purpose, groups with their options, flags, examples."""
     actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
     parts = [
         f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n{actions}"

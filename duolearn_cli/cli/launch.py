@@ -1,40 +1,37 @@
-"""Between the command line and a command: check the whole request first, then let Hydra run its one or many jobs."""
+"""The launch of a command: check the whole request first, then let Hydra run its job or jobs."""
 
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
-from duolearn_cli.config.compose import compose, register_schema, sweep_folder
-from duolearn_cli.config.overrides import MAX_CHECKED_JOBS, choices, parsed_overrides, problems, with_own_names
+from duolearn_cli.cli.jobs import check_jobs
+from duolearn_cli.config.compose import register_schema
+from duolearn_cli.config.overrides import with_own_names
 from duolearn_cli.errors import ConfigError, UserError
 from duolearn_cli.files import conf_dir
-from duolearn_cli.pipeline.run_folder import check_run_folder, is_empty
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
+from duolearn_cli.pipeline.run_folder import check_run_folder
 
 
 def launch(command: str, args: Sequence[str]) -> int:
-    """Refuse what is wrong, then run the command's job or jobs; return the exit status.
+    """Check the command line, run the command's job or jobs, and return the exit status.
 
     Raises:
-        ConfigError: before anything has run or been written.
+        ConfigError: the command line is wrong; nothing has been run or written.
     """
     from hydra._internal.utils import get_args_parser
 
     args = with_own_names(args)
     parsed = get_args_parser().parse_args(args)
     if parsed.multirun and (parsed.cfg or parsed.info):
-        raise ConfigError("-m cannot be joined with --cfg or --info: a sweep has many configurations.")
+        raise ConfigError("-m cannot be combined with --cfg or --info: a sweep has many configurations.")
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job.")
     if not (parsed.info or parsed.hydra_help):
@@ -45,7 +42,7 @@ def launch(command: str, args: Sequence[str]) -> int:
         try:
             return _run_job(command, config, parsed.config_dir)
         except Exception as error:
-            # Hydra would print its own report of an exception and, in a sweep, drop the jobs that follow.
+            # Caught here: Hydra would print its own report and, in a sweep, skip the remaining jobs.
             errors.append(error)
             if parsed.multirun:
                 print(f"error: {_message(error)}", file=sys.stderr)
@@ -60,17 +57,17 @@ def launch(command: str, args: Sequence[str]) -> int:
 
 
 def _message(error: Exception) -> str:
-    """A user's mistake as it stands; anything else in one line, its traceback in the job's log."""
+    """Return the message of a `UserError`; any other error in one line, with its traceback in the job's log."""
     if isinstance(error, UserError):
         return str(error)
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if not (folder / "log.txt").is_file():  # it failed before it had a log
+    if not (folder / "log.txt").is_file():  # the job failed before it had a log
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{said}; see log.txt in {folder}"
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{line}; see log.txt in {folder}"
 
 
 def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | None:
@@ -90,64 +87,17 @@ def _run_job(command: str, config: DictConfig, config_dir: str | None) -> str | 
 
 
 def _check_job_folder(folder: Path, config: DictConfig) -> None:
-    """Raise ConfigError where a job of a sweep would be written over another one, or has a folder of its own."""
+    """Raise ConfigError if a job of a sweep would overwrite another one, or if `run_dir` names one folder for all."""
     if config.run_dir:
         raise ConfigError(f"run_dir={config.run_dir}: the jobs of a sweep have a folder each; leave it out.")
     if (folder / "run.json").exists():
-        raise ConfigError(f"{folder}: another job is there; let hydra.sweep.subdir tell every job's folder apart.")
-
-
-def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_dir: str | None) -> None:
-    """Compose and check a job, or a sweep: each value once, and where all are sound, combinations.
-
-    Raises:
-        ConfigError: what is wrong with the first job or, if that is sound, with any other value.
-    """
-    parsed = parsed_overrides(overrides) if multirun else _readable(overrides)
-    if refused := list(problems(parsed, multirun)):
-        raise ConfigError("\n".join(refused))
-    extra = Path(config_dir) if config_dir else None
-    swept = choices(parsed, extra) if multirun else [[text] for text in overrides]
-    first = [values[0] for values in swept]
-    usual = compose(command, first, config_dir)
-    faults: dict[str, None] = {}
-    for position, values in enumerate(swept):
-        jobs = [(first[position], usual)]
-        for value in values[1:]:
-            try:
-                job = compose(command, [*first[:position], value, *first[position + 1 :]], config_dir)
-            except ConfigError as error:
-                faults |= dict.fromkeys(str(error).splitlines())
-                continue
-            # Spelled in two ways, as 1 and 1.0 are, values pass for different ones until they are composed.
-            if same := next((one for one, other in jobs if other == job), None):
-                faults[f"{same} and {value} are the same job; leave one of them out."] = None
-            jobs.append((value, job))
-    if faults:
-        raise ConfigError("\n".join(faults))
-    for job in itertools.islice(itertools.product(*swept), MAX_CHECKED_JOBS):
-        if sum(value != other for value, other in zip(job, first, strict=True)) > 1:
-            compose(command, list(job), config_dir)
-    if multirun and any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
-        _check_sweep_folder(sweep_folder(command, first, config_dir))
-
-
-def _readable(overrides: Sequence[str]) -> list[Override]:
-    """All words parsed; none where one cannot be: composing says which it is, and why."""
-    try:
-        return parsed_overrides(overrides)
-    except ConfigError:
-        return []
-
-
-def _check_sweep_folder(folder: Path) -> None:
-    """Raise ConfigError for a folder that holds something: jobs would be written over those of an earlier sweep."""
-    if folder.exists() and not (folder.is_dir() and is_empty(folder)):
-        raise ConfigError(f"hydra.sweep.dir={folder}: there is something already; give a new or an empty folder.")
+        raise ConfigError(
+            f"{folder}: another job is there; set hydra.sweep.subdir so that each job has its own folder."
+        )
 
 
 def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
-    """Hand over to Hydra, and take its own errors back as messages instead of its report and exit."""
+    """Run Hydra on a command. Its errors become ConfigErrors, in place of its own report and exit."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -162,6 +112,6 @@ def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
 
 
 def hydra_completion(command: str, args: Sequence[str]) -> int:
-    """Answer Hydra's shell-completion protocol for one command."""
+    """Answer a request of Hydra's shell completion about one command."""
     _hydra_main(lambda config: None, command, args)
     return 0

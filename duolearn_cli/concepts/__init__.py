@@ -1,1 +1,1 @@
-"""Medical concepts: the hierarchy, its validation, and the matcher that finds concepts in text."""
+"""Medical concepts: the hierarchy, its validation, and the matcher that finds mentions of concepts in text."""

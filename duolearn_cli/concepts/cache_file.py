@@ -1,4 +1,7 @@
-"""JSON in the user's cache: whole or not at all, with a checksum; a file that is damaged counts as none."""
+"""JSON files in the user's cache, written atomically and with a checksum. A damaged file counts as missing.
+
+A file has two lines: a head with the schema and the SHA-256 of the body, and the body.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_SCHEMA = 1
+_SCHEMA = 1  # part of the head: a file of another schema counts as missing
 
 
 def content_hash(value: object) -> str:
-    """SHA-256 of a value's JSON: the name of a file that follows from the value."""
+    """Return the SHA-256 of a value's JSON, in hexadecimal. A cache file is named by what determines its content."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def read(path: Path) -> Any:
-    """What was written, or None where there is no file or its content is not what was written."""
+    """Return what `write` wrote, or None if the file is missing or damaged."""
     try:
         head, _, body = path.read_text(encoding="utf-8").partition("\n")
     except (OSError, ValueError):
@@ -27,7 +30,8 @@ def read(path: Path) -> Any:
 
 
 def write(path: Path, value: object) -> None:
-    """Write by way of a temporary file. A folder that cannot be written is no obstacle: a cache only saves time."""
+    """Write `value` atomically (a temporary file, then a rename). A folder that cannot be written is ignored."""
+    # Errors are suppressed because a cache only saves time: a run on a read-only disk must still work.
     body = json.dumps(value, separators=(",", ":")) + "\n"
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""One node of a concept hierarchy, and the four levels (method.md section 2, our definition)."""
+"""A concept of the hierarchy and its four levels (our definition: the paper publishes no hierarchy)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ LEVELS = {1: "foundation", 2: "clinical core", 3: "specialty", 4: "focused"}
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One node. `subjects` are data set labels that it stands for: ``Surgery`` or ``Psychiatry/Anxiety``.
+    """One node of the hierarchy.
 
-    `contexts` say when an ambiguous term names this concept, by term; a term without one always does.
-    `row` is the line of the file that it was read from, 0 where there is none; it is not part of what a concept is.
+    `subjects` are the data set labels that mean this concept: ``Surgery`` or ``Psychiatry/Anxiety``.
+    `contexts` are pairs of a term and the context in which it names this concept. A term without a context always
+    names it.
+    `row` is the line in the file, for messages; 0 if the concept comes from no file.
     """
 
     id: str
@@ -29,13 +31,15 @@ class Concept:
 
     @property
     def terms(self) -> tuple[str, ...]:
+        """The name, then the synonyms."""
         return (self.name, *self.synonyms)
 
     def context(self, term: str) -> Context | None:
-        """When `term` names this concept; None: always."""
+        """Return the context in which `term` names this concept, or None if it always does."""
         return next((context for marked, context in self.contexts if marked == term), None)
 
     @property
     def plain_terms(self) -> Sequence[str]:
         """The terms without a context."""
+        # Few concepts have a context, and every start walks through all of them: skip the search if there is none.
         return [term for term in self.terms if self.context(term) is None] if self.contexts else self.terms

@@ -1,9 +1,10 @@
-"""Contexts: an ambiguous term names its concept only in texts that hold a word which tells.
+"""Contexts: an ambiguous term names its concept only in texts that contain certain other words.
 
-In the project's own format a term may end in ``{...}``: ``PPV{predict*,sensitivity}``. Words or phrases stand between
-the braces, separated by commas. One of them must occur in the same text; ``*`` stands for any ending. None of those
-after ``!`` may occur: ``depression{!mandible}``. ``=`` asks for the term as it is written here: ``AIDS{=}`` is not
-"aids".
+In the project's own format a term may end in braces that hold words or phrases, separated by commas.
+
+- ``PPV{predict*,sensitivity}``: one of the words must occur in the same text. ``*`` stands for any ending.
+- ``depression{!mandible}``: the word after ``!`` must not occur in the text.
+- ``AIDS{=}``: the term counts only in this case, so that "aids" is not a mention.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ _CASED, _NOT, _ANY = "=", "!", "*"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One of `words` must occur, if there are any, and none of `unless`; `cased`: the term's case counts."""
+    """When an ambiguous term names a concept: the text contains one of `words`, if there are any, and none of `unless`.
+
+    With `cased` the term counts only in the case in which the hierarchy writes it.
+    """
 
     words: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     cased: bool = False
 
     def distance(self, text: str, start: int, end: int) -> int | None:
-        """Return how many characters lie between ``text[start:end]`` and the nearest of the words, or None.
+        """Return the number of characters between ``text[start:end]`` and the nearest of `words`.
 
-        `text` is folded. A context without words is as far away as can be, the length of the text. None says that the
-        context does not hold. A word inside the span itself tells nothing.
+        `text` is folded (see folding.py). The result is None if the context does not hold. A word inside the span does
+        not count: it is part of the term. A context without words returns the length of the text, so that any sense
+        with a word nearby wins over it.
         """
         if self.unless and _pattern(self.unless).search(text):
             return None
@@ -48,7 +53,8 @@ class Context:
 
 @lru_cache(maxsize=4_096)
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    """One pattern for `words` as whole words in folded text, in their plurals and in both spellings."""
+    """Return one pattern that finds `words` in folded text: whole words, with their variants (see variants.py)."""
+    # Sorted, so that the pattern does not depend on the order of a set.
     forms = {re.escape(form) + (r"\w*" if word.endswith(_ANY) else "") for word in words for form in _forms(word)}
     return re.compile(rf"\b(?:{'|'.join(sorted(forms))})\b")
 
@@ -59,10 +65,10 @@ def _forms(word: str) -> set[str]:
 
 
 def split_context(term: str) -> tuple[str, Context | None]:
-    """Return `term` without its context, and the context, if it has one.
+    """Return `term` without its context, and the context or None.
 
     Raises:
-        ValueError: the braces hold nothing, or a mark without a word.
+        ValueError: the braces are empty, or hold a mark without a word.
     """
     marked = _MARKED.fullmatch(term.strip()) if "{" in term else None
     if marked is None:
@@ -76,5 +82,5 @@ def split_context(term: str) -> tuple[str, Context | None]:
 
 
 def unmarked(term: str) -> str:
-    """`term` so that it is not read as one with a context: braces at its end become parentheses."""
+    """Return `term` with braces at its end changed to parentheses, so that they are not read as a context."""
     return term if _MARKED.fullmatch(term) is None else term.replace("{", "(").replace("}", ")")

@@ -1,4 +1,4 @@
-"""What a forget target covers and what lies on its boundary, known before anything is trained."""
+"""What a forget target covers and which concepts lie on its boundary. A run reports both before it trains anything."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A boundary concept: preserved because it also lies under the concepts named in `also_under`.
+    """A boundary concept. It is preserved because it also lies below the concepts named in `also_under`.
 
-    `forget_items` and `retain_items` count the items whose text mentions it.
+    `forget_items` and `retain_items` are the numbers of items whose text mentions it.
     """
 
     id: str
@@ -28,10 +28,11 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of a forget target: number of concepts by level, the boundary, and how many items mention what.
+    """What a forget target covers.
 
-    `concepts` is {level: {"forget", "boundary", "kept"}}; `items` is {"forget", "retain"}, each with the number of
-    items that mention a target concept, a boundary concept, another concept, or none at all.
+    `concepts` maps each level to the numbers of concepts that are "forget", "boundary" and "kept". `items` has the
+    sides "forget" and "retain", each with the number of items that mention a target concept, a boundary concept,
+    another concept, or none. An item can count in several of these.
     """
 
     name: str
@@ -41,10 +42,11 @@ class Coverage:
     items: dict[str, dict[str, int]]
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the content of target.json."""
         return {"schema": 1} | asdict(self)
 
     def sentence(self) -> str:
-        """How much is to be forgotten, and what is spared because it is shared with other fields."""
+        """Return one line for the log: how many concepts are forgotten, and how many are preserved and why."""
         sizes = {kind: sum(row[kind] for row in self.concepts.values()) for kind in ("forget", "boundary", "kept")}
         names = [shared.name for shared in self.boundary[:3]] + ["..."] * (len(self.boundary) > 3)
         examples = f" ({', '.join(names)})" if names else ""
@@ -57,9 +59,10 @@ class Coverage:
 def coverage(
     target: Target, hierarchy: Hierarchy, forget: Sequence[Sequence[str]], retain: Sequence[Sequence[str]]
 ) -> Coverage:
-    """Describe `target`; `forget` and `retain` are the concepts that each item's text mentions.
+    """Describe `target`.
 
-    The boundary is sorted by how often forget items mention it, since that is where preserving costs forgetting.
+    `forget` and `retain` hold, for each item of the side, the ids of the concepts that its text mentions. Boundary
+    concepts that many forget items mention come first, because there preserving and forgetting conflict most.
     """
     kinds = {"forget": target.forget, "boundary": target.boundary, "kept": target.kept}
     by_level = {
@@ -81,17 +84,18 @@ def coverage(
 
 
 def _also_under(concept: str, target: Target, hierarchy: Hierarchy) -> tuple[str, ...]:
-    """Names of the nearest concepts above `concept` that are not the target's own."""
+    """Return the names of the nearest concepts above `concept` that are outside the target."""
     inside = target.forget | target.boundary | target.kept
+    # The target's ancestors contain the target itself, so they say nothing about where else the concept belongs.
     above = hierarchy.ancestors(target.roots)
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}  # a dict serves as an ordered set
     level, seen = {concept}, set()
     while level:
         seen |= level
         parents = {parent for c in level for parent in hierarchy[c].parents}
-        found |= {hierarchy[parent].name: None for parent in sorted(parents - inside - above)}
+        names |= {hierarchy[parent].name: None for parent in sorted(parents - inside - above)}
         level = (parents & inside) - set(target.roots) - seen
-    return tuple(found)
+    return tuple(names)
 
 
 def _items(texts: Sequence[Sequence[str]], target: Target) -> dict[str, int]:

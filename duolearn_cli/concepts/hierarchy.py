@@ -1,4 +1,7 @@
-"""The concept hierarchy: a forest of medical concepts over four levels (method.md section 2, our definition)."""
+"""The concept hierarchy: a forest of medical concepts on four levels, and forget targets within it.
+
+The paper names such a hierarchy and publishes none; everything here is our definition (docs/hierarchy.md).
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,20 @@ from duolearn_cli.errors import ConfigError, DataError, nearest
 
 
 class Hierarchy:
-    """Concepts by id, checked on construction; `notes` tell what their source left out or changed.
+    """Concepts by id. The constructor checks them, so a `Hierarchy` is always sound.
+
+    A concept may have several parents. `notes` are lines about what the source left out or changed.
 
     Raises:
-        DataError: every problem found: unknown parents, cycles, a level above its parent's, terms of two concepts.
+        DataError: the concepts have unknown parents, cycles, a level above a parent's, or one term in two concepts.
+            The message lists all problems.
     """
 
     def __init__(self, concepts: Iterable[Concept], source: str = "hierarchy", notes: Sequence[str] = ()) -> None:
-        given = list(concepts)
-        if problems := find_problems(given):
+        nodes = list(concepts)
+        if problems := find_problems(nodes):
             raise DataError(f"{source}: {len(problems)} problems:{listed(problems)}")
-        self.concepts: dict[str, Concept] = {concept.id: concept for concept in given}
+        self.concepts: dict[str, Concept] = {concept.id: concept for concept in nodes}
         self.notes = tuple(notes)
 
     def __len__(self) -> int:
@@ -46,15 +52,15 @@ class Hierarchy:
 
     @cached_property
     def _by_term(self) -> dict[str, str]:
-        """The concept that each term names, in lower case. A term with several senses, none of them without a context,
-        is left out: it does not say which one is meant."""
-        ambiguous = {term: nodes[0] for term, nodes in self._senses.items() if len(nodes) == 1}
+        """The concept id of each term, in lower case. A term with several senses, all of them with a context, is left
+        out, because it does not say which concept is meant."""
+        unique = {term: nodes[0] for term, nodes in self._senses.items() if len(nodes) == 1}
         plain = {term.casefold(): concept.id for concept in self.concepts.values() for term in concept.plain_terms}
-        return ambiguous | plain
+        return unique | plain
 
     @cached_property
     def _senses(self) -> dict[str, list[str]]:
-        """The concepts that each term with a context may name, in lower case."""
+        """The ids of the concepts that each term with a context may name; terms are in lower case."""
         senses: dict[str, list[str]] = {}
         for concept in self.concepts.values():
             for term, _ in concept.contexts:
@@ -62,25 +68,28 @@ class Hierarchy:
         return senses
 
     def lookup(self, word: str) -> str | None:
-        """Return the id that `word` is, or else the concept that it names in whatever case."""
+        """Return `word` if it is an id, else the id of the concept that has it as a term (in any case), else None."""
         return word if word in self.concepts else self._by_term.get(word.casefold())
 
     def suggestion(self, word: str, others: Iterable[str] = ()) -> str:
-        """Return a hint at the concepts that `word` may mean, or at the id, term or one of `others` nearest to it."""
+        """Return the end of an error message about an unknown `word`.
+
+        It names the concepts that the word may mean, or else the closest id, term or word of `others`.
+        """
         if len(senses := self._senses.get(word.casefold(), ())) > 1:
             return f" of its own; it may mean {' or '.join(senses)}: name one of them"
         return nearest(word, [*others, *self.concepts, *self._by_term])
 
     def children(self, node: str) -> tuple[str, ...]:
-        """Return the concepts right below `node`."""
+        """Return the ids of the concepts directly below `node`."""
         return tuple(self._children.get(node, ()))
 
     def descendants(self, nodes: Iterable[str]) -> frozenset[str]:
-        """Return `nodes` with everything below them."""
+        """Return `nodes` and all concepts below them."""
         return _closure(nodes, lambda node: self._children.get(node, ()))
 
     def ancestors(self, nodes: Iterable[str]) -> frozenset[str]:
-        """Return `nodes` with everything above them."""
+        """Return `nodes` and all concepts above them."""
         return _closure(nodes, lambda node: self.concepts[node].parents)
 
 
@@ -98,19 +107,25 @@ def _closure(nodes: Iterable[str], step: Any) -> frozenset[str]:
 def read_hierarchy(path: Path) -> Hierarchy:
     """Read a tab-separated file with the columns id, level, parents, name, synonyms, subjects.
 
-    Lists are separated by ``|``. Raises DataError for a missing file, missing columns or unusable rows.
+    The parts of a list are separated by ``|``.
+
+    Raises:
+        DataError: the file or a column is missing, rows cannot be used, or the concepts make no hierarchy.
     """
     return Hierarchy(read_concepts(path), path.name)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A forget target resolved against a hierarchy.
+    """A forget target resolved against a hierarchy. Concepts are ids.
 
-    `forget` are the concepts whose mentions are unlearning-targeted; `boundary` those reachable from outside the
-    target as well, which are preserved; `kept` the exceptions; `labels` the data labels of forget items; `roots` the
-    concepts that were named; `sought` the concepts that an item may be about to be a forget item whatever its label
-    (`data.about` says what an item is about).
+    forget: concepts to unlearn; their mentions become U tokens.
+    boundary: concepts that also lie below something outside the target; they are preserved.
+    kept: the exceptions of `forget.keep`, with everything below them.
+    labels: data labels; an item with one of them is a forget item.
+    roots: the concepts that the user named.
+    sought: concepts that make an item a forget item by content: an item about one of them is forgotten whatever its
+        label says (`data.about` decides what an item is about).
     """
 
     name: str
@@ -126,9 +141,9 @@ class Target:
         return frozenset(map(label_key, self.labels))
 
     def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
-        """Tell whether an item is a forget item by its labels, whatever their case, accents and hyphens.
+        """Return whether an item is a forget item by its label. Case, accents and hyphens do not matter.
 
-        An item all of whose concepts are kept is none.
+        An item is not one if it has `concepts` and all of them are exceptions (`kept`).
         """
         if subject is None:
             return False
@@ -139,18 +154,22 @@ class Target:
 
 
 def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
-    """Close `spec` over the hierarchy and take the boundary out (method.md section 2).
+    """Turn the configured target into sets of concepts: all descendants, minus exceptions, minus the boundary.
 
-    A concept is on the boundary if it lies below the target and also below a node that neither belongs to the target
-    nor is an ancestor of it. A node is given as an id, a name or a synonym. Raises ConfigError for unknown or missing
-    nodes.
+    A concept is on the boundary if it lies below the target and also below a node that is neither in the target nor
+    an ancestor of it (our definition). The configuration names a node by its id, its name or a synonym.
+
+    Raises:
+        ConfigError: a node is unknown, or none is named. The message lists all unknown nodes.
     """
     concepts, add, keep = _nodes(spec, hierarchy)
     if not concepts and not add:
         raise ConfigError(_without_concepts(spec, hierarchy))
     kept = hierarchy.descendants(keep)
     closure = hierarchy.descendants(concepts)
+    # Ancestors do not count as outside: all of the target lies below them, so all of it would be on the boundary.
     outside = hierarchy.concepts.keys() - closure - hierarchy.ancestors(concepts)
+    # What the user names is meant, even where it is shared.
     boundary = (closure & hierarchy.descendants(outside)) - set(concepts) - set(add)
     if spec.boundary == "forget":
         boundary = frozenset[str]()
@@ -161,7 +180,8 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         labels = frozenset[str]()
     sought = forget
     if labels and spec.by == "auto":
-        # Labels that the user names stand for all the concepts; those of the hierarchy only for the nodes above them.
+        # Labels from forget.subjects cover the whole target, so nothing is left to search by content. Labels from the
+        # hierarchy cover only the named nodes that have one at or below them; the other nodes are searched by content.
         sought = forget & (frozenset() if spec.subjects else _without_label(concepts, hierarchy))
     return Target(
         spec.name,
@@ -175,7 +195,7 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
 
 
 def _without_concepts(spec: ForgetTarget, hierarchy: Hierarchy) -> str:
-    """Why a target without a concept is refused, and what to add: of named labels the concepts that are called so."""
+    """Return the error message for a target without a concept. It proposes the concepts whose names the labels are."""
     if not spec.subjects:
         return "forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery]."
     by_label = {
@@ -183,39 +203,39 @@ def _without_concepts(spec: ForgetTarget, hierarchy: Hierarchy) -> str:
     }
 
     def node(label: str) -> str | None:
-        # SUBJECT/TOPIC: the topic says more than the subject.
+        # Of SUBJECT/TOPIC the topic comes first, because it is more specific.
         words = (label, *reversed(label.split("/")))
-        return next((found for w in words if (found := by_label.get(label_key(w)) or hierarchy.lookup(w))), None)
+        return next((match for w in words if (match := by_label.get(label_key(w)) or hierarchy.lookup(w))), None)
 
-    nodes = dict.fromkeys(found for label in spec.subjects if (found := node(label)))
+    nodes = dict.fromkeys(match for label in spec.subjects if (match := node(label)))
     where = "" if nodes else ' (`duolearn hierarchy find "TEXT"` shows those that a text names)'
     return (
-        "forget.concepts is empty: forget.subjects says which rows to forget, and the concepts which words of their "
-        f"texts. Mend: give forget.concepts=[{','.join(nodes) or 'CONCEPT,...'}] as well{where}."
+        "forget.concepts is empty: forget.subjects says which rows to forget, and forget.concepts says which words of "
+        f"their texts. Fix: add forget.concepts=[{','.join(nodes) or 'CONCEPT,...'}]{where}."
     )
 
 
 def _as_known(labels: Iterable[str], hierarchy: Hierarchy) -> frozenset[str]:
-    """`labels` in the hierarchy's spelling where it has them: votes for "Surgery" must count for "SURGERY"."""
+    """Return `labels` in the hierarchy's spelling where it knows them: votes for "Surgery" must count for "SURGERY"."""
     known = {label_key(label): label for concept in hierarchy.concepts.values() for label in concept.subjects}
     return frozenset(known.get(label_key(label), label) for label in labels)
 
 
 def _without_label(roots: Sequence[str], hierarchy: Hierarchy) -> frozenset[str]:
-    """What lies below those of `roots` that no label stands for."""
+    """Return the concepts at and below those `roots` that have no label at or below them."""
     below = {root: hierarchy.descendants([root]) for root in roots}
     labelled = [root for root, nodes in below.items() if any(hierarchy[node].subjects for node in nodes)]
     return hierarchy.descendants(set(roots) - hierarchy.descendants(labelled))
 
 
 def _nodes(spec: ForgetTarget, hierarchy: Hierarchy) -> list[list[str]]:
-    """The ids of `spec`'s concepts, additions and exceptions, each given as an id or as a term. All faults at once."""
-    found: list[list[str]] = []
+    """Return the ids of the concepts, additions and exceptions of `spec`; one ConfigError names all unknown words."""
+    nodes: list[list[str]] = []
     problems: list[str] = []
     for key in ("concepts", "add", "keep"):
         words = list(getattr(spec, key))
         ids = [hierarchy.lookup(word) for word in words]
-        found.append([node for node in ids if node is not None])
+        nodes.append([node for node in ids if node is not None])
         problems += [
             f"forget.{key}: the hierarchy has no concept {word!r}{hierarchy.suggestion(word)}."
             for word, node in zip(words, ids, strict=True)
@@ -223,4 +243,4 @@ def _nodes(spec: ForgetTarget, hierarchy: Hierarchy) -> list[list[str]]:
         ]
     if problems:
         raise ConfigError("\n".join(problems))
-    return found
+    return nodes

@@ -1,4 +1,4 @@
-"""Concept mentions in text: longest match over names and synonyms, whole words only."""
+"""Find mentions of concepts in text: the longest match over names and synonyms, whole words only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from duolearn_cli.concepts.folding import Folded, fold, fold_mapped
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.variants import variants
 
-# Counts up whenever a text may have other mentions than before, so that labels on disk are found anew.
+# Count this up whenever a text may get other mentions than before: the hash of cached mentions contains it.
 VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Characters ``text[start:end]`` name `concept`."""
+    """The characters ``text[start:end]`` name the concept with the id `concept`."""
 
     start: int
     end: int
@@ -27,29 +27,32 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Sense:
-    """`term`, or one of its variants, names `concept` where `context` holds."""
+    """One meaning of an ambiguous term: `term`, or a variant of it, names `concept` where `context` holds."""
 
     term: str
     concept: str
     context: Context
 
     def distance(self, folded: Folded, start: int, end: int) -> int | None:
-        """How far the word that tells is from ``folded.text[start:end]``; None: the sense does not hold there."""
+        """Return the number of characters from ``folded.text[start:end]`` to the nearest word of the context.
+
+        None means that the sense does not hold there.
+        """
         if self.context.cased and self.term not in folded.source[folded.origins[start] : folded.origins[end]]:
             return None
         return self.context.distance(folded.text, start, end)
 
 
 class Matcher:
-    """Finds the concepts of a hierarchy in text. It learns its terms at the first text."""
+    """Finds mentions of a hierarchy's concepts. It builds its search automaton when it gets the first text."""
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self._hierarchy = hierarchy
 
     @cached_property
     def _automaton(self) -> tuple[Any, list[str | None], list[Sequence[Sense]]]:
-        """The automaton over all forms, and for each form the concept that it always names and its other senses."""
-        from ahocorasick_rs import AhoCorasick  # compiled; kept off the path of --help
+        """The automaton over all forms; for each form its plain concept or None; for each form its senses."""
+        from ahocorasick_rs import AhoCorasick  # a compiled library, which --help must not wait for
 
         owner, ambiguous = self._forms(), senses(self._hierarchy)
         every = list(dict.fromkeys([*owner, *ambiguous]))
@@ -59,16 +62,19 @@ class Matcher:
         return forms(self._hierarchy)
 
     def find(self, text: str) -> tuple[Mention, ...]:
-        """Return the mentions in `text`, left to right, without overlap, the longest first at each place.
+        """Return the mentions in `text`, left to right and without overlap. At each place the longest one wins.
 
-        An ambiguous form has the sense whose telling word is nearest, else the concept that it always names, else none.
+        An ambiguous form takes the sense whose context word is nearest. Without one it takes the concept that has the
+        term without a context; without that the form is no mention.
         """
         automaton, concepts, ambiguous = self._automaton
         folded = fold_mapped(text)
-        found = automaton.find_matches_as_indexes(folded.text, overlapping=True)
+        # All overlapping matches, not the library's leftmost-longest ones: a longer match may end inside a word, or
+        # have no sense here, and then a shorter one counts.
+        matches = automaton.find_matches_as_indexes(folded.text, overlapping=True)
         mentions: list[Mention] = []
-        free = 0
-        for start, negative_end, pattern in sorted((start, -end, pattern) for pattern, start, end in found):
+        free = 0  # the first character after the last mention
+        for start, negative_end, pattern in sorted((start, -end, pattern) for pattern, start, end in matches):
             end = -negative_end
             if start >= free and folded.is_border(start) and folded.is_border(end):
                 concept = concepts[pattern]
@@ -80,14 +86,15 @@ class Matcher:
         return tuple(mentions)
 
     def concepts(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return the distinct concepts mentioned in `texts`, in order of first mention."""
+        """Return the ids of the concepts mentioned in `texts`, each once, in order of first mention."""
         return tuple(dict.fromkeys(mention.concept for text in texts for mention in self.find(text)))
 
 
 def forms(hierarchy: Hierarchy) -> dict[str, str]:
-    """Return the concept of every folded form of a term without a context.
+    """Return {folded form: concept id} for all terms without a context and their variants.
 
-    A concept's own terms come before the variants of another's.
+    If two concepts share a form, the one that has it as a term wins over one that has it as a variant, and then the
+    first in the hierarchy's order wins.
     """
     terms = [(concept.id, term) for concept in hierarchy.concepts.values() for term in concept.plain_terms]
     owner: dict[str, str] = {}
@@ -96,22 +103,23 @@ def forms(hierarchy: Hierarchy) -> dict[str, str]:
     for concept, term in terms:
         for form in sorted(variants(term)):
             owner.setdefault(form, concept)
-    owner.pop("", None)
+    owner.pop("", None)  # a term of dashes alone folds to nothing, and nothing would match everywhere
     return owner
 
 
 def senses(hierarchy: Hierarchy) -> dict[str, tuple[Sense, ...]]:
-    """Return the senses of every folded form of the terms that have a context, in the hierarchy's order."""
-    found: dict[str, tuple[Sense, ...]] = {}
+    """Return {folded form: senses} for all terms with a context and their variants, in the hierarchy's order."""
+    by_form: dict[str, tuple[Sense, ...]] = {}
     for concept in hierarchy.concepts.values():
         for term, context in concept.contexts:
             for form in {fold(term).strip(" -"), *variants(term)} - {""}:
-                found[form] = (*found.get(form, ()), Sense(term, concept.id, context))
-    return found
+                by_form[form] = (*by_form.get(form, ()), Sense(term, concept.id, context))
+    return by_form
 
 
 def _nearest_sense(candidates: Sequence[Sense], folded: Folded, start: int, end: int) -> str | None:
-    """The concept of the sense that holds at ``folded.text[start:end]`` and whose telling word is nearest."""
+    """Return the concept of the sense that holds at ``folded.text[start:end]`` and whose context word is nearest."""
     distances = [(sense.distance(folded, start, end), sense.concept) for sense in candidates]
-    held = [(distance, concept) for distance, concept in distances if distance is not None]
-    return min(held, key=lambda pair: pair[0])[1] if held else None
+    fitting = [(distance, concept) for distance, concept in distances if distance is not None]
+    # By distance alone: on a tie the sense that comes first in the hierarchy wins.
+    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None

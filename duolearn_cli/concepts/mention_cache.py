@@ -1,4 +1,4 @@
-"""What finding concepts costs, kept on disk: a hierarchy's forms, and the mentions of a large collection of texts."""
+"""A matcher that caches its costly results on disk: a hierarchy's forms, and the mentions in many texts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from duolearn_cli.concepts.cache_file import content_hash
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import VERSION, Matcher, Mention
 
-# Fewer texts are searched about as quickly as their mentions are read.
+# Below these sizes a cache does not pay. Fewer texts are searched about as fast as their mentions are read from disk.
 MIN_TEXTS = 10_000
-# The forms of fewer terms are made in a quarter of a second.
+# The forms of fewer terms are made in a quarter of a second (those of medical4 took 0.8 s of every start).
 MIN_TERMS = 10_000
 _SCHEMA = 1
 
 
 class CachedMatcher(Matcher):
-    """A Matcher that takes forms and the mentions of `texts` from files in `folder`, which it writes where missing.
+    """A Matcher that reads forms and the mentions in `texts` from files in `folder`, and writes missing files.
 
-    Each file goes by the hash of all that its content follows from; one that is damaged is written anew. Texts that are
-    not among `texts` are searched. With `may_write` false nothing is written.
+    A file's name is the hash of everything that determines its content, so a stale file is never read. A damaged file
+    is written again. Texts other than `texts` are searched as usual. With `may_write` false nothing is written.
     """
 
     def __init__(self, hierarchy: Hierarchy, texts: Iterable[str], folder: Path, *, may_write: bool = True) -> None:
@@ -42,7 +42,7 @@ class CachedMatcher(Matcher):
             self._known = dict(zip(distinct, mentions, strict=True))
 
     def find(self, text: str) -> tuple[Mention, ...]:
-        """Return the mentions in `text`, as Matcher.find does."""
+        """Return the mentions in `text`, the same as Matcher.find."""
         known = self._known.get(text)
         return super().find(text) if known is None else known
 
@@ -50,14 +50,15 @@ class CachedMatcher(Matcher):
         if sum(len(concept.terms) for concept in self._hierarchy.concepts.values()) < MIN_TERMS:
             return super()._forms()
         path = self._folder / f"forms-{_forms_key(self._hierarchy)}.jsonl"
-        kept = cache_file.read(path)
-        if kept is not None:
-            return dict(zip(kept["forms"], map(kept["concepts"].__getitem__, kept["owners"]), strict=True))
-        made = super()._forms()
-        number = {concept: place for place, concept in enumerate(dict.fromkeys(made.values()))}
-        owners = [number[concept] for concept in made.values()]
-        self._write(path, {"concepts": list(number), "forms": list(made), "owners": owners})
-        return made
+        cached = cache_file.read(path)
+        if cached is not None:
+            return dict(zip(cached["forms"], map(cached["concepts"].__getitem__, cached["owners"]), strict=True))
+        forms = super()._forms()
+        # Concepts are written as numbers: their ids would repeat for each of many forms.
+        number = {concept: place for place, concept in enumerate(dict.fromkeys(forms.values()))}
+        owners = [number[concept] for concept in forms.values()]
+        self._write(path, {"concepts": list(number), "forms": list(forms), "owners": owners})
+        return forms
 
     def _write(self, path: Path, content: object) -> None:
         if self._may_write:
@@ -65,9 +66,9 @@ class CachedMatcher(Matcher):
 
 
 def fingerprint(hierarchy: Hierarchy) -> str:
-    """Hash of the ids, levels and terms of a hierarchy, with their contexts, in its order.
+    """Return a hash of a hierarchy's ids, levels, terms and contexts, in the hierarchy's order.
 
-    The order counts: of two variants that clash the first one does.
+    The order is part of it, because the first of two concepts that share a form gets the form.
     """
     return content_hash(
         [
@@ -78,24 +79,26 @@ def fingerprint(hierarchy: Hierarchy) -> str:
 
 
 def _mentions_key(hierarchy: Hierarchy, texts: Sequence[str]) -> str:
-    # Folding follows the Unicode tables of the Python that runs it.
+    # Folding uses the Unicode tables of the running Python, so their version is part of the key.
     return content_hash([_SCHEMA, VERSION, unicodedata.unidata_version, fingerprint(hierarchy), texts])
 
 
 def _forms_key(hierarchy: Hierarchy) -> str:
-    # Every run reads this file: it must not outlive a change of the code that made it. Layout does not count.
+    # Every run reads this file, so it must not outlive the code that made it. The syntax tree is hashed rather than
+    # the source, so that comments and formatting do not discard users' caches.
     code = [ast.dump(ast.parse(inspect.getsource(module))) for module in (folding, variants, context, matcher)]
     return content_hash([_SCHEMA, code, unicodedata.unidata_version, fingerprint(hierarchy)])
 
 
-def _mentions(kept: Any) -> list[tuple[Mention, ...]] | None:
-    """The mentions text by text, as they were kept."""
-    if kept is None:
+def _mentions(content: Any) -> list[tuple[Mention, ...]] | None:
+    """Return the mentions of each text from a cache file's content, or None without content."""
+    if content is None:
         return None
-    ids = kept["concepts"]
+    ids = content["concepts"]
+    # A row is a flat list: start, end and the concept's number of the first mention, then of the second, and so on.
     return [
         tuple(Mention(start, end, ids[concept]) for start, end, concept in zip(*[iter(row)] * 3, strict=True))
-        for row in kept["mentions"]
+        for row in content["mentions"]
     ]
 
 

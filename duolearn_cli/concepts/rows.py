@@ -1,4 +1,4 @@
-"""Concepts as rows of a text table: the project's own tab-separated format, and a user's columns."""
+"""Read and write concepts as rows of a text table: the project's own tab-separated format, or a user's columns."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ COLUMNS = ("id", "level", "parents", "name", "synonyms", "subjects")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out; the defaults are the project's own format. A field without a column is empty.
+    """How a table is laid out. The defaults, with `contexts=True`, are the project's own format.
 
-    `contexts`: a term may end in a context in braces (context.py). Only the project's own format has them.
+    `columns` maps concept fields to the file's columns; a field without a column (None) stays empty.
+    With `contexts` a term may end in a context in braces (context.py). Only the project's own format has contexts.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=lambda: {name: name for name in COLUMNS})
@@ -33,7 +34,11 @@ class Layout:
 
 
 def existing(path: Path) -> Path:
-    """Return `path` if it is a file. Raises DataError otherwise."""
+    """Return `path` if it is a file.
+
+    Raises:
+        DataError: the path is a folder, or there is no file.
+    """
     if path.is_dir():
         raise DataError(f"hierarchy.path={path}: this is a folder; give the path of one file in it.")
     if not path.is_file():
@@ -42,10 +47,11 @@ def existing(path: Path) -> Path:
 
 
 def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
-    """Read one concept a row, its level 0 where the layout has no column for it.
+    """Read one concept from each row. Without a column for it a concept's level is 0, for the caller to fill in.
 
     Raises:
-        DataError: the file is missing, cannot be decoded or lacks a column, or every unusable row with its line.
+        DataError: the file is missing, cannot be decoded or lacks a column, or rows cannot be used. The message lists
+            all unusable rows with their lines.
     """
     layout = layout or Layout(contexts=True)
     concepts: list[Concept] = []
@@ -62,6 +68,7 @@ def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
                 problems.append(f"line {number}: {error}")
     except csv.Error as error:
         problems.append(f"not a table from there on: {error}; look for a quote that is not closed or not doubled")
+    # All rows before any error: a file with fifty faults is fixed in one go.
     if problems:
         raise DataError(f"{path}: {len(problems)} rows cannot be read:{listed(problems)}")
     if not concepts:
@@ -72,6 +79,7 @@ def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
 def _text(path: Path, encoding: str) -> str:
     data = path.read_bytes()
     try:
+        # Spreadsheets put a byte order mark before UTF-8, which would become part of the first column's name.
         codec = codecs.lookup(encoding).name
         return data.decode("utf-8-sig" if codec == "utf-8" else codec)
     except LookupError as error:
@@ -83,6 +91,7 @@ def _text(path: Path, encoding: str) -> str:
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str | None, str | None]]]:
+    """Yield (line number, row). csv.DictReader files extra cells under the key None, and missing ones as None."""
     with io.StringIO(_text(path, layout.encoding), newline="") as file:
         quoting = csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE
         reader = csv.DictReader(file, delimiter=layout.delimiter, quoting=quoting, strict=layout.quoting)
@@ -106,7 +115,7 @@ def _check_header(path: Path, header: Sequence[str], layout: Layout) -> None:
 
 
 def _fault(row: Mapping[str | None, str | None], layout: Layout) -> str:
-    """Say why a row makes no concept, or nothing."""
+    """Return why a row makes no concept, or an empty string."""
     if None in row or None in row.values():
         return f"{len(row)} columns are needed, found {'more' if None in row else 'fewer'}: {_shown(row)}"
     for name in ("id", "name"):
@@ -133,13 +142,13 @@ def _split(row: Mapping[str | None, str | None], layout: Layout, name: str) -> t
 
 
 def _terms(row: Mapping[str | None, str | None], layout: Layout) -> list[tuple[str, Context | None]]:
-    """The name and the synonyms, each with its context."""
+    """Return the name and then the synonyms, each with its context or None."""
     terms = (_cell(row, layout, "name").strip(), *_split(row, layout, "synonyms"))
     return [split_context(term) if layout.contexts else (term, None) for term in terms]
 
 
 def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) -> Concept:
-    """The concept of a row. Raises ValueError for a context that cannot be read."""
+    """Return the concept of a row. Raises ValueError if a context cannot be read."""
     (name, _), *synonyms = terms = _terms(row, layout)
     return Concept(
         _cell(row, layout, "id").strip(),
@@ -154,15 +163,18 @@ def _concept(row: Mapping[str | None, str | None], number: int, layout: Layout) 
 
 
 def as_tsv(concepts: Iterable[Concept]) -> str:
-    """The concepts in the project's own format, which `read_concepts` reads back.
+    """Return the concepts as a table in the project's own format, which `read_concepts` reads back.
 
-    White space in a term becomes one space and ``|``, the separator, becomes a slash. Braces at the end of a term that
-    are no context become parentheses.
-    Raises DataError for an id or subject that the format cannot hold.
+    In a term, white space becomes one space, ``|`` (the separator) becomes a slash, and braces at the end that are not
+    a context become parentheses.
+
+    Raises:
+        DataError: the format cannot hold an id or a subject, because it contains a tab, a line end or ``|``.
     """
     lines = ["\t".join(COLUMNS)]
     problems: list[str] = []
     for concept in concepts:
+        # Ids and subjects are compared exactly elsewhere, so they must not be changed as terms are.
         for value in (concept.id, *concept.subjects):
             if value != value.strip() or any(char in value for char in "\t\r\n|"):
                 problems.append(f"{concept.id!r}: {value!r} cannot stand in a tab-separated file with | between values")

@@ -1,4 +1,7 @@
-"""Token classes: which labelled tokens to unlearn, which to preserve (method.md section 3, our definition)."""
+"""Token classes: which tokens to unlearn (U), which to preserve (P), and which are neutral (N).
+
+The paper separates preservation-critical from unlearning-targeted tokens; the rules here are our definition.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 
 NEUTRAL, UNLEARN, PRESERVE = 0, 1, 2
-# As results call them.
+# The names in results.
 CLASS_NAMES = {"target": UNLEARN, "general_medical": PRESERVE, "neutral": NEUTRAL}
 
 
@@ -21,23 +24,26 @@ def classify(
     mentions: Sequence[Mention],
     target: Target,
 ) -> tuple[list[int], list[str | None]]:
-    """Return the class of each token and the concept it belongs to, if any.
+    """Return the class of each token, and the id of the concept that it belongs to or None.
 
     Args:
         text: the text that was tokenised.
-        offsets: characters ``[start, end)`` of each token; empty for special tokens.
-        is_answer: the token belongs to the item's answer.
+        offsets: the characters ``[start, end)`` of each of the n tokens; ``start == end`` for special tokens.
+        is_answer: n booleans: the token is part of the item's answer.
         is_forget: the item is a forget item.
-        mentions: concept mentions in the same text, left to right, without overlap.
+        mentions: the concept mentions in `text`, left to right and without overlap.
+        target: the forget target.
 
-    A target concept's tokens are U and another concept's are P. The answer's tokens are U in a forget item and P in a
-    retain item, whatever they mention. The rest is N, as is the end-of-text token of a forget item.
+    Answer tokens are U in a forget item and P in a retain item, whatever they mention. Of the other tokens, those of a
+    target concept are U, those of another concept are P, and the rest are N. The end-of-text token of a forget item is
+    N as well.
     """
     concepts = _concept_of(text, offsets, mentions)
     kinds: list[int] = []
     for (start, end), answer, concept in zip(offsets, is_answer, concepts, strict=True):
         if answer and is_forget:
-            # That an answer ends is no knowledge of the target: unlearning it would unlearn to stop everywhere.
+            # The end-of-text token (empty span) is neutral: that an answer ends is not knowledge about the target, and
+            # unlearning it would teach the model never to stop (docs/lab-notes.md, "The end of the text").
             kinds.append(UNLEARN if end > start else NEUTRAL)
         else:
             kinds.append(PRESERVE if answer else _kind(concept, target))
@@ -51,22 +57,27 @@ def _kind(concept: str | None, target: Target) -> int:
 
 
 def _concept_of(text: str, offsets: Sequence[tuple[int, int]], mentions: Sequence[Mention]) -> list[str | None]:
-    """The concept whose mention holds all of a token's core (see `_core`); a token that straddles a border has none."""
-    found: list[str | None] = [None] * len(offsets)
+    """Return each token's concept: the one whose mention contains all of the token's core (see `_core`), or None.
+
+    A token that also has letters outside the mention belongs to no concept.
+    """
+    concepts: list[str | None] = [None] * len(offsets)
     if not mentions:
-        return found
+        return concepts
+    # One pass over tokens and mentions together: `current` only moves forward, as both are in the order of the text.
     current = 0
     for place, (start, end) in enumerate(offsets):
         while mentions[current].end <= start:
             current += 1
             if current == len(mentions):
-                return found
+                return concepts
         if mentions[current].start < end and start < end:
-            found[place] = _holder(*_core(text, start, end), mentions, current)
-    return found
+            concepts[place] = _holder(*_core(text, start, end), mentions, current)
+    return concepts
 
 
 def _holder(start: int, end: int, mentions: Sequence[Mention], first: int) -> str | None:
+    """Return the concept of the mention, from number `first` on, that contains ``text[start:end]``, or None."""
     while first < len(mentions) and mentions[first].end <= start:
         first += 1
     inside = first < len(mentions) and mentions[first].start <= start and end <= mentions[first].end
@@ -74,9 +85,10 @@ def _holder(start: int, end: int, mentions: Sequence[Mention], first: int) -> st
 
 
 def _core(text: str, start: int, end: int) -> tuple[int, int]:
-    """Trim white space, then all that is no word, off ``text[start:end]``, each as long as something is left.
+    """Return the core of the token ``text[start:end]``: without white space, then without punctuation, at both ends.
 
-    Tokenizers glue the space or one punctuation mark before a word to it: the core of " (fem" is "fem".
+    A step that would leave nothing is skipped. Tokenizers join a word with the space or punctuation mark before it, so
+    that the core of " (fem" is "fem".
     """
     for is_trimmed in (str.isspace, lambda char: not is_word(char)):
         low, high = start, end
@@ -90,5 +102,5 @@ def _core(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def level_weights(concepts: Sequence[str | None], hierarchy: Hierarchy, weights: Sequence[float]) -> list[float]:
-    """Weight of each token's concept level; 1 where the token belongs to no concept. `weights` are for levels 1-4."""
+    """Return each token's weight: that of its concept's level, or 1 without a concept. `weights` are for levels 1-4."""
     return [1.0 if concept is None else weights[hierarchy[concept].level - 1] for concept in concepts]

@@ -1,4 +1,4 @@
-"""What is wrong with a list of concepts: problems, which refuse it, and warnings, which do not."""
+"""Check a list of concepts. Problems make it unusable; warnings are odd but usable."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from duolearn_cli.concepts.folding import fold
 from duolearn_cli.concepts.variants import variants
 from duolearn_cli.errors import nearest
 
-# A nearest match among a hundred thousand ids takes a second: only the first unknown parents get one.
+# Finding the nearest match among a hundred thousand ids takes a second, so only the first unknown parents get a hint.
 MAX_HINTS = 10
-MAX_SHOWN = 50
+MAX_SHOWN = 50  # lines of one error message
 
 
 def place(concept: Concept) -> str:
-    """Name a concept in a message, with its line where it is known."""
+    """Return a concept's name for a message: its id, and its line in the file if it has one."""
     return f"{concept.id} (line {concept.row})" if concept.row else concept.id
 
 
 def listed(problems: Sequence[str]) -> str:
-    """The problems as indented lines, of very many the first ones and a count."""
+    """Return the problems as indented lines: the first `MAX_SHOWN`, then the number of the others."""
     left = len(problems) - MAX_SHOWN
     shown = [*problems[:MAX_SHOWN], *([f"... and {left} more"] if left > 0 else [])]
     return "".join(f"\n  {problem}" for problem in shown)
 
 
 def find_problems(concepts: Sequence[Concept]) -> list[str]:
-    """Return every reason why `concepts` make no hierarchy, each with the concept and the mend."""
+    """Return every reason why `concepts` make no hierarchy, one line each: the concept, the fault and the fix."""
     by_id: dict[str, Concept] = {}
     repeated: list[str] = []
     for concept in concepts:
@@ -46,13 +46,13 @@ def _unknown_parents(concepts: Mapping[str, Concept]) -> Iterator[str]:
             if parent not in concepts:
                 hints += 1
                 hint = nearest(parent, concepts) if hints <= MAX_HINTS else ""
-                yield f"{place(concept)}: unknown parent {parent!r}{hint}; add that concept or name another parent"
+                yield f"{place(concept)}: unknown parent {parent!r}{hint}; add this concept or name another parent"
 
 
 def _levels(concepts: Mapping[str, Concept]) -> Iterator[str]:
     for concept in concepts.values():
         if concept.level not in LEVELS:
-            yield f"{place(concept)}: level {concept.level} is none of {list(LEVELS)}"
+            yield f"{place(concept)}: level {concept.level} is not one of {list(LEVELS)}"
         for parent in concept.parents:
             if parent in concepts and (above := concepts[parent].level) > concept.level:
                 yield (
@@ -62,14 +62,16 @@ def _levels(concepts: Mapping[str, Concept]) -> Iterator[str]:
 
 
 def _shared_terms(concepts: Mapping[str, Concept]) -> Iterator[str]:
+    # Compared without case only: terms that also differ in dashes or accents are a warning, since the matcher decides
+    # between them by their order.
     owner: dict[str, Concept] = {}
     for concept in concepts.values():
         for term in concept.plain_terms:
             first = owner.setdefault(term.casefold(), concept)
             if first is not concept:
                 yield (
-                    f"{place(concept)}: the term {term!r} already belongs to {place(first)}; take it from one of them, "
-                    f"or give it a context in one: {term}{{word}}"
+                    f"{place(concept)}: the term {term!r} already belongs to {place(first)}; remove it from one of "
+                    f"them, or give it a context in one: {term}{{word}}"
                 )
 
 
@@ -77,33 +79,36 @@ def _cycles(concepts: Mapping[str, Concept]) -> Iterator[str]:
     try:
         TopologicalSorter({c.id: c.parents for c in concepts.values()}).prepare()
     except CycleError as error:
-        yield f"cycle: {' > '.join(error.args[1])}; take one of these parents away"
+        yield f"cycle: {' > '.join(error.args[1])}; remove one of these parents"
 
 
 def find_warnings(concepts: Iterable[Concept]) -> dict[str, list[str]]:
-    """Return what is odd but usable in sound `concepts`, by kind; kinds without a case are left out."""
+    """Return {kind: messages} for what is odd but usable, for `duolearn hierarchy check`. Empty kinds are left out.
+
+    `concepts` must have no problems (see `find_problems`).
+    """
     by_id = {concept.id: concept for concept in concepts}
-    found = {
+    warnings = {
         "synonyms that never match": list(_orphaned_synonyms(by_id)),
         "ambiguous forms": list(_ambiguous_forms(by_id)),
         "levels skipped": list(_skipped_levels(by_id)),
         "no parent": list(_rootless(by_id)),
     }
-    return {kind: messages for kind, messages in found.items() if messages}
+    return {kind: messages for kind, messages in warnings.items() if messages}
 
 
 def is_matchable(term: str) -> bool:
-    """Whether a text can name it: a term without a letter or digit is found nowhere."""
+    """Return whether the matcher can find a term: it needs a letter or a digit."""
     return any(char.isalnum() for char in term)
 
 
 def _folded(term: str) -> str:
-    """A term as the matcher looks for it."""
+    """Return a term as the matcher searches for it."""
     return fold(term).strip(" -")
 
 
 def _folded_owners(concepts: Mapping[str, Concept]) -> dict[str, str]:
-    """The concept of each folded term, the first that has it: what the matcher goes by where no context decides."""
+    """Return {folded term: concept id}; the first concept with a term gets it, as in the matcher (`matcher.forms`)."""
     owner: dict[str, str] = {}
     for concept in concepts.values():
         for term in concept.plain_terms:
@@ -117,20 +122,25 @@ def _orphaned_synonyms(concepts: Mapping[str, Concept]) -> Iterator[str]:
         seen = {_folded(concept.name)}
         first = concept.id if concept.context(concept.name) else owner[_folded(concept.name)]
         if first != concept.id:
-            yield f"{place(concept)}: texts that say {concept.name!r} mean {first}, whose term folds to the same"
+            yield (
+                f"{place(concept)}: {concept.name!r} in a text means {first}, which has a term of the same folded form"
+            )
         for synonym in concept.synonyms:
             folded = _folded(synonym)
             if not is_matchable(synonym):
                 yield f"{place(concept)}: the synonym {synonym!r} has no letter or digit"
             elif concept.context(synonym) is None and owner[folded] != concept.id:
-                yield f"{place(concept)}: texts that say {synonym!r} mean {owner[folded]}, whose term folds to the same"
+                yield (
+                    f"{place(concept)}: {synonym!r} in a text means {owner[folded]}, which has a term of the same "
+                    "folded form"
+                )
             elif folded in seen:
                 yield f"{place(concept)}: the synonym {synonym!r} repeats another term of the concept"
             seen.add(folded)
 
 
 def _ambiguous_forms(concepts: Mapping[str, Concept]) -> Iterator[str]:
-    """Forms such as plurals that two concepts generate, in the matcher's order: the first keeps them."""
+    """Warn of forms, such as plurals, that two concepts generate. The first one gets them, as in the matcher."""
     owner = _folded_owners(concepts)
     terms = set(owner)
     for concept in concepts.values():
@@ -146,38 +156,43 @@ def _skipped_levels(concepts: Mapping[str, Concept]) -> Iterator[str]:
     for concept in concepts.values():
         above = max((concepts[parent].level for parent in concept.parents), default=concept.level)
         if concept.level > above + 1:
-            yield f"{place(concept)}: level {concept.level} stands right below level {above}"
+            yield f"{place(concept)}: level {concept.level} is directly below level {above}"
 
 
 def _rootless(concepts: Mapping[str, Concept]) -> Iterator[str]:
-    """Foundation and core may start a tree; a field or a focused concept that does so often lost its parent."""
+    """Warn of concepts on levels 3 and 4 that stand alone: those on levels 1 and 2 may start a tree, but these have
+    usually lost a parent."""
     parents = {parent for concept in concepts.values() for parent in concept.parents}
     for concept in concepts.values():
         if concept.level >= 3 and not concept.parents and concept.id not in parents:
-            yield f"{place(concept)}: level {concept.level}, with no parent and nothing below it"
+            yield f"{place(concept)}: level {concept.level}, but no parent and no children"
 
 
 def settle(concepts: Sequence[Concept]) -> tuple[list[Concept], list[str]]:
-    """Give every term to one concept, as vocabularies share terms and a hierarchy refuses that.
+    """Give every term to one concept. Vocabularies share terms between concepts, but a hierarchy does not allow it.
 
-    Names win over synonyms and earlier concepts over later ones. A synonym that belongs to another concept, repeats one
-    of its own or holds no letter or digit is dropped; a name that an earlier concept has gets the concept's id added.
-    Returns the concepts and what was done, one line each.
+    Names win over synonyms, and earlier concepts over later ones. A name that an earlier concept already has gets the
+    concept's id added. A synonym is dropped if it belongs to another concept, repeats a term of its own concept, or
+    has no letter or digit.
+
+    Returns:
+        The concepts, in the same order, and one line for each kind of change.
     """
     owner: dict[str, str] = {}
     named: list[Concept] = []
+    # All names first, so that no synonym of an earlier concept takes the name of a later one.
     for concept in concepts:
         name = concept.name if _key(concept.name) not in owner else f"{concept.name} [{concept.id}]"
         owner.setdefault(_key(name), concept.id)
         named.append(replace(concept, name=name))
     settled: list[Concept] = []
     for concept in named:
-        kept: list[str] = []
+        synonyms: list[str] = []
         for synonym in concept.synonyms:
             if is_matchable(synonym) and _key(synonym) not in owner:
                 owner[_key(synonym)] = concept.id
-                kept.append(synonym)
-        settled.append(replace(concept, synonyms=tuple(kept)))
+                synonyms.append(synonym)
+        settled.append(replace(concept, synonyms=tuple(synonyms)))
     return settled, list(_settlement(concepts, settled))
 
 
@@ -185,11 +200,11 @@ def _settlement(before: Sequence[Concept], after: Sequence[Concept]) -> Iterator
     renamed = sum(old.name != new.name for old, new in zip(before, after, strict=True))
     dropped = sum(len(old.synonyms) - len(new.synonyms) for old, new in zip(before, after, strict=True))
     if renamed:
-        yield f"{renamed:,} names belong to an earlier concept too and got their id added"
+        yield f"{renamed:,} names already belong to an earlier concept: the concept's id was added to them"
     if dropped:
         yield f"{dropped:,} synonyms dropped: they name another concept or repeat a term"
 
 
 def _key(term: str) -> str:
-    """Terms with the same key are the same to the hierarchy (case folded) or to the matcher (dashes too)."""
+    """Return a key under which two terms are equal if the hierarchy (case) or the matcher (dashes too) equates them."""
     return fold(term.casefold())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.config.settings import setting
@@ -16,25 +16,17 @@ SEARCHED = ("method.", "unlearn.learning_rate")
 class BenchmarkConfig:
     """Methods, tuned with equally many tries on validation facts, then run with several seeds on test facts."""
 
-    methods: list[str] = field(
-        default_factory=list, metadata={"help": "options of method= to compare; empty: all there are"}
-    )
+    methods: list[str] = setting([], "options of method= to compare; empty: all there are")
     trials: int = setting(
         6, "tries of each method: its defaults, then draws from its search space (docs/baselines.md)", minimum=1
     )
-    search: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={"help": "search spaces of your own: +benchmark.search.npo={method.beta:[0.05,0.5]}"},
-    )
-    seeds: list[int] = field(
-        default_factory=lambda: [0, 1, 2], metadata={"help": "seeds of the runs that are reported"}
-    )
+    search: dict[str, Any] = setting({}, "search spaces of your own: +benchmark.search.npo={method.beta:[0.05,0.5]}")
+    seeds: list[int] = setting([0, 1, 2], "seeds of the runs that are reported")
     learn_seeds: bool = setting(
         False, "learn a target and a gold of its own for each of these seeds: intervals then have that in them, too"
     )
-    epochs: list[int] = field(
-        default_factory=list,
-        metadata={"help": "passes over the forget items to report, each a run of its own; empty: unlearn.epochs"},
+    epochs: list[int] = setting(
+        [], "passes over the forget items to report, each a run of its own; empty: unlearn.epochs"
     )
 
 

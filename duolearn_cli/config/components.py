@@ -45,10 +45,20 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # the user's module may fail in any way
-        raise ConfigError(f"_target_={target!r} cannot be imported: {error}.") from error
+        raise ConfigError(f"_target_={target!r} cannot be imported: {error}.{_hint(error, module)}") from error
     if not dataclasses.is_dataclass(found):
         raise ConfigError(f"_target_={target!r} is not a dataclass, so its settings cannot be checked.")
     return found  # type: ignore[return-value]
+
+
+def _hint(error: Exception, module: str) -> str:
+    """Where to import from, for a `module` that takes something from a place of ours where it is not."""
+    if not isinstance(error, ImportError) or not (error.name or "").startswith("duolearn_cli") or error.name == module:
+        return ""
+    return (
+        " What a component of your own needs is handed on by duolearn_cli.methods, duolearn_cli.data.readers and "
+        "duolearn_cli.concepts.sources: import it from there."
+    )
 
 
 def dataset_name(node: DictConfig) -> str:

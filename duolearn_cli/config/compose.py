@@ -68,12 +68,13 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, 
     search = create_config_search_path(str(conf_dir()))
     if config_dir:
         search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
+    running = GlobalHydra.instance().hydra  # of an application or a notebook that calls us
     GlobalHydra.instance().clear()
     try:
         Hydra.create_main_hydra2("duolearn", search)
         return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
     finally:
-        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = running
 
 
 def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:

@@ -6,12 +6,13 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from duolearn_cli.config.renamed import new_name
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import nearest
 from duolearn_cli.files import conf_dir, groups
@@ -66,8 +67,18 @@ def group_problems(overrides: Sequence[str], extra: Path | None) -> Iterator[str
 def explain(error: Exception, override: str, choices: Sequence[str], extra: Path | None = None) -> str:
     """Say in one line what is wrong with `override`, given the sound group `choices` beside it."""
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
-    key, _, value = override.lstrip("+~").partition("=")
     options = groups(extra)
+    return (
+        _wrong_form(override, text, options)
+        or _wrong_option(override, text, options)
+        or _wrong_place(override, text, choices, extra)
+        or (f"{override}: {text}" if override else text)
+    )
+
+
+def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
+    """What the override's form is wrong in: no equals sign, a plus too many, several values; None if nothing."""
+    key, _, value = override.lstrip("+~").partition("=")
     if "missing EQUAL" in text:
         groups_with = [group for group, names in options.items() if key in names]
         meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={key}" for group in groups_with]
@@ -83,24 +94,43 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
         return f"{override}: for a sweep add -m; for a list write {key}=[{value}]; for a text with commas quote it."
     if "Multiple values for" in text:
         return f"{override}: {key} is given twice; give it once, or sweep with -m {override},OTHER."
-    if key in options and "Could not" in text:
-        names = list(options[key])
-        if value in names and not override.startswith("+"):
-            return f"{override}: {key} has no default; it is added with a plus: +{override}."
-        return f"{key}={value}: there is no such {key}; allowed: {', '.join(names)}{nearest(value, names)}."
+    return None
+
+
+def _wrong_option(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
+    """What is wrong with the option of a group, or None."""
+    key, _, value = override.lstrip("+~").partition("=")
+    if key not in options or "Could not" not in text:
+        return None
+    names = list(options[key])
+    if value in names and not override.startswith("+"):
+        return f"{override}: {key} has no default; it is added with a plus: +{override}."
+    return f"{key}={value}: there is no such {key}; allowed: {', '.join(names)}{nearest(value, names)}."
+
+
+def _wrong_place(override: str, text: str, choices: Sequence[str], extra: Path | None) -> str | None:
+    """Which setting does not exist, or which type it expects; None where the error is about neither."""
+    key, _, value = override.lstrip("+~").partition("=")
     inner = re.search(r"full_key: (\S+)", text)
     place = inner[1] if inner and inner[1].startswith(f"{key}.") else key
     if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
-        if place.startswith(NEW_ENTRIES):
-            return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
-        allowed = _allowed_beside(place, choices, extra)
-        if not allowed:
-            return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."
-        return f"{place}: there is no such setting; allowed: {', '.join(allowed)}{nearest(wrong[1], allowed)}."
+        return _unknown(place, wrong[1], choices, extra)
     if any(sign in text for sign in _WRONG_TYPE):
         where = "" if place == key else f"{place}: "
         return f"{key}={value}: {where}{_expected(place, text)}"
-    return f"{override}: {text}" if override else text
+    return None
+
+
+def _unknown(place: str, name: str, choices: Sequence[str], extra: Path | None) -> str:
+    """That there is no setting at `place`, whose unknown part is `name`; with the nearest that there is."""
+    if place.startswith(NEW_ENTRIES):
+        return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
+    if renamed := new_name(place):
+        return f"{place}: this setting is called {renamed}."
+    allowed = _allowed_beside(place, choices, extra)
+    if not allowed:
+        return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."
+    return f"{place}: there is no such setting; allowed: {', '.join(allowed)}{nearest(name, allowed)}."
 
 
 def schema_type(owner: Any, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,9 +19,7 @@ def preset_limits(name: str) -> dict[str, Any]:
     path = conf_dir() / "model" / f"{name}.yaml"
     if not path.is_file():
         return {}
-    document = OmegaConf.load(path)
-    assert isinstance(document, DictConfig), "a preset is a mapping"
-    return dict(settings(document))
+    return dict(settings(cast(DictConfig, OmegaConf.load(path))))
 
 
 def settings(config: DictConfig) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from duolearn_cli.config.privacy import AuditConfig
 from duolearn_cli.config.settings import setting
@@ -18,21 +18,15 @@ BITS = (2, 16)
 class RobustnessConfig:
     """Attacks that try to get forgotten knowledge back out of an unlearned model."""
 
-    attacks: list[str] = field(
-        default_factory=lambda: list(ATTACKS),
-        metadata={"help": f"what is tried, any of: {', '.join(ATTACKS)}"},
-    )
-    relearn_shares: list[float] = field(
-        default_factory=lambda: [0.05, 0.1, 0.2],
-        metadata={"help": "relearn: shares of the forget facts that are taught again; above 0, at most 0.9"},
+    attacks: list[str] = setting(list(ATTACKS), f"what is tried, any of: {', '.join(ATTACKS)}")
+    relearn_shares: list[float] = setting(
+        [0.05, 0.1, 0.2], "relearn: shares of the forget facts that are taught again; above 0, at most 0.9"
     )
     relearn_epochs: int = setting(5, "relearn: passes over what is taught", minimum=1)
     relearn_learning_rate: float | None = setting(
         None, "relearn: peak learning rate; empty: learn.learning_rate, the run's", minimum=0
     )
-    bits: list[int] = field(
-        default_factory=lambda: [8, 4], metadata={"help": "quantise: bits of a weight, 2 to 16 each"}
-    )
+    bits: list[int] = setting([8, 4], "quantise: bits of a weight, 2 to 16 each")
     group: int = setting(64, "quantise: weights of a row that share a scale, below 8 bits", minimum=1)
     shuffles: int = setting(3, "prompts: other orders of the options", minimum=1, maximum=100)
     shots: int = setting(4, "prompts: retain items with answers before the question", minimum=1, maximum=64)

@@ -1,9 +1,12 @@
-"""How settings are declared: dataclass fields that carry what validation checks and what help shows."""
+"""How settings are declared: dataclass fields that carry what `check` compares values with and what users read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import field
+from functools import partial
 from typing import Any
 
 # What becomes part of a folder's name must not lead out of the folder above it.
@@ -16,11 +19,23 @@ def setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: list[str] | None = None,
+    choices: Sequence[str] | None = None,
     pattern: str | None = None,
 ) -> Any:
-    """Declare a field with what `validation` checks: an inclusive range, the allowed words, a regular expression."""
+    """Declare a field of a configuration, with what `config.check` compares its value with.
+
+    Args:
+        default: the value; a list or a dictionary, which every instance copies; or a class or a function without
+            arguments that makes the value.
+        help: what the setting does, in a line.
+        minimum: the least allowed number.
+        maximum: the largest allowed number.
+        choices: the allowed words.
+        pattern: the regular expression that the whole text matches.
+    """
     metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices, "pattern": pattern}
-    if isinstance(default, type):
+    if isinstance(default, list | dict):
+        return field(default_factory=partial(deepcopy, default), metadata=metadata)
+    if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from duolearn_cli.config.settings import setting
 
@@ -11,12 +11,10 @@ from duolearn_cli.config.settings import setting
 class BenchConfig:
     """What steps and evaluation cost beside plain ways of doing the same."""
 
-    only: list[str] = field(
-        default_factory=list,
-        metadata={
-            "help": "variants, or families of them, to measure beside what they are compared with; empty: all. "
-            "--dry-run lists them"
-        },
+    only: list[str] = setting(
+        [],
+        "variants, or families of them, to measure beside what they are compared with; empty: all. "
+        "--dry-run lists them",
     )
     repeats: int = setting(7, "interleaved repeats, after rounds that warm up", minimum=1)
     memory: bool = setting(False, "peak memory too, of a fresh process for each variant")

@@ -1,1 +1,1 @@
-"""Items and what happens to them before any tokenizer: sides, splits, order. Knows no tensors."""
+"""Items, and what happens to them before tokenisation: sides, splits, order. Nothing here uses tensors."""

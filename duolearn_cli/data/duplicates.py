@@ -1,7 +1,7 @@
-"""Exact and near duplicates between groups of items: what would leak from one split into another.
+"""Find exact and near duplicates between groups of items, which would leak from one split into another.
 
-Two items are near duplicates if their questions and options together are much the same, or if they ask the same and
-have the same right answer, whatever their wrong options: the answer is what a model learns.
+Two items are near duplicates in two cases: their questions and options together are nearly the same; or they ask the
+same question and have the same right answer, whatever their wrong options, because the answer is what a model learns.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.option_references import Reference, reference
 from duolearn_cli.errors import ConfigError
 
-SHINGLE_WORDS = 3
-# Questions of one answer with this share of letters in common are spelled in two ways: "40/min", "40/ minute". Those of
-# minimed that ask for another thing (fluoxetine, fluvoxamine) have up to .961 in common.
+SHINGLE_WORDS = 3  # words in a shingle, the unit of comparison
+# Two questions with the same answer and at least this share of letters in common are spellings of one question:
+# "40/min", "40/ minute". Different questions of minimed (fluoxetine, fluvoxamine) reach 0.961.
 SPELLING = 0.97
-# Two spellings have fewer words in common than letters.
+# The LSH threshold for questions with the same answer: two spellings share fewer words than letters.
 _SHARED_WORDS = 0.6
-_PERMUTATIONS = 128
+_PERMUTATIONS = 128  # hash functions of a MinHash signature
 _SEED = 20251
-# Candidates only cost a comparison, a missed pair is a leak: at the threshold itself about 99 % are found.
+# A false candidate costs one comparison, but a missed pair is a leak. So LSH searches below the threshold and weighs
+# false negatives more; of the pairs exactly at the threshold it then finds about 99 %.
 _SLACK = 0.85
-_WEIGHTS = (0.05, 0.95)  # of false positives and false negatives
+_WEIGHTS = (0.05, 0.95)  # of false positives and of false negatives
 _WORD = re.compile(r"\w+")
 
 Shingle = tuple[str, ...]
@@ -36,11 +37,11 @@ Shingle = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two items of different groups and facts that say nearly the same.
+    """Two items that are nearly the same but belong to different groups and facts.
 
-    `similarity` is the Jaccard index of their shingles, in [0, 1]; `exact` means the same folded question and
-    the same folded options in any order. `kind` is ``options`` where questions and options together are alike, and
-    ``answer`` where only the question and the right answer are.
+    `similarity` is the Jaccard index of their shingles, in [0, 1]. `exact` means that the folded questions are equal,
+    and so are the folded options in any order. `kind` is ``options`` if questions and options together are alike, and
+    ``answer`` if only the question and the right answer are.
     """
 
     group_a: str
@@ -59,24 +60,28 @@ class _Entry(NamedTuple):
 
 
 def shingles(item: Item) -> frozenset[Shingle]:
-    """Runs of three folded words, of the question and of each option apart: options may be permuted."""
+    """Return all runs of three folded words within the question and within each option.
+
+    No run crosses from one text to another, so the order of the options does not matter.
+    """
     return frozenset(run for text in (item.question, *item.options) for run in _runs(text))
 
 
 def jaccard(one: frozenset[Shingle], other: frozenset[Shingle]) -> float:
-    """Number of shared shingles over number of different shingles, in [0, 1]."""
+    """Return the Jaccard index of two sets of shingles: the size of the intersection over that of the union."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 
 
 def find_duplicates(groups: Mapping[str, Sequence[Item]], threshold: float) -> list[Duplicate]:
-    """Every pair across groups, of different facts, that is much the same.
+    """Return all pairs of near duplicates across groups that belong to different facts, ordered by their later item.
 
-    That is: shingles of question and options with a Jaccard index of at least `threshold`; or the same right answer and
-    `same_question`. A right answer that speaks of the other options says nothing without them.
+    A pair counts if the shingles of question and options have a Jaccard index of at least `threshold`, or if the right
+    answers are equal and the questions are the same (`same_question`). The second case needs a right answer with a
+    meaning of its own: "none of the above" is skipped.
 
-    Candidates come from MinHash LSH, which finds a pair just above the threshold with high probability, not with
-    certainty; what it proposes is compared exactly. Pairs come in the order of their later item.
+    MinHash LSH proposes candidates, and each candidate is then compared exactly. LSH finds a pair just above the
+    threshold with high probability, but not with certainty.
 
     Raises:
         ConfigError: `threshold` is not in (0, 1].
@@ -88,6 +93,7 @@ def find_duplicates(groups: Mapping[str, Sequence[Item]], threshold: float) -> l
     for later, earlier in _candidates(entries, dict(enumerate(entry.shingles for entry in entries)), threshold):
         if jaccard(entries[earlier].shingles, entries[later].shingles) >= threshold:
             kinds[later, earlier] = "options"
+    # A second index for questions with the same answer. A pair that is already known as "options" stays that.
     answered = {i: words for i, entry in enumerate(entries) if (words := _words_of_answer(entry.item))}
     for later, earlier in _candidates(entries, answered, min(threshold, _SHARED_WORDS)):
         pair = entries[earlier].item, entries[later].item
@@ -97,16 +103,18 @@ def find_duplicates(groups: Mapping[str, Sequence[Item]], threshold: float) -> l
 
 
 def same_question(one: str, other: str, threshold: float) -> bool:
-    """Whether two questions with the same right answer ask the same.
+    """Return whether two questions with the same right answer ask the same thing.
 
-    One has all words of the other, and `threshold` of them or more are in both; or they differ in spelling only (share
-    of equal letters `SPELLING` or more). A word in another's place (serotonin, melatonin) makes another question.
+    They do if one contains all words of the other and at least the share `threshold` of the longer one's words is
+    common, or if they differ only in spelling (the share of equal letters is at least `SPELLING`). A replaced word
+    (serotonin, melatonin) makes a different question.
     """
     first, second = _words(one), _words(other)
     few, many = sorted((set(first), set(second)), key=len)
     if few <= many and len(few) >= threshold * len(many):
         return True
     letters = SequenceMatcher(None, "".join(first), "".join(second), autojunk=False)
+    # The first two ratios are cheap upper bounds of the third, so the costly one is rarely computed.
     return all(share() >= SPELLING for share in (letters.real_quick_ratio, letters.quick_ratio, letters.ratio))
 
 
@@ -129,7 +137,10 @@ def _answer(item: Item) -> str:
 
 
 def _words_of_answer(item: Item) -> frozenset[Shingle]:
-    """The question's words, each with the right answer; none where that answer speaks of the other options."""
+    """Return the question's words, each paired with the right answer; nothing if the answer refers to other options.
+
+    The pairing makes LSH compare only questions with equal answers.
+    """
     if reference(item.answer_text, item.question) is not Reference.NONE:
         return frozenset()
     return frozenset((_answer(item), word) for word in _words(item.question))
@@ -143,7 +154,10 @@ def _duplicate(first: _Entry, second: _Entry, kind: str) -> Duplicate:
 def _candidates(
     entries: Sequence[_Entry], features: Mapping[int, AbstractSet[Shingle]], threshold: float
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of entries across groups and facts whose `features` share an LSH bucket, each once: later, earlier."""
+    """Yield (later, earlier) for entries of different groups and facts whose `features` share an LSH bucket.
+
+    An entry is inserted after it was queried, so that each pair comes once.
+    """
     from datasketch import MinHash, MinHashLSH
 
     index, positions = MinHashLSH(threshold=threshold * _SLACK, num_perm=_PERMUTATIONS, weights=_WEIGHTS), [*features]

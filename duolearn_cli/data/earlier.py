@@ -1,11 +1,14 @@
-"""What the model to begin with has forgotten: which items that is, so that nothing of it is kept or learned again."""
+"""Earlier requests: which items the starting model has already forgotten, so that no run retains or learns them again.
+
+The setting `forgotten` names earlier requests by words: a forget preset, a concept or a data label.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,15 +20,16 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.files import conf_dir, groups
 
 CUSTOM = "custom"
-# The split of items that earlier requests forgot.
-EARLIER = "earlier"
+EARLIER = "earlier"  # the name of the split of items that earlier requests forgot
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """How many items each word of `forgotten` leaves out, and how many more are near duplicates of these.
+    """The items that earlier requests have forgotten.
 
-    `unknown` are words that are no preset, no concept and no label of the data; `items` are what the words cover.
+    `counts` has the number of items that each word of the setting `forgotten` covers. `duplicates` is the number of
+    further items that are near duplicates of them. `unknown` are words that are not a preset, a concept or a label of
+    the data. `items` are the covered items, without the near duplicates.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -34,26 +38,33 @@ class Forgotten:
     items: tuple[Item, ...] = ()
 
     def sentence(self) -> str:
-        """What is left out, for people; empty where nothing was asked for."""
+        """Return one line that says what is left out; empty without earlier requests."""
         if not self.counts:
             return ""
         named = ", ".join(f"{word} {count}" for word, count in self.counts.items())
-        alike = f"; {self.duplicates} near duplicates of them too" * bool(self.duplicates)
-        return f"{named} items, forgotten before, are neither kept nor learned{alike}"
+        alike = f", and neither are {self.duplicates} near duplicates of them" * bool(self.duplicates)
+        return f"{named} items of earlier requests are neither retained nor learned{alike}"
 
     def as_dict(self) -> dict[str, int]:
-        """Counts by word, and of near duplicates where there are any."""
+        """Return the counts for metrics.json: items by word, and near duplicates if there are any."""
         return {**self.counts, **({"near_duplicates": self.duplicates} if self.duplicates else {})}
 
 
 def without_forgotten(
-    items: Sequence[Item], words: Sequence[str], asked: Collection[str], hierarchy: Hierarchy, similarity: float | None
+    items: Sequence[Item],
+    words: Sequence[str],
+    requested: Collection[str],
+    hierarchy: Hierarchy,
+    similarity: float | None,
 ) -> tuple[list[Item], Forgotten]:
-    """Leave out every fact that a word covers, and what is nearly the same.
+    """Return the items without the facts that `words` cover and without near duplicates of those.
 
     Args:
-        asked: the facts of the new request, which stay.
-        similarity: from which items are near duplicates; None: they are not looked for.
+        items: all items.
+        words: the setting `forgotten`.
+        requested: the facts of the new request. They always stay: they are to be forgotten now.
+        hierarchy: the hierarchy that resolves the words.
+        similarity: the threshold of near duplicates; None: near duplicates stay.
     """
     labels = {label for item in items for label in _labels(item)}
     counts, gone, unknown = dict[str, int](), set[str](), list[str]()
@@ -61,16 +72,17 @@ def without_forgotten(
         targets = covers(word, hierarchy)
         if not targets and label_key(word) not in labels:
             unknown.append(word)
-        found = _facts(items, targets, word).difference(asked)
-        counts[word] = sum(item.fact_id in found for item in items)
-        gone |= found
+        facts = _facts(items, targets, word).difference(requested)
+        counts[word] = sum(item.fact_id in facts for item in items)
+        gone |= facts
     left = [item for item in items if item.fact_id not in gone]
     covered = tuple(item for item in items if item.fact_id in gone)
+    # Near duplicates are searched only among what is left, and never among the requested facts.
     if not gone or similarity is None:
         return left, Forgotten(counts, 0, tuple(unknown), covered)
-    alike = near_facts(left, covered, asked, similarity)
-    kept = [item for item in left if item.fact_id not in alike]
-    return kept, Forgotten(counts, len(left) - len(kept), tuple(unknown), covered)
+    alike = near_facts(left, covered, requested, similarity)
+    remaining = [item for item in left if item.fact_id not in alike]
+    return remaining, Forgotten(counts, len(left) - len(remaining), tuple(unknown), covered)
 
 
 def touched_facts(items: Sequence[Item], targets: Sequence[Target]) -> set[str]:
@@ -79,7 +91,10 @@ def touched_facts(items: Sequence[Item], targets: Sequence[Target]) -> set[str]:
 
 
 def covers(word: str, hierarchy: Hierarchy) -> list[Target]:
-    """What a word stands for: the preset of that name, else the concept; nothing where it may be a data label."""
+    """Return the target that a word means: the preset of that name, else the concept. Empty if it is neither.
+
+    A word that is neither may still be a data label.
+    """
     spec = preset(word)
     if spec is None and (node := hierarchy.lookup(word)) is not None:
         spec = ForgetTarget(word, [node])
@@ -87,55 +102,56 @@ def covers(word: str, hierarchy: Hierarchy) -> list[Target]:
 
 
 def presets() -> list[str]:
-    """The names of the shipped forget presets that name what to forget."""
+    """Return the names of the forget presets that ship with the package, without the empty `custom`."""
     return [name for name in groups()["forget"] if name != CUSTOM]
 
 
 def preset(name: str) -> ForgetTarget | None:
-    """What a shipped forget preset says; None where there is none of that name."""
+    """Return the forget preset of that name, or None if there is none."""
     if name not in presets():
         return None
-    document = OmegaConf.load(conf_dir() / "forget" / f"{name}.yaml")
-    assert isinstance(document, DictConfig), "a preset is a mapping"
+    document = cast(DictConfig, OmegaConf.load(conf_dir() / "forget" / f"{name}.yaml"))
     return spec_of(document.forget)
 
 
 def spec_of(node: DictConfig) -> ForgetTarget:
-    """A configured forget target as an object."""
+    """Return a configured forget target as an object."""
     return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ForgetTarget), node))  # type: ignore[return-value]
 
 
 def words_of(spec: ForgetTarget, hierarchy: Hierarchy) -> list[str]:
-    """The words of `forgotten` that cover all that `spec` forgets: its preset's name, or its concepts and labels.
+    """Return words for the setting `forgotten` that cover everything that `spec` forgets.
 
-    Exceptions (``forget.keep``) count as forgotten: they were not protected by a preset's name alone.
+    They are the name of the preset if `spec` equals one, else its concepts and labels. The words cannot express
+    exceptions (``forget.keep``), so exceptions count as forgotten.
     """
     if preset(spec.name) == spec:
         return [spec.name]
+    # Boundary concepts are named one by one, because a concept's name alone stands for the target without its boundary.
     boundary = sorted(resolve_target(_preserving(spec), hierarchy).boundary) if spec.boundary == "forget" else []
     return list(dict.fromkeys([*spec.concepts, *spec.add, *spec.subjects, *boundary]))
 
 
 def came_back(models: Mapping[str, Any]) -> dict[str, str]:
-    """What metrics.json warns of where items of earlier requests are known again, by measure.
+    """Return warnings for metrics.json, by measure, if the model knows items of earlier requests again.
 
-    Known again: the unlearned model's share of right answers, or of answers that it gives of itself, is above that of
-    the model to begin with, their intervals apart.
+    It does if its share of right answers (accuracy), or of answers that it gives without options (recall), is above the
+    starting model's and the two intervals do not overlap.
     """
     before, after = ((models.get(name) or {}).get("splits", {}).get(EARLIER) for name in ("target", "unlearned"))
-    found = {}
+    warnings = {}
     for key, said in (("accuracy", "are answered right"), ("recall", "are answered without options")):
         old, new = ((split or {}).get(key) or {} for split in (before, after))
         if _number(new, "low") > _number(old, "high"):
-            found[f"{EARLIER}_{key}"] = (
+            warnings[f"{EARLIER}_{key}"] = (
                 f"What earlier requests had forgotten came back: {100 * new['value']:.1f} % of their items {said}, "
                 f"{100 * old['value']:.1f} % before this request."
             )
-    return found
+    return warnings
 
 
 def _number(estimate: Mapping[str, Any], key: str) -> float:
-    """Not a number where there is none, which no comparison holds for."""
+    """Return a number of an estimate, or NaN if it has none: then no comparison holds."""
     value = estimate.get(key)
     return math.nan if value is None else float(value)
 
@@ -145,14 +161,14 @@ def _preserving(spec: ForgetTarget) -> ForgetTarget:
 
 
 def _labels(item: Item) -> tuple[str, ...]:
-    """An item's labels, SUBJECT and SUBJECT/TOPIC, as they are compared."""
+    """Return an item's labels, SUBJECT and SUBJECT/TOPIC, in the form in which labels are compared."""
     return (label_key(item.subject), label_key(f"{item.subject}/{item.topic or ''}")) if item.subject else ()
 
 
 def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) -> set[str]:
-    """Facts with an item that a target covers or that mentions what it seeks, or that has the label however spelled.
+    """Return the facts of which some item has the label, is covered by a target, or mentions a concept that one seeks.
 
-    One mention is enough: what may have been forgotten must not be learned again.
+    One mention is enough here, unlike in `data.about`: what may have been forgotten must not be learned again.
     """
     return {
         item.fact_id
@@ -165,9 +181,9 @@ def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) 
     }
 
 
-def near_facts(left: Sequence[Item], gone: Sequence[Item], asked: Collection[str], similarity: float) -> set[str]:
-    """Facts of `left`, but for those `asked` for, of which an item is a near duplicate of one that is gone."""
-    others = [item for item in left if item.fact_id not in asked]
+def near_facts(left: Sequence[Item], gone: Sequence[Item], requested: Collection[str], similarity: float) -> set[str]:
+    """Return the facts of `left`, without the `requested` ones, that have a near duplicate among the items `gone`."""
+    others = [item for item in left if item.fact_id not in requested]
     fact = {item.id: item.fact_id for item in others}
     pairs = find_duplicates({"gone": gone, "left": others}, similarity)
     return {fact[pair.id_b if pair.group_b == "left" else pair.id_a] for pair in pairs}

@@ -1,4 +1,4 @@
-"""The one record type of the project: a multiple-choice item."""
+"""The record types of the project: a multiple-choice item, a rejected row, and what a reader returns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ BAD_ROW_POLICIES = ("error", "skip")
 class Item:
     """One multiple-choice question.
 
-    `answer` is the 0-based position of the right option. Items that ask for the same fact in other words share
-    `fact`; those of them that no model may train on have `heldout` set. `concepts` are ids of hierarchy nodes.
-    Items about the same person share `patient`. `source` and `row` say where the item came from (see tabular.Row);
-    they do not count when items are compared.
+    answer: the 0-based position of the right option.
+    concepts: ids of hierarchy concepts, if the data set names them.
+    fact: shared by items that ask for the same fact in other words (phrasings).
+    heldout: no model may train on this phrasing; it measures knowledge rather than memorised strings.
+    patient: shared by items about the same person; the unit of privacy may be the patient.
+    source, row: where the item comes from (see row.Row). They do not count when items are compared.
     """
 
     id: str
@@ -39,23 +41,23 @@ class Item:
 
     @property
     def answer_text(self) -> str:
-        """The right option as it stands."""
+        """The text of the right option."""
         return self.options[self.answer]
 
     @property
     def answer_letter(self) -> str:
-        """The right option's letter, A for the first."""
+        """The letter of the right option, A for the first."""
         return LETTERS[self.answer]
 
     @property
     def fact_id(self) -> str:
-        """What splits go by: the fact where the source knows it, else the item itself."""
+        """The unit of splits: the fact if the source names it, else the item itself."""
         return self.fact or self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that could not become an item; `reason` is a snake_case code, `detail` a sentence for people."""
+    """A row that could not become an item. `reason` is a snake_case code, `detail` a sentence for people."""
 
     source: str
     row: int
@@ -66,35 +68,38 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a reader made of a source."""
+    """What a reader returns.
+
+    `notes` are sentences about rows that were changed, or that look odd but were accepted.
+    """
 
     items: tuple[Item, ...]
     rejected: tuple[Rejected, ...] = field(default=())
-    # Sentences about rows that were accepted after a change, or although they look odd.
     notes: tuple[str, ...] = field(default=())
 
     def reasons(self) -> dict[str, int]:
-        """Number of rejected rows by reason, most frequent first."""
+        """Return {reason: number of rejected rows}, the most frequent first."""
         return dict(Counter(row.reason for row in self.rejected).most_common())
 
 
 class Reader(Protocol):
-    """A data set as configured: ``dataset._target_`` names a class with this method."""
+    """A configured data set: ``dataset._target_`` names a class with this method."""
 
     def load(self) -> Loaded:
-        """Read, check and return every item; raise DataError for what makes the source unusable."""
+        """Read and check the source. Raises DataError if the source cannot be used."""
         ...
 
 
 def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
-    """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` keeps count of it.
+    """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` leaves bad rows out and reports them.
 
     Raises:
         DataError: a row is bad and the policy is ``error``, or no usable row is left.
         ConfigError: the policy is neither ``error`` nor ``skip``.
     """
     if policy not in BAD_ROW_POLICIES:
-        raise ConfigError(f"dataset.on_bad_row is {policy!r}; accepted: {', '.join(BAD_ROW_POLICIES)}.")
+        raise ConfigError(f"dataset.on_bad_row is {policy!r}; allowed: {', '.join(BAD_ROW_POLICIES)}.")
+    # By id, because everything later (splits, weights, predictions) refers to items by id.
     items: dict[str, Item] = {}
     rejected: list[Rejected] = []
     for entry in rows:
@@ -106,7 +111,7 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
             where = f"{checked.source or 'data'}, row {checked.row} (id {checked.id})"
             raise DataError(
                 f"{where}: {checked.detail} [{checked.reason}]. "
-                "Mend the row, or set dataset.on_bad_row=skip to leave such rows out and list them in rejected.jsonl."
+                "Fix the row, or set dataset.on_bad_row=skip to leave such rows out and list them in rejected.jsonl."
             )
         rejected.append(checked)
     if not items:
@@ -115,16 +120,16 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
 
 
 def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:
-    """Turn an item whose id an accepted item already has into a rejected row."""
+    """Return `entry`, or a rejected row if an accepted item already has its id."""
     if isinstance(entry, Rejected) or entry.id not in earlier:
         return entry
-    detail = f"id {entry.id!r} was used by row {earlier[entry.id].row}"
+    detail = f"id {entry.id!r} is already used by row {earlier[entry.id].row}"
     return Rejected(entry.source, entry.row, entry.id, "duplicate_id", detail)
 
 
 def _none_left(rejected: list[Rejected]) -> str:
     if not rejected:
-        return "the data source holds no row."
+        return "the data source has no rows."
     first = rejected[0]
     return (
         f"{first.source or 'data'}: no usable row; all {len(rejected)} were rejected "

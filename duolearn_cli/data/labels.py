@@ -1,4 +1,4 @@
-"""Labels that mean the same: subjects and topics in one spelling, and labels that nearly are the target's."""
+"""Labels of items: give equal subjects and topics one spelling, and find labels that nearly match the target's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.data.items import Item
 
-# Similarity (difflib) from which two labels are so near that one may be meant by the other: a slip of one letter in
-# six, a plural.
+# The similarity (difflib's ratio) from which one label may be a misspelling of another: one letter in six, a plural.
 NEAR = 0.84
 
 
 def unified(items: Sequence[Item], labels: Iterable[str], hierarchy: Hierarchy) -> tuple[list[Item], list[str]]:
-    """Give labels that differ by case, spaces, accents or hyphens one spelling; say in sentences what was done.
+    """Give labels that differ only in case, spaces, accents or hyphens one spelling.
 
-    The spelling is that of `labels` (a target's), else the hierarchy's, else the commonest in the data. Topics are
-    respelled only where one of the first two names them.
+    The spelling is that of `labels` (the target's), else the hierarchy's, else the most common one in the data. Topics
+    change only if the target or the hierarchy names them.
+
+    Returns:
+        The items, and one sentence for each label that replaced another spelling.
     """
     wholes = dict.fromkeys([*sorted(labels), *(s for c in hierarchy.concepts.values() for s in c.subjects)])
     known: dict[str, str] = {}
@@ -31,15 +33,15 @@ def unified(items: Sequence[Item], labels: Iterable[str], hierarchy: Hierarchy) 
     for subject, _ in Counter(item.subject for item in items if item.subject).most_common():
         known.setdefault(label_key(subject), subject)
     changed: Counter[tuple[str, str]] = Counter()
-    found = []
+    respelled = []
     for item in items:
         subject, topic = _spelling(item.subject, item.topic, known)
         if subject != item.subject:
             changed[str(item.subject), str(subject)] += 1
         if topic != item.topic:
             changed[f"{item.subject}/{item.topic}", f"{subject}/{topic}"] += 1
-        found.append(item if (subject, topic) == (item.subject, item.topic) else _spelled(item, subject, topic))
-    return found, [_told(changed, label) for label in dict.fromkeys(label for _, label in changed)]
+        respelled.append(item if (subject, topic) == (item.subject, item.topic) else _spelled(item, subject, topic))
+    return respelled, [_note(changed, label) for label in dict.fromkeys(label for _, label in changed)]
 
 
 def _spelled(item: Item, subject: str | None, topic: str | None) -> Item:
@@ -56,10 +58,10 @@ def _spelling(subject: str | None, topic: str | None, known: dict[str, str]) -> 
     return known.get(label_key(subject), subject), topic
 
 
-def _told(changed: Counter[tuple[str, str]], label: str) -> str:
-    given = {old: count for (old, new), count in changed.items() if new == label}
-    shown = ", ".join(f"{old!r} ({_items(count)})" for old, count in given.items())
-    return f"{shown} {'is' if len(given) == 1 else 'are'} taken as the label {label!r}: only case or marks differ."
+def _note(changed: Counter[tuple[str, str]], label: str) -> str:
+    spellings = {old: count for (old, new), count in changed.items() if new == label}
+    shown = ", ".join(f"{old!r} ({_items(count)})" for old, count in spellings.items())
+    return f"{shown} {'is' if len(spellings) == 1 else 'are'} read as the label {label!r}: only case or marks differ."
 
 
 def _items(count: int) -> str:
@@ -67,11 +69,11 @@ def _items(count: int) -> str:
 
 
 def near_misses(items: Iterable[Item], target: Target) -> dict[str, dict[str, int]]:
-    """Labels of the data that are not the target's but nearly so, with their numbers of items, by target label.
+    """Return {target label: {similar label: number of items}} for labels of the data that nearly match the target's.
 
-    Near is a slip of the pen ("Surgry"), or a label that holds all words of the target's ("General surgery").
+    A label is similar if it may be a misspelling ("Surgry") or has all words of the target's label ("General surgery").
     """
-    found: dict[str, dict[str, int]] = {}
+    similar: dict[str, dict[str, int]] = {}
     subjects, wholes = Counter[str](), Counter[str]()
     for item in items:
         if item.subject and not target.covers(item.subject, item.topic):
@@ -82,8 +84,8 @@ def near_misses(items: Iterable[Item], target: Target) -> dict[str, dict[str, in
         have = wholes if "/" in wanted else subjects
         near = {label: count for label, count in have.most_common() if _is_near(label, wanted)}
         if near:
-            found[wanted] = near
-    return found
+            similar[wanted] = near
+    return similar
 
 
 @lru_cache(maxsize=4096)
@@ -96,16 +98,17 @@ def _is_near(label: str, wanted: str) -> bool:
 
 
 def _are_alike(one: str, wanted: str) -> bool:
+    # A label of five letters or fewer (ENT) would be part of many words.
     if set(wanted.split()) <= set(one.split()) or (len(wanted) > 5 and wanted in one.replace(" ", "")):
         return True
     return difflib.SequenceMatcher(None, one, wanted).ratio() >= NEAR
 
 
 def near_miss_notes(items: Iterable[Item], target: Target) -> list[str]:
-    """A sentence for each label of the target that other labels come near to, with the override that adds them."""
+    """Return a sentence for each target label that other labels nearly match, with the override that adds them."""
     return [
-        f"{_items(sum(near.values()))} that {'is' if sum(near.values()) == 1 else 'are'} kept "
-        f"{'has' if sum(near.values()) == 1 else 'have'} a label near to {wanted!r}: "
+        f"{_items(sum(near.values()))} to retain {'has' if sum(near.values()) == 1 else 'have'} a label similar to "
+        f"{wanted!r}: "
         f"{', '.join(f'{label!r} ({count})' for label, count in near.items())}. To forget them too: "
         f"{override([*sorted(target.labels), *near])}"
         for wanted, near in near_misses(items, target).items()
@@ -113,7 +116,7 @@ def near_miss_notes(items: Iterable[Item], target: Target) -> list[str]:
 
 
 def override(labels: Collection[str]) -> str:
-    """``forget.subjects=[...]`` as a shell takes it."""
+    """Return the override ``forget.subjects=[...]``, quoted for a shell."""
     quoted = [label if label.replace("/", "").replace("_", "").isalnum() else _quoted(label) for label in labels]
     return shlex.quote(f"forget.subjects=[{','.join(dict.fromkeys(quoted))}]")
 

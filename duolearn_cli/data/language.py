@@ -1,14 +1,14 @@
-"""Does a text look like English? The embedded vocabularies are English: in other languages they find next to nothing.
+"""Recognise items that are not English. The embedded vocabularies are English and find little in other languages.
 
-A heuristic (our definition), made for short medical questions: it must not take a terse English question or a Latin
-term ("cafe au lait spots") for something else, and needs no library. A text is not English when
+This is a heuristic for short medical questions (our definition). It needs no library, and it must not mistake a terse
+English question or a Latin term ("cafe au lait spots") for another language. An item is not English if
 
-- more than half of its question's letters are not Latin ones, or
+- more than half of the letters in its question are not Latin, or
 - its question has at least two different function words of another language, or three words with accented letters, and
   the item has fewer English function words than that, or
-- its question has at least ten words and the item has not one English function word.
+- its question has at least ten words, and the item has no English function word.
 
-docs/imperfect-data.md says how often it is right.
+docs/imperfect-data.md measures how often it is right.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import unicodedata
 from duolearn_cli.data.items import Item
 
 _WORD = re.compile(r"[^\W\d_]+")
+# Thresholds: words of a question without any English one, words of another language, accented words, their letters.
 _MIN_WORDS, _MIN_OTHERS, _MIN_ACCENTED, _MIN_LETTERS = 10, 2, 3, 3
-# Words that English medical texts use too (die, de Quervain, per os, para 2) are not among the others.
+# Function words. Those that occur in English medical texts (die, de Quervain, per os, para 2) are left out of the other
+# languages.
 # ruff: noqa: RUF001
 _TEXTS = {
     "English": "the of is are was were be been has have had does do did in on at by for from to with without and or "
@@ -47,20 +49,20 @@ _OTHERS = [frozenset(words.split()) - _ENGLISH for name, words in _TEXTS.items()
 
 
 def looks_english(item: Item) -> bool:
-    """Judge the question with its options; what is too short to tell counts as English."""
+    """Return whether the question and options look English. A text that is too short to judge counts as English."""
     if not item.question.isascii() and _mostly_other_letters(item.question):
         return False
     english = sum(word in _ENGLISH for word in _words(" ".join((item.question, *item.options))))
-    # Options are names: "von Willebrand", "van der Woude".
-    asked = _words(item.question)
-    if english == 0 and len(asked) >= _MIN_WORDS:
+    # Other languages are searched in the question only: options are often names, such as "von Willebrand".
+    question = _words(item.question)
+    if english == 0 and len(question) >= _MIN_WORDS:
         return False
-    # Not the Greek letters of a receptor.
-    accented = sum(len(word) >= _MIN_LETTERS and not word.isascii() for word in asked)
+    # Words of three letters or more, because a single Greek letter may name a receptor.
+    accented = sum(len(word) >= _MIN_LETTERS and not word.isascii() for word in question)
     if accented >= _MIN_ACCENTED and accented > english:
         return False
     return not any(
-        len(others.intersection(asked)) >= _MIN_OTHERS and sum(word in others for word in asked) > english
+        len(others.intersection(question)) >= _MIN_OTHERS and sum(word in others for word in question) > english
         for others in _OTHERS
     )
 

@@ -1,4 +1,4 @@
-"""Texts that differ by marks alone: letters in front of options, full stops, entities, characters without width."""
+"""Compare texts that differ only in marks: option letters, full stops, HTML entities, characters without width."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import NamedTuple
 
 from duolearn_cli.data.items import LETTERS
 
+# Dashes and quotes that count as the same mark, and marks that do not count at the end of a text.
 _SAME = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")}
     | {**dict.fromkeys("\u2018\u2019\u201b\u2032\u00b4`", "'"), **dict.fromkeys("\u201c\u201d\u201f\u2033", '"')}
 )
 _ENDS = " .,;:>\"'"
+# An option's letter, in parentheses or before a dot, colon, bracket or dash, and the text behind it.
 _LETTER = re.compile(r"\s*[(\[]?\s*([A-Za-z])\s*(?:[).:\]]\s*|\s[-\u2013]\s)(?=\S)(.+)", re.DOTALL)
-# White space after the number: "1.5 mg" carries none.
+# White space must follow the number, because "1.5 mg" is not numbered.
 _NUMBER = re.compile(r"\s*[(\[]?(\d{1,2})[).\]]\s+(.+)", re.DOTALL)
-# Case tells words of up to so many letters apart: PT and pT, Mg and mg, CO and Co.
+# Case matters in words of up to this many letters: PT and pT, Mg and mg, CO and Co.
 SYMBOL_LETTERS = 3
+# Signs that a text was damaged before it came here; the names stand in notes to the user.
 _ODD = {
     "HTML entities such as &amp;": re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8}\d{0,2});"),
     "control characters": re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
     "characters without width": re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"),
-    "characters that were lost before (\ufffd)": re.compile("\ufffd"),
+    "characters that were lost earlier (\ufffd)": re.compile("\ufffd"),
     "characters that look decoded twice (such as \u00c3\u00a9 for \u00e9)": re.compile(
         "[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac"
     ),
@@ -36,30 +39,31 @@ _DATE = re.compile(
 
 
 def visible(text: str) -> str:
-    """`text` without characters that have no width."""
+    """Return `text` without characters that have no width."""
     return text if text.isascii() else "".join(char for char in text if unicodedata.category(char) != "Cf")
 
 
 def loose(text: str) -> str:
-    """What is left of a text for comparison: no case, entities, width, outer quotes, full stop or mark at its end."""
+    """Return a text for loose comparison: without case, HTML entities, characters without width, outer quotes, and
+    punctuation at its end."""
     plain = visible(html.unescape(text)).translate(_SAME)
     return " ".join(plain.casefold().split()).strip(" \"'").rstrip(_ENDS)
 
 
 def odd_marks(text: str) -> list[str]:
-    """Names of what in `text` was probably damaged before it came here."""
+    """Return the names of the signs of damage in `text`."""
     if text.isascii() and "&" not in text and text.isprintable():
         return []
     return [name for name, pattern in _ODD.items() if pattern.search(text)]
 
 
 def is_spreadsheet_date(text: str) -> bool:
-    """Tell whether an option looks like a range, say 3-4, that a spreadsheet has turned into a date."""
+    """Return whether an option looks like a range, such as 3-4, that a spreadsheet has turned into a date."""
     return bool(_DATE.fullmatch(text))
 
 
 def same_option(one: str, other: str) -> bool:
-    """Tell whether two options say the same: case counts in words of up to three letters only (PT, pT)."""
+    """Return whether two options are the same. Case only matters in words of up to three letters (PT, pT)."""
     a, b = (" ".join(visible(text).split()) for text in (one, other))
     if a == b:
         return True
@@ -70,10 +74,10 @@ def same_option(one: str, other: str) -> bool:
 
 
 def match_text(text: str, options: Sequence[str]) -> int | None:
-    """The place of the one option that `text` is; None for none.
+    """Return the position of the one option that equals `text`, or None.
 
-    Compared to the letter, else without case and spaces, else by `loose`, else behind a letter: "D. text" is option D
-    only where that is its text.
+    It tries, in this order: the exact text; without case and extra spaces; `loose`; a text behind a letter, where
+    "D. text" is option D only if option D has this text.
     """
     if text in options:
         return options.index(text)
@@ -89,7 +93,11 @@ def match_text(text: str, options: Sequence[str]) -> int | None:
 
 
 class Unlettered(NamedTuple):
-    """Options without the letters or numbers in front of them, and the places that these name (None: none do)."""
+    """Options without the letters or numbers in front of them.
+
+    `places` are the positions that the letters or numbers name, or None if the options have none. `partly` means that
+    some options, but not all, begin with their own letter.
+    """
 
     options: tuple[str, ...]
     places: tuple[int, ...] | None
@@ -97,13 +105,14 @@ class Unlettered(NamedTuple):
 
 
 def unlettered(options: Sequence[str]) -> Unlettered:
-    """Take letters (A., (B), C)) or numbers (1., 2)) off options if all carry them, each another one."""
+    """Remove letters (A., (B), C)) or numbers (1., 2)) from options, if every option has one and together they are the
+    first letters or numbers."""
     for pattern, place in ((_LETTER, _letter_place), (_NUMBER, lambda mark: int(mark) - 1)):
-        found = [pattern.fullmatch(option) for option in options]
-        places = [place(match[1]) if match else None for match in found]
+        matches = [pattern.fullmatch(option) for option in options]
+        places = [place(match[1]) if match else None for match in matches]
         if len(options) > 1 and sorted(-1 if p is None else p for p in places) == list(range(len(options))):
             return Unlettered(
-                tuple(match[2].strip() for match in found if match), tuple(p for p in places if p is not None)
+                tuple(match[2].strip() for match in matches if match), tuple(p for p in places if p is not None)
             )
     own = [bool(m) and _letter_place(m[1]) == i for i, m in enumerate(_LETTER.fullmatch(o) for o in options)]
     return Unlettered(tuple(options), None, partly=any(own))

@@ -1,4 +1,4 @@
-"""The order in which items are used: seeded, a function of the step alone, so that a resumed run finds its place."""
+"""The order in which items are used. It depends on the seed and the step alone, so a resumed run can continue it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 
 def epochs(size: int, batch_size: int, num_epochs: int, seed: int) -> Iterator[list[int]]:
-    """Yield index batches: every epoch a new seeded order, the last batch of an epoch possibly smaller."""
+    """Yield batches of indices below `size`. Every epoch has a new seeded order; its last batch may be smaller."""
+    # The names "order", "retain" and "sample" separate the streams of random numbers. Changing one changes every run.
     order = random.Random(f"{seed}:order")
     indices = list(range(size))
     for _ in range(num_epochs):
@@ -20,20 +21,25 @@ def epochs(size: int, batch_size: int, num_epochs: int, seed: int) -> Iterator[l
 
 
 def num_steps(size: int, batch_size: int, num_epochs: int) -> int:
-    """How many batches `epochs` yields."""
+    """Return the number of batches that `epochs` yields."""
     return num_epochs * -(-size // batch_size)
 
 
 def pairs(
     num_forget: int, num_retain: int, batch_size: int, num_epochs: int, seed: int
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield forget and retain indices of each step: the forget set `num_epochs` times, retain cycled beside it."""
+    """Yield the forget and the retain indices of each step.
+
+    The forget set is used `num_epochs` times. The retain set is cycled, in batches as large as the forget batches.
+    """
     forgets = list(epochs(num_forget, batch_size, num_epochs, seed))
     yield from zip(forgets, cycled(num_retain, map(len, forgets), seed), strict=True)
 
 
 def cycled(size: int, batch_sizes: Iterable[int], seed: int) -> Iterator[list[int]]:
-    """Yield index batches of these sizes: all indices in a seeded order, again and again, each time another."""
+    """Yield batches of these sizes from an endless sequence: all indices below `size` in a seeded order, then all again
+    in another order, and so on."""
+    # Batches may span two passes, so that every batch has exactly the requested size.
     order = random.Random(f"{seed}:retain")
     waiting: list[int] = []
     for count in batch_sizes:
@@ -46,7 +52,10 @@ def cycled(size: int, batch_sizes: Iterable[int], seed: int) -> Iterator[list[in
 
 
 def sample(items: Sequence[T], count: int | None, seed: int) -> tuple[T, ...]:
-    """Draw `count` of `items`, all if there are fewer, in their order: the first ones of a file are rarely typical."""
+    """Return `count` of the `items`, drawn at random and in their order; all items if there are fewer.
+
+    They are drawn because the first items of a file are rarely typical.
+    """
     if count is None or count >= len(items):
         return tuple(items)
     chosen = random.Random(f"{seed}:sample").sample(range(len(items)), count)

@@ -1,7 +1,8 @@
-"""The unlearning request: which items to forget and which to keep, as far as imperfect labels tell.
+"""The unlearning request: the items to forget and to retain, as far as imperfect labels show them.
 
-Models learn and are measured on the items as they are; what unlearning is given may have faults, real ones or injected,
-and this is where they are mended: missing subjects are filled from concepts, doubtful ones reported or left out.
+Models learn and are measured on the true items. The request that unlearning gets may have faults, real or injected.
+This module injects the configured faults and repairs what it can: it fills missing subjects from concepts, and reports
+doubtful labels or leaves their items out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from duolearn_cli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Items to forget and to keep, the weight of each by id (1 where absent), and the doubtful ones."""
+    """The items to forget and to retain, their weights by item id (1 if absent), and the doubtful labels."""
 
     forget: tuple[Item, ...]
     retain: tuple[Item, ...]
@@ -29,7 +30,7 @@ class Request:
     doubts: tuple[Doubt, ...] = ()
 
     def summary(self) -> dict[str, int]:
-        """Counts of doubtful items by outcome."""
+        """Return {outcome: number of doubtful items}."""
         return dict(Counter(doubt.outcome for doubt in self.doubts))
 
 
@@ -43,16 +44,24 @@ def make_request(
     labels: LabelsConfig,
     settled: Collection[str] = (),
 ) -> Request:
-    """Put the configured faults into the true forget and retain items, then mend what can be.
+    """Inject the configured faults into the true forget and retain items, then repair what can be repaired.
 
-    Facts in `settled` are to be forgotten for what they are about: no fault of a label changes that.
+    Args:
+        forget: the true items to forget.
+        retain: the true items to retain.
+        target: the resolved forget target.
+        hierarchy: the hierarchy of the target.
+        mentions: returns the concepts in an item's text.
+        faults: the faults to inject.
+        labels: how missing and doubtful labels are treated.
+        settled: facts that are forgotten because of what they are about. No fault of a label changes that.
 
     Raises:
-        DataError: no item is left to forget or to keep.
+        DataError: no item is left to forget or to retain.
     """
     truth = {item.id: (item, is_forget) for items, is_forget in ((forget, True), (retain, False)) for item in items}
-    given = _faulty([*forget, *retain], faults)
-    filled, doubts = fill_subjects(given, target, hierarchy, mentions, labels, settled)
+    faulty = _faulty([*forget, *retain], faults)
+    filled, doubts = fill_subjects(faulty, target, hierarchy, mentions, labels, settled)
     conflicting = _conflicts(
         [item for item in filled if item.fact_id not in settled], target, hierarchy, mentions, labels
     )
@@ -61,17 +70,19 @@ def make_request(
     for item in filled:
         if item.id not in left_out:
             sides[item.fact_id in settled or _is_forget(item, target, *truth[item.id])].append(item)
-    kept, forgotten = sides
-    if not kept or not forgotten:
+    retained, forgotten = sides
+    if not retained or not forgotten:
         raise DataError(
-            f"with these faults and labels {len(forgotten)} items are left to forget and {len(kept)} to keep; both are "
-            "needed. Lower imperfect.* or labels.threshold, or set labels.conflicts=report."
+            f"with these faults and labels {len(forgotten)} items are left to forget and {len(retained)} to retain; "
+            "both are needed. Lower imperfect.* or labels.threshold, or set labels.conflicts=report."
         )
-    weights = balance(forgotten, target, labels.balance) | balance(kept, target, labels.balance)
-    return Request(tuple(forgotten), tuple(kept), weights, (*doubts, *conflicting))
+    weights = balance(forgotten, target, labels.balance) | balance(retained, target, labels.balance)
+    return Request(tuple(forgotten), tuple(retained), weights, (*doubts, *conflicting))
 
 
 def _faulty(items: Sequence[Item], faults: ImperfectConfig) -> list[Item]:
+    # Imbalance comes first: it thins out the true subjects. Missing subjects come last: a wrong subject would otherwise
+    # fill them again.
     items = label_noise.imbalanced(items, faults.imbalance, faults.seed)
     items = label_noise.with_wrong_answers(items, faults.wrong_answers, faults.seed)
     items = label_noise.with_wrong_subjects(items, faults.wrong_subjects, faults.seed)
@@ -79,7 +90,10 @@ def _faulty(items: Sequence[Item], faults: ImperfectConfig) -> list[Item]:
 
 
 def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> bool:
-    """By the label that is given now; an unchanged item stays where the splits have put it, with its fact."""
+    """Return whether an item is to be forgotten by its present label.
+
+    An item whose label did not change stays on its side, together with its fact.
+    """
     if not target.labels or (item.subject, item.topic) == (original.subject, original.topic):
         return was_forget
     return target.covers(item.subject, item.topic, item.concepts)
@@ -88,36 +102,40 @@ def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> 
 def _conflicts(
     items: Sequence[Item], target: Target, hierarchy: Hierarchy, mentions: Mentions, labels: LabelsConfig
 ) -> list[Doubt]:
-    """Items whose concepts, read by a model that has not seen them, clearly say another label than the given one."""
+    """Return the items whose concepts clearly point to another label than their own.
+
+    The guess for an item comes from a model that was not fitted on the item's fact (cross-validation).
+    """
     topics = {label for label in target.labels if "/" in label}
     labelled = [item for item in items if label_of(item, topics) is not None]
     if labels.conflicts == "ignore" or not target.labels or not labelled:
         return []
-    given = [label_of(item, topics) or "" for item in labelled]
+    own_labels = [label_of(item, topics) or "" for item in labelled]
     guesses = cross_guess(
         hierarchy,
         [mentions(item) for item in labelled],
-        given,
+        own_labels,
         [item.fact_id for item in labelled],
-        {*given, *target.labels},
+        {*own_labels, *target.labels},
     )
     return [
         Doubt(item.id, label, guess.label, guess.confidence, _outcome(label, guess, target, labels))
-        for item, label, guess in zip(labelled, given, guesses, strict=True)
+        for item, label, guess in zip(labelled, own_labels, guesses, strict=True)
         if guess.label not in (None, label) and guess.confidence >= labels.conflict_threshold
     ]
 
 
-def _outcome(given: str, guess: Guess, target: Target, labels: LabelsConfig) -> str:
-    """Only a conflict over whether the item is to be forgotten can be left out; others change nothing."""
-    crosses = (given in target.labels) != (guess.label in target.labels)
+def _outcome(label: str, guess: Guess, target: Target, labels: LabelsConfig) -> str:
+    """Return what happens to an item with a conflict. It is only left out if the conflict concerns its side."""
+    crosses = (label in target.labels) != (guess.label in target.labels)
     return "left_out" if crosses and labels.conflicts == "leave_out" else "conflicting"
 
 
 def balance(items: Sequence[Item], target: Target, exponent: float) -> dict[str, float]:
-    """Weight by item id: ``(mean size of a subject / size of the item's) ** exponent``, scaled to a mean of one.
+    """Return a weight for each item id: ``(mean size of a subject / size of its subject) ** exponent``.
 
-    Exponent 0 gives every item the same weight, 1 every subject. Empty where all weights are one.
+    Weights are scaled to a mean of one. With exponent 0 all items weigh the same (the result is empty), and with
+    exponent 1 all subjects do.
     """
     if exponent == 0 or not items:
         return {}

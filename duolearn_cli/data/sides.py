@@ -1,6 +1,7 @@
-"""Which side each item enters, to forget or to keep, or neither, and why.
+"""Choose the side of each item: forget, retain or neither, and record why.
 
-What is kept is safe: an item that may hold what is to be forgotten is left out of both sides rather than kept.
+The retain side must be safe. An item that may contain knowledge to forget enters neither side, because retaining it
+would protect that knowledge.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.subject_recovery import Guess, Recovery, label_of
 
 FORGET, RETAIN, NEITHER = "forget", "retain", "neither"
-# Finds the mentions in a text.
+# From a text to its mentions.
 Find = Callable[[str], Sequence[Mention]]
-# The concepts that an item's text mentions.
+# From an item to the ids of the concepts that its text mentions.
 Mentions = Callable[[Item], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """An item whose side its label does not settle, and what was made of it.
+    """An item whose label does not decide its side. It is a line of doubts.jsonl.
 
-    `given` is its label, None where it has none; `guess` the label that its concepts point to, or the target's name for
-    an item that mentions the target in passing. `confidence` is the guess's probability, or how much of the item is
-    about the target.
+    given: the item's label, or None.
+    guess: the label that the item's concepts point to; for a borderline item the target's name.
+    confidence: the probability of the guess; for a borderline item its score (`data.about`).
+    outcome: what happened to the item: "filled" (the guess became its label), "undecided" (no confident guess),
+        "mentions_target" (it would be retained but mentions a target concept), "borderline" (it mentions the target in
+        passing), "conflicting" or "left_out" (its concepts contradict its label).
     """
 
     id: str
@@ -41,8 +45,14 @@ class Doubt:
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Items that enter a side, with filled subjects; the facts to forget, and those of them that are for what they are
-    about; the doubtful items; the side of every item and why, by id."""
+    """The sides of all items.
+
+    items: the items that enter a side, with filled subjects.
+    forget: the facts to forget.
+    sought: those of them that are about the target, whatever their label.
+    doubts: the items whose label did not decide their side.
+    placed: (side, reason) of every item, by item id.
+    """
 
     items: tuple[Item, ...]
     forget: frozenset[str]
@@ -52,20 +62,20 @@ class Sides:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Items by side and reason: {side: {why: items}}."""
-        found: dict[str, dict[str, int]] = {FORGET: {}, RETAIN: {}, NEITHER: {}}
+        """The number of items by side and reason: {side: {reason: items}}."""
+        counts: dict[str, dict[str, int]] = {FORGET: {}, RETAIN: {}, NEITHER: {}}
         for side, why in self.placed.values():
-            found[side][why] = found[side].get(why, 0) + 1
-        return found
+            counts[side][why] = counts[side].get(why, 0) + 1
+        return counts
 
-    def cut(self, kept: Sequence[Item], why: str) -> Sides:
-        """Only the `kept` of the items: the others enter neither side, for the reason `why`."""
-        gone = {item.id for item in self.items} - {item.id for item in kept}
-        return replace(self, items=tuple(kept), placed={**self.placed, **dict.fromkeys(gone, (NEITHER, why))})
+    def cut(self, remaining: Sequence[Item], why: str) -> Sides:
+        """Return the sides with only the `remaining` items; the others enter neither side, for the reason `why`."""
+        gone = {item.id for item in self.items} - {item.id for item in remaining}
+        return replace(self, items=tuple(remaining), placed={**self.placed, **dict.fromkeys(gone, (NEITHER, why))})
 
 
 def mentions_by(find: Find) -> Mentions:
-    """The distinct concepts in an item's question and options, in order of first mention."""
+    """Return a function that lists the concepts in an item's question and options, each once, by first mention."""
 
     def mentions(item: Item) -> list[str]:
         texts = (item.question, *item.options)
@@ -83,12 +93,18 @@ def choose_sides(
     threshold: float,
     declared: Collection[str] = (),
 ) -> Sides:
-    """Choose by label, and by what an item is about where the target seeks concepts. A fact has one side.
+    """Choose sides by label and, if the target seeks concepts, by what an item is about. A fact has one side.
 
     Args:
-        threshold: how much of an item must be about the target's concepts; see `data.about`.
-        declared: ids of items whose data set says what they are about: it decides, whatever their text mentions.
+        items: all items.
+        target: the resolved forget target.
+        hierarchy: the hierarchy of the target.
+        find: returns the mentions in a text.
+        labels: how missing labels are treated.
+        threshold: the score (`data.about`) from which an item is about the target's concepts.
+        declared: ids of items whose data set names their concepts. These concepts decide, not the text's mentions.
     """
+    # Items about the target are found first: they need no label, so their labels are not guessed.
     scores = _about(items, target, hierarchy, find, set(declared))
     sought = {fact for fact, score in scores.items() if score >= threshold}
     passing = scores.keys() - sought
@@ -96,7 +112,8 @@ def choose_sides(
     by_label = {item.fact_id for item in filled if target.covers(item.subject, item.topic, item.concepts)}
     forget = by_label | sought
     passing -= forget
-    kept = [item for item in filled if item.fact_id not in passing]
+    # A fact that mentions the target only in passing is not safe to retain, so it enters neither side.
+    entering = [item for item in filled if item.fact_id not in passing]
     doubts = [
         *(doubt for doubt, item in _with_items(guessed, items) if item.fact_id not in passing),
         *(
@@ -107,13 +124,13 @@ def choose_sides(
     ]
     outcomes = {doubt.id: doubt.outcome for doubt in doubts}
     placed = {item.id: _side(item, outcomes.get(item.id), forget, sought - by_label, target) for item in items}
-    return Sides(tuple(kept), frozenset(forget), frozenset(sought), tuple(doubts), placed)
+    return Sides(tuple(entering), frozenset(forget), frozenset(sought), tuple(doubts), placed)
 
 
 def _about(
     items: Sequence[Item], target: Target, hierarchy: Hierarchy, find: Find, declared: set[str]
 ) -> dict[str, float]:
-    """How much of each fact that mentions what the target seeks is about it, by its clearest phrasing."""
+    """Return the score of each fact that mentions a sought concept: the highest score of its phrasings."""
     scores: dict[str, float] = {}
     if not target.sought:
         return scores
@@ -139,7 +156,7 @@ def _label(item: Item, target: Target) -> str | None:
 def _side(
     item: Item, outcome: str | None, forget: Collection[str], sought: Collection[str], target: Target
 ) -> tuple[str, str]:
-    """The side and why. `sought` are facts to forget by what they are about alone."""
+    """Return the side of an item and the reason. `sought` are the facts that are forgotten only by content."""
     if outcome in ("undecided", "mentions_target", "borderline"):
         return NEITHER, outcome
     if item.fact_id in sought:
@@ -161,16 +178,19 @@ def fill_subjects(
     labels: LabelsConfig,
     settled: Collection[str] = (),
 ) -> tuple[list[Item], list[Doubt]]:
-    """Give unlabelled items the subject (and topic) that their concepts point to, where confident enough.
+    """Give unlabelled items the subject (and topic) that their concepts point to, if the guess is confident enough.
 
-    Without confidence an item is left out: kept as something to retain it might protect what is to be forgotten. So is
-    one that would be kept and mentions a target concept, with ``labels.fill=false`` too. Facts in `settled` need no
-    label; with a target that goes by concepts alone no item does.
+    An item without a confident guess is left out, because it might contain knowledge to forget and must not be
+    retained. So is an item that would be retained but mentions a target concept, also with ``labels.fill=false``.
+    Facts in `settled` need no label. If the target has no labels, no item needs one.
+
+    Returns:
+        The remaining items with filled subjects, and one doubt for each item that was filled or left out.
     """
     unlabelled = [item for item in items if item.subject is None and item.fact_id not in settled]
     if not target.labels or not unlabelled:
         return list(items), []
-    # By fact: all that its phrasings mention, and one label for all of them.
+    # Labels are guessed for whole facts, from the mentions of all phrasings: phrasings must not end on two sides.
     by_fact: dict[str, dict[str, None]] = defaultdict(dict)
     for item in unlabelled:
         by_fact[item.fact_id].update(dict.fromkeys(mentions(item)))
@@ -178,42 +198,42 @@ def fill_subjects(
     if labels.fill:
         recovery = _recovery(items, target, hierarchy, mentions)
         guesses = dict(zip(by_fact, recovery.guess([list(concepts) for concepts in by_fact.values()]), strict=True))
-    found, doubts = [], []
+    entering, doubts = [], []
     for item in items:
         if item.subject is not None or item.fact_id not in guesses:
-            found.append(item)
+            entering.append(item)
             continue
         guess = guesses[item.fact_id]
         subject, _, topic = (guess.label or "").partition("/")
         outcome = _outcome(guess, not target.forget.isdisjoint(by_fact[item.fact_id]), target, labels)
         if outcome == "filled":
-            found.append(replace(item, subject=subject, topic=topic or None))
+            entering.append(replace(item, subject=subject, topic=topic or None))
         if outcome == "unlabelled":
-            found.append(item)
+            entering.append(item)
         else:
             doubts.append(Doubt(item.id, None, guess.label, guess.confidence, outcome))
-    return found, doubts
+    return entering, doubts
 
 
 def _outcome(guess: Guess, mentions_target: bool, target: Target, labels: LabelsConfig) -> str:
-    """What becomes of an item without a label."""
+    """Return what happens to an item without a label."""
     if not labels.fill:
         return "mentions_target" if mentions_target else "unlabelled"
     if guess.label is None or guess.confidence < labels.threshold:
         return "undecided"
-    # A guess that it is something else is too little to keep what speaks of the target.
+    # A guess of another label is too weak a reason to retain an item that mentions the target.
     return "mentions_target" if mentions_target and guess.label not in target.labels else "filled"
 
 
 def _recovery(items: Sequence[Item], target: Target, hierarchy: Hierarchy, mentions: Mentions) -> Recovery:
-    """Learned from the labelled items."""
+    """Return a `Recovery` that is fitted on the labelled items."""
     topics = {label for label in target.labels if "/" in label}
     labelled = [item for item in items if item.subject is not None]
-    given = [label_of(item, topics) or "" for item in labelled]
-    known = {*given, *target.labels, *(label for c in hierarchy.concepts.values() for label in c.subjects)}
-    return Recovery(hierarchy, [mentions(item) for item in labelled], given, _askable(known, topics))
+    own_labels = [label_of(item, topics) or "" for item in labelled]
+    known = {*own_labels, *target.labels, *(label for c in hierarchy.concepts.values() for label in c.subjects)}
+    return Recovery(hierarchy, [mentions(item) for item in labelled], own_labels, _as_item_labels(known, topics))
 
 
-def _askable(labels: set[str], topics: set[str]) -> set[str]:
-    """Labels as `label_of` writes them: topics that the target does not ask for count as their subject."""
+def _as_item_labels(labels: set[str], topics: set[str]) -> set[str]:
+    """Return labels in the form of `label_of`: a topic that the target does not name counts as its subject."""
     return {label if label in topics else label.partition("/")[0] for label in labels}

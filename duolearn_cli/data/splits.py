@@ -1,4 +1,5 @@
-"""Which facts are trained on and which never are: pure, seeded, stable when the source grows, free of duplicates."""
+"""Split facts into trained and unseen ones. The split is pure, seeded, stable when the source grows, and has no
+duplicates across splits."""
 
 from __future__ import annotations
 
@@ -15,22 +16,26 @@ from duolearn_cli.errors import ConfigError, DataError
 
 log = logging.getLogger("duolearn")
 
-# Of two duplicates the one in the later split goes. Facts that are trained on come first, for they make the other one
-# seen; forget comes before retain, for what is to be forgotten must not be trained as what is to be kept.
+# Of two duplicates, the one in the later split is removed. Trained splits come first, because training makes the
+# duplicate seen. Forget comes before retain, because knowledge to forget must not be trained as knowledge to retain.
 PRIORITY = ("forget_train", "forget_heldout", "retain_train", "retain_heldout", "forget_unseen", "retain_unseen")
-_CURES = {
+# How to fix an empty side.
+_FIXES = {
     "forget": "Choose other subjects, topics or concepts to forget.",
-    "retain": "All of them are to be forgotten. Take what is kept from a second data set as well, +retain_from=minimed "
-    "or +retain_from=medmcqa retain_from.path=FILE (items about the target are left out of it), or forget less.",
+    "retain": "All of them are to be forgotten. Retain items from a second data set as well, +retain_from=minimed "
+    "or +retain_from=medmcqa retain_from.path=FILE (its items about the target are left out), or forget less.",
 }
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Items by what happens to them; no fact is in two of forget trained, forget unseen, retain trained, retain unseen.
+    """The six splits of the items.
 
-    ``*_train``: trained on. ``*_heldout``: other phrasings of the same facts, never trained on (may be empty).
-    ``*_unseen``: facts that no model ever trains on, in all their phrasings.
+    ``*_train``: items that models train on.
+    ``*_heldout``: other phrasings of the same facts; no model trains on them. May be empty.
+    ``*_unseen``: all phrasings of facts that no model trains on.
+
+    A fact belongs to one side (forget or retain), and is there either trained or unseen.
     """
 
     forget_train: tuple[Item, ...]
@@ -41,7 +46,7 @@ class Splits:
     retain_unseen: tuple[Item, ...]
 
     def by_name(self) -> dict[str, tuple[Item, ...]]:
-        """The six splits by field name, in the order above."""
+        """Return {field name: items} of the six splits, in the order of the fields."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -54,29 +59,37 @@ def make_splits(
     max_forget: int | None,
     max_retain: int | None,
 ) -> Splits:
-    """Cut facts into trained and unseen, by subject, in the order of a hash of seed and fact.
+    """Split the facts of each side into trained and unseen ones, stratified by subject.
 
-    A fact is a forget fact when any of its items is. Of n facts, floor(n · unseen_fraction) but at least one are
-    unseen (none when the fraction is 0); a maximum, in trained facts, also cuts the unseen ones to keep the ratio.
-    Facts whose phrasings are all held out cannot be trained on and are left out with a warning.
+    Within a subject, a hash of seed and fact decides the order. Of n facts, floor(n * unseen_fraction) are unseen, but
+    at least one (none if the fraction is 0). Facts whose phrasings are all held out cannot be trained on; they are left
+    out with a warning.
+
+    Args:
+        items: all items of both sides.
+        is_forget: whether an item is a forget item. A fact is a forget fact if any of its items is.
+        seed: the seed of the split.
+        unseen_fraction: the share of unseen facts, in [0, 1).
+        max_forget: the largest number of trained forget facts; unseen ones are cut in the same ratio. None: all.
+        max_retain: the same for retain facts.
 
     Raises:
-        ConfigError: `unseen_fraction` is not in [0, 1) or a maximum is below 1.
-        DataError: there is no forget or no retain fact, or too few to have both kinds.
+        ConfigError: `unseen_fraction` is not in [0, 1), or a maximum is below 1.
+        DataError: a side has no fact, or only one where a trained and an unseen fact are needed.
     """
     _check_settings(unseen_fraction, max_forget, max_retain)
     facts = _trainable_facts(items)
     forget = {fact: group for fact, group in facts.items() if any(map(is_forget, group))}
     retain = {fact: group for fact, group in facts.items() if fact not in forget}
-    kept: list[tuple[Item, ...]] = []
+    splits: list[tuple[Item, ...]] = []
     for side, chosen, maximum in (("forget", forget, max_forget), ("retain", retain, max_retain)):
         _check_size(side, len(chosen), len(facts), unseen_fraction)
         trained, unseen = _cut(chosen, seed, unseen_fraction, maximum)
         of_trained = [item for item in items if item.fact_id in trained]
-        kept.append(tuple(item for item in of_trained if not item.heldout))
-        kept.append(tuple(item for item in of_trained if item.heldout))
-        kept.append(tuple(item for item in items if item.fact_id in unseen))
-    return Splits(*kept)
+        splits.append(tuple(item for item in of_trained if not item.heldout))
+        splits.append(tuple(item for item in of_trained if item.heldout))
+        splits.append(tuple(item for item in items if item.fact_id in unseen))
+    return Splits(*splits)
 
 
 def resplit(splits: Splits, is_forget: Callable[[Item], bool], enters: Callable[[Item], bool]) -> Splits:
@@ -93,26 +106,26 @@ def resplit(splits: Splits, is_forget: Callable[[Item], bool], enters: Callable[
 
 
 def trained_items(items: Sequence[Item], seed: int, unseen_fraction: float, maximum: int | None) -> tuple[Item, ...]:
-    """The items of the facts that `make_splits` would train on if all of `items` were one side."""
+    """Return the items of the facts that `make_splits` would train on if `items` were one side."""
     trained, _ = _cut(_trainable_facts(items), seed, unseen_fraction, maximum)
     return tuple(item for item in items if item.fact_id in trained)
 
 
 def _check_settings(unseen_fraction: float, max_forget: int | None, max_retain: int | None) -> None:
     if not 0 <= unseen_fraction < 1:
-        raise ConfigError(f"unseen_fraction is {unseen_fraction}; accepted: 0 or more, below 1.")
+        raise ConfigError(f"unseen_fraction is {unseen_fraction}; allowed: 0 or more, below 1.")
     for name, value in (("max_forget", max_forget), ("max_retain", max_retain)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}; accepted: 1 or more facts, or null for all.")
+            raise ConfigError(f"{name} is {value}; allowed: 1 or more facts, or null for all.")
 
 
 def _check_size(side: str, num_facts: int, num_all: int, unseen_fraction: float) -> None:
     if num_facts == 0:
-        raise DataError(f"no {side} items among {num_all} facts. {_CURES[side]}")
+        raise DataError(f"no {side} items among {num_all} facts. {_FIXES[side]}")
     if num_facts == 1 and unseen_fraction > 0:
         raise DataError(
             f"the {side} set has 1 fact; at least 2 are needed, one to train on and one that stays unseen. "
-            "Widen the choice: more concepts or subjects, or a larger data set."
+            "Choose more concepts or subjects, or a larger data set."
         )
 
 
@@ -122,21 +135,22 @@ def _trainable_facts(items: Iterable[Item]) -> dict[str, list[Item]]:
         facts[item.fact_id].append(item)
     trainable = {fact: group for fact, group in facts.items() if not all(item.heldout for item in group)}
     if len(trainable) < len(facts):
-        log.warning("left out %d facts that have held-out phrasings only", len(facts) - len(trainable))
+        log.warning("left out %d facts that only have held-out phrasings", len(facts) - len(trainable))
     return trainable
 
 
 def _cut(
     facts: Mapping[str, Sequence[Item]], seed: int, unseen_fraction: float, maximum: int | None
 ) -> tuple[set[str], set[str]]:
-    """Trained facts from the low end of each subject's hash order, unseen ones from the high end.
+    """Return the trained and the unseen facts: from the low and the high end of each subject's hash order.
 
-    From opposite ends, so that a growing source does not turn trained facts into unseen ones more than it must.
+    They come from opposite ends so that few trained facts become unseen when the source grows.
     """
     by_subject: dict[str, list[str]] = defaultdict(list)
     for fact in sorted(facts, key=lambda name: _key(seed, name)):
         by_subject[facts[fact][0].subject or ""].append(fact)
     num_trained, num_unseen = _sizes(len(facts), unseen_fraction, maximum)
+    # Trained facts are chosen first; unseen ones only from the rest, each in proportion to the subjects' sizes.
     take = _shares({subject: len(names) for subject, names in by_subject.items()}, num_trained)
     rest = {subject: len(names) - take[subject] for subject, names in by_subject.items()}
     leave = _shares(rest, num_unseen)
@@ -146,11 +160,12 @@ def _cut(
 
 
 def _key(seed: int, fact: str) -> tuple[bytes, str]:
+    # A hash instead of a shuffle: a fact's place in the order does not depend on which other facts the source has.
     return hashlib.blake2b(f"{seed}:split:{fact}".encode(), digest_size=8).digest(), fact
 
 
 def _sizes(num_facts: int, unseen_fraction: float, maximum: int | None) -> tuple[int, int]:
-    """Numbers of trained and of unseen facts."""
+    """Return the numbers of trained and of unseen facts."""
     num_unseen = _at_least_one(num_facts * unseen_fraction)
     num_trained = num_facts - num_unseen
     if maximum is None or maximum >= num_trained:
@@ -159,12 +174,17 @@ def _sizes(num_facts: int, unseen_fraction: float, maximum: int | None) -> tuple
 
 
 def _at_least_one(expected: float) -> int:
-    """Floor, but one where anything is expected; the margin is for products such as 0.29 * 100."""
+    """Return the floor of `expected`, but at least 1 if it is positive."""
+    # The margin is for floating point: 0.29 * 100 is a little less than 29.
     return max(1, math.floor(expected + 1e-9)) if expected > 0 else 0
 
 
 def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Divide `total` in proportion to `sizes` by largest remainder, ties by name; no share exceeds its size."""
+    """Divide `total` in proportion to `sizes` by the largest-remainder method; ties go by name.
+
+    No share exceeds its size, as long as `total` does not exceed the sum of the sizes.
+    """
+    # In whole numbers, so that no rounding of floats decides which fact is trained.
     whole = sum(sizes.values())
     shares = {name: total * size // whole if whole else 0 for name, size in sizes.items()}
     by_remainder = sorted(sizes, key=lambda name: (-(total * sizes[name] % max(whole, 1)), name))
@@ -174,25 +194,27 @@ def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def drop_duplicates(splits: Splits, duplicates: Iterable[Duplicate]) -> Splits:
-    """Remove what leaks; groups of `duplicates` are the names of splits. Nothing leaves forget_train.
+    """Remove duplicates across splits. The groups of `duplicates` are names of splits; forget_train loses nothing.
 
-    A whole fact goes (all its phrasings), except that a held-out phrasing too near to another item of its own side
-    goes alone. A pair whose winner has gone already removes nothing.
+    Of a pair, the item in the later split (see `PRIORITY`) is removed with its whole fact, all phrasings. Only a
+    held-out phrasing that duplicates an item of its own side is removed alone. If an item of a pair has already been
+    removed, the pair removes nothing.
 
     Raises:
-        DataError: a split would be emptied.
+        DataError: a split would become empty.
     """
     facts = {(name, item.id): item.fact_id for name, items in splits.by_name().items() for item in items}
     gone: set[tuple[str, str]] = set()  # (split, item id)
+    # In a fixed order, because a removal can make a later one unnecessary.
     for winner, loser in sorted(map(_ranked, duplicates), key=_order):
         if winner in gone or loser in gone:
             continue
         gone.update(_removed(winner[0], loser, facts))
-    kept = {
+    remaining = {
         name: tuple(item for item in items if (name, item.id) not in gone) for name, items in splits.by_name().items()
     }
-    _check_kept(splits, kept)
-    return Splits(**kept)
+    _check_not_empty(splits, remaining)
+    return Splits(**remaining)
 
 
 def _ranked(pair: Duplicate) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -206,17 +228,17 @@ def _order(pair: tuple[tuple[str, str], tuple[str, str]]) -> tuple[int, int, str
 
 
 def _removed(winner: str, loser: tuple[str, str], facts: dict[tuple[str, str], str]) -> set[tuple[str, str]]:
-    """Keys of the items that go with `loser`."""
+    """Return the (split, item id) of all items that are removed with `loser`."""
     side = loser[0].split("_")[0]
     if loser[0].endswith("_heldout") and winner.startswith(side):
         return {loser}
     return {key for key, fact in facts.items() if fact == facts[loser] and key[0].startswith(side)}
 
 
-def _check_kept(before: Splits, after: Mapping[str, Sequence[Item]]) -> None:
+def _check_not_empty(before: Splits, after: Mapping[str, Sequence[Item]]) -> None:
     for name, items in before.by_name().items():
         if items and not after[name] and not name.endswith("_heldout"):
             raise DataError(
                 f"all {len(items)} items of {name} duplicate items of other splits. "
-                "Raise the duplicate threshold, or choose what to forget so that the two sides differ."
+                "Raise the threshold split.similarity, or choose what to forget so that the two sides differ."
             )

@@ -1,1 +1,1 @@
-"""How models are scored: answers, generated text, attacks, warnings, and the summary in metrics.json."""
+"""Evaluation: answers, generated text, membership attacks, warnings, and their summary in metrics.json."""

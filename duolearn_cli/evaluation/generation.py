@@ -1,4 +1,4 @@
-"""Let a model answer in its own words: greedy continuations of the questions, in batches."""
+"""Greedy generation in batches: the model answers questions in its own words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
 
-# Lengths of two made-up prompts, and how many tokens are said after them: some models go wrong at the second only.
+# The probe of left padding: lengths of two made-up prompts, and how many tokens are generated after them. More than one
+# token, since some models are wrong only from the second on.
 PROBE, PROBE_NEW = (5, 12), 3
 log = logging.getLogger("duolearn")
 
@@ -31,34 +32,46 @@ def generate(
     batch_tokens: int,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[str]:
-    """What the model says after each question, in the items' order: always the most likely token, until end-of-text.
+    """Generate the most likely continuation of each question, token by token, until the end-of-text token.
 
-    At most `max_new_tokens` tokens each, decoded without special tokens and without white space around them. Where
-    `Answer.recalled` holds for a cloze item and the answer has no more tokens than that, its answer comes out. A padded
-    batch holds at most `batch_tokens` tokens, new ones included (but at least one item); where padding would change
-    what a model says, only questions of one length share a batch. `advance` is told the number of items of each
-    finished batch.
+    An item of a cloze prompt with `Answer.recalled` generates its right answer, if that has at most `max_new_tokens`
+    tokens.
+
+    Args:
+        model: the model.
+        encoder: writes the prompts.
+        items: the items to ask.
+        max_new_tokens: the most tokens to generate for each item.
+        batch_tokens: the most tokens of a padded batch, new ones included; a batch has at least one item. If padding
+            changes what the model generates, only questions of the same length share a batch.
+        advance: called with the number of items of each finished batch.
+
+    Returns:
+        The generated texts in the order of the items, without special tokens and surrounding white space.
 
     Raises:
-        RunError: a prediction is not finite.
+        DivergedError: a prediction is not finite.
     """
     prompts = [_prompt(encoder, item) for item in items]
-    found = [""] * len(items)
+    generated = [""] * len(items)
     for indices in _batches(model, [len(prompt) for prompt in prompts], max_new_tokens, batch_tokens):
         new = _continued(model, [prompts[i] for i in indices], [items[i].id for i in indices], max_new_tokens)
         for index, text in zip(indices, model.tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
-            found[index] = text.strip()
+            generated[index] = text.strip()
         advance(len(indices))
-    return found
+    return generated
 
 
 def _batches(
     model: LanguageModel, lengths: Sequence[int], max_new_tokens: int, batch_tokens: int
 ) -> Iterator[list[int]]:
-    """Indices of prompts that are continued together."""
+    """Yield the indices of the prompts of each batch."""
     groups = [list(range(len(lengths)))]
     if len(set(lengths)) > 1 and not takes_left_padding(model):
-        log.info("%s says something else after padding: questions of one length a batch", model.architecture)
+        log.info(
+            "%s generates other text after left padding: only questions of the same length share a batch",
+            model.architecture,
+        )
         groups = [
             [i for i, own in enumerate(lengths) if own == length] for length in sorted(set(lengths), reverse=True)
         ]
@@ -71,31 +84,34 @@ def _batches(
 
 @torch.no_grad()
 def takes_left_padding(model: LanguageModel) -> bool:
-    """Whether a text is continued beside a longer one as it is alone: scans and recurrences take padding for text."""
+    """Probe whether a text is continued beside a longer one as it is alone.
+
+    Scans and recurrences read padding as if it were text, and are not.
+    """
     short, long = (isolation.made_up(model.num_embeddings, length, seed=length) for length in PROBE)
     (alone, beside), (own, other) = zip(*(_probed(model, some) for some in ([short], [short, long])), strict=True)
     for step in range(PROBE_NEW):
         if not isolation.same(beside[step], alone[step], rounded=model.is_rounded):
             return False
-        if own[step] != other[step]:  # rounding has decided between two likely tokens: they say no more
+        # Rounding has decided between two equally likely tokens. After different tokens there is nothing to compare.
+        if own[step] != other[step]:
             break
     return True
 
 
 def _probed(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], list[int]]:
-    """Logits [1, vocabulary] of each new token of the first prompt, and the tokens."""
+    """The logits of each new token of the first prompt, and the tokens. Shape of the logits: [1, vocabulary] each."""
     ids, mask = (tensor.to(model.device) for tensor in _padded_left(prompts, _pad_id(model)))
     with _plain_greedy(model, PROBE_NEW) as config, model.autocast() if model.is_rounded else nullcontext():
         config.eos_token_id, config.output_logits, config.return_dict_in_generate = None, True, True
-        found = model.network.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    return [logits[:1] for logits in found.logits], found.sequences[0, ids.shape[1] :].tolist()
+        output = model.network.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    return [logits[:1] for logits in output.logits], output.sequences[0, ids.shape[1] :].tolist()
 
 
 def _prompt(encoder: Encoder, item: Item) -> tuple[int, ...]:
-    """The tokens before the answer's first, exactly those after which the answer is learned and scored.
-
-    A question tokenised alone could end in other tokens: some join a template's last space to the answer's first word.
-    """
+    """The tokens before the answer, exactly those after which the answer is trained and scored."""
+    # A question tokenised alone may end in other tokens: some tokenizers join a template's last space to the answer's
+    # first word.
     text = encoder.encode(item)
     return text.ids[: text.labels("answer")[0]]
 
@@ -103,7 +119,7 @@ def _prompt(encoder: Encoder, item: Item) -> tuple[int, ...]:
 def _continued(
     model: LanguageModel, prompts: Sequence[Sequence[int]], ids: Sequence[str], max_new_tokens: int
 ) -> Tensor:
-    """The new tokens after each prompt. Shape: [prompts, at most max_new_tokens]."""
+    """The new tokens after each prompt, filled up with padding. Shape: [prompts, at most max_new_tokens]."""
     tokens, mask = (tensor.to(model.device) for tensor in _padded_left(prompts, _pad_id(model)))
     with _plain_greedy(model, max_new_tokens) as config, model.autocast():
         whole = model.network.generate(
@@ -116,14 +132,14 @@ def _continued(
 
 
 def _pad_id(model: LanguageModel) -> int:
-    """A token to fill rows with; the mask hides it, so any will do where the tokenizer has none."""
+    """A token id for padding. The attention mask hides it: any token will do if the tokenizer has none for padding."""
     known = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, 0)
-    # Some tokenizers were given a token for padding of which their model knows nothing.
+    # Some tokenizers were given a padding token that has no row in their model's embeddings.
     return next(token for token in known if token is not None and token < model.num_rows)
 
 
 def _padded_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Tokens and mask, every prompt at the right end of its row. Shapes: [prompts, longest] both."""
+    """Token ids and attention mask, padded on the left. Shape of both: [prompts, longest]."""
     width = max(map(len, prompts))
     tokens = torch.full((len(prompts), width), pad_id)
     mask = torch.zeros_like(tokens)
@@ -135,10 +151,10 @@ def _padded_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor,
 
 @contextmanager
 def _plain_greedy(model: LanguageModel, max_new_tokens: int) -> Iterator[GenerationConfig]:
-    """Greedy search by the tokenizer's end-of-text alone, for as long as the context lasts.
+    """Within the block, the model generates greedily and stops at the tokenizer's end-of-text token only.
 
-    Many models ship a repetition penalty, a least length or sampling in their own configuration, and `generate` takes
-    from there whatever the one it is given leaves open: both are replaced, and put back.
+    Many models ship a generation configuration with sampling, a repetition penalty or a minimum length, and `generate`
+    takes from it whatever its argument leaves open. It is therefore replaced, and restored on leaving the block.
     """
     config = GenerationConfig(
         do_sample=False,
@@ -147,7 +163,7 @@ def _plain_greedy(model: LanguageModel, max_new_tokens: int) -> Iterator[Generat
         pad_token_id=_pad_id(model),
         eos_token_id=model.tokenizer.eos_token_id,
     )
-    # PEFT writes the adapter's configuration over the base's.
+    # Both, since PEFT overwrites the base's configuration with the adapter's.
     owners: list[Any] = [model.network, model.network.get_base_model()]
     before = [owner.generation_config for owner in owners]
     for owner in owners:
@@ -160,13 +176,17 @@ def _plain_greedy(model: LanguageModel, max_new_tokens: int) -> Iterator[Generat
 
 
 class _RefuseDiverged(LogitsProcessor):
-    """Changes no logits [rows, vocabulary]; the most likely token of something not a number would be an answer too."""
+    """Raises an error if logits are not finite, and changes none. Without it, the argmax of NaN would be an answer.
+
+    Args:
+        ids: the id of each row's item, for the message.
+    """
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.ids = ids
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        # A maximum passes on what is not a number, and lets single tokens be impossible.
+        # The maximum is NaN if any logit is, while single logits may be -inf for impossible tokens.
         finite = scores.amax(-1).isfinite().tolist()
         if not all(finite):
             raise DivergedError(

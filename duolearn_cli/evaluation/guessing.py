@@ -1,4 +1,4 @@
-"""What answers without knowledge score: the commonest answer, the options alone, the place, and gold."""
+"""Scores without knowledge: of the most common answer, of the options alone, of their positions, and of gold."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.summary import SIDES, Answers
 
 Items = Mapping[str, Sequence[Item]]
-# How many characters of an answer a warning shows.
+# Warnings show this many characters of an answer.
 SHOWN = 60
-# Items that the classifier of options learns from and answers: what more would add is less than the interval.
+# The classifier of options is trained and tested on at most this many items. More would change less than the interval's
+# width.
 MOST_ITEMS = 4000
-# Facts that one classifier answers err together, which an interval over facts does not see: one end at 95 % gave
-# 4.5 to 6 % of false alarms instead of 2.5, in the simulation of docs/intervals.md.
+# Confidence of the classifier's interval. Facts that one classifier answers err together, which an interval over facts
+# does not account for: at 95 % there were 4.5 to 6 % of false alarms instead of 2.5 (docs/intervals.md).
 CROSS_VALIDATED = 0.99
-# From this share of forget items on, a wrong option that is a right answer of what is kept makes a cut.
+# If more than this share of forget items have a wrong option that is the right answer of a retained item, the forget
+# target cuts through a table of facts, and chance is not 1 / number of options.
 MUCH_CUT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What forgetting is measured from.
+    """The accuracy without knowledge, from which forgetting is measured.
 
     Attributes:
-        source: ``options``, 1 / number of options, or ``gold``, the answers of the model that never learned the items.
+        source: ``options`` for 1 / number of options, ``gold`` for the answers of gold, which never learned the items.
         rate: its mean over forget items.
-        cut: the share of forget items with a wrong option that is the right answer of an item that is kept.
-        of_item: by item id, where the source is gold.
+        cut: the share of forget items with a wrong option that is the right answer of a retained item.
+        of_item: gold's answers by item id; empty for ``options``.
     """
 
     source: str
@@ -45,14 +47,20 @@ class Floor:
     of_item: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
+        """The `floor` section of metrics.json."""
         return {"source": self.source, "rate": self.rate, "cut": self.cut}
 
 
 def floor(models: Mapping[str, Answers], items: Items) -> Floor:
-    """1 / number of options, or gold's answers where there is a gold and chance is not that.
+    """Decide what forgetting is measured from: 1 / number of options, or gold's answers if those are a better floor.
 
-    It is not where gold's accuracy on forget items differs from it beyond its interval, nor where the target cuts
-    through a table: who knows the rest of it can rule options out, or takes to the strings that it learned.
+    Gold's answers are used if gold's accuracy on forget items differs from 1 / number of options beyond its interval,
+    or if the forget target cuts through a table of facts (`MUCH_CUT`). In such a table, a model that knows the rest
+    can rule options out, or prefers the strings that it has learned. Gold needs at least `FEW_FACTS` facts.
+
+    Args:
+        models: the answers of each model, by split.
+        items: the scored items, by split.
     """
     rows = _forget(next(iter(models.values())))
     chance, share = fmean(row.chance for row in rows) if rows else 0.0, cut(items)
@@ -66,59 +74,78 @@ def floor(models: Mapping[str, Answers], items: Items) -> Floor:
 
 
 def cut(items: Items) -> float:
-    """The share of forget items one of whose wrong options is the right answer of an item that is kept."""
-    kept = {_folded(item.answer_text) for split in SIDES["retain"] for item in items.get(split, ())}
-    asked = [item for split in SIDES["forget"] for item in items.get(split, ())]
-    shared = [any(_folded(text) in kept for text in item.options if text != item.answer_text) for item in asked]
+    """The share of forget items with a wrong option that is the right answer of a retained item."""
+    retained = {_folded(item.answer_text) for split in SIDES["retain"] for item in items.get(split, ())}
+    forget = [item for split in SIDES["forget"] for item in items.get(split, ())]
+    shared = [any(_folded(text) in retained for text in item.options if text != item.answer_text) for item in forget]
     return fmean(shared) if shared else 0.0
 
 
 def majority(items: Items) -> dict[str, dict[str, Any]]:
-    """By side the answer, told by its text or by its place, that is right most often, and how often (an estimate).
+    """The `majority` section of metrics.json: by side, the answer that is right most often, and its share.
 
-    `items` are those that are scored, by split. ``above_chance``: it is right more often than by chance, beyond doubt.
+    Answers are identified by their text or by their position, whichever is more common.
+
+    Args:
+        items: the scored items, by split.
+
+    Returns:
+        By side, the share as an estimate, ``answer`` in words, and ``above_chance``: whether it is right significantly
+        more often than by chance.
     """
-    found: dict[str, dict[str, Any]] = {}
+    by_side: dict[str, dict[str, Any]] = {}
     for side, splits in SIDES.items():
         own = [item for split in splits for item in items.get(split, ())]
         if own:
             facts, chance = [item.fact_id for item in own], sum(1 / len(item.options) for item in own) / len(own)
             texts = [f'"{item.answer_text.strip().casefold()[:SHOWN]}"' for item in own]
-            places = [f"option {item.answer + 1}" for item in own]
-            both = [knowledge.commonest(answers, facts, chance) for answers in (texts, places)]
+            positions = [f"option {item.answer + 1}" for item in own]
+            both = [knowledge.commonest(answers, facts, chance) for answers in (texts, positions)]
             answer, share, above = max(both, key=lambda one: one[1].value)
-            found[side] = {**share.as_dict(), "answer": answer, "above_chance": above}
-    return found
+            by_side[side] = {**share.as_dict(), "answer": answer, "above_chance": above}
+    return by_side
 
 
 def by_options(items: Items) -> dict[str, dict[str, Any]]:
-    """By side what a classifier that never sees the question answers right, with ``above_chance`` as in `majority`.
+    """The `by_options` section of metrics.json: the accuracy of a classifier that sees the options but no question.
 
-    It learns from all trained facts of both sides, `MOST_ITEMS` of them at most; each fact is answered by one that did
-    not learn from it.
+    It is trained and tested on the items of both sides, at most `MOST_ITEMS`, by cross-validation over facts.
+
+    Args:
+        items: the scored items, by split.
+
+    Returns:
+        By side, the accuracy as an estimate, with ``above_chance`` as in `majority`.
     """
     every = {item.id: item for splits in SIDES.values() for split in splits for item in items.get(split, ())}
     chosen = sample(tuple(every.values()), MOST_ITEMS, 0)
     facts = [item.fact_id for item in chosen]
     hits = options_only.hits([item.options for item in chosen], [item.answer for item in chosen], facts)
     hit = {item.id: float(one) for item, one in zip(chosen, hits, strict=True)}
-    found: dict[str, dict[str, Any]] = {}
+    by_side: dict[str, dict[str, Any]] = {}
     for side, splits in SIDES.items():
         own = [item for split in splits for item in items.get(split, ()) if item.id in hit]
         if own:
-            found[side] = _beside_chance([hit[item.id] for item in own], own, CROSS_VALIDATED)
-    return found
+            by_side[side] = _beside_chance([hit[item.id] for item in own], own, CROSS_VALIDATED)
+    return by_side
 
 
 def by_place(items: Items) -> dict[str, dict[str, Any]]:
-    """By side what the places of the right options of trained askings give away of those of held-out ones.
+    """The `by_place` section of metrics.json: what the trained positions of right options give away.
 
-    Where options are shuffled so that the right one never keeps its place, who remembers the trained places and nothing
-    else need only choose among the others. That is what is given here, in the mean over held-out askings, zero where
-    the place was a trained one: ``above_chance`` only where the places are laid out so.
+    If options are shuffled such that the right one never keeps its position, a model that remembers only the trained
+    positions can exclude them. Its expected accuracy on a held-out item is 1 / number of remaining positions, or 0 if
+    the right option is at a trained position after all.
+
+    Args:
+        items: the scored items, by split.
+
+    Returns:
+        By side, the mean expected accuracy as an estimate, with ``above_chance`` as in `majority`.
     """
-    found: dict[str, dict[str, Any]] = {}
+    by_side: dict[str, dict[str, Any]] = {}
     for side, (trained, heldout) in SIDES.items():
+        # The positions of each fact's right option in training.
         seen: dict[str, set[int]] = defaultdict(set)
         for item in items.get(trained, ()):
             seen[item.fact_id].add(item.answer)
@@ -127,17 +154,23 @@ def by_place(items: Items) -> dict[str, dict[str, Any]]:
             rates = [
                 (item.answer not in seen[item.fact_id]) / (len(item.options) - len(seen[item.fact_id])) for item in own
             ]
-            found[side] = _beside_chance(rates, own, CONFIDENCE)
-    return found
+            by_side[side] = _beside_chance(rates, own, CONFIDENCE)
+    return by_side
 
 
 def above_majority(models: Mapping[str, Answers], rate: float) -> dict[str, dict[str, Any]]:
-    """Chance-corrected forgetting of gold and unlearned, measured from the commonest answer's `rate` instead of chance.
+    """Chance-corrected forgetting of gold and unlearned, measured from the most common answer's share instead of
+    chance.
 
-    Of items with so few options that chance is above `rate`, chance counts.
+    Args:
+        models: the answers of each model, by split.
+        rate: the share of the most common answer. Items with so few options that chance is above it use chance.
+
+    Returns:
+        By model, the estimate; empty without a target.
     """
     before = _forget(models["target"]) if "target" in models else []
-    found = {}
+    by_model = {}
     for name in ("gold", "unlearned"):
         if before and name in models:
             one = knowledge.chance_corrected_forgetting(
@@ -146,18 +179,19 @@ def above_majority(models: Mapping[str, Answers], rate: float) -> dict[str, dict
                 [max(row.chance, rate) for row in before],
                 [row.fact for row in before],
             )
-            found[name] = one.as_dict()
-    return found
+            by_model[name] = one.as_dict()
+    return by_model
 
 
 def _beside_chance(hits: Sequence[float], own: Sequence[Item], confidence: float) -> dict[str, Any]:
-    """The share of hits, and whether the lower end of its interval of that confidence is above chance."""
+    """The share of hits as an estimate, and whether the lower end of its interval at `confidence` is above chance."""
     facts, chance = [item.fact_id for item in own], fmean(1 / len(item.options) for item in own)
     low = proportion(hits, facts, confidence=confidence).low
     return {**proportion(hits, facts).as_dict(), "above_chance": low is not None and low > chance}
 
 
 def _folded(text: str) -> str:
+    """The text for comparison: white space and case do not count."""
     return " ".join(text.split()).casefold()
 
 

@@ -1,4 +1,4 @@
-"""How well a hierarchy fits a data set: concept coverage, and how often subjects are recovered from concepts."""
+"""How well a hierarchy fits a data set: concept coverage, and how often concepts recover the subject labels."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.subject_recovery import Guess, cross_guess, votes
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
-# The distinct concepts that texts mention, as `Matcher.concepts` finds them.
+# Returns the distinct concepts that texts mention, like `Matcher.concepts`.
 Find = Callable[[Sequence[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Shares with 95 % intervals over facts, of one group of items.
+    """Shares of one group of items, with 95 % intervals over facts.
 
     Attributes:
-        question, answered, options: items with a concept in the question; also counting the right answer; also
-            counting every option.
-        voted, learned: items whose subject is recovered from all of their text by votes, or by a model that learned
-            from the other facts' labels; items without a guess count as wrong.
-        filled: items whose learned guess is at least as confident as the threshold; `precision` is the share of these
-            that is right.
+        question: items with a concept in the question.
+        answered: items with a concept in the question or the right answer.
+        options: items with a concept in the question or any option.
+        voted: items whose subject is recovered by votes of their concepts. An item without a guess counts as wrong.
+        learned: items whose subject is recovered by a model that was trained on the labels of other facts.
+        filled: items whose learned guess is at least as confident as the threshold.
+        precision: the share of these whose guess is right.
     """
 
     question: Estimate
@@ -39,18 +40,30 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """One item's part in the shares. `covered` is about question, right answer and options, as in `Survey`."""
+
     fact: str
     subject: str
-    found: tuple[bool, bool, bool]
+    covered: tuple[bool, bool, bool]
     voted: bool
     learned: bool
     filled: bool
 
 
 def survey(items: Sequence[Item], hierarchy: Hierarchy, find: Find, threshold: float) -> dict[str, Survey]:
-    """Survey all items ("all") and each subject; unlabelled items count for "all"'s coverage only.
+    """Survey all items, and those of each subject.
 
-    Subjects are guessed in five folds over facts, so that no item's own label, nor another phrasing's, is known.
+    Subjects are guessed by cross-validation over facts: neither an item's own label nor that of another phrasing is
+    known to the guess.
+
+    Args:
+        items: the items; unlabelled ones count only for the coverage of all.
+        hierarchy: the hierarchy.
+        find: finds the concepts that texts mention.
+        threshold: the least confidence of a guess that would fill a missing subject.
+
+    Returns:
+        The survey of all items under ``all``, then those of the subjects, largest first.
     """
     rows = _rows(items, hierarchy, find, threshold)
     groups: dict[str, list[_Row]] = defaultdict(list)
@@ -75,13 +88,14 @@ def _rows(items: Sequence[Item], hierarchy: Hierarchy, find: Find, threshold: fl
             guesses[i] = guess
     rows = []
     for item, concepts, guess in zip(items, mentioned, guesses, strict=True):
-        asked = bool(find([item.question]))
+        in_question = bool(find([item.question]))
         shares = votes(concepts, hierarchy, known)
         rows.append(
             _Row(
                 item.fact_id,
                 item.subject or "",
-                (asked, asked or bool(find([item.answer_text])), bool(concepts)),
+                (in_question, in_question or bool(find([item.answer_text])), bool(concepts)),
+                # Sorted, so that a tie does not depend on the order of the votes.
                 bool(shares) and max(sorted(shares), key=shares.__getitem__) == item.subject,
                 guess.label is not None and guess.label == item.subject,
                 guess.label is not None and guess.confidence >= threshold,
@@ -93,9 +107,9 @@ def _rows(items: Sequence[Item], hierarchy: Hierarchy, find: Find, threshold: fl
 def _survey(rows: Sequence[_Row], labelled: Sequence[_Row]) -> Survey:
     filled = [row for row in labelled if row.filled]
     return Survey(
-        _share(rows, lambda row: row.found[0]),
-        _share(rows, lambda row: row.found[1]),
-        _share(rows, lambda row: row.found[2]),
+        _share(rows, lambda row: row.covered[0]),
+        _share(rows, lambda row: row.covered[1]),
+        _share(rows, lambda row: row.covered[2]),
         _share(labelled, lambda row: row.voted),
         _share(labelled, lambda row: row.learned),
         _share(labelled, lambda row: row.filled),

@@ -1,4 +1,4 @@
-"""Whether the unlearned model ends where gold ends on forget items, from what the models answered."""
+"""Whether the unlearned model ends where gold ends on forget items, from the models' answers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ COMPARED = ("target", "gold", "unlearned")
 
 
 def likeness(models: Mapping[str, Mapping[str, Sequence[Answer]]]) -> dict[str, Any] | None:
-    """See `gold.likeness`: by the loss of the right answer and by its probability among the options.
+    """The `likeness` section of metrics.json, by the loss of the right answer and by its probability among the options.
 
-    `models` are answers by model and split. None where one of the three that are compared is missing, or there are no
-    forget items.
+    See `gold.likeness` for the test.
+
+    Args:
+        models: the answers of each model, by split.
+
+    Returns:
+        None if one of target, gold and unlearned is missing, or there are no forget items.
     """
     if not all(name in models for name in COMPARED):
         return None
@@ -24,7 +29,7 @@ def likeness(models: Mapping[str, Mapping[str, Sequence[Answer]]]) -> dict[str, 
     if not rows["unlearned"]:
         return None
     target, never, own = (
-        {"nll": [row.nll for row in found], "chance": [row.chances[row.answer] for row in found]}
-        for found in rows.values()
+        {"nll": [row.nll for row in answers], "chance": [row.chances[row.answer] for row in answers]}
+        for answers in rows.values()
     )
     return gold.likeness(target, never, own, [row.fact for row in rows["unlearned"]])

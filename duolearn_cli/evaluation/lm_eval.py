@@ -1,4 +1,4 @@
-"""General ability by lm-evaluation-harness (an optional extra): the command to run, and what its result file says."""
+"""General ability, measured by lm-evaluation-harness (not installed with duolearn): its command and its result file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from typing import Any
 
 from duolearn_cli.errors import RunError
 
-# Medical knowledge beside the data set's own questions, and common sense that no forget target should touch.
+# Medical knowledge other than the data set's own questions, and common sense that no forget target should affect.
 TASKS = "medqa_4options,pubmedqa,arc_easy,hellaswag"
 
 
 def command(location: str, arguments: Mapping[str, Any], adapter: Path | None) -> str:
-    """The shell command that runs the harness on a model with its adapter.
+    """The shell command that runs the harness on a model.
 
-    `location` and `arguments` are what transformers loads the model with.
+    Args:
+        location: the folder or hub id from which transformers loads the model.
+        arguments: the other arguments of `from_pretrained`; the harness takes strings, numbers and booleans only.
+        adapter: the adapter's folder, if the model has one.
     """
-    given = {"pretrained": location, **{k: v for k, v in arguments.items() if isinstance(v, str | int | bool)}}
+    model_args = {"pretrained": location, **{k: v for k, v in arguments.items() if isinstance(v, str | int | bool)}}
     if adapter:
-        given["peft"] = str(adapter)
-    model = ",".join(f"{key}={value}" for key, value in given.items())
+        model_args["peft"] = str(adapter)
+    model = ",".join(f"{key}={value}" for key, value in model_args.items())
     words = ["lm_eval", "--model", "hf", "--model_args", model, "--tasks", TASKS, "--output_path", "lm_eval"]
     return shlex.join(words)
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Rows of ``task``, ``metric``, ``value``, ``stderr`` from a result file of the harness.
+    """Read a result file of the harness.
+
+    Returns:
+        One row for each metric of each task, with ``task``, ``metric``, ``value`` and ``stderr`` (None if not a
+        number).
 
     Raises:
-        RunError: it cannot be read, or holds no results, with the mend.
+        RunError: the file cannot be read or has no results.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))["results"]
@@ -40,19 +47,20 @@ def read_results(path: Path) -> list[dict[str, Any]]:
                 "task": task,
                 "metric": name.partition(",")[0],
                 "value": float(value),
-                "stderr": _number(found.get(name.replace(",", "_stderr,", 1))),
+                # Names are "metric,filter"; the standard error of "acc,none" is "acc_stderr,none".
+                "stderr": _number(metrics.get(name.replace(",", "_stderr,", 1))),
             }
-            for task, found in results.items()
-            for name, value in found.items()
+            for task, metrics in results.items()
+            for name, value in metrics.items()
             if "_stderr" not in name and isinstance(value, int | float) and "," in name
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
-            f"evaluation.lm_eval={path}: no result file of lm-evaluation-harness ({error}); give the results_*.json "
-            "that `lm_eval --output_path` wrote."
+            f"evaluation.lm_eval={path}: not a result file of lm-evaluation-harness ({error}); give the "
+            "results_*.json that `lm_eval --output_path` wrote."
         ) from error
     if not rows:
-        raise RunError(f"evaluation.lm_eval={path}: it holds no task with a number; give a finished result file.")
+        raise RunError(f"evaluation.lm_eval={path}: no task in it has a number; give a finished result file.")
     return rows
 
 

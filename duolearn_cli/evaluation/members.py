@@ -1,4 +1,4 @@
-"""The membership attacks on a run: who is a member, what each attack scores, whether the split is sound."""
+"""The membership attacks on a run's models: the members, each attack's scores, and the check of the split."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from duolearn_cli.evaluation.metrics.intervals import Estimate
 from duolearn_cli.evaluation.scoring import Answer
 
 Answers = Mapping[str, Sequence[Answer]]
-# What members and non-members are of.
+# The splits of members and of non-members.
 SPLITS = ("forget_train", "forget_unseen")
-# Models that have seen neither members nor non-members; the first one there is checks the attacks.
+# Models that were trained on neither. The first one available checks the attacks.
 UNTRAINED = ("gold", "base")
-# Draws the pairs of the membership attacks.
+# Fixed, so that all runs on the same data compare the same pairs.
 PAIR_SEED = 0
 
 
 def member_pairs(models: Mapping[str, Answers]) -> list[tuple[str, str]]:
-    """Facts that were trained on and facts that never were, in pairs of about equal length: the same for all models."""
+    """Pairs of a trained and an unseen forget fact with answers of about the same length; the same for all models."""
     answers = next(iter(models.values()))
     members, others = (
         {fact: sum(row.tokens for row in rows) / len(rows) for fact, rows in _by_fact(answers.get(split, ())).items()}
@@ -34,14 +34,22 @@ def member_pairs(models: Mapping[str, Answers]) -> list[tuple[str, str]]:
 def attack_scores(
     name: str, models: Mapping[str, Answers], pairs: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """One model's scores of members and of non-members by attack, in the order of the pairs; empty without a pair.
+    """The scores of members and of non-members by each attack on one model.
 
-    A fact's score is the mean over its phrasings of the kind that was trained on. The reference attack needs a base
-    model, and is not made on it: what its loss differs by from itself tells nothing. An attack with a score that is no
-    finite number, as models give that have broken down, is left out: it ranks nothing.
+    A fact's score is the mean over its phrasings of the trained kind. An attack with any score that is not finite, as
+    from a model that diverged, is left out, since such scores cannot be ranked.
+
+    Args:
+        name: the attacked model.
+        models: the answers of all models, by split.
+        pairs: from `member_pairs`.
+
+    Returns:
+        By attack, the scores of members and of non-members in the order of the pairs; empty without pairs.
     """
     if not pairs:
         return {}
+    # The reference attack needs the base model, and on the base itself it would compare the loss with itself.
     base = models.get("base") if name != "base" else None
     reference = {row.id: row.nll for split in SPLITS for row in base.get(split, ())} if base else {}
     values: dict[str, dict[str, float]] = {name: {} for name in membership.ATTACKS if base or name != "reference"}
@@ -51,14 +59,15 @@ def attack_scores(
             for attack, of_fact in values.items():
                 of_fact[fact] = sum(score[attack] for score in scores) / len(scores)
     members, others = zip(*pairs, strict=True)
-    found = {
+    by_attack = {
         attack: ([of_fact[fact] for fact in members], [of_fact[fact] for fact in others])
         for attack, of_fact in values.items()
     }
-    return {attack: sides for attack, sides in found.items() if all(map(math.isfinite, itertools.chain(*sides)))}
+    return {attack: sides for attack, sides in by_attack.items() if all(map(math.isfinite, itertools.chain(*sides)))}
 
 
 def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
+    """One answer's score in every attack (`membership.ATTACKS` has the sources)."""
     return {
         "loss": -row.nll,
         "zlib": -row.nll * row.tokens / row.compressed,
@@ -69,16 +78,20 @@ def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
 
 
 def headline(attacks: Mapping[str, Mapping[str, Estimate]], worst: Mapping[str, Any]) -> dict[str, Estimate]:
-    """What stands among a model's scores: the loss attack, the worst attack, and both if nothing differed."""
+    """The membership figures among a model's `scores` in metrics.json, of the loss attack and of the worst attack."""
     loss = attacks.get("loss") or {}
-    found = {f"mia_{name}": loss[name] for name in ("auc", "score", "expected", "tpr_1", "tpr_01") if name in loss}
+    scores = {f"mia_{name}": loss[name] for name in ("auc", "score", "expected", "tpr_1", "tpr_01") if name in loss}
     if worst:
-        found |= {"mia_worst": worst["score"], "mia_worst_expected": worst["expected"]}
-    return found
+        scores |= {"mia_worst": worst["score"], "mia_worst_expected": worst["expected"]}
+    return scores
 
 
 def membership_check(models: Mapping[str, Answers]) -> dict[str, Any] | None:
-    """Whether the attacks see a difference on a model that saw neither side; None where no such model has scores."""
+    """The `membership_check` section of metrics.json: whether attacks see a difference on a model trained on neither
+    side.
+
+    None if there is no such model, or it has no scores.
+    """
     name = next((name for name in UNTRAINED if name in models), None)
     pairs = member_pairs(models)
     if name is None or not pairs:
@@ -88,7 +101,7 @@ def membership_check(models: Mapping[str, Answers]) -> dict[str, Any] | None:
 
 
 def roc_curves(models: Mapping[str, Answers]) -> dict[str, Any]:
-    """{model: {attack: {fpr, tpr}}}: the corners of every attack's ROC curve."""
+    """The corners of every attack's ROC curve, as ``{model: {attack: {"fpr": [...], "tpr": [...]}}}``."""
     pairs = member_pairs(models)
     return {
         name: {attack: membership.roc(*sides) for attack, sides in attack_scores(name, models, pairs).items()}
@@ -97,9 +110,9 @@ def roc_curves(models: Mapping[str, Answers]) -> dict[str, Any]:
 
 
 def _by_fact(rows: Sequence[Answer]) -> dict[str, list[Answer]]:
-    """Phrasings of the kind that was trained on, by fact."""
-    found: dict[str, list[Answer]] = defaultdict(list)
+    """The answers to phrasings of the trained kind, by fact."""
+    by_fact: dict[str, list[Answer]] = defaultdict(list)
     for row in rows:
         if not row.heldout:
-            found[row.fact].append(row)
-    return found
+            by_fact[row.fact].append(row)
+    return by_fact

@@ -1,4 +1,4 @@
-"""Score items with one forward over each distinct text: all that log-probabilities of tokens can tell."""
+"""Scoring: everything that token log-probabilities tell about an item, from one forward pass over each text."""
 
 from __future__ import annotations
 
@@ -22,25 +22,33 @@ from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.shared_prefix import collate_branches, num_tokens
 
-# Rows of logits that exist at once: with a large vocabulary they are the largest tensors of all.
-CHUNK = 1024
+# How many rows of logits exist at once. With a large vocabulary they are the largest tensors of an evaluation.
+LOGIT_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said to one item.
+    """One model's answer to one item.
 
     Attributes:
-        prediction: the option with the highest score, the first of several.
-        scores: log-probability of each option, for cloze the mean over its tokens.
-        totals: the same, for cloze the sum over its tokens.
-        nll: mean negative log-likelihood of the right answer's `tokens` tokens, in nats.
-        valid: the most likely continuation, token by token, is one of the options.
-        recalled: the most likely continuation, token by token, is the right answer (open-ended recall).
-        strength: extraction strength of the right answer.
-        min_k, min_k_plus: scores of the membership attacks of these names on the right answer.
+        id: the item's id.
+        fact: the item's fact.
+        heldout: whether the item is a held-out phrasing.
+        subject: the item's subject label, if it has one.
+        topic: the item's topic label, if it has one.
+        answer: the index of the right option.
+        prediction: the index of the option with the highest score, the first one if several tie.
+        scores: the log-probability of each option in nats; in a cloze prompt, the mean over the option's tokens.
+        nll: the negative log-likelihood of the right answer, nats per token.
+        valid: whether the most likely continuation, token by token, is one of the options.
+        recalled: whether the most likely continuation, token by token, is the right answer (open-ended recall).
+        totals: as `scores`, but in a cloze prompt the sum over the option's tokens.
+        tokens: the number of tokens of the right answer.
+        strength: the right answer's extraction strength.
+        min_k: the right answer's score in the membership attack of this name.
+        min_k_plus: likewise.
         compressed: bytes of the right answer after zlib.
-        classes: by token class, the sum of nll over question and right answer, and how many tokens it has there.
+        classes: for each token class, the sum of the nll over question and right answer, and the number of tokens.
     """
 
     id: str
@@ -64,52 +72,55 @@ class Answer:
 
     @property
     def chosen(self) -> list[float]:
-        """How much of the answer each option is: see `shares_of_highest`."""
+        """The share of the answer that each option gets; see `shares_of_highest`."""
         return shares_of_highest(self.scores)
 
     @property
     def correct(self) -> float:
-        """1 for a right answer, 0 for a wrong one, 1 / m where the right option is one of m with the highest score."""
+        """1 for a right answer, 0 for a wrong one; 1 / m if the right option ties with others and m options tie."""
         return self.chosen[self.answer]
 
     @property
     def chance(self) -> float:
+        """1 / number of options."""
         return 1 / len(self.scores)
 
     @property
     def chances(self) -> list[float]:
-        """The probabilities of the options against each other: softmax of `scores`."""
+        """The probabilities of the options relative to each other: the softmax of `scores`."""
         weights = np.exp(np.asarray(self.scores) - max(self.scores))
         return (weights / weights.sum()).tolist()
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name. Nothing is copied: of thousands of answers that would take a second a model."""
+        """The fields by name."""
+        # dataclasses.asdict copies deeply: for thousands of answers that takes a second for each model.
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Answer:
-        """The answer from `as_dict`, after JSON has made lists of tuples."""
+        """The answer from `as_dict`, in which JSON has turned tuples into lists."""
         classes = {name: tuple(pair) for name, pair in row["classes"].items()}
         return cls(**{**row, "scores": tuple(row["scores"]), "totals": tuple(row["totals"]), "classes": classes})
 
 
 def shares_of_highest(scores: Sequence[float]) -> list[float]:
-    """1 for the highest score; 1 / m for each of m equal ones, so that equal scores choose no place."""
+    """1 for the highest score, 0 for the others; 1 / m for each of m that tie, so that a tie prefers no position."""
     best = max(scores)
     return [(score == best) / scores.count(best) for score in scores]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Predicted:
-    """What a model thinks of one text's answer. Arrays have one entry a token of it, `options` one an option.
+    """A model's predictions for the tokens of one text's answer. Log-probabilities are in nats.
 
     Attributes:
-        whole: log-probability of each labelled token of the text, those of the answer last.
-        log_p: those of the answer.
-        greedy: it is the most likely one.
-        mean, deviation: of log p(z) over z drawn from the prediction.
-        options: where the answer is a letter, the log-probabilities of the options' letters in its place.
-        best: that of the most likely token there.
+        whole: the log-probability of each labelled token of the text; the answer's come last. Shape: [labels].
+        log_p: those of the answer's tokens. Shape: [tokens].
+        greedy: whether each token of the answer is the most likely one. Shape: [tokens].
+        mean: the mean of log p(z) over tokens z drawn from each prediction. Shape: [tokens].
+        deviation: its standard deviation. Shape: [tokens].
+        options: in a letter prompt, the log-probability of each option's letter at the answer. Shape: [options].
+        best: in a letter prompt, the log-probability of the most likely token at the answer.
     """
 
     whole: np.ndarray
@@ -129,33 +140,41 @@ def score(
     advance: Callable[[int], None] = lambda n: None,
     classify: Callable[[int, Encoded], Sequence[int]] | None = None,
 ) -> list[Answer]:
-    """Answer every item, in order. `advance` is told the number of texts of each finished batch.
+    """Score every item, in order.
 
-    Letter prompts need one text an item, cloze prompts one an option. `classify` gives the class of every token of an
-    item's text, by the item's place; without it `Answer.classes` is empty, and only answers are looked at.
+    Args:
+        model: the model to ask.
+        encoder: writes the prompts. A letter prompt needs one text for each item, a cloze prompt one for each option.
+        items: the items to ask.
+        batch_tokens: the largest number of tokens of a batch.
+        advance: called with the number of texts of each finished batch.
+        classify: gives the class of every token of the right answer's text, from the item's index and that text.
+            Without it `Answer.classes` is empty, and the output head runs on answers only.
 
-    Raises RunError where a prediction is not finite.
+    Raises:
+        DivergedError: a prediction is not finite.
     """
     letters = encoder.prompt.form == "letter"
     pairs = [(i, k) for i, item in enumerate(items) for k in ([item.answer] if letters else range(len(item.options)))]
     texts = [encoder.encode(items[i], k) for i, k in pairs]
-    wanted = ["text" if classify and k == items[i].answer else "answer" for i, k in pairs]
+    # Token classes need all tokens of the right answer's text. Elsewhere the output head runs on the answer only.
+    labelled = ["text" if classify and k == items[i].answer else "answer" for i, k in pairs]
     letter_ids = _letter_ids(encoder, items) if letters else []
-    found: list[Predicted] = [None] * len(texts)  # type: ignore[list-item]
+    by_text: list[Predicted] = [None] * len(texts)  # type: ignore[list-item]
     with torch.no_grad():
         for rows in _rows(model, pairs, texts, batch_tokens):
             indices = [i for row in rows for i in row]
-            own, labels = [[texts[i] for i in row] for row in rows], [wanted[i] for i in indices]
+            own, labels = [[texts[i] for i in row] for row in rows], [labelled[i] for i in indices]
             is_plain = all(len(row) == 1 for row in rows)
             batch = collate([text for (text,) in own], labels) if is_plain else collate_branches(own, labels)
             options = [letter_ids[pairs[i][0]] for i in indices] if letters else []
             answers = [len(texts[i].labels("answer")) for i in indices]
             predictions = _predicted(model, batch.to(model.device), answers, options)
             for index, predicted in zip(indices, predictions, strict=True):
-                found[index] = predicted
+                by_text[index] = predicted
             advance(len(indices))
     of_item: dict[int, list[tuple[Encoded, Predicted]]] = {}
-    for (i, _), text, predicted in zip(pairs, texts, found, strict=True):
+    for (i, _), text, predicted in zip(pairs, texts, by_text, strict=True):
         of_item.setdefault(i, []).append((text, predicted))
     return [_answer(item, of_item[i], partial(classify, i) if classify else None) for i, item in enumerate(items)]
 
@@ -163,9 +182,13 @@ def score(
 def _rows(
     model: LanguageModel, pairs: Sequence[tuple[int, int]], texts: Sequence[Encoded], batch_tokens: int
 ) -> Iterator[list[list[int]]]:
-    """Batches of rows of indices of texts: an item's options in one row, if the model lets them share the question."""
+    """Yield batches; a batch is a list of rows, a row the indices of its texts.
+
+    The options of an item share one row, and so the question, if the model allows that. Else each text has its own row.
+    """
     groups = [[i for i, _ in own] for _, own in groupby(enumerate(pairs), lambda pair: pair[1][0])]
     lengths = [num_tokens([texts[i] for i in group]) for group in groups]
+    # Convolutions, scans and recurrences carry one option into the next (docs/metrics.md, "One pass").
     if not model.takes_branches(max(lengths, default=0)):
         groups = [[i] for group in groups for i in group]
         lengths = [len(texts[i].ids) for (i,) in groups]
@@ -173,12 +196,13 @@ def _rows(
 
 
 def num_texts(encoder: Encoder, items: Sequence[Item]) -> int:
-    """How many texts `score` runs over."""
+    """How many texts `score` encodes, for progress bars."""
     return len(items) if encoder.prompt.form == "letter" else sum(len(item.options) for item in items)
 
 
 def _letter_ids(encoder: Encoder, items: Sequence[Item]) -> list[list[int]]:
-    """The first answer token of each option's letter, by item."""
+    """For each item, the id of the first answer token of each option's letter."""
+    # A letter's token does not depend on the item, so it is looked up once.
     ids: dict[int, int] = {}
 
     def letter_id(item: Item, option: int) -> int:
@@ -193,24 +217,29 @@ def _letter_ids(encoder: Encoder, items: Sequence[Item]) -> list[list[int]]:
 def _predicted(
     model: LanguageModel, batch: Batch, answers: Sequence[int], options: Sequence[Sequence[int]]
 ) -> Iterator[Predicted]:
-    """What the model thinks of each text's labels, from one forward.
+    """Yield the predictions for each text's labels, from one forward pass.
 
-    `answers` are the numbers of the texts' answer tokens, which come last; `options` token ids for the first of them.
+    Args:
+        model: the model.
+        batch: the texts.
+        answers: the number of answer tokens of each text, which are its last labels.
+        options: for a letter prompt, the token ids of the options of each text; else empty.
     """
     hidden, ends = model.hidden(batch), torch.bincount(batch.sequence, minlength=len(answers)).cumsum(0).tolist()
-    places = [end - count for end, count in zip(ends, answers, strict=True)]
-    columns, at_place = [], []
-    for start in range(0, len(hidden), CHUNK):
-        log_p = model.head(hidden[start : start + CHUNK]).log_softmax(-1)
-        columns.append(token_figures(log_p, batch.label[start : start + CHUNK]))
-        for place, ids in zip(places, options, strict=False):
-            if start <= place < start + len(log_p):
-                row = log_p[place - start]
-                at_place.append(torch.cat([row[list(ids)], row.max()[None]]))
+    # Labels of all texts follow each other: a text's answer starts `count` labels before the text's end.
+    starts = [end - count for end, count in zip(ends, answers, strict=True)]
+    columns, at_answer = [], []
+    for first in range(0, len(hidden), LOGIT_ROWS):
+        log_p = model.head(hidden[first : first + LOGIT_ROWS]).log_softmax(-1)
+        columns.append(token_figures(log_p, batch.label[first : first + LOGIT_ROWS]))
+        for start, ids in zip(starts, options, strict=False):
+            if first <= start < first + len(log_p):
+                row = log_p[start - first]
+                at_answer.append(torch.cat([row[list(ids)], row.max()[None]]))
     log_p, greedy, mean, deviation = torch.cat(columns, dim=1).double().cpu().numpy()
-    letters = [values.double().cpu().numpy() for values in at_place] or [np.zeros(1)] * len(ends)
-    for begin, place, end, values in zip([0, *ends], places, ends, letters, strict=False):
-        own = slice(place, end)
+    letters = [values.double().cpu().numpy() for values in at_answer] or [np.zeros(1)] * len(ends)
+    for begin, start, end, values in zip([0, *ends], starts, ends, letters, strict=False):
+        own = slice(start, end)
         yield Predicted(
             whole=log_p[begin:end],
             log_p=log_p[own],
@@ -223,12 +252,15 @@ def _predicted(
 
 
 def token_figures(log_p: Tensor, labels: Tensor) -> Tensor:
-    """Of each label: log-probability, 1 if it is the most likely, mean and deviation of log p under the prediction.
+    """Four figures of each label under its prediction p, as rows.
+
+    The label's log-probability; 1 if it is the most likely token, else 0; the mean and the standard deviation of log
+    p(z) over z drawn from p.
 
     Shapes: log_p [n, vocabulary], labels [n] -> [4, n].
     """
     own, p = log_p.gather(-1, labels[:, None])[:, 0], log_p.exp()
-    # Of what cannot happen p log p is zero, whatever log p is.
+    # For an impossible token p log p is 0, its limit, although log p is -inf.
     product = (p * log_p).nan_to_num_(nan=0.0, neginf=0.0)
     mean, square = product.sum(-1), (product * log_p).nan_to_num_(nan=0.0, posinf=0.0).sum(-1)
     deviation = (square - mean.square()).clamp(min=0).sqrt()
@@ -238,15 +270,17 @@ def token_figures(log_p: Tensor, labels: Tensor) -> Tensor:
 def _answer(
     item: Item, texts: Sequence[tuple[Encoded, Predicted]], classify: Callable[[Encoded], Sequence[int]] | None
 ) -> Answer:
-    """One item's answer from its texts: one an option, or the right letter's alone."""
+    """One item's answer from its texts: one for each option, or in a letter prompt only the right letter's."""
     is_letter = len(texts) == 1
     text, right = texts[0 if is_letter else item.answer]
     if is_letter:
         scores = totals = right.options.tolist()
+        # A letter is what the model answers if no token of the vocabulary is more likely.
         hits = [value >= right.best for value in scores]
     else:
         scores, totals = ([float(figure(option.log_p)) for _, option in texts] for figure in (np.mean, np.sum))
         hits = [bool(option.greedy.all()) for _, option in texts]
+    # With NaN among the scores, `max` would pick an arbitrary option.
     if not all(map(math.isfinite, scores)):
         raise DivergedError(f"item {item.id}: the model's predictions are not finite: it diverged.")
     return Answer(
@@ -272,9 +306,12 @@ def _answer(
 
 
 def _by_class(log_p: np.ndarray, kinds: Sequence[int]) -> dict[str, tuple[float, int]]:
-    """By class the sum of nll and the number of tokens. Both arguments have one entry a label, all but the first."""
-    found = {}
+    """For each token class, the sum of the nll and the number of tokens.
+
+    Both arguments have one entry for each token of the text but the first, which is not predicted.
+    """
+    by_class = {}
     for name, kind in CLASS_NAMES.items():
         inside = np.asarray(kinds) == kind
-        found[name] = (float(-log_p[inside].sum()), int(inside.sum()))
-    return found
+        by_class[name] = (float(-log_p[inside].sum()), int(inside.sum()))
+    return by_class

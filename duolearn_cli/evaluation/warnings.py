@@ -1,4 +1,4 @@
-"""What a reader must see before the numbers: over-unlearning, blind spots, failed premises."""
+"""Warnings that a reader must see before the numbers: over-unlearning, blind spots of measures, failed assumptions."""
 
 from __future__ import annotations
 
@@ -6,49 +6,59 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from duolearn_cli.evaluation.shortfall_warnings import hardly_known, other_chance, too_little
-from duolearn_cli.evaluation.warning_text import WORDS, Asked, Flag, Model, bounds, has_enough, is_below, percent
+from duolearn_cli.evaluation.warning_text import WORDS, Context, Flag, Model, bounds, has_enough, is_below, percent
 
-# Retain answers that are as good as a draw; a place among the options that is answered this much oftener than right.
-UNIFORM, ONE_PLACE = 0.99, 0.1
-# How much more often than before unlearning answers are invalid, or texts degenerate.
+# Above this normalised entropy, the options are practically equally likely.
+UNIFORM = 0.99
+# A position that is chosen more often than it is right by more than this share is a preference for a position.
+ONE_PLACE = 0.1
+# How much more often than before unlearning answers may be invalid, or texts degenerate.
 MORE_OFTEN = 0.2
-# Smaller gaps need no warning, however narrow the intervals: between parts of a mean, between ranking and saying.
+# Smaller gaps need no warning, however narrow the intervals: between trained and held-out accuracy, and between ranking
+# and recall.
 PARTS_APART, SAID_APART = 0.05, 0.1
 
 
 def flags(
-    metrics: Mapping[str, Any], chance: float, check: Mapping[str, Any] | None = None, asked: Asked | None = None
+    metrics: Mapping[str, Any],
+    chance: float,
+    check: Mapping[str, Any] | None = None,
+    context: Context | None = None,
 ) -> list[Flag]:
-    """The flags of a run from its models' entries (metrics.json, `models`) and the self-check of the attacks.
+    """The warnings of a run.
 
-    `chance` is the mean of 1 / number of options over forget items.
+    Args:
+        metrics: the models' entries of metrics.json (`models`).
+        chance: the mean of 1 / number of options over forget items.
+        check: the `membership_check` of metrics.json.
+        context: what is known about the items.
     """
     target, gold, after = (metrics.get(name, {}) for name in ("target", "gold", "unlearned"))
-    asked = asked or Asked()
-    found = [
-        *_avoided(after, chance, asked),
+    context = context or Context()
+    return [
+        *_avoided(after, chance, context),
         *too_little(after, gold),
         *_collapsed(target, after),
         *_unsaid(target, gold, after),
-        *_parts_apart(target, after, chance, asked),
-        *_premises(target, chance, check, asked),
-        *other_chance(gold, chance, asked),
+        *_parts_apart(target, after, chance, context),
+        *_premises(target, chance, check, context),
+        *other_chance(gold, chance, context),
     ]
-    return found
 
 
-def _avoided(after: Model, chance: float, asked: Asked) -> Iterator[Flag]:
+def _avoided(after: Model, chance: float, context: Context) -> Iterator[Flag]:
+    """Over-unlearning: right answers are less likely than for a model that never learned them."""
     scores = after.get("scores", {})
-    left, forgotten = (scores.get(key) for key in ("forget_accuracy", "chance_corrected_forgetting"))
-    by_gold = asked.floor.get("source") == "gold"
-    # Gold errs too: forgetting against it, answer by answer, has both in its interval.
+    accuracy, forgotten = (scores.get(key) for key in ("forget_accuracy", "chance_corrected_forgetting"))
+    by_gold = context.floor.get("source") == "gold"
+    # Gold's accuracy is uncertain too. The interval of forgetting against gold, answer by answer, covers both errors.
     if by_gold and has_enough(forgotten) and forgotten["low"] is not None and forgotten["low"] > 1:
         yield Flag(
-            f"Forget accuracy is {percent(left)}, below that of gold, which never learned the items "
-            f"({100 * asked.floor['rate']:.1f} %): right answers are avoided, which is not the same as unknown.",
+            f"Forget accuracy is {percent(accuracy)}, below that of gold, which never learned the items "
+            f"({100 * context.floor['rate']:.1f} %): right answers are avoided, which is not the same as unknown.",
             ("forgetting_rate", "chance_corrected_forgetting"),
         )
-    elif not by_gold and has_enough(left) and left["high"] is not None and left["high"] < chance:
+    elif not by_gold and has_enough(accuracy) and accuracy["high"] is not None and accuracy["high"] < chance:
         yield Flag(
             "Forget accuracy is below chance: right answers are avoided, which is not the same as unknown.",
             ("forgetting_rate", "chance_corrected_forgetting"),
@@ -62,89 +72,93 @@ def _avoided(after: Model, chance: float, asked: Asked) -> Iterator[Flag]:
     below = [
         name
         for name, values in after.get("membership", {}).items()
-        # Any of several attacks: by the intervals that hold for all of them together, where there are those.
+        # One of several attacks is below 0.5 more easily than a single one: intervals for all attacks together decide,
+        # if the run has them.
         for area in [values.get("auc_together") or values["auc"]]
         if name != "loss" and has_enough(area) and bounds(area)[1] < 0.5
     ]
     if below:
         yield Flag(
-            f"Other attacks tell forget items by what looks too unlikely, with an AUC below 0.5: {', '.join(below)}.",
+            f"Other attacks recognise forget items because they look too unlikely, with an AUC below 0.5: "
+            f"{', '.join(below)}.",
             tuple(f"mia_{name}" for name in below),
         )
 
 
 def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
-    kept, kept_before = (_side(model, "calibration", "retain") for model in (after, target))
-    if kept and kept_before and kept["entropy"]["value"] > UNIFORM > kept_before["entropy"]["value"]:
+    """A broken model: it no longer distinguishes the options, prefers a position, or generates degenerate text."""
+    now, before = (_side(model, "calibration", "retain") for model in (after, target))
+    if now and before and now["entropy"]["value"] > UNIFORM > before["entropy"]["value"]:
         yield Flag(
-            "On retain items all options have become equally likely (uniform collapse): the model has stopped telling "
-            "them apart, whatever its accuracy.",
+            "On retain items all options have become equally likely (uniform collapse): the model no longer "
+            "distinguishes them, whatever its accuracy.",
             ("retain_entropy", "knowledge_preservation"),
         )
     for side, measure in (("forget", "forgetting_rate"), ("retain", "knowledge_preservation")):
         own = _side(after, "calibration", side)
         surplus = own.get("favourite_place")
         if has_enough(surplus) and bounds(surplus)[0] > ONE_PLACE:
-            now, right = own["positions"], own["right_positions"]
-            shares = dict(enumerate(right))
-            place = max(range(len(now)), key=lambda k: now[k] - shares.get(k, 0.0))
-            usual = shares.get(place, 0.0)
+            chosen, right = own["positions"], dict(enumerate(own["right_positions"]))
+            position = max(range(len(chosen)), key=lambda k: chosen[k] - right.get(k, 0.0))
             yield Flag(
-                f"Option {place + 1} is the answer to {100 * now[place]:.0f} % of the {side} items (it is right in "
-                f"{100 * usual:.0f} %): the model answers a place, not a question.",
+                f"Option {position + 1} is the answer to {100 * chosen[position]:.0f} % of the {side} items (it is "
+                f"right in {100 * right.get(position, 0.0):.0f} %): the model prefers a position, whatever the "
+                "question.",
                 (f"{side}_position_bias", measure),
             )
         bad, bad_before = (_side(model, "written", side).get("degenerate") for model in (after, target))
         if bad and bad_before and bad["value"] > bad_before["value"] + MORE_OFTEN:
             yield Flag(
                 f"In its own words the model answers {100 * bad['value']:.0f} % of the {side} items with nothing, or "
-                "with one thing over and over (degenerate text).",
+                "with the same thing over and over (degenerate text).",
                 (f"{side}_degenerate", measure),
             )
 
 
 def _unsaid(target: Model, gold: Model, after: Model) -> Iterator[Flag]:
-    """What the model says of itself, token by token, beside how it ranks the options."""
+    """What the model generates by itself, token by token, disagrees with how it ranks the options."""
     own = after.get("scores", {})
-    # Of what was never learned a model may say anything: gold is the measure. What is kept the target knew.
+    # Forget items are compared with gold: a model may generate anything about what it never learned. Retain items are
+    # compared with the target, which knew them.
     for side, name in (("forget", "gold" if gold else "target"), ("retain", "target")):
         key = f"{side}_invalid_rate"
         now, usual = own.get(key), (gold if name == "gold" else target).get("scores", {}).get(key)
         if now and usual and now["value"] > usual["value"] + MORE_OFTEN:
             yield Flag(
-                f"On {side} items {percent(now)} of the answers that the model gives of itself are none of the "
+                f"On {side} items {percent(now)} of the answers that the model generates by itself are none of the "
                 f"options; {name} has {percent(usual)}.",
                 (key,),
             )
-    ranked, said = own.get("knowledge_preservation"), own.get("retain_recall_share")
-    if has_enough(ranked) and has_enough(said) and is_below(said, ranked, SAID_APART):
+    ranked, recalled = own.get("knowledge_preservation"), own.get("retain_recall_share")
+    if has_enough(ranked) and has_enough(recalled) and is_below(recalled, ranked, SAID_APART):
         before, never = (model.get("scores", {}).get("retain_recall") for model in (target, gold))
         beside = f", gold {percent(never)}" if never else ""
         yield Flag(
-            f"Ranking and saying disagree on retain items: KPR, which ranks the options, is {percent(ranked)}, but of "
-            f"the answers that the target gives of itself the model gives {percent(said)} (recall "
+            f"Ranking and recall disagree on retain items: KPR, which ranks the options, is {percent(ranked)}, but the "
+            f"model recalls only {percent(recalled)} of the answers that the target recalls by itself (recall "
             f"{percent(own['retain_recall'])}, target {percent(before)}{beside}).",
             ("retain_recall", "retain_recall_share", "knowledge_preservation"),
         )
 
 
-def _parts_apart(target: Model, after: Model, chance: float, asked: Asked) -> Iterator[Flag]:
-    """FR and KPR are means over trained and held-out askings: a warning where these say different things."""
-    trained, heldout = WORDS[asked.heldout]
+def _parts_apart(target: Model, after: Model, chance: float, context: Context) -> Iterator[Flag]:
+    """Trained and held-out phrasings disagree, while FR and KPR average the two."""
+    trained, heldout = WORDS[context.heldout]
+    retain_chance = chance if context.retain_chance is None else context.retain_chance
     sides = (
         (
             "forget",
-            asked.floor.get("rate", chance),
+            context.floor.get("rate", chance),
             "FR and chance-corrected forgetting",
             ("forgetting_rate", "chance_corrected_forgetting"),
         ),
-        ("retain", chance if asked.retain_chance is None else asked.retain_chance, "KPR", ("knowledge_preservation",)),
+        ("retain", retain_chance, "KPR", ("knowledge_preservation",)),
     )
     for side, guess, names, measures in sides:
         apart = [
-            f"{name} {said}"
+            f"{name} {accuracies}"
             for name, model in (("target", target), ("unlearned", after))
-            if after and (said := _apart(model, side, guess))
+            if after and (accuracies := _apart(model, side, guess))
         ]
         if apart:
             yield Flag(
@@ -155,7 +169,11 @@ def _parts_apart(target: Model, after: Model, chance: float, asked: Asked) -> It
 
 
 def _apart(model: Model, side: str, chance: float) -> str | None:
-    """Both parts' accuracy where they disagree beyond their intervals, or one is below chance and the other is not."""
+    """Trained and held-out accuracy in words, if they disagree; else None.
+
+    They disagree if their intervals do not overlap and the gap is not small, or if only the held-out one is below
+    chance.
+    """
     own = model.get("splits", {})
     trained, heldout = ((own.get(f"{side}_{part}") or {}).get("accuracy") for part in ("train", "heldout"))
     if not has_enough(trained) or not has_enough(heldout):
@@ -168,30 +186,32 @@ def _apart(model: Model, side: str, chance: float) -> str | None:
     return f"{percent(trained)} and {percent(heldout)}{below}"
 
 
-def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, asked: Asked) -> Iterator[Flag]:
-    yield from hardly_known(target, chance, asked)
-    common = asked.majority.get("forget")
+def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, context: Context) -> Iterator[Flag]:
+    """Assumptions of the measures that do not hold: a target that knows, balanced answers, comparable non-members."""
+    yield from hardly_known(target, chance, context)
+    common = context.majority.get("forget")
     if has_enough(common) and common["above_chance"]:
         yield Flag(
             f"One answer, {common['answer']}, is right for {percent(common)} of the forget items, where chance is "
-            f"{100 * chance:.0f} %: a model that says nothing else seems to know them. See forgetting measured from "
-            "that rate instead of chance.",
+            f"{100 * chance:.0f} %: a model that always gives it seems to know them. See also forgetting measured from "
+            "that share instead of chance.",
             ("chance_corrected_forgetting", "forgetting_above_majority"),
         )
     if check and check["usable"] is False:
         seeing = [name for name, one in check["attacks"].items() if one["seen"]]
         yield Flag(
-            f"The membership split is unusable: {', '.join(seeing)} tell members from non-members on the "
-            f"{check['model']} model, which has seen neither, so the two differ in themselves. Take non-members of the "
-            "same kind (split.unseen_fraction), or leave the attacks out of account.",
+            f"The membership split is unusable: {', '.join(seeing)} distinguish members from non-members on the "
+            f"{check['model']} model, which has seen neither, so the two sides themselves differ. Use non-members of "
+            "the same kind (split.unseen_fraction), or ignore the attacks.",
             ("mia_auc", "mia_score", *(f"mia_{name}" for name in seeing if name != "loss")),
         )
 
 
 def _side(model: Model, part: str, side: str) -> Mapping[str, Any]:
+    """One side of a part of a model's entry in metrics.json; empty if it is missing."""
     return (model.get(part) or {}).get(side) or {}
 
 
-def flagged(found: Sequence[Flag]) -> list[str]:
-    """The measures that some flag casts doubt on."""
-    return sorted({measure for flag in found for measure in flag.measures})
+def flagged(warnings: Sequence[Flag]) -> list[str]:
+    """The measures that at least one warning casts doubt on, sorted."""
+    return sorted({measure for flag in warnings for measure in flag.measures})

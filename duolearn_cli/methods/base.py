@@ -1,18 +1,29 @@
-"""What a method sees and what it returns. A new method is one file beside this one and one YAML in conf/method."""
+"""What a method is: a dataclass derived from `Method`, whose fields are its settings and whose hooks the runner reads.
+
+A new method is one file beside this one and one YAML in conf/method. `methods.tokens` says what it sees.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
+from duolearn_cli.methods.declarations import declaration_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duolearn_cli.model.host_to_device import Rows
-    from duolearn_cli.model.readout import Reading, Readout
+    from duolearn_cli.methods.tokens import Tokens
+
+LABELS = ("answer", "text")
+
+# A small space for tuning: values by setting, such as ``method.beta``; every combination is a run.
+Search = Mapping[str, Sequence[float | str]]
+# From the rates of large models to that of the embedded one, alike for all methods.
+LEARNING_RATES = [1e-4, 5e-4, 1e-3, 5e-3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,132 +51,6 @@ NO_ATTENTION = Attention()
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """What is known of labelled tokens before any forward; tensors have shape [n], but for `preserved`.
-
-    They lie on the host, so that what depends on them, such as which tokens a loss is made of, never waits for the
-    device. `Tokens.send` brings values of theirs to where predictions are.
-
-    Attributes:
-        labels: token ids.
-        base_nll: the label's negative log-likelihood under the base model (adapter off), in nats.
-        formed_nll: base_nll with the form of answers allowed for (`answer_form`), where the method asks for that.
-        target_nll: the same under the target model, where unlearning began.
-        kind: token class, one of `concepts.token_classes`.
-        level_weight: weight of the token's concept level, 1 where it has none.
-        item_weight: weight of the token's item, mean one; differs where subjects are balanced.
-        is_forget: the token belongs to a forget item.
-        is_answer: the token belongs to the item's answer.
-        sequence: position of the token's item among the items at hand; `num_sequences` counts them.
-        preserved: the same position for every preservation-critical token of these items, labelled or not [p].
-    """
-
-    labels: Tensor
-    base_nll: Tensor
-    formed_nll: Tensor
-    target_nll: Tensor
-    kind: Tensor
-    level_weight: Tensor
-    item_weight: Tensor
-    is_forget: Tensor
-    is_answer: Tensor
-    sequence: Tensor
-    num_sequences: int
-    preserved: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens(Labels):
-    """The labelled tokens of one forward, forget and retain together, with the model's predictions.
-
-    A step may be cut into several forwards, over processes or micro-batches. Losses are shares of the whole step's, so
-    that they and their gradients add up to the same whatever the cut. In a private step each item has a loss of its
-    own, in which no other item has a part, and losses are sums of those.
-
-    Attributes:
-        readout: reads numbers off the model's predictions, see `read`.
-        step: the labels of the whole step; None where each item's means are its own (a private step).
-        attention: [layers, p, width], what the attention of some layers writes for all preservation-critical tokens,
-            labelled or not, with a gradient. None unless the method's `attention` asks for it.
-        target_attention: the same in the target model.
-        activations: ``activations[mask]`` [m, width] is what the layer at `Attention.depth` writes where the labels of
-            a mask are predicted, at the token before each, with a gradient. None unless the method's `attention` asks.
-        target_activations: the same in the target model, on the host, of all labels [n, width].
-    """
-
-    readout: Readout
-    step: Labels | None
-    attention: Tensor | None = None
-    target_attention: Tensor | None = None
-    activations: Rows | None = None
-    target_activations: Tensor | None = None
-
-    def read(self, *readings: Reading) -> list[Tensor]:
-        """Numbers of single tokens, such as `nll_at` and `kl_at` give, with a gradient. Shapes: [m] each.
-
-        Ask for all of them at once, and for those tokens alone that a loss needs: each costs a product with the output
-        layer.
-        """
-        return self.readout.read(*readings)
-
-    @property
-    def nll(self) -> Tensor:
-        """The nll of every label, without a gradient [n]."""
-        return self.readout.nll
-
-    def send(self, values: Tensor) -> Tensor:
-        """Values of labels, or made of them, on the device of what `read` gives."""
-        from duolearn_cli.model.host_to_device import send
-
-        return send(values, self.readout.device)
-
-    def mean(self, values: Tensor, weights: Callable[[Labels], Tensor], owner: Tensor | None = None) -> Tensor:
-        """This forward's share of the step's weighted mean, ``sum(w v) / sum(w over the step)``; in a private step the
-        sum over items of ``sum(w v) / sum(w)``, each over the item's own values.
-
-        `weights` gives those of any labels, in the order of `values`; it must not depend on the model. `owner` says for
-        each value whose it is, as `sequence` does, which is the default.
-        """
-        from duolearn_cli.model.losses import share_of_mean, sum_of_means
-
-        own = self.send(weights(self))
-        if self.step is not None:
-            return share_of_mean(values, own, weights(self.step).sum())
-        return sum_of_means(values, own, self.send(self.sequence if owner is None else owner), self.num_sequences)
-
-    def mean_over(
-        self,
-        values: Tensor,
-        where: Callable[[Labels], Tensor],
-        weights: Callable[[Labels], Tensor] = lambda labels: labels.item_weight,
-    ) -> Tensor:
-        """`mean` of the values of a mask's tokens; `weights` [n] are of all tokens, by default those of their items."""
-        return self.mean(values, lambda labels: weights(labels)[where(labels)], self.sequence[where(self)])
-
-
-def of_forget(labels: Labels) -> Tensor:
-    """Mask of the labelled tokens of forget items."""
-    return labels.is_forget
-
-
-def of_retain(labels: Labels) -> Tensor:
-    """Mask of the labelled tokens of retain items."""
-    return ~labels.is_forget
-
-
-def each_forget_item(labels: Labels) -> Tensor:
-    """Weights of a mean over forget items: its item's for each sequence of one, else none. Shape: [num_sequences]."""
-    weights = labels.item_weight.new_zeros(labels.num_sequences)
-    weights[labels.sequence] = labels.item_weight * labels.is_forget
-    return weights
-
-
-def each_preserved(labels: Labels) -> Tensor:
-    """Weights of a mean over all preservation-critical tokens, for `Tokens.mean`. Shape: [p]."""
-    return labels.item_weight.new_ones(len(labels.preserved))
-
-
-@dataclass(frozen=True, eq=False)
 class Objective:
     """Two losses to minimise, both scalars, a forward's share each: what drives forgetting, what keeps the rest."""
 
@@ -173,56 +58,80 @@ class Objective:
     preserve: Tensor
 
 
-# What a run leaves in a tensor of the adapter, of where that began and where the loop ended: element by element, since
-# of a cut model each process has a part. It reads no data, so that privacy is untouched.
-Result = Callable[["Tensor", "Tensor"], "Tensor"]
+class Method(ABC):
+    """A method as configured: ``method._target_`` names a dataclass that derives from this class.
 
-# A small space for tuning: values by setting, such as ``method.beta``; every combination is a run.
-Search = Mapping[str, Sequence[float | str]]
-# From the rates of large models to that of the embedded one, alike for all methods.
-LEARNING_RATES = [1e-4, 5e-4, 1e-3, 5e-3]
+    Its fields are its settings. What this class declares are hooks: the runner reads them, and a method overrides those
+    that it needs, by a class attribute, a property or, where users may set it, a field.
 
-
-class Method(Protocol):
-    """A method as configured: ``method._target_`` names a dataclass of this form.
-
-    `labels` says which tokens the step needs: ``answer`` or ``text`` (question and answer). More is optional:
-    `attention` of type `Attention`, where attention is changed, or the inside of the model watched; `geometry` and
-    `sparsity` of `update_config`, which the loop obeys: what constrains each update, and which coordinates may change;
-    `answer_form`, whether `Labels.formed_nll` differs from `base_nll`; `result`, what the run leaves of where the loop
-    ended (`Result`); `search`, values for tuning (`Search`).
+    Attributes:
+        labels: which tokens the step needs: ``answer`` or ``text`` (question and answer). Every method says so.
+        search: values for tuning, by setting; none: a benchmark tries the defaults alone.
+        geometry: what constrains each update; nothing by default.
+        sparsity: which coordinates may change; all by default.
+        answer_form: whether `Labels.formed_nll` allows for the form of answers; false: it is `base_nll`.
     """
 
-    labels: str
+    labels: ClassVar[str]
+    search: ClassVar[Search] = {}
+    geometry: GeometryConfig = GeometryConfig(space="none")
+    sparsity: SparsityConfig = SparsityConfig()
+    answer_form: bool = False
 
-    def objective(self, tokens: Tokens) -> Objective: ...
+    @property
+    def attention(self) -> Attention:
+        """How attention is changed, and which inner layers `Tokens` show; most methods need neither."""
+        return NO_ATTENTION
+
+    @abstractmethod
+    def objective(self, tokens: Tokens) -> Objective:
+        """This forward's share of the step's losses."""
+
+    def result(self, start: Tensor, end: Tensor) -> Tensor:
+        """What the run leaves in a tensor of the adapter that was `start` in the target and `end` after the loop.
+
+        It works element by element, since each process of a sharded model has a part of a tensor, and reads no data, so
+        that privacy is untouched.
+        """
+        return end
+
+    def problems(self) -> Iterator[str]:
+        """Yield settings that are fine alone and impossible together, one line each, without ``method.``."""
+        yield from ()
+
+    @classmethod
+    def class_problems(cls) -> Iterator[str]:
+        """Yield what makes this class no usable method, whatever its settings, one line each."""
+        yield from declaration_problems(cls, Method)
+        if (labels := getattr(cls, "labels", None)) not in LABELS:
+            yield f"{cls.__name__}.labels is {labels!r}; allowed: {' or '.join(map(repr, LABELS))}."
 
 
 def attention_of(method: Method) -> Attention:
-    """What `method` asks of attention and of inner layers; most ask nothing and need not say so."""
-    return getattr(method, "attention", NO_ATTENTION)
+    """What `method` asks of attention and of inner layers."""
+    return method.attention
 
 
 def geometry_of(method: Method) -> GeometryConfig:
-    """What constrains the updates of `method`: nothing, unless it says so."""
-    return getattr(method, "geometry", GeometryConfig(space="none"))
+    """What constrains the updates of `method`."""
+    return method.geometry
 
 
 def sparsity_of(method: Method) -> SparsityConfig:
-    """Which coordinates `method` may change: all, unless it says otherwise."""
-    return getattr(method, "sparsity", SparsityConfig())
+    """Which coordinates `method` may change."""
+    return method.sparsity
 
 
 def wants_answer_form(method: Method) -> bool:
     """Whether `method` measures answers against a base that knows their form."""
-    return getattr(method, "answer_form", False)
+    return method.answer_form
 
 
-def result_of(method: Method) -> Result | None:
+def result_of(method: Method) -> Callable[[Tensor, Tensor], Tensor] | None:
     """What `method` makes of where the loop ended; None: that is the result."""
-    return getattr(method, "result", None)
+    return None if type(method).result is Method.result else method.result
 
 
-def search_of(method: Method | type[Method]) -> Search:
+def search_of(method: type[Method]) -> Search:
     """The declared search space of `method`; empty where it has none."""
-    return getattr(method, "search", {})
+    return method.search

@@ -13,23 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.config.settings import setting
 from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
-from duolearn_cli.methods.base import (
-    LEARNING_RATES,
-    NO_ATTENTION,
-    Attention,
-    Labels,
-    Objective,
-    Search,
-    Tokens,
-    each_preserved,
-)
+from duolearn_cli.methods.base import LEARNING_RATES, NO_ATTENTION, Attention, Method, Objective, Search
+from duolearn_cli.methods.tokens import Labels, Tokens, each_preserved
+from duolearn_cli.model.readings import kl_at, kl_of_others_at, nll_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass
-class DuoLearn:
+class DuoLearn(Method):
     """Forget what the target knows more than the base, token by token; keep the target's predictions elsewhere.
 
     Forget loss, over U tokens: the KL from the target of all that is not the answer, which keeps the form of answers
@@ -105,7 +98,6 @@ class DuoLearn:
 
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli.model.attention import retention
-        from duolearn_cli.model.readout import kl_at, kl_of_others_at, nll_at
 
         unlearn, preserve = self._unlearn(tokens), self._preserve(tokens)
         towards = kl_of_others_at(unlearn, "target") if self.distill_towards == "target" else kl_at(unlearn, "base")

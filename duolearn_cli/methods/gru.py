@@ -6,14 +6,15 @@ gradient along which retaining does not get worse. The optimiser is given that a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from duolearn_cli.config.settings import setting
 from duolearn_cli.config.unlearning import GeometryConfig
-from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens
+from duolearn_cli.methods.base import LEARNING_RATES, Method, Objective, Search
 from duolearn_cli.methods.graddiff import GradDiff
 from duolearn_cli.methods.npo import NPO
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.methods.wga import WGA
 
 
@@ -23,7 +24,7 @@ def rectified() -> GeometryConfig:
 
 
 @dataclass
-class GRU:
+class GRU(Method):
     """Another method's forget loss, along gradients that do not raise the retain loss, to first order."""
 
     forget: str = setting("ascent", "the forget loss: plain ascent, WGA's or NPO's", choices=["ascent", "wga", "npo"])
@@ -31,7 +32,7 @@ class GRU:
     retain: str = setting(
         "nll", "the retain loss that may not rise: nll of retain answers, or kl from the target", choices=["nll", "kl"]
     )
-    geometry: GeometryConfig = field(default_factory=rectified, metadata={"help": ""})
+    geometry: GeometryConfig = setting(rectified)
 
     labels: ClassVar[str] = "answer"
     search: ClassVar[Search] = {

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, each_forget_item
+from duolearn_cli.methods.base import LEARNING_RATES, Search
 from duolearn_cli.methods.retaining import Retaining
+from duolearn_cli.methods.tokens import Tokens, each_forget_item
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import Objective, Tokens, of_retain
+from duolearn_cli.methods.base import Method, Objective
+from duolearn_cli.methods.tokens import Tokens, of_retain
+from duolearn_cli.model.readings import Reading, kl_at, nll_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duolearn_cli.model.readout import Reading
-
 
 @dataclass
-class Retaining(ABC):
+class Retaining(Method):
     """Minimise `forget_loss` plus `retain_weight` times the mean nll of retain answers, or the mean KL there."""
 
     retain: str = setting(
@@ -29,8 +29,6 @@ class Retaining(ABC):
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.model.readout import kl_at, nll_at
-
         if not self.retain_weight:
             (forget,) = tokens.read(self.reading(tokens))
             return Objective(self.forget_loss(tokens, forget), forget.new_zeros(()))
@@ -40,8 +38,6 @@ class Retaining(ABC):
 
     def reading(self, tokens: Tokens) -> Reading:
         """What `forget_loss` is made of: the nll of the forget answers, unless a method says otherwise."""
-        from duolearn_cli.model.readout import nll_at
-
         return nll_at(tokens.is_forget)
 
     @abstractmethod

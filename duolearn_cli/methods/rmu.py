@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Attention, Objective, Search, Tokens, of_forget, of_retain
+from duolearn_cli.errors import present
+from duolearn_cli.methods.base import LEARNING_RATES, Attention, Method, Objective, Search
+from duolearn_cli.methods.tokens import Tokens, of_forget, of_retain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass
-class RMU:
+class RMU(Method):
     """Steer a middle layer's activations on forget texts to one random direction; keep the target's on retain texts."""
 
     depth: float = setting(0.25, "the layer with which this share of all is passed", minimum=0.01, maximum=1)
@@ -39,11 +41,12 @@ class RMU:
     def objective(self, tokens: Tokens) -> Objective:
         from duolearn_cli.model.losses import squared_distance
 
-        assert tokens.activations is not None and tokens.target_activations is not None
+        activations = present(tokens.activations, "the layer that RMU steers")
+        target_activations = present(tokens.target_activations, "the target's layer that RMU keeps")
         forgets, retains = of_forget(tokens), of_retain(tokens)
-        steered, kept = tokens.activations[forgets], tokens.activations[retains]
+        steered, kept = activations[forgets], activations[retains]
         steered = squared_distance(steered, self.coefficient * tokens.send(self.direction(steered.shape[-1])))
-        away = squared_distance(kept, tokens.send(tokens.target_activations[retains]))
+        away = squared_distance(kept, tokens.send(target_activations[retains]))
         return Objective(tokens.mean_over(steered, of_forget), self.retain_weight * tokens.mean_over(away, of_retain))
 
     def direction(self, width: int) -> Tensor:

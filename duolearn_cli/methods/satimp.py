@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
+from duolearn_cli.methods.base import LEARNING_RATES, Search
 from duolearn_cli.methods.retaining import Retaining
+from duolearn_cli.methods.tokens import Tokens, of_forget
 
 if TYPE_CHECKING:
     from torch import Tensor

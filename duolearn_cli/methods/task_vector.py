@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Objective, Search, Tokens, of_forget
+from duolearn_cli.methods.base import LEARNING_RATES, Method, Objective, Search
+from duolearn_cli.methods.tokens import Tokens, of_forget
+from duolearn_cli.model.readings import nll_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass
-class TaskVector:
+class TaskVector(Method):
     """Descend on the forget answers from the target; the run leaves ``target - strength (end - target)``."""
 
     strength: float = setting(1.0, "how many times the way to the fine-tuned adapter is gone backwards", minimum=0)
@@ -28,8 +30,6 @@ class TaskVector:
     }
 
     def objective(self, tokens: Tokens) -> Objective:
-        from duolearn_cli.model.readout import nll_at
-
         (nll,) = tokens.read(nll_at(tokens.is_forget))
         return Objective(forget=tokens.mean_over(nll, of_forget), preserve=nll.new_zeros(()))
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from duolearn_cli.config.settings import setting
-from duolearn_cli.methods.base import LEARNING_RATES, Search, Tokens, of_forget
+from duolearn_cli.errors import present
+from duolearn_cli.methods.base import LEARNING_RATES, Search
 from duolearn_cli.methods.retaining import Retaining
+from duolearn_cli.methods.tokens import Tokens, of_forget
+from duolearn_cli.model.readings import Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from duolearn_cli.model.readout import Reading
 
 
 @dataclass
@@ -30,11 +31,9 @@ class UNDIAL(Retaining):
 
     def reading(self, tokens: Tokens) -> Reading:
         from duolearn_cli.model import losses
-        from duolearn_cli.model.readout import Reading
 
         def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-            assert reference is not None
-            return losses.kl_to_lowered(reference, logits, labels, self.gamma)
+            return losses.kl_to_lowered(present(reference, "the target's prediction"), logits, labels, self.gamma)
 
         return Reading(divergence, tokens.is_forget, "target")
 

@@ -1,1 +1,1 @@
-"""The language model: loading, the LoRA adapter, encoding of items, losses, and work over several processes."""
+"""The language model: loading, the LoRA adapter, encoding of items, losses, and work in several processes."""

@@ -1,4 +1,4 @@
-"""What an inner layer of the model writes: the residual stream after it, with a gradient."""
+"""Record the output of an inner layer of the model: the residual stream after it, with its gradient."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from duolearn_cli.errors import ModelError
 
 
 def layer_at(depth: float, num_layers: int) -> int:
-    """Index of the layer with which this share of the layers is passed; the first at least."""
-    # What a product of floats has too much must not make it a layer more.
+    """Return the index of the first layer after which at least the share `depth` of all layers has run."""
+    # Rounded, because a product of floats may be a little above a whole number, and ceil would add a layer.
     return max(1, math.ceil(round(depth * num_layers, 6))) - 1
 
 
 @contextmanager
 def recorded(decoder: Any, depth: float, name: str) -> Iterator[list[Tensor]]:
-    """Collect what the layer at `depth`, a share of the layers, writes in each forward; depth 0 records nothing.
+    """Collect the outputs of the layer at `depth` (a share of the layers), one for each forward; 0 records nothing.
 
-    Shapes: each [rows, length, width], with a gradient where the forward has one.
+    Shapes: each output is [rows, length, width], with a gradient if the forward has one.
 
     Raises:
-        ModelError: the architecture, here called `name`, keeps no list of layers.
+        ModelError: the architecture, called `name` in the message, has no list of layers.
     """
     outputs: list[Tensor] = []
     if not depth:
@@ -33,7 +33,7 @@ def recorded(decoder: Any, depth: float, name: str) -> Iterator[list[Tensor]]:
         return
     layers = getattr(decoder, "layers", ())
     if not len(layers):
-        raise ModelError(f"{name} keeps no list of layers, so none can be steered. Mend: another method than rmu.")
+        raise ModelError(f"{name} has no list of layers, so none can be steered. Fix: use another method than rmu.")
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
         outputs.append(output[0] if isinstance(output, tuple) else output)

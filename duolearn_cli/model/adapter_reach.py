@@ -1,8 +1,8 @@
-"""What an adapter reaches: the modules that can carry it, those that the forward uses, and their share of the weights.
+"""What an adapter reaches: which modules can carry it, which the forward uses, and their share of the weights.
 
-PEFT puts a LoRA pair beside a linear layer (`Linear`), whose forward then runs through it, or adds it to a bare
-parameter while a module's forward runs (`ParamWrapper`: fused experts and routers). A layer whose weight is read by
-other code takes part in neither: its pair learns nothing, and merging it would still change the model.
+PEFT adapts a linear layer by running a LoRA pair beside it (`Linear`). It adapts a bare parameter by adding the pair's
+product to it while the module's forward runs (`ParamWrapper`: fused experts and routers). Both fail if other code reads
+the layer's weight directly: the pair then learns nothing, and merging it would still change the model.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from transformers.pytorch_utils import Conv1D
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model.adapter_names import Place
 
-# The architectures whose kernels read these weights themselves; PEFT refuses them (`_check_lora_target_modules_mamba`).
+# Architectures whose fused kernels read the weights of `READ_BY_KERNELS` directly; PEFT refuses to adapt these
+# (`_check_lora_target_modules_mamba`).
 MAMBA_TYPES = frozenset({"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"})
 READ_BY_KERNELS = frozenset({"out_proj", "conv1d"})
-# Below this share of the weights of the layers that carry it, an adapter on "all linear layers" is not what it says.
+# A warning comes if an adapter on "all linear layers" reaches a smaller share of the weights of its layers.
 LOW_SHARE = 0.5
 
 
 @torch.no_grad()
 def unfit(base: nn.Module) -> dict[str, str]:
-    """The linear modules that cannot carry a LoRA pair, by full name, and why: told by a forward of three tokens.
+    """Return {full name: reason} of the linear modules that cannot carry a LoRA pair.
 
-    Modules of one kind go together: an expert to which no token is sent is no reason against all of them.
+    A forward of three tokens shows which modules run. Modules of one kind are judged together, because an expert may
+    simply get no token.
     """
     linear = {name: module for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     calls: dict[str, bool] = {}
 
     def note(name: str, inputs: Any, output: Any) -> None:
+        # LoRA adds a tensor to the output, so the output must be one tensor with a row for each row of the input.
         fits = isinstance(output, Tensor) and output.shape[:-1] == inputs[0].shape[:-1]
         calls[name] = calls.get(name, True) and fits
 
@@ -52,25 +55,25 @@ def unfit(base: nn.Module) -> dict[str, str]:
             hook.remove()
     kinds = {_kind(name) for name in calls}
     is_mamba = getattr(getattr(base, "config", None), "model_type", None) in MAMBA_TYPES
-    found = {}
+    reasons = {}
     for name in linear:
         if is_mamba and name.rpartition(".")[2] in READ_BY_KERNELS:
-            found[name] = "its weight is read by fused kernels, past any adapter"
+            reasons[name] = "fused kernels read its weight directly, without the adapter"
         elif _kind(name) not in kinds:
-            found[name] = "its forward never runs: its weight is read by other code, past any adapter"
+            reasons[name] = "its forward never runs: other code reads its weight directly, without the adapter"
         elif not calls.get(name, True):
-            found[name] = "its forward gives more than a product of its input"
-    return found
+            reasons[name] = "its forward returns more than a product of its input"
+    return reasons
 
 
 def check_reached(network: nn.Module, parameters: Collection[Tensor]) -> None:
-    """Refuse an adapter of which a backward has reached `parameters` alone, and not all that it should have.
+    """Refuse an adapter if a backward gave a gradient only to `parameters` and missed modules that it should reach.
 
-    A loss on an inner layer reaches no layer above it, and an expert may have been sent no token: judged is each kind
-    of module, up to the highest layer that was reached. A gradient of zeros counts as reached.
+    A loss on an inner layer cannot reach the layers above it, and an expert may get no token. So each kind of module is
+    judged as a whole, up to the highest layer that was reached. A gradient of zeros counts as reached.
 
     Raises:
-        ModelError: with the modules that have no gradient, and the mend.
+        ModelError: some kind of module has no gradient. The message names the modules and the fix.
     """
     ids = {id(parameter) for parameter in parameters}
     pairs = [(Place.of(name), id(p) in ids) for name, p in network.named_parameters() if p.requires_grad]
@@ -82,26 +85,26 @@ def check_reached(network: nn.Module, parameters: Collection[Tensor]) -> None:
     if missing:
         owners = [place.owner for place in missing]
         raise ModelError(
-            f"the adapter of {names(owners)} takes no part in the forward: it has no gradient, and merging it would "
-            f"change the model. {mend(network, owners)}"
+            f"the adapter of {names(owners)} is not used in the forward: it has no gradient, and merging it would "
+            f"change the model. {fix(network, owners)}"
         )
 
 
-def mend(network: nn.Module, owners: Collection[str]) -> str:
-    """What to type so that the modules `owners` (full names, of adapted ones) carry no adapter."""
+def fix(network: nn.Module, owners: Collection[str]) -> str:
+    """Return the end of a message: the setting with which the adapted modules `owners` (full names) get no adapter."""
     refused = {Place(-1, owner, "").module for owner in owners}
     adapted = [
         name.rpartition(".")[2]
         for name, module in network.named_modules()
         if isinstance(module, BaseTunerLayer) and not isinstance(module, ParamWrapper)
     ]
-    # A number would name layers as well.
+    # A module called by a number cannot be a target: the number would match layers as well.
     left = [name for name in dict.fromkeys(adapted) if name not in refused and not name.isdigit()]
-    return f"Mend: model.adapter.targets={','.join(left)}." if left else "Mend: another model."
+    return f"Fix: model.adapter.targets={','.join(left)}." if left else "Fix: use another model."
 
 
 def names(owners: Collection[str]) -> str:
-    """Some modules' last names with how many there are of each."""
+    """Return the modules' short names, each with how many modules have it."""
     counts: dict[str, int] = {}
     for owner in dict.fromkeys(owners):
         module = Place(-1, owner, "").module
@@ -111,10 +114,12 @@ def names(owners: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How many weights of the body the adapter reaches, and what it leaves out.
+    """How many weights the adapter reaches. All numbers are numbers of weights.
 
-    The body is the decoder without embeddings, norms and biases. `missing` has the weights that carry no adapter in
-    `layers`, those that do for others, by the name that they share: how many weights.
+    body: all weights of the body, which is the decoder without embeddings, norms and biases.
+    within: those in layers that carry the adapter at all.
+    reached: those that the adapter adds to.
+    missing: the weights within these layers that carry no adapter, by the modules' short name.
     """
 
     reached: int
@@ -124,40 +129,41 @@ class Reach:
 
     @property
     def share(self) -> float:
-        """Of the body's weights."""
+        """The share of the body's weights that the adapter reaches."""
         return self.reached / max(1, self.body)
 
     @property
     def is_low(self) -> bool:
-        """Whether most weights of the very layers that carry the adapter are left out."""
+        """Whether the adapter leaves out most weights of the layers that carry it."""
         return self.reached < LOW_SHARE * self.within
 
     def sentences(self, targets: str) -> list[str]:
-        """What the log says of an adapter on these `targets`, right after the model is loaded."""
+        """Return the lines about an adapter on these `targets` that the log shows after loading."""
         if not self.is_low or targets != "all-linear":
             return [self.sentence()]
         return [
-            f"Warning: {self.sentence()}. What the model knows there is neither learned nor unlearned. model.adapter."
-            "targets=all-linear stands for what PEFT adapts of this architecture"
+            f"Warning: {self.sentence()}. Knowledge in these parts is neither learned nor unlearned. For this "
+            "architecture model.adapter.targets=all-linear only means the modules that PEFT can adapt"
         ]
 
     def sentence(self) -> str:
-        """The share, and the largest parts that are left out."""
-        found = f"the adapter reaches {self.share:.1%} of the body's weights"
+        """Return one line: the share, and the largest parts that are left out."""
+        line = f"the adapter reaches {self.share:.1%} of the body's weights"
         if self.within < self.body:
-            found += f" ({self.reached / max(1, self.within):.1%} of those of its layers)"
+            line += f" ({self.reached / max(1, self.within):.1%} in the layers that carry it)"
         if not self.missing:
-            return found
+            return line
         largest = sorted(self.missing.items(), key=lambda pair: -pair[1])
-        told = [f"{name} ({count / self.within:.0%})" for name, count in largest[:4] if count >= self.within / 100]
-        more = f" and {len(largest) - len(told)} more" if len(largest) > len(told) else ""
-        return f"{found}; of its layers it leaves out {', '.join(told) or 'small parts'}{more if told else ''}"
+        shown = [f"{name} ({count / self.within:.0%})" for name, count in largest[:4] if count >= self.within / 100]
+        more = f" and {len(largest) - len(shown)} more" if len(largest) > len(shown) else ""
+        return f"{line}; in its layers it leaves out {', '.join(shown) or 'small parts'}{more if shown else ''}"
 
 
 def reach(network: nn.Module, decoder: nn.Module) -> Reach:
     """Count the weights of `decoder` that the adapter of `network` reaches.
 
-    Quantised weights are counted as they are stored: their shares within one kind of storage hold, others roughly.
+    Quantised weights are counted as stored elements, several weights to one. Shares are exact if all weights are stored
+    in the same way, and approximate otherwise.
     """
     inside = {id(parameter) for parameter in decoder.parameters()}
     adapted = {id(weight): Place.of(f"{name}.lora_A").layer for name, weight in adapted_weights(network)}
@@ -181,7 +187,7 @@ def reach(network: nn.Module, decoder: nn.Module) -> Reach:
 
 
 def adapted_weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the full names of adapted modules, each with the base weight that the adapter adds to."""
+    """Yield (full name, base weight that the adapter adds to) of each adapted module."""
     for name, module in network.named_modules():
         if isinstance(module, ParamWrapper):
             yield name, module.get_param()
@@ -190,13 +196,13 @@ def adapted_weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def num_experts(network: nn.Module) -> dict[str, int]:
-    """Into how many matrices a LoRA pair is cut, by the full name of its module: more than one for fused experts."""
+    """Return {full module name: number of experts} for fused experts; their LoRA pair has one matrix for each."""
     pairs = ((name, module) for name, module in network.named_modules() if isinstance(module, ParamWrapper))
     return {name: module.num_experts for name, module in pairs if module.num_experts > 1}
 
 
 def _body(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    # An output layer may share the embedding's weight.
+    # By identity, because an output layer may share the embedding's weight and is then left out as well.
     left_out = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     for name, weight in network.named_parameters():
         is_bias = name.rpartition(".")[2].endswith("bias")

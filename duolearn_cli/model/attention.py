@@ -1,7 +1,7 @@
-"""Additive masks on attention keys, and keeping what attention writes (method.md section 4, our definition).
+"""Concept-aware attention: additive masks on attention keys, and a penalty for changes of what attention writes.
 
-The paper names concept-aware attention and does not define it. Nothing here reads attention weights, so that sdpa and
-eager attention serve alike.
+The paper names concept-aware attention and does not define it, so this is our definition. Nothing here reads attention
+weights, so both sdpa and eager attention work.
 """
 
 from __future__ import annotations
@@ -15,26 +15,35 @@ from torch import Tensor, nn
 
 from duolearn_cli.errors import ModelError
 
-# What transformers hands a 4-D mask to unchanged; flash attention knows lengths only.
+# Implementations to which transformers passes a 4-D mask unchanged. Flash attention only takes lengths.
 IMPLEMENTATIONS = ("eager", "sdpa")
-MEND = "leave the method's key biases at 0 and unlearn.packing=false"
-# What configurations call the number of tokens that a layer looks back.
+FIX = "leave the method's key biases at 0 and unlearn.packing=false"
+# The names that configurations use for the number of tokens that a layer looks back.
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size", "local_attention")
-# How an architecture says that it takes no such mask.
+# The errors that architectures raise if they cannot use such a mask.
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError)
-# Keeps a token to which attention wrote nothing from dividing by zero.
+# Avoids a division by zero for a token to which attention wrote nothing.
 EPSILON = 1e-6
 
 
 def additive_mask(segment: Tensor, key_bias: Tensor | None, dtype: torch.dtype, trunk: Tensor | None = None) -> Tensor:
-    """What is added to attention scores before the softmax. Shapes: all [rows, length] -> [rows, 1, query, key].
+    """Return the mask that is added to attention scores before the softmax.
 
-    A query sees the keys of its own segment up to itself, and those of its trunk, the segment that its own goes on
-    from, each with its bias; all others get the lowest finite number, as in transformers. Segment 0 is padding, which
-    sees padding: no query is left without a key.
+    A query sees the keys of its own segment up to itself, and those of its trunk (the segment that its own continues),
+    each with the key's bias. All other keys get the lowest finite number, as in transformers. Segment 0 is padding.
+
+    Args:
+        segment: the segment of each token, [rows, length].
+        key_bias: a bias for each token as a key, [rows, length]; None: no bias.
+        dtype: the type of the mask, that of the attention scores.
+        trunk: the segment that each token's segment continues, [rows, length]; None: there are none.
+
+    Returns:
+        The mask, [rows, 1, query, key].
     """
     length = segment.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
+    # Padding is a segment like any other: it sees padding, so that no query is left without a key.
     seen = segment[:, :, None] == segment[:, None, :]
     if trunk is not None:
         seen = seen | (trunk[:, :, None] == segment[:, None, :])
@@ -44,59 +53,62 @@ def additive_mask(segment: Tensor, key_bias: Tensor | None, dtype: torch.dtype, 
 
 
 def check_masks(decoder: Any, name: str, keeps_apart: Callable[[], bool]) -> None:
-    """Raises ModelError where the attention implementation takes no additive mask, or the architecture obeys none.
+    """Check that the model takes an additive mask and obeys it.
 
-    `keeps_apart` says whether texts of a row are computed as if alone (see isolation.py).
+    `keeps_apart` runs a probe and returns whether the texts of a row are computed as if alone (see isolation.py).
+
+    Raises:
+        ModelError: the attention implementation takes no additive mask, or the architecture ignores it.
     """
     used = decoder.config._attn_implementation
     if used not in IMPLEMENTATIONS:
         raise ModelError(
-            f"{name} attends with {used}, which takes no additive mask; allowed: {', '.join(IMPLEMENTATIONS)}. Mend: "
-            f'"attn_implementation": "sdpa" in the model\'s config.json; or {MEND}.'
+            f"{name} attends with {used}, which takes no additive mask; allowed: {', '.join(IMPLEMENTATIONS)}. Fix: "
+            f'set "attn_implementation": "sdpa" in the model\'s config.json, or {FIX}.'
         )
     try:
         is_apart = keeps_apart()
     except REFUSALS as error:
-        raise ModelError(f"{name} takes no additive mask ({str(error).splitlines()[0]}). Mend: {MEND}.") from error
+        raise ModelError(f"{name} takes no additive mask ({str(error).splitlines()[0]}). Fix: {FIX}.") from error
     if not is_apart:
         raise ModelError(
-            f"{name} does not keep apart what an additive mask keeps apart: a text would change with the one before it "
-            f"in its row. Mend: {MEND}."
+            f"{name} does not separate the texts that an additive mask separates: a text would change with the one "
+            f"before it in its row. Fix: {FIX}."
         )
 
 
 def window_of(config: Any) -> int | None:
-    """The length of the longest text for which an additive mask holds; None for any length.
+    """Return the length of the longest text for which an additive mask is exact; None for any length.
 
-    A 4-D mask replaces the sliding window that transformers would have made: within the window they are the same.
+    A 4-D mask replaces the model's sliding window, and the two only agree on texts within the window.
     """
     windows = [getattr(config, key, None) for key in WINDOWS]
     return min((window for window in windows if isinstance(window, int) and window), default=None)
 
 
 def check_length(longest: int, window: int | None, name: str) -> None:
-    """Raises ModelError where a text of `longest` tokens reaches beyond the model's own window."""
+    """Check that a text of `longest` tokens fits into the model's own window. Raises ModelError otherwise."""
     if window is not None and longest > window:
         raise ModelError(
             f"{name} attends within a window of {window} tokens, and a text has {longest}: an additive mask would undo "
-            f"the window. Mend: {MEND}."
+            f"the window. Fix: {FIX}."
         )
 
 
 def evenly_spaced(num_layers: int, count: int) -> list[int]:
-    """Indices of `count` layers, or of all if there are fewer, the last one among them."""
+    """Return the indices of `count` evenly spaced layers, including the last; of all layers if there are fewer."""
     count = min(count, num_layers)
     return [(i + 1) * num_layers // count - 1 for i in range(count)]
 
 
 @contextmanager
 def recorded(decoder: Any, count: int, name: str) -> Iterator[dict[nn.Module, Tensor]]:
-    """Collect what the self-attention of `count` evenly spaced layers writes in the last forward, by module.
+    """Collect the outputs of self-attention in `count` evenly spaced layers, by module, from the last forward.
 
-    Shapes: each [rows, length, width], with a gradient where the forward has one. `count` 0 records nothing.
+    Shapes: each output is [rows, length, width], with a gradient if the forward has one. `count` 0 records nothing.
 
     Raises:
-        ModelError: the layers have no `self_attn`.
+        ModelError: the layers of the architecture, called `name` in the message, have no `self_attn`.
     """
     outputs: dict[nn.Module, Tensor] = {}
 
@@ -114,17 +126,17 @@ def recorded(decoder: Any, count: int, name: str) -> Iterator[dict[nn.Module, Te
 
 def _attention_modules(decoder: Any, count: int, name: str) -> Sequence[nn.Module]:
     layers = getattr(decoder, "layers", ())
-    found = [getattr(layers[i], "self_attn", None) for i in evenly_spaced(len(layers), count)]
-    modules = [module for module in found if isinstance(module, nn.Module)]
-    if not modules or len(modules) < len(found):
-        raise ModelError(f"{name} has no layers with a self_attn to be kept. Mend: method.attention_weight=0.")
+    candidates = [getattr(layers[i], "self_attn", None) for i in evenly_spaced(len(layers), count)]
+    modules = [module for module in candidates if isinstance(module, nn.Module)]
+    if not modules or len(modules) < len(candidates):
+        raise ModelError(f"{name} has no layers with a self_attn to preserve. Fix: method.attention_weight=0.")
     return modules
 
 
 def retention(outputs: Tensor, target: Tensor) -> Tensor:
-    """Mean over layers of ``|o - o_target|^2 / (|o_target|^2 + eps)``. Shapes: both [layers, p, width] -> [p].
+    """Return the relative change of attention outputs: the mean over layers of ``|o - t|^2 / (|t|^2 + eps)``.
 
-    `target` gets no gradient.
+    Shapes: `outputs` (o) and `target` (t) are [layers, p, width]; the result is [p]. `target` gets no gradient.
     """
     wide = torch.promote_types(outputs.dtype, torch.float32)
     outputs, target = outputs.to(wide), target.detach().to(wide)

@@ -1,4 +1,4 @@
-"""Activation checkpointing: layers keep their inputs alone, and what lies between is computed again in the backward."""
+"""Activation checkpointing: layers only store their inputs, and the backward computes what lies between again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from duolearn_cli.errors import ModelError
 
 @contextmanager
 def recomputed(decoder: nn.Module, name: str) -> Iterator[None]:
-    """Checkpoint every decoder layer's forward (non-reentrant; Chen et al. 2016), as long as the context lasts.
+    """Checkpoint the forward of every decoder layer while the context lasts (Chen et al. 2016; non-reentrant).
 
-    Graphs that were made inside may be gone through outside, and more than once. transformers has a switch of its own,
-    which works on layers in training mode only; in that mode some architectures drop units out, and the loop must not.
+    Backwards through graphs that were built inside may run outside, and more than once.
 
     Raises:
-        ModelError: the architecture, here called `name`, has no layers that transformers would checkpoint.
+        ModelError: the architecture, called `name` in the message, has no layers that transformers could checkpoint.
     """
+    # transformers has a switch of its own, but it only works in training mode. There some architectures apply dropout,
+    # which the unlearning loop must not do.
     layers = _layers(decoder)
     if not layers:
         raise ModelError(
-            f"unlearn.checkpointing=true: {name} has no layers that can be computed again; allowed: false. Mend: "
+            f"unlearn.checkpointing=true: {name} has no layers that can be computed again; allowed: false. Fix: "
             "a smaller unlearn.micro_batch saves memory too."
         )
     before = [vars(layer).get("forward") for layer in layers]
@@ -44,7 +45,7 @@ def recomputed(decoder: nn.Module, name: str) -> Iterator[None]:
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """The outermost layers that transformers marks as fit for it."""
+    """Return the outermost modules that transformers marks as suited for checkpointing."""
     if isinstance(module, GradientCheckpointingLayer):
         return [module]
     return [layer for child in module.children() for layer in _layers(child)]
@@ -53,5 +54,5 @@ def _layers(module: nn.Module) -> list[nn.Module]:
 def _forward(forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs, **named)
-    # Nothing is drawn at random: the network is in evaluation mode.
+    # The random state need not be restored: the network is in evaluation mode, so the forward draws nothing.
     return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, **named)

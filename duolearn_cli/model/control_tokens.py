@@ -1,4 +1,4 @@
-"""Control tokens (begin and end of text, turns of a chat) and text that happens to spell one: the text stays text."""
+"""Control tokens (begin and end of text, turns of a chat): text in data that spells one must remain plain text."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from functools import cached_property
 from typing import Any
 
 Span = tuple[int, int]
-# Marks such as <|user|> steer models although some tokenizers do not declare them special.
+# Markers such as <|user|> control a model even if its tokenizer does not declare them special.
 _BARS = re.compile("<[|\uff5c].+[|\uff5c]>")
 _MARKER = re.compile(r"<\S+>|\[\S+\]")
-# How bytes of unknown characters are written; some tokenizers declare these special.
+# Tokens for single bytes of unknown characters. Some tokenizers declare them special, but they are text.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
-# Private-use characters, which no text holds, around a control token's id: its name while texts are read.
+# While a text is read, a control token's name is its id between these private-use characters, which no text contains.
 _OPEN, _CLOSE = "\ue0d0", "\ue0d1"
 
 
 class ControlTokens:
-    """The control tokens of one fast tokenizer, and how texts are tokenised that spell them.
+    """The control tokens of a fast tokenizer, and the tokenisation of texts that spell them.
 
-    `names` are their texts by id; `met` those that contents have spelled so far.
+    `names` maps their ids to their texts. `seen` are those that the contents of texts have spelled so far.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.met: set[str] = set()
+        self.seen: set[str] = set()
         template, named = str(getattr(tokenizer, "chat_template", None) or ""), set(tokenizer.all_special_ids)
         decoder = tokenizer.backend_tokenizer.get_added_tokens_decoder()
         self.names: Mapping[int, str] = {
@@ -37,23 +37,26 @@ class ControlTokens:
         }
 
     def encode(self, text: str, contents: Sequence[Span], *, add_special_tokens: bool) -> tuple[list[int], list[Span]]:
-        """Token ids and their characters ``[start, end)`` in `text`; no control token lies within `contents`.
+        """Tokenise `text` so that no control token lies within `contents`.
 
-        `contents` are the parts of the text that come from data; the rest is a chat template's. A text whose contents
-        spell no control token is what the tokenizer itself makes of it.
+        `contents` are the parts of the text that come from data; the rest was written by the chat template. If the
+        contents spell no control token, the result is the tokenizer's own.
+
+        Returns:
+            The token ids, and the characters ``[start, end)`` of each token in `text`.
 
         Raises:
             ValueError: this tokenizer cannot write the contents without a control token.
         """
-        found = self.tokenizer(
+        encoding = self.tokenizer(
             text, return_offsets_mapping=True, add_special_tokens=add_special_tokens, split_special_tokens=False
         )
-        ids, offsets = list(found["input_ids"]), [(start, end) for start, end in found["offset_mapping"]]
+        ids, offsets = list(encoding["input_ids"]), [(start, end) for start, end in encoding["offset_mapping"]]
         frame = [place for place, number in enumerate(ids) if number in self.names]
         spelled = [ids[place] for place in frame if self._is_spelled(text, contents, ids[place], offsets[place])]
         if not spelled:
             return ids, offsets
-        self.met |= {self.names[number] for number in spelled}
+        self.seen |= {self.names[number] for number in spelled}
         written = [
             (*_core(text, *offsets[place]), ids[place])
             for place in frame
@@ -62,11 +65,12 @@ class ControlTokens:
         return self._as_text(text, contents, written, add_special_tokens)
 
     def spelled(self, text: str) -> list[str]:
-        """The control tokens that `text` spells, as a tokenizer that knows no better would read it."""
+        """Return the names of the control tokens that occur in `text`, sorted."""
         return sorted({name for name in self.names.values() if name in text})
 
     def _is_spelled(self, text: str, contents: Sequence[Span], number: int, span: Span) -> bool:
-        """Whether this control token was read out of the contents; an unknown character is none."""
+        """Return whether this control token was read from the contents. The token for unknown characters only counts if
+        its name is spelled out."""
         start, end = span
         if start >= end or not _touches(_core(text, start, end), contents):
             return False
@@ -75,7 +79,11 @@ class ControlTokens:
     def _as_text(
         self, text: str, contents: Sequence[Span], written: Sequence[tuple[int, int, int]], add_special_tokens: bool
     ) -> tuple[list[int], list[Span]]:
-        """Write the template's control tokens by other names, and read with a tokenizer that knows them by those."""
+        """Tokenise a text whose contents spell control tokens.
+
+        The control tokens that the template wrote (`written`: start, end and id) are renamed in the text, and a copy of
+        the tokenizer that only knows the new names reads it. What the contents spell is then ordinary text.
+        """
         pieces: list[str] = []
         origin: list[int] = []  # the place in `text` of each character
         done = 0
@@ -91,17 +99,18 @@ class ControlTokens:
         unknown = self.tokenizer.unk_token_id
         for number, span in zip(ids, offsets, strict=True):
             if number in self.names and number != unknown and span[0] < span[1] and _touches(span, contents):
-                raise ValueError(f"it reads {self.names[number]!r} as a control token whatever it is told")
+                raise ValueError(f"it always reads {self.names[number]!r} as a control token")
         return ids, offsets
 
     @cached_property
     def _renamed(self) -> Any:
-        """The same tokenizer, in which control tokens have names that no text holds.
+        """A copy of the tokenizer in which control tokens have names that no text contains; ids stay the same.
 
-        Added tokens are matched in the text before anything else, and some models find them in their vocabulary too
-        (`ignore_merges`, Unigram, whole words): both get the new names, so that ids stay what they are.
+        Tokenizers match added tokens in the text first, and some then find them in the vocabulary as well
+        (`ignore_merges`, Unigram, whole words). So the new names are set in both places.
 
-        Raises ValueError where the tokenizer cannot be copied.
+        Raises:
+            ValueError: the tokenizer cannot be copied.
         """
         from tokenizers import Tokenizer
 
@@ -111,16 +120,18 @@ class ControlTokens:
             data |= {"truncation": None, "padding": None}
             for token in data["added_tokens"]:
                 if token["id"] in self.names:
-                    # Normalisers may drop private-use characters: the name is matched before they run.
+                    # Not normalised, because a normaliser may drop the private-use characters of the new name.
                     token |= {"content": names[token["content"]], "normalized": False}
             _rename(data["model"], names)
             return Tokenizer.from_str(json.dumps(data))
-        except Exception as error:  # custom parts of a tokenizer cannot be written as JSON: a bare Exception
+        except (
+            Exception
+        ) as error:  # a tokenizer with custom parts cannot be written as JSON; it raises a bare Exception
             raise ValueError(f"it cannot be copied without its control tokens ({error})") from error
 
 
 def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Give the tokens `names` in a tokenizers model; merges that would spell them are dropped."""
+    """Rename tokens in the model part of a tokenizer, in place. Merges that would spell an old name are dropped."""
     if isinstance(model.get("vocab"), list):
         model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
     else:
@@ -145,7 +156,7 @@ def _is_marker(content: str, template: str) -> bool:
 
 
 def _core(text: str, start: int, end: int) -> Span:
-    """Without the white space that some control tokens take with them."""
+    """Return a span without the white space around it, which some control tokens absorb."""
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():

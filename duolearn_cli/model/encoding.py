@@ -1,4 +1,4 @@
-"""From items to labelled token sequences, and from sequences to padded batches."""
+"""Turn items into labelled token sequences, and sequences into padded or packed batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.data.items import LETTERS, Item
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, present
 from duolearn_cli.model import prompt_layout, truncation
 from duolearn_cli.model.control_tokens import ControlTokens
 from duolearn_cli.model.packing import pack
@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Every model is asked the same: the texts of a few thousand items are kept, some 50 MB, those beyond are encoded anew.
-MAX_KEPT = 16_384
-# Tokens that an answer may add beside those of its bytes: those that joined the prompt's last, a prefix, the end.
+# Texts whose encodings are kept in memory, about 50 MB for a few thousand items: every model gets the same texts.
+MAX_CACHED = 16_384
+# Tokens that an answer may add beyond one for each byte: at the seam with the prompt, a prefix, the end of text.
 MARGIN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One tokenised text. `labels` are the positions of the tokens to predict, never the first token of the text."""
+    """One tokenised text of n tokens.
+
+    offsets: the characters ``[start, end)`` of each token in `text`; ``start == end`` for tokens without text.
+    is_answer: which tokens belong to the answer.
+    """
 
     text: str
     ids: tuple[int, ...]
@@ -35,17 +39,21 @@ class Encoded:
     is_answer: tuple[bool, ...]
 
     def labels(self, which: str) -> list[int]:
-        """Positions to predict: the ``answer``'s tokens, or those of the whole ``text``."""
+        """Return the positions of the tokens to predict: those of the ``answer``, or of the whole ``text``.
+
+        The first token is never predicted, because nothing comes before it.
+        """
         return [i for i in range(1, len(self.ids)) if which == "text" or self.is_answer[i]]
 
 
 class Encoder:
     """Turns items into token sequences with one tokenizer and one prompt form.
 
-    `cut` has the items that were longer than ``prompt.max_tokens``, with the tokens that their longest text has whole.
+    `cut` maps the ids of items that were longer than ``prompt.max_tokens`` to the number of tokens of their longest
+    text before the cut.
 
     Raises:
-        ConfigError: ``prompt.chat=always`` and the tokenizer has no chat template.
+        ConfigError: ``prompt.chat=always``, but the tokenizer has no chat template.
     """
 
     def __init__(self, tokenizer: Any, prompt: PromptConfig) -> None:
@@ -59,11 +67,11 @@ class Encoder:
         self._known: dict[tuple[str, str], Encoded] = {}
 
     def question(self, item: Item) -> str:
-        """The text up to where the answer begins."""
+        """Return the prompt up to where the answer begins."""
         return next(self.layouts(item)).text
 
     def layouts(self, item: Item) -> Iterator[Layout]:
-        """The prompt up to where the answer begins, and shorter ones where the wording has them, longest first."""
+        """Yield the prompt up to where the answer begins; a subclass may yield shorter ones too, longest first."""
         lines = [f"Question: {item.question}"]
         if self.prompt.form == "letter":
             lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False)]
@@ -75,36 +83,37 @@ class Encoder:
         yield prompt_layout.rendered(self.tokenizer, message, at, item.question)
 
     def answer(self, item: Item, option: int) -> str:
-        """The text of the answer, with the space that separates it from a plain prompt."""
+        """Return the text of an answer. After a plain prompt it begins with a space."""
         text = LETTERS[option] if self.prompt.form == "letter" else item.options[option]
         return text if self.uses_chat else f" {text}"
 
     def option_ids(self, option: str) -> tuple[int, ...]:
-        """The tokens of an option in the middle of a text. Raises ValueError: see `ControlTokens.encode`."""
+        """Return the tokens of an option in the middle of a text. Raises ValueError: see `ControlTokens.encode`."""
         return tuple(self.control.encode(f" {option}", ((0, len(option) + 1),), add_special_tokens=False)[0])
 
     @cached_property
     def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The tokens that the tokenizer itself writes before and after every plain text."""
-        found = self.tokenizer("a", return_offsets_mapping=True)
-        ids, offsets = list(found["input_ids"]), [(start, end) for start, end in found["offset_mapping"]]
+        """The control tokens that the tokenizer itself writes before, and after, every plain text."""
+        encoding = self.tokenizer("a", return_offsets_mapping=True)
+        ids, offsets = list(encoding["input_ids"]), [(start, end) for start, end in encoding["offset_mapping"]]
         after = _written_after(self.control.names, ids, offsets)
         before = _written_after(self.control.names, ids[::-1], offsets[::-1])[::-1]
         return tuple(before), tuple(after)
 
     def measure(self, item: Item) -> None:
-        """Fill in `cut` if the item is too long; tokenises only items whose bytes leave that open.
+        """Add the item to `cut` if it is too long. Items that are short enough by their bytes are not tokenised.
 
         Raises:
             UnreadableError: see `encode`.
         """
+        # A token stands for at least one byte of text, so the number of bytes bounds the number of tokens.
         longest = max((self.answer(item, k) for k in range(len(item.options))), key=lambda text: len(text.encode()))
         if len((next(self.layouts(item)).text + longest).encode()) + MARGIN > self.prompt.max_tokens:
             self.encode(item)
 
     @cached_property
     def omitted(self) -> tuple[str, ...]:
-        """What the tokenizer writes before plain text and the chat template does not."""
+        """The control tokens that the tokenizer writes before plain text, but the chat template does not."""
         before = self.around[0]
         if not self.uses_chat or self.sample.ids[: len(before)] == before:
             return ()
@@ -112,16 +121,21 @@ class Encoder:
 
     @cached_property
     def sample(self) -> Encoded:
-        """A short text with all that prompt, template and tokenizer put around the data."""
+        """A short text with everything that prompt, template and tokenizer put around the data."""
         item = Item("sample", "a", ("a", "b"), 0)
         return self._whole(next(self.layouts(item)), self.answer(item, 0))
 
     def encode(self, item: Item, option: int | None = None) -> Encoded:
         """Tokenise the question with `option` (the right one by default) as its answer.
 
-        A cloze answer ends with the end-of-text token, so that "femoral" is not a match for "femoral hernia". Words in
-        the middle of the question are left out where one of the item's texts is over ``prompt.max_tokens``: the same
-        in all of them, so that all options are asked the same. `text` and `offsets` stay those of the whole text.
+        A cloze answer ends with the end-of-text token, so that "femoral" does not match "femoral hernia". If one of the
+        item's texts is longer than ``prompt.max_tokens``, words in the middle of the question are left out. They are
+        the same in all texts of the item, so that all options get the same question. `text` and `offsets` of the result
+        are still those of the whole text.
+
+        Args:
+            item: the item.
+            option: the position of the option to encode as the answer; None: the right one.
 
         Raises:
             UnreadableError: too little of the question would be left, or the tokenizer cannot write it as plain text.
@@ -134,8 +148,8 @@ class Encoder:
             raise UnreadableError(error.reason, error.detail, item.id) from error
         return whole if gap is None else _without(whole, gap)
 
-    def kept(self, item: Item) -> tuple[str, str] | None:
-        """Beginning and end of the question, where what is between them is left out; None where it is whole.
+    def remaining(self, item: Item) -> tuple[str, str] | None:
+        """Return the beginning and the end of the question that remain after a cut, or None if the question is whole.
 
         Raises:
             UnreadableError: see `encode`.
@@ -145,7 +159,8 @@ class Encoder:
         return (prompt.text[first : gap[0]], prompt.text[gap[1] : last]) if gap else None
 
     def _fitted(self, item: Item, option: int) -> tuple[Layout, tuple[int, int] | None]:
-        """The first layout in which all texts of the item fit, else the last with the characters to leave out."""
+        """Return the first layout in which all texts of the item fit, and None; or the last layout, and the characters
+        to leave out of it."""
         prompt, excess = None, 0
         for number, prompt in enumerate(self.layouts(item)):
             excess = self._excess(item, option, prompt)
@@ -153,23 +168,23 @@ class Encoder:
                 self.cut[item.id] = self.prompt.max_tokens + excess
             if excess <= 0:
                 return prompt, None
-        assert prompt is not None, "an item has a layout"
+        prompt = present(prompt, "a layout of the item")
         texts = [self._whole(prompt, self.answer(item, k)) for k in range(len(item.options))]
         longest = max(texts, key=lambda text: len(text.ids))
         gap = truncation.middle(longest.text, longest.offsets, prompt.question, excess)
         if gap is None:
             raise UnreadableError(
                 "too_long",
-                f"its options and the frame leave no room for the question in prompt.max_tokens="
+                f"its options and the prompt leave no room for the question in prompt.max_tokens="
                 f"{self.prompt.max_tokens}; it has {len(longest.ids)} tokens",
             )
         return prompt, gap
 
     def _excess(self, item: Item, option: int, prompt: Layout) -> int:
-        """By how many tokens the longest text of the item is over the limit; 0 or less: all of them fit."""
+        """Return by how many tokens the longest text of the item exceeds the limit; 0 or less if all texts fit."""
         answers = [self.answer(item, k) for k in range(len(item.options))]
         own = len(self._whole(prompt, answers[option]).ids) - self.prompt.max_tokens
-        # A token stands for at least a byte: most items are known to fit without a look at their other options.
+        # A token stands for at least one byte, so most items fit for certain without encoding their other options.
         if own + max(len(answer.encode()) for answer in answers) + MARGIN <= 0:
             return own
         return max(len(self._whole(prompt, answer).ids) for answer in answers) - self.prompt.max_tokens
@@ -178,22 +193,23 @@ class Encoder:
         pair = prompt.text, answer
         if pair in self._known:
             return self._known[pair]
-        found = self._encoded(prompt, answer)
-        if len(self._known) < MAX_KEPT:
-            self._known[pair] = found
-        return found
+        encoded = self._encoded(prompt, answer)
+        if len(self._known) < MAX_CACHED:
+            self._known[pair] = encoded
+        return encoded
 
     def _encoded(self, prompt: Layout, answer: str) -> Encoded:
         question, text = prompt.text, prompt.text + answer
         contents = (*prompt.contents, (len(question), len(text)))
         try:
-            # A chat template writes its own special tokens.
+            # The tokenizer adds its special tokens only to plain prompts: a chat template writes its own.
             ids, offsets = self.control.encode(text, contents, add_special_tokens=not self.uses_chat)
         except ValueError as error:
             raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
         written = _written_after(self.control.names, ids, offsets)
         ids, offsets = ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)]
         is_answer = [end > len(question) and end > start for start, end in offsets]
+        # Without an end-of-text token of its own, a tokenizer may still write one after every text (such as [SEP]).
         ends = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else written[:1]
         if self.prompt.form == "cloze" and ends:
             ids.append(ends[0])
@@ -203,7 +219,10 @@ class Encoder:
 
 
 def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """What a tokenizer writes after every text, such as an end of text: answers get their own."""
+    """Return the control tokens that a tokenizer wrote after the text, such as an end of text.
+
+    They are removed, because an answer gets an end-of-text token of its own.
+    """
     count = 0
     while count < len(ids) and ids[-1 - count] in control and offsets[-1 - count][0] == offsets[-1 - count][1]:
         count += 1
@@ -211,25 +230,34 @@ def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequen
 
 
 def _without(text: Encoded, gap: tuple[int, int]) -> Encoded:
-    kept = truncation.left(text.offsets, gap)
+    """Return the text without the tokens of the characters in `gap`."""
+    outside = truncation.tokens_outside(text.offsets, gap)
     return Encoded(
         text.text,
-        tuple(text.ids[i] for i in kept),
-        tuple(text.offsets[i] for i in kept),
-        tuple(text.is_answer[i] for i in kept),
+        tuple(text.ids[i] for i in outside),
+        tuple(text.offsets[i] for i in outside),
+        tuple(text.is_answer[i] for i in outside),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Sequences in rows, padded on the right, and their labels.
+    """Sequences in rows, padded on the right, and their n labels.
 
-    Shapes: ids, segment, place [rows, length]; row, position, label, sequence [n]; token [tokens]. `segment` numbers
-    the sequences of a row from 1, 0 is padding; `place` is a token's position in its own sequence. The hidden state at
-    ``(row, position)`` predicts `label`, and `sequence` says whose label it is. `token` says where each token of each
-    sequence went in the flattened rows. Both lists follow the order of the sequences, whatever row they are in.
-    `longest` is the length of the longest sequence; `texts` are their token ids once more, on no device. `trunk`
-    [rows, length] is the segment that a token's own goes on from, where sequences share one (see branches.py).
+    ids: token ids, [rows, length].
+    segment: the number of each token's sequence in its row, from 1; 0 is padding, [rows, length].
+    place: each token's position in its own sequence, [rows, length].
+    row, position: the place of the hidden state that predicts each label, [n].
+    label: the token id to predict, [n].
+    sequence: the number of the sequence that each label belongs to, [n].
+    token: the place of each token of each sequence in the flattened rows, [tokens].
+    packed: several sequences may share a row.
+    longest: the length of the longest sequence.
+    texts: the sequences' token ids as tuples; they never go to a device.
+    trunk: the segment that each token's segment continues, if sequences share a beginning (see shared_prefix.py),
+        [rows, length].
+
+    Labels and tokens are in the order of the sequences, whatever rows these are in.
     """
 
     ids: Tensor
@@ -247,7 +275,10 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """1 for tokens, 0 for padding. It comes from lengths: a pad token equal to the end-of-text token hides none."""
+        """1 for tokens and 0 for padding, [rows, length].
+
+        It comes from lengths, not from the pad token's id, which may also be that of the end-of-text token.
+        """
         return (self.segment > 0).long()
 
     def to(self, device: torch.device) -> Batch:
@@ -258,9 +289,12 @@ class Batch:
 
 
 def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_to: int | None = None) -> Batch:
-    """Lay out all sequences and list their labels ("answer" or "text", one for all or one for each).
+    """Lay out sequences in rows and list their labels.
 
-    One sequence a row, or with `pack_to` as many as fit into so many tokens.
+    Args:
+        sequences: the encoded texts.
+        labels: which tokens to predict, "answer" or "text": one word for all sequences, or one for each.
+        pack_to: None: one sequence in each row; otherwise as many as fit into this number of tokens.
     """
     import torch
 

@@ -1,4 +1,8 @@
-"""From the host to the device and never back, so that a step can be laid out while the device is still computing it."""
+"""Transfers from the host to the device, never back. So the host can lay out a step while the device still computes.
+
+Reading a value from the device makes the host wait for it. Everything that depends on which tokens there are (masks,
+weights, which texts a loss needs) is therefore decided on the host and sent.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +14,35 @@ from torch import Tensor
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`, without waiting for what that is doing."""
+    """Return `tensor` on `device`, without waiting for the device's current work."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        # Out of memory that may be swapped a copy waits for all that the device was given before, and what does not lie
-        # in one piece is copied into such memory first.
+        # A copy from pageable memory waits for all earlier work of the device, so the tensor is moved to page-locked
+        # memory. It must be contiguous: otherwise the copy first makes it so, in pageable memory.
         return tensor.contiguous().pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def checked_mask(mask: Tensor) -> Tensor:
-    """`mask` itself. Raises TypeError where it is none on the host: how many it chooses only a device would know."""
+    """Return `mask` if it is a boolean mask on the host.
+
+    Raises:
+        TypeError: it is not. The number of tokens that a mask on a device selects is only known to the device.
+    """
     if mask.dtype != torch.bool or mask.device.type != "cpu":
-        raise TypeError(f"a mask of {mask.dtype} on {mask.device}; wanted: booleans on the host, made of labels.")
+        raise TypeError(f"a mask of {mask.dtype} on {mask.device}; needed: booleans on the host, made from labels.")
     return mask
 
 
 def places(mask: Tensor, device: torch.device) -> Tensor:
-    """Where a mask on the host is true, as indices on `device`. Shapes: [n] -> [m]."""
+    """Return the indices at which a mask on the host is true, on `device`. Shapes: [n] -> [m]."""
     return send(checked_mask(mask).nonzero().squeeze(1), device)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Matrices that stand for one, their rows one below the other; ``rows[mask]`` gives those of a mask on the host.
+    """Several matrices as one, with their rows below each other. ``rows[mask]`` selects rows with a mask on the host.
 
-    A gradient of what was taken reaches those parts alone that it was taken from, unless they are `linked`.
+    The gradient of a selection only reaches the matrices (`parts`) it has rows from; with `linked` it reaches all.
     """
 
     parts: Sequence[Tensor]
@@ -51,8 +59,9 @@ class Rows:
 
     @property
     def requires_grad(self) -> bool:
+        """Whether some part has a gradient."""
         return any(part.requires_grad for part in self.parts)
 
     def joined(self) -> Tensor:
-        """All rows, without a gradient."""
+        """Return all rows as one matrix, without a gradient."""
         return torch.cat([part.detach() for part in self.parts])

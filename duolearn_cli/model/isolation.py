@@ -1,8 +1,8 @@
-"""Whether a model keeps apart the texts that go through it together: probes with made-up texts.
+"""Probes with made-up texts: does a model compute each text as if it were alone?
 
-A text must be computed as if it were alone, whatever fills its row, stands beside it in the batch or, where texts share
-a row, before it. Attention obeys its mask; convolutions, scans and recurrences beside it have none. Each probe runs the
-same layout twice with other neighbours, where not even rounding may differ, and once compares with the texts alone.
+The result for a text must not depend on the padding in its row, on the other texts in its batch, or on the texts before
+it in a shared row. Attention obeys its mask, but convolutions, scans and recurrences have none. Each probe runs one
+layout twice with different neighbours, where not even rounding may differ, and compares it once with the texts alone.
 """
 
 from __future__ import annotations
@@ -15,26 +15,34 @@ from torch import Tensor
 from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.shared_prefix import collate_branches
 
-# The last hidden states of a batch, one a token in the order of its texts. Shape: [tokens, width].
+# From a batch to its last hidden states, one row for each token in the order of the texts: [tokens, width].
 States = Callable[[Batch], Tensor]
-# Lengths beyond what a convolution sees (4 tokens), so that a leak by way of a state shows beside it.
+# Longer than what a convolution sees (4 tokens), so that a leak through a recurrent state shows too.
 LENGTHS = (7, 9, 11)
 SHARED = 6
-# Relative, of the token that is most apart. Measured on 90 random models of 2 layers on a CPU: where texts are apart,
-# 1e-6 from the text alone, and from the same layout with other neighbours nothing (with experts up to 3e-7). The
-# smallest leak was 4e-5 (LFM2's short convolution).
+# Largest relative distances of a token: from the text alone (APART), and between layouts with other neighbours (LEAK).
+# Measured on 90 random models of 2 layers on a CPU. If texts do not influence each other, the distances were 1e-6 and 0
+# (with experts up to 3e-7). The smallest leak was 4e-5 (LFM2's short convolution).
 APART, LEAK = 1e-4, 1e-5
-# In bfloat16 the same models and some of 30 layers were up to 0.03 from the text alone, and again nothing from the same
-# layout with other neighbours: one rounding (2^-8) is allowed there. Other positions are off by 0.2 and more.
+# The same in bfloat16, where the distances of the same models and some of 30 layers were up to 0.03 and 0. One rounding
+# (2^-8) is allowed for LEAK. A wrong position changes states by 0.2 and more.
 ROUNDED_APART, ROUNDED_LEAK = 0.1, 2**-8
 
 
 def shares_batches(states: States, vocabulary: int, window: int | None, *, rounded: bool) -> bool:
-    """Whether texts side by side, filled up on the right, are computed as if alone, and none looks ahead."""
+    """Return whether texts in padded rows are computed as if alone, and no token depends on later ones.
+
+    Args:
+        states: returns the last hidden states of a batch.
+        vocabulary: the number of token ids.
+        window: the model's sliding window in tokens, or None.
+        rounded: the weights have 16 bits, so that rounding explains larger distances.
+    """
     lengths = _lengths(window)
     texts = [_text(vocabulary, length, seed) for seed, length in enumerate(lengths)]
     others = [texts[0], *(_text(vocabulary, length, 9) for length in lengths[1:])]
     together, other = (states(collate(some, "text")) for some in (texts, others))
+    # Two texts with the same beginning: its states must not depend on how the texts continue.
     start = texts[-1].ids[: lengths[-1] // 2]
     going_on = [_branch(start, _text(vocabulary, lengths[-1] - len(start), seed)) for seed in (0, 9)]
     one, two = states(collate(going_on, "text")).unflatten(0, (2, -1))[:, : len(start)]
@@ -43,7 +51,10 @@ def shares_batches(states: States, vocabulary: int, window: int | None, *, round
 
 
 def shares_rows(states: States, vocabulary: int, window: int | None, *, rounded: bool) -> bool:
-    """Whether texts one after the other in a row, each with positions of its own, are computed as if alone."""
+    """Return whether texts that follow each other in a row are computed as if alone.
+
+    Arguments: see `shares_batches`.
+    """
     lengths = _lengths(window)
     texts = [_text(vocabulary, length, seed) for seed, length in enumerate(lengths)]
     others = [texts[1] if i == 1 else _text(vocabulary, length, 9) for i, length in enumerate(lengths)]
@@ -53,12 +64,15 @@ def shares_rows(states: States, vocabulary: int, window: int | None, *, rounded:
 
 
 def shares_beginnings(states: States, vocabulary: int, window: int | None, *, rounded: bool) -> bool:
-    """Whether texts that go on from one beginning in a row are computed as if alone."""
+    """Return whether texts that share their beginning in a row are computed as if alone (see shared_prefix.py).
+
+    Arguments: see `shares_batches`.
+    """
     shared = SHARED if window is None else max(1, min(SHARED, window // 2))
     lengths = _lengths(None if window is None else window - shared)
     trunk = _text(vocabulary, shared, 0).ids
     texts = [_branch(trunk, _text(vocabulary, length, seed)) for seed, length in enumerate(lengths, start=1)]
-    # The second of three stays as it is.
+    # Only the second of three texts stays the same.
     others = [texts[1] if i == 1 else _branch(trunk, _text(vocabulary, n, 9)) for i, n in enumerate(lengths)]
     laid_out, other = (states(collate_branches([some], ["text"] * len(some))) for some in (texts, others))
     start = len(texts[0].ids)
@@ -71,28 +85,28 @@ def _alone(states: States, texts: Sequence[Encoded]) -> Tensor:
 
 
 def same(one: Tensor, other: Tensor, *, rounded: bool) -> bool:
-    """Whether vectors are the same but for how kernels round on other shapes. Shapes: both [tokens, width]."""
+    """Return whether vectors are equal except for rounding in kernels on other shapes. Shapes: both [tokens, width]."""
     return _worst(one, other) <= (ROUNDED_APART if rounded else APART)
 
 
 def made_up(vocabulary: int, length: int, seed: int) -> tuple[int, ...]:
-    """Tokens from all over the vocabulary: its first rows are often special, or never trained."""
+    """Return random tokens from the whole vocabulary, because its first rows are often special or untrained."""
     return tuple(torch.randint(vocabulary, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
 
 
 def _lengths(window: int | None) -> list[int]:
-    """Texts beyond a sliding window are not laid out beside others; one token alone has nothing to go on from."""
+    """Return the lengths of the probe's texts, within the window: longer texts never share a row. At least 2 tokens."""
     return [length if window is None else max(2, min(length, window)) for length in LENGTHS]
 
 
 def _holds(leaks: Sequence[float], distance: float, rounded: bool) -> bool:
-    """Whether all are within what rounding explains; what is not a number is not."""
+    """Return whether rounding explains all distances. NaN is never explained."""
     leak, apart = (ROUNDED_LEAK, ROUNDED_APART) if rounded else (LEAK, APART)
     return all(one <= leak for one in leaks) and distance <= apart
 
 
 def _worst(one: Tensor, other: Tensor) -> float:
-    """Relative distance, of the token that is most apart. Shapes: [tokens, width]."""
+    """Return the largest relative distance of a token's vectors. Shapes: both [tokens, width]."""
     one, other = one.float(), other.float()
     return float(((one - other).norm(dim=-1) / other.norm(dim=-1)).max())
 

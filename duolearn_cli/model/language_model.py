@@ -33,14 +33,18 @@ log = logging.getLogger("duolearn")
 
 
 class LanguageModel:
-    """Base model and adapter.
+    """A frozen base model with one LoRA adapter.
 
-    `logits` computes predictions at labelled positions only: the head never runs on the rest of the text. Of layers
-    below the adapter up to `kept_bytes` of states are kept from forward to forward; `kept_note` tells how that went.
+    Predictions are only computed at labelled positions: the output layer never runs on the rest of a text. Hidden
+    states of the frozen layers below the adapter are cached from forward to forward, up to `cache_bytes`; `frozen_note`
+    is a line about that for the log, or empty.
+
+    Raises:
+        ModelError: the output layer is not supported, or texts of a batch influence each other.
     """
 
     def __init__(
-        self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device, kept_bytes: int = 0
+        self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device, cache_bytes: int = 0
     ) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
         base: Any = network.get_base_model()
@@ -52,18 +56,18 @@ class LanguageModel:
         self.context = context_of(base.config)
         self.num_base_parameters = quantization.num_parameters(base)
         self._check_batches()
-        self._lower, self.kept_note = self._open_lower(kept_bytes)
+        self._frozen, self.frozen_note = self._open_frozen(cache_bytes)
 
     @torch.no_grad()
     def checksum(self) -> float:
-        """The sum of the adapter's values, which a step of training changes. Of a cut model: of this process's part."""
-        # By name: while the adapter is off, PEFT lets nothing be trained.
+        """Return the sum of the adapter's weights, which a training step changes; with shards, of this process's."""
+        # Found by name, not by requires_grad: while the adapter is off, PEFT sets that to False.
         own = (parameter for name, parameter in self.network.named_parameters() if "lora_" in name)
         return float(sum(distributed.local(parameter.detach()).double().sum() for parameter in own))
 
     @property
     def decoder(self) -> nn.Module:
-        """The part below the output layer."""
+        """The part of the model below the output layer."""
         return self._decoder
 
     @property
@@ -73,52 +77,55 @@ class LanguageModel:
 
     @property
     def named_adapter(self) -> list[tuple[str, nn.Parameter]]:
-        """The same with their names."""
+        """The trainable parameters with their names, in the same order."""
         return [pair for pair in self.network.named_parameters() if pair[1].requires_grad]
 
     @cached_property
     def experts(self) -> dict[str, int]:
-        """Into how many matrices the LoRA pairs of fused experts are cut, by the module's full name."""
+        """{full module name: number of experts} for fused experts that carry the adapter."""
         return reach.num_experts(self.network)
 
     def check_reached(self, parameters: Collection[Tensor]) -> None:
-        """Refuse, with a ModelError, an adapter of which a first backward missed modules: see `reach`."""
+        """Raise a ModelError if a first backward missed modules of the adapter; see `adapter_reach.check_reached`."""
         reach.check_reached(self.network, parameters)
 
     @property
     def reach(self) -> reach.Reach:
-        """Which share of the body's weights the adapter reaches."""
+        """How many weights of the model the adapter reaches."""
         return reach.reach(self.network, self._decoder)
 
     def shard(self) -> None:
-        """Cut the layers over the processes (FSDP2). Raises ModelError where the model cannot be cut."""
+        """Shard the layers over the processes (FSDP2). Raises ModelError if the model cannot be sharded."""
         distributed.shard(self._decoder, self.adapter, self.architecture)
-        # Each process must go through every layer when the others do.
-        self._lower, self.kept_note = None, ""
+        # No cache: FSDP gathers a layer's weights from all processes, so all must run every layer at the same time.
+        self._frozen, self.frozen_note = None, ""
 
     @property
     def num_adapter_parameters(self) -> int:
+        """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.adapter)
 
     def autocast(self) -> AbstractContextManager[Any]:
+        """Return a context in which matrix products use the configured precision."""
         if self.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
     def hidden(self, batch: Batch, key_bias: Tensor | None = None) -> Tensor:
-        """Last hidden states at the labelled positions. Shape: [n, width].
+        """Return the last hidden states at the labelled positions, [n, width].
 
         `key_bias` [rows, length] is added to the attention scores of each token as a key, in every head and layer.
 
         Raises:
-            ModelError: a packed batch or a bias, and the model takes no 4-D mask or none for texts of that length.
+            ModelError: the batch is packed or has a bias, but the model takes no 4-D mask, or not for texts this long.
         """
         if batch.packed or key_bias is not None:
             attention.check_length(batch.longest, self._window, self.architecture)
         inputs = self._inputs(batch, key_bias)
         with self.autocast():
-            if self._lower and self._lower.in_use and key_bias is None:
-                states = self._lower.run(batch, inputs)
+            # A key bias also changes the frozen layers, so their cached states would be wrong.
+            if self._frozen and self._frozen.in_use and key_bias is None:
+                states = self._frozen.run(batch, inputs)
             else:
                 states = self._decoder(**inputs, use_cache=False).last_hidden_state
         return states[batch.row, batch.position]
@@ -129,47 +136,51 @@ class LanguageModel:
         mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
         return {"input_ids": batch.ids, "attention_mask": mask, "position_ids": batch.place}
 
-    def without_kept_states(self, below: int | None = None) -> AbstractContextManager[None]:
-        """All layers run in every forward, where one `below` this number is looked into, or weights are changed."""
-        if self._lower is None or (below is not None and below >= self._lower.depth):
-            return nullcontext()
-        return self._lower.aside()
+    def without_frozen_cache(self, below: int | None = None) -> AbstractContextManager[None]:
+        """Return a context in which all layers run in every forward.
 
-    def _open_lower(self, limit: int) -> tuple[frozen_layers.LowerStates | None, str]:
+        It is needed if weights change, or if a layer's activations are read. With `below`, the number of the lowest
+        layer that is read, the cache stays in use if it only skips layers below that.
+        """
+        if self._frozen is None or (below is not None and below >= self._frozen.depth):
+            return nullcontext()
+        return self._frozen.disabled()
+
+    def _open_frozen(self, limit: int) -> tuple[frozen_layers.FrozenLayers | None, str]:
         depth = min((Place.of(name).layer for name, _ in self.named_adapter), default=0)
         if depth < 1 or not limit:
             return None, ""
         with self.autocast():
-            opened = frozen_layers.open_states(self._decoder, depth, limit)
+            opened = frozen_layers.open_frozen_layers(self._decoder, depth, limit)
         what = f"the lowest {depth} layers carry no adapter"
         if opened is None:
-            return None, f"{what}, but {self.architecture} does not run without them: nothing is kept of them"
-        return opened, f"{what}: what they make of a text is computed once, and up to {limit / 1e9:g} GB of it are kept"
+            return None, f"{what}, but {self.architecture} does not run without them: their output is not cached"
+        return opened, f"{what}: their output for a text is computed once and cached, up to {limit / 1e9:g} GB"
 
     def recomputed(self, wanted: bool) -> AbstractContextManager[None]:
-        """Activation checkpointing of the decoder's layers, if `wanted`: see `recompute.recomputed`."""
+        """Return a context with activation checkpointing if `wanted`; see `checkpointing.recomputed`."""
         return recomputed(self._decoder, self.architecture) if wanted else nullcontext()
 
     @contextmanager
     def attention_outputs(self, count: int) -> Iterator[dict[nn.Module, Tensor]]:
-        """What the attention of `count` evenly spaced layers writes in the last forward: see `attention.recorded`."""
+        """Collect the attention outputs of `count` evenly spaced layers; see `attention.recorded`."""
         lowest = min(attention.evenly_spaced(self._num_layers, count), default=self._num_layers)
         recording = attention.recorded(self._decoder, count, self.architecture)
-        with self.without_kept_states(lowest), recording as outputs:
+        with self.without_frozen_cache(lowest), recording as outputs:
             yield outputs
 
     @contextmanager
     def activations(self, depth: float) -> Iterator[list[Tensor]]:
-        """What the layer at `depth` writes in the last forward: see `activations.recorded`."""
+        """Collect the outputs of the layer at `depth`; see `activations.recorded`."""
         layer = activations.layer_at(depth, self._num_layers) if depth else self._num_layers
         with (
-            self.without_kept_states(layer),
+            self.without_frozen_cache(layer),
             activations.recorded(self._decoder, depth, self.architecture) as outputs,
         ):
             yield outputs
 
     def check_adapted(self, depth: float) -> None:
-        """Refuse, with a ModelError, activations at a `depth` up to which no adapter could move them."""
+        """Raise a ModelError if the whole adapter lies above the layer at `depth`, and so cannot move its output."""
         lowest = min((Place.of(name).layer for name, _ in self.named_adapter), default=0)
         if depth and activations.layer_at(depth, self._num_layers) < lowest:
             raise ModelError(
@@ -183,19 +194,28 @@ class LanguageModel:
         return len(getattr(self._decoder, "layers", ()))
 
     def check_attention(self, *, masks: bool, kept_layers: int, longest: int = 0) -> None:
-        """Refuse early, with a ModelError, kept layers and 4-D masks (of `longest` tokens) that it does not offer."""
+        """Check before training that the model supports what a method needs.
+
+        Args:
+            masks: the method needs 4-D masks, for texts of up to `longest` tokens.
+            kept_layers: the number of layers whose attention outputs it preserves.
+            longest: the length of the longest text.
+
+        Raises:
+            ModelError: the model does not support them.
+        """
         if masks:
             attention.check_length(longest, self._window, self.architecture)
         with self.attention_outputs(kept_layers):
             pass
 
     def takes_branches(self, longest: int) -> bool:
-        """Whether texts may share their beginnings in rows of up to `longest` tokens."""
+        """Return whether texts of up to `longest` tokens may share their beginnings in a row."""
         return self._keeps_branches_apart and (self._window is None or longest <= self._window)
 
     @cached_property
     def _window(self) -> int | None:
-        """Length of the longest text for which 4-D masks hold, None for any. Raises ModelError where none does."""
+        """The length of the longest text for which 4-D masks are exact, None for any. Raises ModelError if none is."""
         attention.check_masks(self._decoder, self.architecture, lambda: self._passes(isolation.shares_rows))
         return attention.window_of(self._decoder.config)
 
@@ -207,64 +227,67 @@ class LanguageModel:
         except (ModelError, *attention.REFUSALS):
             is_apart = False
         if not is_apart:
-            log.info("%s does not keep apart texts that share a row: one text a row in evaluation", self.architecture)
+            log.info(
+                "%s cannot separate texts that share a row: evaluation uses one row for each text", self.architecture
+            )
         return is_apart
 
     def _check_batches(self) -> None:
-        """Raises ModelError where a text changes with what comes after it, or with what it is batched with."""
+        """Raise a ModelError if the result for a text depends on later tokens or on other texts of its batch."""
         if not self._passes(isolation.shares_batches):
             raise ModelError(
-                f"{self.architecture} computes a text otherwise where another one follows it or stands beside it in a "
-                "batch; allowed: models that look back only, and that take texts of unequal length together."
+                f"{self.architecture} computes a text differently if other texts follow it or are in its batch; "
+                "allowed: models that only look back, and that can batch texts of different lengths."
             )
 
     @torch.no_grad()
     def _passes(self, probe: Callable[..., bool]) -> bool:
-        """Whether a probe of isolation.py holds. Float32 weights are probed in float32: nothing hides in rounding."""
+        """Return whether a probe of isolation.py passes."""
 
         def states(batch: Batch) -> Tensor:
             batch = batch.to(self.device)
-            found = self._decoder(**self._inputs(batch), use_cache=False).last_hidden_state
-            return found.flatten(0, 1)[batch.token]
+            hidden = self._decoder(**self._inputs(batch), use_cache=False).last_hidden_state
+            return hidden.flatten(0, 1)[batch.token]
 
         window, rounded = attention.window_of(self._decoder.config), self.is_rounded
+        # Float32 weights are probed in float32, without autocast: rounding could hide a leak.
         with self.autocast() if rounded else nullcontext():
             return probe(states, self.num_embeddings, window, rounded=rounded)
 
     @property
     def is_rounded(self) -> bool:
-        """The weights have 16 bits: what is computed on other shapes differs by more than float32's last digits."""
+        """Whether the weights have 16 bits. Results on other shapes then differ by more than float32's last digits."""
         return self._decoder.dtype not in (torch.float32, torch.float64)
 
     @property
     def num_embeddings(self) -> int:
-        """Token ids are below this number."""
+        """The number of input embeddings; token ids are below it."""
         return self._decoder.get_input_embeddings().weight.shape[0]
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden states, in float32 at least. Shape: [n, width] -> [n, vocabulary]."""
+        """Return the logits of hidden states, at least in float32. Shapes: [n, width] -> [n, vocabulary]."""
         with self.autocast():
             return self._output.logits(hidden)
 
     def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at their `logits`. Shapes: [n, vocabulary] -> [n, width]."""
+        """Turn a gradient at `logits` into one at the hidden states. Shapes: both [n, vocabulary] -> [n, width]."""
         with self.autocast():
             return self._output.pull(gradient, logits)
 
     def without_adapter(self) -> AbstractContextManager[Any]:
-        """The base model, for as long as the context lasts."""
+        """Return a context in which the model is the base model."""
         return self.network.disable_adapter()
 
     def save_adapter(self, folder: Path, *, is_main: bool = True) -> None:
-        """Write the adapter into `folder`. All processes of a cut model must call."""
+        """Write the adapter into `folder`. All processes of a sharded model must call this."""
         lora.save(self.network, folder, is_main=is_main)
 
     def load_adapter(self, folder: Path) -> None:
-        """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
+        """Replace the adapter's weights by those in `folder`. Raises ModelError if they do not fit."""
         lora.load(self.network, folder)
 
 
 def context_of(config: Any) -> int | None:
-    """The longest text, in tokens, that a model of this configuration was made for; None: it tells none."""
+    """Return the longest text, in tokens, that a model of this configuration was made for; None if it does not say."""
     size = getattr(config.get_text_config(), "max_position_embeddings", None)
     return size if isinstance(size, int) and size > 0 else None

@@ -1,4 +1,4 @@
-"""From the files of a base model to one with a fresh adapter, on the device and at the precision that suit both."""
+"""Load a base model and give it a fresh adapter, on a suitable device and in a suitable precision."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from duolearn_cli.model import quantization
 from duolearn_cli.model.language_model import LanguageModel, context_of
 from duolearn_cli.model.lora import attach, initialise
 from duolearn_cli.model.pretrained import load_base
+from duolearn_cli.model.sizes import BF16_FROM_PARAMETERS
 from duolearn_cli.model.weights import Weights
-
-# Below this size bf16 saves no time on a CPU: the casts cost what the products gain.
-BF16_FROM_PARAMETERS = 20_000_000
 
 
 def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
-    """Load the model's tokenizer alone. Raises ModelError where it cannot be read or is not a fast one."""
+    """Load only the model's tokenizer. Raises ModelError if it cannot be read or is not a fast one."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights.location, **weights.arguments())
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -34,19 +32,19 @@ def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
 
 
 def read_context(weights: Weights) -> int | None:
-    """The longest text, in tokens, that the model was made for, from its configuration alone; None: it tells none."""
+    """Return the longest text, in tokens, that the model was made for, from its configuration; None if unknown."""
     try:
         return context_of(AutoConfig.from_pretrained(weights.location, **weights.arguments()))
     except (OSError, ValueError, KeyError, ImportError):
-        return None  # what cannot be read is refused where the model is loaded
+        return None  # loading the model will refuse what cannot be read, with a message
 
 
 def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, seed: int) -> LanguageModel:
     """Load the base model and give it a fresh adapter, initialised from `seed`.
 
     Raises:
-        ModelError: the model cannot be read or quantised, its weights are not all there, it has no fast tokenizer, or
-            its output layer is not supported.
+        ModelError: the model cannot be read or quantised, its weights are incomplete, it has no fast tokenizer, or its
+            architecture is not supported.
     """
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
@@ -54,29 +52,33 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
     quantization.check_device(config)
     device = choose_device(runtime.device)
     tokenizer = load_tokenizer(weights, config)
-    # A GPU holds the frozen base in half precision unless asked not to; the adapter is float32 everywhere.
+    # On a GPU the frozen base is in half precision unless the user chose fp32. The adapter is always float32.
     dtype = torch.bfloat16 if device.type == "cuda" and runtime.precision != "fp32" else torch.float32
     base = load_base(weights, config.name, dtype, **quantization.arguments(config, dtype, device))
     if config.quantization == "none":
-        # Which layers its kernels go through may depend on the device.
+        # Before the adapter is attached: that runs the model to see which modules its kernels use, which may depend on
+        # the device.
         base.to(device)
     network = attach(config.adapter, base)
     initialise(network, seed)
-    precision, kept_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
-    return LanguageModel(network.eval(), tokenizer, precision, device, kept_bytes)
+    precision, cache_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
+    return LanguageModel(network.eval(), tokenizer, precision, device, cache_bytes)
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Raises ModelError where CUDA is asked for and there is none."""
+    """Return the configured device; ``auto`` is CUDA if there is one. Raises ModelError for CUDA without a device."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError("runtime.device=cuda: this machine shows no CUDA device; allowed here: auto, cpu.")
+        raise ModelError("runtime.device=cuda: this machine has no CUDA device; allowed here: auto, cpu.")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def choose_precision(wanted: str, base: nn.Module, device: torch.device) -> str:
-    """``auto`` is bf16 where the hardware multiplies it natively and the model is large enough to gain."""
+    """Return the precision of matrix products, ``fp32`` or ``bf16``.
+
+    ``auto`` is bf16 if the hardware multiplies it natively and the model is large enough to gain from it.
+    """
     if wanted != "auto":
         return wanted
     large = sum(p.numel() for p in base.parameters()) >= BF16_FROM_PARAMETERS

@@ -1,4 +1,4 @@
-"""The LoRA adapter of a model: its PEFT configuration, its first values, and its files."""
+"""The LoRA adapter of a model: its PEFT configuration, its initial values, and its files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from duolearn_cli.config.layers import ALL, chosen_layers
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK
-from duolearn_cli.config.schema import AdapterConfig, target_names
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.model import adapter_reach, distributed
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.pretrained import counted, listed, not_finite
 
-ADAPTER_FILE = "adapter_model.safetensors"
 ALL_LINEAR = "all-linear"
-# What an adapter's weights mean depends on these settings of PEFT's; each with what sets it here.
+# The settings of PEFT on which the meaning of an adapter's weights depends, each with our setting for it.
 DECISIVE = {
     "r": "model.adapter.rank",
     "lora_alpha": "model.adapter.alpha",
@@ -40,39 +40,39 @@ DECISIVE = {
 
 
 def attach(adapter: AdapterConfig, base: Any) -> PeftModel:
-    """`base` with a fresh adapter.
+    """Return `base` with a fresh adapter.
 
     Raises:
-        ModelError: see `lora_config`; or PEFT adapts no such modules of this architecture.
+        ModelError: PEFT cannot adapt these modules of the architecture, or see `lora_config`.
         ConfigError: see `lora_config`.
     """
     with warnings.catch_warnings():
-        # PEFT asks transformers for a property by its older name.
+        # PEFT reads a property of transformers by its older name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        # GPT-2's layers keep inputs in rows, and PEFT corrects itself.
+        # GPT-2's layers store their weights transposed, and PEFT corrects its own setting.
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
-        # PEFT's ranks of fused experts are for parameters, and it looks for them among modules.
+        # PEFT sets the ranks of fused experts for parameters, but then looks for them among modules.
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         try:
             return cast(PeftModel, get_peft_model(cast(Any, base), lora_config(adapter, base)))
         except ValueError as error:
-            # PEFT prints whole modules, over many lines, and then lists what it knows.
+            # Only the first sentence: PEFT prints whole modules over many lines, and then lists what it supports.
             reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
-            mend = "another model" if adapter.targets == ALL_LINEAR else f"model.adapter.targets={ALL_LINEAR}"
-            raise ModelError(f"model.adapter.targets={adapter.targets}: {reason}. Mend: {mend}.") from error
+            fix = "use another model" if adapter.targets == ALL_LINEAR else f"model.adapter.targets={ALL_LINEAR}"
+            raise ModelError(f"model.adapter.targets={adapter.targets}: {reason}. Fix: {fix}.") from error
 
 
 def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
-    """PEFT's configuration of an adapter on `base`.
+    """Return PEFT's configuration of an adapter on `base`.
 
-    All linear layers are those that can carry a LoRA pair; where PEFT adapts fused experts, it is those as well.
+    ``all-linear`` means all linear layers that can carry a LoRA pair, and fused experts if PEFT can adapt them.
 
     Raises:
-        ModelError: a target names no module of `base` or one that cannot carry a LoRA pair, or there are no numbered
-            layers to choose from.
-        ConfigError: the adapter names layers that `base` has not.
+        ModelError: a target names no module of `base`, or one that cannot carry a LoRA pair; or layers are chosen, but
+            `base` has no numbered layers.
+        ConfigError: the adapter names layers that `base` does not have.
     """
-    # Any: PEFT types alpha as an integer, but divides by the rank, so any number will do.
+    # Typed as Any, because PEFT annotates alpha as an integer. It only divides alpha by the rank, so any number works.
     alpha: Any = adapter.alpha
     names = target_names(adapter)
     modules = {name.rpartition(".")[2] for name, _ in base.named_modules()}
@@ -91,50 +91,51 @@ def lora_config(adapter: AdapterConfig, base: nn.Module) -> LoraConfig:
         task_type="CAUSAL_LM",
     )
     if layers is not None:
-        _keep_to_layers(config, base, layers, inside)
+        _restrict_to_layers(config, base, layers, inside)
     return config
 
 
 def _check_named(names: Collection[str], left_out: Mapping[str, str], base: nn.Module) -> None:
-    """Refuse modules that the user names and that cannot carry a LoRA pair."""
+    """Raise a ModelError if the user names modules that cannot carry a LoRA pair."""
     for name in names:
-        whys = [why for place, why in left_out.items() if place.rpartition(".")[2] == name]
-        if not whys:
+        reasons = [reason for place, reason in left_out.items() if place.rpartition(".")[2] == name]
+        if not reasons:
             continue
         linear = [place for place, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
         others = [place.rpartition(".")[2] for place in linear if place not in left_out]
-        kept = [other for other in names if other != name and other in others]
+        usable = [other for other in names if other != name and other in others]
         raise ModelError(
-            f"model.adapter.targets: {name} of {type(base).__name__} cannot carry an adapter: {whys[0]}. "
-            f"Mend: model.adapter.targets={','.join(kept) or ALL_LINEAR}."
+            f"model.adapter.targets: {name} of {type(base).__name__} cannot carry an adapter: {reasons[0]}. "
+            f"Fix: model.adapter.targets={','.join(usable) or ALL_LINEAR}."
         )
 
 
-def _keep_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], inside: Collection[Place]) -> None:
-    """Cut what PEFT would adapt in all layers down to `layers`, in place.
+def _restrict_to_layers(config: LoraConfig, base: nn.Module, layers: list[int], inside: Collection[Place]) -> None:
+    """Restrict a configuration that adapts all layers to `layers`, in place.
 
-    PEFT itself chooses layers for modules alone: fused experts, which it targets as parameters, it adapts everywhere.
-    `inside` are the linear modules of numbered layers, for which PEFT has no word in chosen layers.
+    `inside` are the linear modules of numbered layers. PEFT can choose layers only for modules; fused experts, which it
+    targets as parameters, it would adapt in all layers.
     """
     convert_peft_config_for_transformers(config, base, None)
     if config.target_modules == ALL_LINEAR:
-        # A name such as "0" would be that of other modules too.
+        # PEFT's "all-linear" does not combine with chosen layers, so the modules are listed. A module called by a
+        # number is listed by its full name, because other modules have the number too.
         chosen = [place for place in inside if place.layer in layers]
         config.target_modules = sorted({p.owner if p.module.isdigit() else p.module for p in chosen})
     config.layers_to_transform = layers
-    # Without it PEFT takes the last number of a name for the layer's.
+    # Without a pattern PEFT takes the last number in a name as the layer's, which may be an expert's.
     config.layers_pattern = sorted({re.split(r"\.\d+\.", p.owner)[0].rpartition(".")[2] for p in inside})
     if not config.target_parameters:
         return
     wanted = tuple(f".{name}" for name in config.target_parameters)
-    found = [name for name, _ in base.named_parameters() if f".{name}".endswith(wanted)]
-    config.target_parameters = [name for name in found if Place.of(name).layer in layers]
+    parameters = [name for name, _ in base.named_parameters() if f".{name}".endswith(wanted)]
+    config.target_parameters = [name for name in parameters if Place.of(name).layer in layers]
     if not config.target_parameters:
         config.rank_pattern, config.alpha_pattern = {}, {}
 
 
 def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, Collection[Place]]:
-    """The chosen layers, None for all; and the linear modules of all numbered layers."""
+    """Return the numbers of the chosen layers, or None for all, and the linear modules of all numbered layers."""
     if adapter.layers == ALL:
         return None, ()
     linear = [name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
@@ -149,7 +150,10 @@ def _layers(adapter: AdapterConfig, base: nn.Module) -> tuple[list[int] | None, 
 
 
 def initialise(network: PeftModel, seed: int) -> None:
-    """Draw LoRA's A matrices from a generator of our own: the global one is never used. B stays zero."""
+    """Draw LoRA's A matrices (Kaiming uniform, as PEFT does) from `seed`, and set B to zero.
+
+    The random generator is our own, so that nothing depends on the global one. Modules are drawn in the model's order.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         if "lora_A" in name:
@@ -161,11 +165,13 @@ def initialise(network: PeftModel, seed: int) -> None:
 
 
 def save(network: PeftModel, folder: Path, *, is_main: bool) -> None:
-    """Write the adapter as PEFT safetensors and its configuration. All processes of a cut model must call.
+    """Write the adapter's weights (safetensors) and its configuration, as PEFT does.
 
-    The file is marked where the model's privacy account lies in the folder already.
+    All processes of a sharded model must call this; only the main one writes. If the folder already has the model's
+    privacy account, the weights are marked as accounted for.
     """
-    # "auto" would look the base model up on the hub to see whether its vocabulary grew; ours never does.
+    # Embeddings are never saved. PEFT's default would look up the base model on the hub to see whether its vocabulary
+    # grew, and ours never does.
     state = get_peft_model_state_dict(network, save_embedding_layers=False)
     tensors = {name: distributed.full(tensor.detach()).cpu().contiguous() for name, tensor in state.items()}
     if not is_main:
@@ -177,10 +183,14 @@ def save(network: PeftModel, folder: Path, *, is_main: bool) -> None:
 
 
 def load(network: PeftModel, folder: Path) -> None:
-    """Replace the adapter's weights by those of `folder`. Raises ModelError where they do not fit."""
+    """Replace the adapter's weights by those in `folder`.
+
+    Raises:
+        ModelError: there is no adapter, it cannot be read, or it was made for other modules, ranks or layers.
+    """
     path = folder / ADAPTER_FILE
     if not path.is_file():
-        raise ModelError(f"{folder} holds no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
+        raise ModelError(f"{folder} contains no adapter: {ADAPTER_FILE} is missing (only safetensors are read).")
     _check_config(network, folder)
     try:
         tensors = load_file(path)
@@ -189,8 +199,8 @@ def load(network: PeftModel, folder: Path) -> None:
                 f"the adapter in {folder} has {counted(broken)} with numbers that are not finite ({listed(broken)})."
             )
         own = get_peft_model_state_dict(network, save_embedding_layers=False)
-        cut = {name: distributed.cut_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
-        result = set_peft_model_state_dict(network, tensors | cut)
+        shards = {name: distributed.shard_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
+        result = set_peft_model_state_dict(network, tensors | shards)
     except (RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
     strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
@@ -202,8 +212,9 @@ def load(network: PeftModel, folder: Path) -> None:
 
 
 def _check_config(network: PeftModel, folder: Path) -> None:
-    """Weights of one rank or scale mean something else under another; those of other layers have no place."""
-    path, own = folder / "adapter_config.json", network.peft_config["default"].to_dict()
+    """Raise a ModelError if the saved adapter's settings differ from this model's: its weights would mean another
+    change under another rank or scale, and have no place in other layers."""
+    path, own = folder / CONFIG_FILE, network.peft_config["default"].to_dict()
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

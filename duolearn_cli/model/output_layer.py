@@ -1,4 +1,4 @@
-"""The frozen output layer: hidden states to logits, and a gradient at the logits back to one at the hidden states."""
+"""The frozen output layer: from hidden states to logits, and from a gradient at the logits to one at the states."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from torch import Tensor, nn
 
 from duolearn_cli.errors import ModelError
 
-# By architecture a factor or a divisor (Granite, Cohere, Falcon-H1, MiniCPM3, HyperCLOVA X): the probe tells which.
+# Names of a scale of the logits (Granite, Cohere, Falcon-H1, MiniCPM3, HyperCLOVA X). Architectures use it as a factor
+# or as a divisor; the probe in `find` shows which.
 SCALES = ("logits_scaling", "logit_scale", "lm_head_multiplier", "logits_mup_width_multiplier")
-# The bound of a soft cap (Gemma 2 and its kin, RecurrentGemma, xLSTM).
+# Names of the bound of a soft cap on logits (Gemma 2 and relatives, RecurrentGemma, xLSTM).
 CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
-# Relative. The same kernels run on the same shapes, so that only a scale or a cap rounds; in 16 bits each rounding
-# is off by up to 2^-9, and a cap has three.
+# Relative differences that the probe allows. The same kernels run on the same shapes, so only a scale or a cap rounds.
+# In 16 bits each rounding is off by up to 2^-9, and a cap has three.
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4}
 ROUNDED = 0.02
 PROBE = [[1, 2, 3]]
-# Made-up logits of these sizes: a soft cap shows at the large ones alone.
+# The range of made-up logits. A soft cap only shows at large ones.
 SMALLEST, LARGEST = 1e-2, 1e3
 
 
 @dataclass(frozen=True, eq=False)
 class OutputLayer:
-    """``logits = cap tanh(scale (W h + b) / cap)``, or without a cap ``scale (W h + b)``.
+    """An output layer: ``logits = cap tanh(scale (W h + b) / cap)``, or without a cap ``scale (W h + b)``.
 
-    Logits are float32, or float64 where the weights are.
+    Logits are float32, or float64 if the weights are.
     """
 
     linear: nn.Linear
@@ -40,22 +41,23 @@ class OutputLayer:
 
     @property
     def vocabulary(self) -> int:
+        """The number of logits."""
         return self.linear.weight.shape[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Shape: [n, width] -> [n, vocabulary]."""
+        """Return the logits of hidden states. Shapes: [n, width] -> [n, vocabulary]."""
         raw = self.linear(hidden)
         return self.finished(raw.to(torch.promote_types(raw.dtype, torch.float32)))
 
     def finished(self, raw: Tensor) -> Tensor:
-        """Logits of the linear layer's outputs; any shape."""
+        """Return the logits that follow from the linear layer's outputs `raw`. Any shape."""
         scaled = raw if self.scale == 1 else raw * self.scale
         return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
 
     def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at their `logits`. Shapes: both [n, vocabulary] -> [n, width].
+        """Turn a gradient at `logits` into one at the hidden states. Shapes: both [n, vocabulary] -> [n, width].
 
-        ``W^T (scale (1 - (logits / cap)^2) gradient)``
+        It is ``W^T (scale (1 - (logits / cap)^2) gradient)``, since the derivative of tanh is 1 - tanh^2.
         """
         if self.cap is not None:
             gradient = gradient * (1 - (logits / self.cap).square())
@@ -65,21 +67,29 @@ class OutputLayer:
 
 
 def decoder_of(base: Any) -> Any:
-    """What gives the hidden states that the output layer reads. Raises ModelError where the model shows none."""
-    found = base.get_decoder()
-    # transformers gives the whole model where the part is not called after the class (Llama 4).
-    found = getattr(base, "model", None) if found is base else found
-    if not isinstance(found, nn.Module):
-        raise ModelError(f"{type(base).__name__} shows no decoder below its output layer, which is not supported.")
-    return found
+    """Return the part of a model below its output layer.
+
+    Raises:
+        ModelError: the model has no such part.
+    """
+    decoder = base.get_decoder()
+    # transformers returns the whole model if the part does not have its usual name (Llama 4).
+    decoder = getattr(base, "model", None) if decoder is base else decoder
+    if not isinstance(decoder, nn.Module):
+        raise ModelError(f"{type(base).__name__} has no decoder below its output layer, which is not supported.")
+    return decoder
 
 
 def linear_of(base: Any, name: str) -> nn.Linear:
-    """The linear part of the output layer of the architecture `name`. Raises ModelError where it is something else."""
+    """Return the linear part of the output layer; `name` is the architecture, for messages.
+
+    Raises:
+        ModelError: the output layer is not linear, is quantised, or carries an adapter.
+    """
     head = base.get_output_embeddings()
     if isinstance(head, BaseTunerLayer):
-        raise ModelError(f"the output layer of {name} carries an adapter. Mend: take it out of model.adapter.targets.")
-    # Quantised layers are linear layers too, but `pull` needs the weights themselves.
+        raise ModelError(f"the output layer of {name} carries an adapter. Fix: remove it from model.adapter.targets.")
+    # Quantised layers are linear layers too, but `pull` needs the weights as numbers.
     if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
         raise ModelError(
             f"the output layer of {name} is a {type(head).__name__}; allowed: a linear layer without quantised weights."
@@ -89,13 +99,20 @@ def linear_of(base: Any, name: str) -> nn.Linear:
 
 @torch.no_grad()
 def find(base: Any, decoder: Any, name: str) -> OutputLayer:
-    """The output layer of a model, with the scale and the cap that its configuration names and its forward applies.
+    """Find a model's output layer, with the scale and the soft cap that its forward applies.
 
-    The model is run with made-up outputs of the linear layer, small and large, so that what it makes of them does not
-    depend on how large its own logits are. The adapter must be empty or off.
+    A probe runs the model with made-up outputs of the linear layer, small and large ones, and sees which scale and cap
+    of the configuration explain the logits. The model's own logits may be too small to show a cap. The adapter must be
+    empty or off.
+
+    Args:
+        base: the model.
+        decoder: its part below the output layer.
+        name: the architecture, for messages.
 
     Raises:
-        ModelError: it is no linear layer, it does something else to the logits, or predictions are not finite.
+        ModelError: the output layer is not linear, the model changes logits in another way, or predictions are not
+            finite.
     """
     linear, ids = linear_of(base, name), torch.tensor(PROBE, device=next(base.parameters()).device)
     try:
@@ -105,45 +122,50 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
             f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
         ) from error
     if not base(input_ids=ids).logits.isfinite().all():
-        mend = "another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
+        fix = "use another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
         raise ModelError(
-            f"the predictions of {name} are not finite, though its weights are, in {states.dtype}. Mend: {mend}."
+            f"the predictions of {name} are not finite in {states.dtype}, although its weights are. Fix: {fix}."
         )
     entered, raw, logits = _forward_with_made_up_outputs(base, linear, ids)
     if entered is None or entered.shape != states.shape:
-        raise ModelError(f"{name} does not give its last hidden states to its output layer, which is not supported.")
+        raise ModelError(f"{name} does not pass its last hidden states to its output layer, which is not supported.")
     values = list(_values(base.config.get_text_config(), SCALES))
     scales = [1.0, *values, *(1 / value for value in values)]
     before, off = min(((scale, _distance(entered, states * scale)) for scale in scales), key=lambda pair: pair[1])
     tolerance = TOLERANCE.get(states.dtype, ROUNDED)
-    # A scale of the hidden states leaves the bias as it is.
+    # A scale of the hidden states equals a scale of the logits only without a bias, which it does not scale.
     if not off <= tolerance or (before != 1 and isinstance(linear.bias, Tensor)):
         raise ModelError(
-            f"{name} changes its hidden states before the output layer, which is not supported but for a scale where "
-            "that layer has no bias."
+            f"{name} changes its hidden states before the output layer; only a scale is supported, and only if that "
+            "layer has no bias."
         )
     if logits.shape != raw.shape:
         raise ModelError(
-            f"{name} gives {logits.shape[-1]} of the {raw.shape[-1]} logits of its output layer; only all will do."
+            f"{name} returns {logits.shape[-1]} of the {raw.shape[-1]} logits of its output layer; all are needed."
         )
     caps = [None, *_values(base.config.get_text_config(), CAPS)]
     tried = [OutputLayer(linear, scale, cap) for scale, cap in product(scales, caps)]
     after, off = min(((layer, _worst(layer.finished(raw), logits)) for layer in tried), key=lambda pair: pair[1])
     if not off <= tolerance:
         raise ModelError(
-            f"{name} changes its logits after the output layer in a way that is not supported; known are a scale "
-            f"({', '.join(SCALES)}) and a soft cap ({', '.join(CAPS)}) as its configuration gives them."
+            f"{name} changes its logits after the output layer in a way that is not supported; supported are a scale "
+            f"({', '.join(SCALES)}) and a soft cap ({', '.join(CAPS)}) that its configuration names."
         )
     return OutputLayer(linear, before * after.scale, after.cap)
 
 
 def _forward_with_made_up_outputs(base: Any, linear: nn.Linear, ids: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-    """What the linear layer was given, what was put in place of its output, and what the model then gave as logits."""
+    """Run the model with made-up outputs of its linear layer.
+
+    Returns:
+        The inputs of the linear layer (None if it did not run exactly once), the made-up outputs, and the logits.
+    """
     entered: list[Tensor] = []
     raw: list[Tensor] = []
 
     def replace(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         entered.append(inputs[0])
+        # Both signs and all sizes, so that no other scale and cap could explain the logits as well.
         sizes = torch.logspace(math.log10(SMALLEST), math.log10(LARGEST), output.numel(), device=output.device)
         signs = 1 - 2 * (torch.arange(output.numel(), device=output.device) % 2)
         raw.append((sizes * signs).view(output.shape).to(output.dtype))
@@ -161,7 +183,7 @@ def _forward_with_made_up_outputs(base: Any, linear: nn.Linear, ids: Tensor) -> 
 
 
 def _values(config: Any, names: tuple[str, ...]) -> Iterator[float]:
-    """Positive numbers that the configuration gives under any of these names."""
+    """Yield the positive numbers that the configuration has under one of these names."""
     for name in names:
         value = getattr(config, name, None)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
@@ -169,10 +191,10 @@ def _values(config: Any, names: tuple[str, ...]) -> Iterator[float]:
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
-    """Relative, as vectors."""
+    """Return the relative distance of two tensors, as vectors."""
     return float((one.float() - other.float()).norm() / other.float().norm())
 
 
 def _worst(one: Tensor, other: Tensor) -> float:
-    """Relative, of the entry that differs most."""
+    """Return the largest relative difference of an entry."""
     return float(((one - other).abs() / other.abs()).max())

@@ -1,4 +1,4 @@
-"""Which texts go through the model together, by their lengths alone: packed into rows, or padded in batches."""
+"""Decide by length which texts go through the model together: packed into rows, or padded in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 
 def pack(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
-    """Give each sequence a row and a start in it, by first-fit decreasing; a longer one than `width` is alone."""
+    """Return (row, start) of each sequence, by first-fit decreasing. One longer than `width` gets its own row."""
     used: list[int] = []
     starts = [(0, 0)] * len(lengths)
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -19,7 +19,7 @@ def pack(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
 
 
 def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Group indices, longest first, so that a padded batch holds at most `max_tokens` (but at least one sequence)."""
+    """Yield groups of indices, longest first, so that a padded batch has at most `max_tokens` (or one sequence)."""
     group: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         if group and (len(group) + 1) * lengths[group[0]] > max_tokens:

@@ -1,4 +1,4 @@
-"""Read a base model, and refuse weights that do not make up the model that its configuration describes."""
+"""Read a base model, and refuse weights that do not match the model that the configuration describes."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.errors import ModelError
+from duolearn_cli.model.adapter_files import CONFIG_FILE
 from duolearn_cli.model.weights import Weights
 
-# What old checkpoints carry and the model computes by itself: positions, frequencies, the causal mask.
+# Tensors that old checkpoints contain although the model computes them: positions, frequencies, the causal mask.
 COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq|(cos|sin)_cached|masked_bias|causal_mask|(attn|attention)\.bias)$")
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 SHOWN = 3
 
 
 def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any) -> Any:
-    """The model as transformers loads it, with every tensor from the file and none left over.
+    """Load a model with transformers, and check that every tensor comes from the file and none is left over.
 
-    transformers itself fills missing tensors with random numbers and passes over those that it has no place for.
+    transformers itself fills missing tensors with random numbers, and ignores tensors for which it has no place.
 
     Args:
-        name: what messages call the model.
-        arguments: for `from_pretrained`, beside those of `weights`.
+        weights: where the model is.
+        name: the model's name, for messages.
+        dtype: the type of the weights.
+        arguments: further arguments of `from_pretrained`.
 
     Raises:
         ModelError: the model cannot be read, or tensors are missing, left over, of another shape or not finite.
     """
-    if (Path(weights.location) / "adapter_config.json").is_file():
+    if (Path(weights.location) / CONFIG_FILE).is_file():
         raise ModelError(
-            f"model {name} at {weights.location} is an adapter (it holds adapter_config.json), not a model. Mend: the "
-            "model that it was made for as model.path, and adapter=FOLDER."
+            f"model {name} at {weights.location} is an adapter (it contains {CONFIG_FILE}), not a model. Fix: "
+            "set model.path to the model that the adapter was made for, and adapter=FOLDER."
         )
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
-    # It would print its own table of the same tensors.
+    # Otherwise transformers prints its own table of the same tensors.
     transformers_logging.set_verbosity_error()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -52,32 +55,33 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
             **weights.arguments(model=True),
             **arguments,
         )
-        base, found = loaded  # a pair, since information was asked for
+        base, report = loaded  # a pair, because of output_loading_info
     except torch.OutOfMemoryError:
-        raise
+        raise  # a RuntimeError too, but the model is not at fault
     except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"model {name} at {weights.location} cannot be read: {reason}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-    problems = list(_problems(found, base))
+    problems = list(_problems(report, base))
     if problems:
         raise ModelError(
             f"model {name} at {weights.location}: the weights are not those of its {type(base).__name__}: "
-            f"{'; '.join(problems)}. Mend: the complete weights, with the configuration that belongs to them."
+            f"{'; '.join(problems)}. Fix: get the complete weights, with the configuration that belongs to them."
         )
     return base
 
 
-def _problems(found: Mapping[str, Any], base: nn.Module) -> Iterator[str]:
-    missing = sorted(found["missing_keys"])
+def _problems(report: Mapping[str, Any], base: nn.Module) -> Iterator[str]:
+    """Yield what is wrong with the tensors, from transformers' report on loading and from their values."""
+    missing = sorted(report["missing_keys"])
     if missing:
         yield f"{counted(missing)} missing ({listed(missing)})"
-    left_over = sorted(key for key in found["unexpected_keys"] if not COMPUTED.search(key))
+    left_over = sorted(key for key in report["unexpected_keys"] if not COMPUTED.search(key))
     if left_over:
         yield f"{counted(left_over)} without a place in the model ({listed(left_over)})"
     mismatched = [
-        f"{key} has {list(own)}, the model {list(wanted)}" for key, own, wanted in sorted(found["mismatched_keys"])
+        f"{key} has {list(own)}, the model {list(wanted)}" for key, own, wanted in sorted(report["mismatched_keys"])
     ]
     if mismatched:
         yield f"{counted(mismatched)} of another shape ({listed(mismatched)})"
@@ -87,7 +91,7 @@ def _problems(found: Mapping[str, Any], base: nn.Module) -> Iterator[str]:
 
 
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the tensors that hold NaN or infinity; packed numbers of less than 16 bits are not looked at."""
+    """Return the names of tensors that contain NaN or infinity. Packed weights of fewer than 16 bits are skipped."""
     return [
         name
         for name, tensor in tensors.items()
@@ -96,11 +100,11 @@ def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many there are beside them."""
+    """Return the first names, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(tensors: Sequence[str]) -> str:
-    """How many they are, in words."""
+    """Return the number of tensors in words: "1 tensor", "2 tensors"."""
     return f"{len(tensors)} tensor{'s' * (len(tensors) != 1)}"

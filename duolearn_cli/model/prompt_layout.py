@@ -1,4 +1,4 @@
-"""Where a prompt's parts stand in its text: the question, and everything that a chat template did not write."""
+"""Where the parts of a prompt are in its text: the question, and everything that comes from data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duolearn_cli.errors import DataError
 
 
 class UnreadableError(DataError):
-    """An item that cannot become tokens with this tokenizer and these settings; `reason` is a snake_case code."""
+    """An item cannot be tokenised with this tokenizer and these settings. `reason` is a snake_case code."""
 
     def __init__(self, reason: str, detail: str, item: str = "") -> None:
         super().__init__(f"item {item}: {detail} [{reason}]." if item else detail)
@@ -21,7 +21,11 @@ class UnreadableError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A prompt up to where the answer begins. `question` and `contents` are characters ``[start, end)`` of `text`."""
+    """A prompt up to where the answer begins.
+
+    `question` and `contents` are characters ``[start, end)`` of `text`. `contents` are the parts that a chat template
+    did not write; control tokens in them are plain text.
+    """
 
     text: str
     question: tuple[int, int]
@@ -29,20 +33,20 @@ class Layout:
 
 
 def plain(text: str, at: int, question: str) -> Layout:
-    """A prompt without a chat template, whose question begins at character `at`."""
+    """Return the layout of a prompt without a chat template, whose question begins at character `at`."""
     return Layout(text, (at, at + len(question)), ((0, len(text)),))
 
 
 def rendered(tokenizer: Any, messages: Sequence[dict[str, str]], at: int, question: str) -> Layout:
-    """A chat, whose last message holds the question from its character `at` on.
+    """Return the layout of a chat, in whose last message the question begins at character `at`.
 
     Raises:
-        UnreadableError: the template is broken, refuses the messages, or writes one otherwise than it is.
+        UnreadableError: the chat template is broken, refuses the messages, or changes the text of one.
     """
     try:
         text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
     except TemplateError as error:
-        detail = f"the chat template does not take it ({error}); prompt.chat=never uses none"
+        detail = f"the chat template refuses it ({error}); prompt.chat=never uses none"
         raise UnreadableError("template", detail) from error
     contents: list[tuple[int, int]] = []
     cursor = 0

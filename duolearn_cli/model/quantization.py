@@ -1,6 +1,7 @@
-"""A base model in 4 or 8 bits, by bitsandbytes on a GPU; it is frozen, and the adapter beside it stays in float32.
+"""A frozen base model in 4 or 8 bits, with bitsandbytes on a GPU. The adapter beside it stays in float32.
 
-Dettmers et al., "QLoRA: Efficient Finetuning of Quantized LLMs" (NeurIPS 2023) and "LLM.int8()" (NeurIPS 2022).
+Sources: Dettmers et al., "QLoRA: Efficient Finetuning of Quantized LLMs" (NeurIPS 2023) and "LLM.int8()" (NeurIPS
+2022).
 """
 
 from __future__ import annotations
@@ -16,47 +17,47 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Bytes of a weight with its scales: blocks of 64 weights share one, and those are quantised again (QLoRA, section 3);
-# in 8 bits each row has one.
+# Bytes of a weight including its scales. In 4 bits, blocks of 64 weights share a scale, and the scales are quantised
+# again (QLoRA, section 3). In 8 bits each row has a scale.
 BYTES = {"nf4": 0.516, "int8": 1.0}
 
 
 def check_libraries(model: ModelConfig, gguf_file: str | None) -> None:
-    """Refuse, without importing torch, what cannot be quantised here. Raises ModelError."""
+    """Raise a ModelError if this model cannot be quantised with the installed libraries. Does not import torch."""
     if model.quantization == "none":
         return
     if gguf_file:
         raise ModelError(
-            f"model.quantization={model.quantization}: {gguf_file} is quantised in a way of its own, and is only read "
-            "into full precision; allowed with it: none. Mend: model.path=FOLDER with safetensors."
+            f"model.quantization={model.quantization}: {gguf_file} is already quantised in its own format, and can "
+            "only be read into full precision; allowed with it: none. Fix: model.path=FOLDER with safetensors."
         )
     if find_spec("bitsandbytes") is None:
         raise ModelError(
-            f"model.quantization={model.quantization}: bitsandbytes is not installed; allowed without: none. "
-            "Mend: pip install 'duolearn[quantization]'."
+            f"model.quantization={model.quantization}: bitsandbytes is not installed; allowed without it: none. "
+            "Fix: pip install 'duolearn[quantization]'."
         )
 
 
 def check_device(model: ModelConfig) -> None:
-    """Refuse a quantised model on a machine that shows no GPU. Raises ModelError."""
+    """Raise a ModelError if the model is to be quantised and the machine has no GPU."""
     if model.quantization == "none":
         return
     import torch
 
     if not torch.cuda.is_available():
         raise ModelError(
-            f"model.quantization={model.quantization}: needs a GPU, and this machine shows no CUDA device; allowed "
+            f"model.quantization={model.quantization}: this needs a GPU, but this machine has no CUDA device; allowed "
             "here: none."
         )
 
 
 def arguments(model: ModelConfig, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    """What `from_pretrained` is told; products are computed in `dtype`. The output layer stays as it is."""
+    """Return arguments for `from_pretrained`. Matrix products use `dtype`; the output layer is not quantised."""
     if model.quantization == "none":
         return {}
     from transformers import BitsAndBytesConfig
 
-    # Without a list of modules to skip, transformers skips the output layer and what is tied to it.
+    # Without a list of modules to skip, transformers skips the output layer and weights that are tied to it.
     if model.quantization == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True)
     else:
@@ -70,7 +71,7 @@ def arguments(model: ModelConfig, dtype: torch.dtype, device: torch.device) -> d
 
 
 def num_parameters(base: nn.Module) -> int:
-    """Weights of the base model, without the adapter's; packed ones count as the weights that they hold."""
+    """Return the number of weights in the base model, without the adapter. Packed weights count individually."""
     packed = {name: getattr(p, "quant_state", None) for name, p in base.named_parameters()}
     return sum(
         math.prod(state.shape) if (state := packed[name]) is not None else parameter.numel()

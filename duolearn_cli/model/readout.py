@@ -1,84 +1,48 @@
-"""What losses read off the output layer, token by token: logits of a step are never there all at once.
+"""Numbers that losses read from the output layer, token by token. The logits of a step never exist all at once.
 
-A number that depends on one token's logits alone has a gradient with respect to that token's hidden state alone. Both
-are computed in one pass over chunks of tokens; then the logits are gone, and however many losses are made of the
-numbers, no backward goes through the output layer again.
+A number that depends only on one token's logits has a gradient only at that token's hidden state. Number and gradient
+are computed together, in one pass over chunks of tokens, and then the logits are freed. No backward goes through the
+output layer again, however many losses use the numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from duolearn_cli.errors import present
 from duolearn_cli.model import losses
 from duolearn_cli.model.host_to_device import Rows, checked_mask, send
-
-# Numbers in the logits of a chunk: 32 MiB in float32, enough to keep a matrix product busy.
-CHUNK = 2**23
+from duolearn_cli.model.readings import Reading
+from duolearn_cli.model.sizes import LOGITS_PER_CHUNK
 
 
 class Head(Protocol):
-    """An output layer that is not trained."""
+    """A frozen output layer."""
 
     vocabulary: int
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits. Shape: [n, width] -> [n, vocabulary]."""
+        """Return the logits of hidden states. Shapes: [n, width] -> [n, vocabulary]."""
         ...
 
     def pull(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient at the hidden states of one at their `logits`. Shapes: both [n, vocabulary] -> [n, width]."""
+        """Turn a gradient at `logits` into one at the hidden states. Shapes: both [n, vocabulary] -> [n, width]."""
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A number for each token of a mask, of that token's logits alone.
-
-    Attributes:
-        function: logits [m, vocabulary], labels [m], the reference's logits [m, vocabulary] (or None) -> [m].
-        where: which tokens, a mask [n] on the host.
-        reference: the model that `function` compares with, ``base`` or ``target``; None: it does not.
-    """
-
-    function: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    where: Tensor
-    reference: str | None = None
-
-
-def nll_at(where: Tensor) -> Reading:
-    """Negative log-likelihood of the labels of some tokens, in nats."""
-    return Reading(lambda logits, labels, reference: losses.nll(logits, labels), where)
-
-
-def kl_at(where: Tensor, reference: str) -> Reading:
-    """KL(reference || model) at some tokens, in nats; `reference` is ``base`` or ``target``."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl(reference, logits)
-
-    return Reading(divergence, where, reference)
-
-
-def kl_of_others_at(where: Tensor, reference: str) -> Reading:
-    """KL(reference || model) of all tokens but the label, given that it is not that, at some places, in nats."""
-
-    def divergence(logits: Tensor, labels: Tensor, reference: Tensor | None) -> Tensor:
-        assert reference is not None
-        return losses.kl_of_others(reference, logits, labels)
-
-    return Reading(divergence, where, reference)
-
-
 class Readout:
-    """Reads numbers off the hidden states [n, width] of labelled tokens.
+    """Reads numbers from the hidden states of n labelled tokens.
 
-    `references` gives, by name, the hidden states of another model at the same tokens [n, width], on the host.
+    Args:
+        head: the output layer.
+        hidden: the hidden states, [n, width], in one or several parts.
+        labels: the labels, [n], on the host.
+        references: by name of another model, a function that returns its hidden states at the same tokens, [n, width],
+            on the host.
     """
 
     def __init__(
@@ -91,14 +55,13 @@ class Readout:
 
     @property
     def nll(self) -> Tensor:
-        """Negative log-likelihood of every label, without a gradient [n]; free once something has been read."""
+        """The negative log-likelihood of every label, [n], without a gradient. It costs nothing after a `read`."""
         if self._nll is None:
             self.read()
-        assert self._nll is not None
-        return self._nll
+        return present(self._nll, "the loss of every label")
 
     def read(self, *readings: Reading) -> list[Tensor]:
-        """The numbers of each reading, with their gradient. Shapes: [m], in the order of the tokens."""
+        """Return the numbers of each reading, [m], in the order of the tokens, with their gradients."""
         wants_rows = torch.is_grad_enabled() and self._hidden.requires_grad
         with torch.no_grad():
             values, rows, nll = self._pass(readings, wants_rows)
@@ -111,7 +74,12 @@ class Readout:
         ]
 
     def _pass(self, readings: Sequence[Reading], wants_rows: bool) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """One pass over chunks: each reading's values [m] and rows [m, width], and the nll of all tokens [n]."""
+        """Make one pass over chunks of tokens.
+
+        Returns:
+            The values of each reading, [m]; their gradients at the hidden states, [m, width] (empty unless
+            `wants_rows`); and the nll of all tokens, [n].
+        """
         others = {
             name: hidden() for name, hidden in self._references.items() if any(r.reference == name for r in readings)
         }
@@ -121,13 +89,13 @@ class Readout:
         values: list[list[Tensor]] = [[] for _ in readings]
         rows: list[list[Tensor]] = [[] for _ in readings]
         nll: list[Tensor] = []
-        size = max(1, CHUNK // self._head.vocabulary)
+        size = max(1, LOGITS_PER_CHUNK // self._head.vocabulary)
         for start in range(0, max(1, len(self._labels)), size):
             chunk = slice(start, start + size)
             logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]
             nll.append(losses.nll(logits, labels))
             for i, (reading, place) in enumerate(zip(readings, places, strict=True)):
-                # Where a chunk begins and ends the host knows: the device need not say how many tokens are in it.
+                # The host finds the tokens of the chunk, because asking the device for their number would wait for it.
                 own = slice(*torch.searchsorted(place, torch.tensor([start, start + size])).tolist())
                 here, other = sent[i][own] - start, None
                 if reading.reference is not None:
@@ -142,20 +110,21 @@ class Readout:
 def _slope(
     reading: Reading, logits: Tensor, labels: Tensor, other: Tensor | None, wanted: bool
 ) -> tuple[Tensor, Tensor]:
-    """A reading's values [m] and, where wanted, their gradients at the logits [m, vocabulary]."""
+    """Return a reading's values, [m], and if `wanted` their gradients at the logits, [m, vocabulary]."""
     if not wanted:
         return reading.function(logits, labels, other), logits[:0]
     with torch.enable_grad():
         leaf = logits.requires_grad_()
         value = reading.function(leaf, labels, other)
-        # Each value is of its own token alone: the gradient of their sum holds that of each in its row.
+        # Each value depends only on its own token, so each row of the sum's gradient is the gradient of one value.
         (slope,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), slope
 
 
 class _Linearised(torch.autograd.Function):
-    """Numbers [m] whose gradients with respect to `hidden` [m, width] are the rows of a matrix."""
+    """Numbers, [m], whose gradients at `hidden`, [m, width], are the given `rows`, [m, width]."""
 
+    # The numbers and their gradients were computed before, without a graph; this function puts them into one.
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, value: Tensor, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows.to(hidden.dtype))

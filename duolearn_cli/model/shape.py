@@ -1,4 +1,4 @@
-"""The numbers of a transformer that sizes follow from, read without loading it."""
+"""The dimensions of a transformer, read from its configuration without loading it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duolearn_cli.config.layers import chosen_layers
-from duolearn_cli.config.schema import AdapterConfig, target_names
+from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.model.weights import Weights
 
 # The linear layers of a block, in the order of `Shape.linears`.
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-# How configurations call the number of experts.
+# The names that configurations use for the number of experts.
 EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a Llama-like transformer that sizes follow from; of a mixture of experts not all are known."""
+    """The dimensions of a Llama-like transformer.
+
+    width: size of the hidden states.
+    inner: size of the MLP's inner layer.
+    layers: number of blocks.
+    vocabulary: number of token ids.
+    attention: size of all queries of a token (heads times head size).
+    key_value: size of all its keys, and of all its values.
+    tied: the output layer shares the embedding's weight.
+    is_mixture: the model has several experts; then its number of parameters does not follow from these dimensions.
+    """
 
     width: int
     inner: int
@@ -31,7 +41,7 @@ class Shape:
     is_mixture: bool = False
 
     def linears(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of the linear layers of one block."""
+        """Return (inputs, outputs) of the linear layers of one block, in the order of `MODULES`."""
         return [
             (self.width, self.attention),
             (self.width, self.key_value),
@@ -43,21 +53,27 @@ class Shape:
         ]
 
     def parameters(self) -> int:
+        """Return the number of parameters: embeddings, linear layers, two norms in each block and one at the end."""
         embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
         return embeddings + self.layers * sum(i * o for i, o in self.linears()) + (2 * self.layers + 1) * self.width
 
     def adapter_parameters(self, adapter: AdapterConfig) -> int:
-        """LoRA pairs on every linear layer of every block, or on those that the configuration names.
+        """Return the number of parameters of an adapter, by default on every linear layer of every block.
 
-        Raises ConfigError for blocks that the model has not.
+        Raises:
+            ConfigError: the adapter names blocks that the model does not have.
         """
+        # A LoRA pair has rank * (inputs + outputs) parameters.
         wanted = target_names(adapter) or MODULES
         sizes = [i + o for name, (i, o) in zip(MODULES, self.linears(), strict=True) if name in wanted]
         return len(chosen_layers(adapter.layers, self.layers)) * adapter.rank * sum(sizes)
 
 
 def read_shape(weights: Weights) -> Shape | None:
-    """From config.json or the GGUF's metadata; None for a hub model that is not here yet."""
+    """Read the dimensions from config.json or a GGUF file's metadata.
+
+    The result is None for a hub model that is not on this machine, and for an architecture with other dimensions.
+    """
     folder = Path(weights.location)
     if weights.gguf_file and (folder / weights.gguf_file).is_file():
         return _gguf_shape(folder / weights.gguf_file)
@@ -84,7 +100,7 @@ def read_shape(weights: Weights) -> Shape | None:
 
 
 def _experts(value: object) -> int:
-    """A count, or the largest of one for each layer."""
+    """Return the number of experts from a number, or from a list with one for each layer (its largest)."""
     counts = value if isinstance(value, list) else [value]
     return max((count for count in counts if isinstance(count, int)), default=0)
 

@@ -1,4 +1,7 @@
-"""Texts that begin alike in one row: what they share is there once; each goes on from it unseen by the others."""
+"""Texts with the same beginning in one row: the beginning is there once, and each text continues it by itself.
+
+Evaluation scores the options of an item in this way, because they share the question.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,26 @@ from duolearn_cli.model.encoding import Batch, Encoded
 
 
 def shared_length(texts: Sequence[Encoded]) -> int:
-    """How many tokens all texts begin with, fewer than the shortest has: each keeps a token of its own."""
+    """Return the number of tokens that all texts begin with; fewer than the shortest has, so that each has its own."""
     columns = zip(*(text.ids[:-1] for text in texts), strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def num_tokens(texts: Sequence[Encoded]) -> int:
-    """The length of a row that holds all texts, with what they share once."""
+    """Return the length of a row with all texts and their common beginning once."""
     shared = shared_length(texts)
     return shared + sum(len(text.ids) - shared for text in texts)
 
 
 def collate_branches(groups: Sequence[Sequence[Encoded]], labels: Sequence[str]) -> Batch:
-    """Lay out each group of texts in a row of its own, and list their labels, as `collate` does: texts in order.
+    """Lay out each group of texts in a row of its own, with its common beginning once, and list the labels.
 
-    `labels` has one entry a text ("answer" or "text"). In a row the shared beginning is segment 1, which is the trunk
-    of the segments after it; positions go on from it in each.
+    In a row the common beginning is segment 1. It is the trunk of the segments after it, one for each text, and their
+    positions continue from it.
+
+    Args:
+        groups: the texts of each row.
+        labels: which tokens to predict, "answer" or "text", for each text in order.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a study's items, before anything is learned: too long, unreadable, alike, unknown."""
+"""Check before training how a tokenizer reads the items: which are too long, unreadable, ambiguous or unknown."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from duolearn_cli.model import truncation
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.prompt_layout import UnreadableError
 
-# A question of which a larger share of the tokens is unknown to the tokenizer is told of.
+# A note comes for questions of which the tokenizer does not know a larger share of the tokens.
 MOSTLY = 0.5
 SHOWN = 3
-# Why items are left out whose questions become one.
+# The reason for leaving out items whose questions become the same tokens.
 CONFUSED = "questions_tokenise_alike"
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """All texts of a study as its tokenizer reads them.
+    """All texts of a run as its tokenizer reads them. Lengths are in tokens.
 
     Attributes:
-        encoder: what read them.
-        num_items: how many items were read.
-        cut: by item id, the tokens of the longest text whole, where that is over ``prompt.max_tokens``.
-        spelled: items whose text spells control tokens, with what they spell.
-        unknown: items most of whose question the tokenizer does not know.
+        encoder: the encoder that read them.
+        num_items: the number of items.
+        cut: by id of an item that is too long, the length of its longest text before the cut.
+        spelled: by id of an item whose text spells control tokens, the names of these.
+        unknown: ids of items whose question is mostly unknown to the tokenizer.
         rejected: items that cannot be used.
-        longest: tokens of the longest text, as it is used.
-        lengths: by item id, the tokens of the longest text whole.
+        longest: the length of the longest text after the cut.
+        lengths: by item id, the length of its longest text before the cut.
     """
 
     encoder: Encoder
@@ -48,15 +48,19 @@ class Texts:
 
     @property
     def cut_share(self) -> float:
+        """The share of items that are too long."""
         return len(self.cut) / max(1, self.num_items)
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether the texts are what they were before long ones and spelled control tokens were treated apart."""
-        return not self.cut and not self.encoder.control.met and (self.encoder.uses_chat or not self.encoder.around[1])
+        """Whether no text needed special treatment: none was cut, and none spells a control token.
+
+        Then the texts equal those of earlier versions, which did not treat such texts, and cached models stay valid.
+        """
+        return not self.cut and not self.encoder.control.seen and (self.encoder.uses_chat or not self.encoder.around[1])
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts of items, for metrics.json."""
+        """Return the counts for metrics.json."""
         return {
             "cut": len(self.cut),
             "cut_share": self.cut_share,
@@ -67,7 +71,7 @@ class Texts:
         }
 
     def sentences(self) -> Iterator[str]:
-        """What a user should know; nothing where there is nothing."""
+        """Yield what a user should know about the texts, one sentence each."""
         size, shown = self.encoder.prompt.max_tokens, _named
         if self.cut:
             yield (
@@ -92,61 +96,62 @@ class Texts:
             )
         for reason, count in Counter(row.reason for row in self.rejected).most_common():
             first = next(row for row in self.rejected if row.reason == reason)
-            told = f"{count} items left out ({reason}), see rejected.jsonl; the first, {first.id}: {first.detail}"
-            mend = self._confused_mend if reason == CONFUSED else ""
-            yield f"{told}. Mend: {mend}" if mend else told
+            sentence = f"{count} items left out ({reason}), see rejected.jsonl; the first, {first.id}: {first.detail}"
+            fix = self._confused_fix if reason == CONFUSED else ""
+            yield f"{sentence}. Fix: {fix}" if fix else sentence
 
     @property
-    def _confused_mend(self) -> str:
-        """The settings with which no question is cut that the cut made another one's; empty where none was."""
+    def _confused_fix(self) -> str:
+        """The settings with which no question becomes another one by the cut; empty if none did."""
         confused = {row.id for row in self.rejected if row.reason == CONFUSED}
         needed = [tokens for name, tokens in self.cut.items() if name in confused]
-        return self._mend(max(needed)) if needed else ""
+        return self._fix(max(needed)) if needed else ""
 
     def check(self, context: int | None) -> None:
-        """Refuse too many cut items, and texts longer than the `context` that the model was made for.
+        """Refuse too many items that would be cut, and texts longer than the model's `context` (tokens, or None).
 
         Raises:
-            ConfigError, ModelError: with the mend.
+            ConfigError: more than the share ``prompt.max_cut`` of the items would be cut.
+            ModelError: a text is longer than the model was made for.
         """
         prompt = self.encoder.prompt
         if context and self.longest > context:
             raise ModelError(
                 f"the longest text has {self.longest} tokens, and the model was made for {context} "
-                f"(max_position_embeddings). Mend: {self._mend(context)}."
+                f"(max_position_embeddings). Fix: {self._fix(context)}."
             )
         if self.cut_share <= prompt.max_cut:
             return
         needed = max(self.cut.values())
-        mends = [self._mend(min(needed, context or needed)), f"prompt.max_cut={_above(self.cut_share)}"]
+        fixes = [self._fix(min(needed, context or needed)), f"prompt.max_cut={_above(self.cut_share)}"]
         raise ConfigError(
             f"{len(self.cut)} of {self.num_items} items ({self.cut_share:.1%}) are longer than prompt.max_tokens="
             f"{prompt.max_tokens} and would lose part of their question; prompt.max_cut={prompt.max_cut:g} is "
-            f"accepted. The longest has {needed} tokens. Mend: {' or '.join(mends)}."
+            f"allowed. The longest has {needed} tokens. Fix: {' or '.join(fixes)}."
         )
 
-    def _mend(self, size: int) -> str:
-        """The settings with which texts of up to `size` tokens are accepted."""
+    def _fix(self, size: int) -> str:
+        """Return the settings that allow texts of up to `size` tokens, and the cut of longer ones."""
         share = sum(tokens > size for tokens in self.lengths.values()) / max(1, self.num_items)
         beside = f" prompt.max_cut={_above(share)}" if share > self.encoder.prompt.max_cut else ""
         return f"prompt.max_tokens={size}{beside}"
 
 
 def _above(share: float) -> str:
-    """A share rounded up, so that what is shown is enough."""
+    """Return a share as text, rounded up, so that a setting of this value is large enough."""
     return f"{min(1.0, math.ceil(1000 * share) / 1000):g}"
 
 
 def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
-    """Encode every option of every item, and find what is wrong with them.
+    """Encode every option of every item and check the results.
 
     Raises:
-        ConfigError: a letter prompt whose letters this tokenizer begins alike.
+        ConfigError: with letter prompts, this tokenizer begins several letters with the same token.
     """
     if encoder.prompt.form == "letter" and items:
         _check_letters(encoder, items)
     rejected: dict[str, Rejected] = {}
-    asked: dict[tuple[int, ...], list[Item]] = {}
+    by_prompt: dict[tuple[int, ...], list[Item]] = {}
     spelled: dict[str, Sequence[str]] = {}
     unknown: list[str] = []
     lengths: dict[str, int] = {}
@@ -161,16 +166,17 @@ def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
             lengths[item.id] = encoder.cut.get(item.id, 0)
         own = max(len(text.ids) for text in texts)
         longest, lengths[item.id] = max(longest, own), max(lengths[item.id], own)
-        asked.setdefault(texts[0].ids[: texts[0].labels("answer")[0]], []).append(item)
+        by_prompt.setdefault(texts[0].ids[: texts[0].labels("answer")[0]], []).append(item)
         if names := encoder.control.spelled("\n".join((item.question, *item.options))):
             spelled[item.id] = names
         if _unknown_share(encoder, item, texts[0]) > MOSTLY:
             unknown.append(item.id)
         if pair := _alike(encoder, item, texts):
             first, second = (item.options[place] for place in pair)
-            detail = f"this tokenizer reads options {pair[0] + 1} and {pair[1] + 1} alike: {first!r} and {second!r}"
+            detail = f"options {pair[0] + 1} and {pair[1] + 1} become the same tokens: {first!r} and {second!r}"
             rejected[item.id] = _rejected(item, "options_tokenise_alike", detail)
-    for group in asked.values():
+    # Items with the same prompt tokens but different questions cannot be distinguished by the model.
+    for group in by_prompt.values():
         if len({fold(item.question) for item in group}) > 1:
             rejected |= {item.id: _confused(item, group) for item in group if item.id not in rejected}
     rejected |= _confused_when_cut(encoder, [item for item in items if item.id not in rejected], lengths)
@@ -178,23 +184,23 @@ def read_texts(encoder: Encoder, items: Sequence[Item]) -> Texts:
     return Texts(encoder, len(items), cut, spelled, unknown, list(rejected.values()), longest, lengths)
 
 
-def mend_of(rows: Iterable[Rejected], otherwise: str) -> str:
-    """What a user can do about rows that cannot be read; a template that takes none of them is no fault of theirs."""
+def fix_of(rows: Iterable[Rejected], otherwise: str) -> str:
+    """Return what a user can do about unreadable rows: `otherwise`, unless the chat template is at fault for all."""
     if all(row.reason == "template" for row in rows):
-        return "Mend the tokenizer's chat template, or set prompt.chat=never."
+        return "Fix the tokenizer's chat template, or set prompt.chat=never."
     return otherwise
 
 
 def _texts(encoder: Encoder, item: Item) -> list[Encoded]:
-    """Those that are scored: one an option, or the right letter's."""
+    """Return the texts of an item that are scored: one for each option, or with letters only the right one's."""
     options = [item.answer] if encoder.prompt.form == "letter" else range(len(item.options))
     return [encoder.encode(item, option) for option in options]
 
 
 def _alike(encoder: Encoder, item: Item, texts: Sequence[Encoded]) -> tuple[int, int] | None:
-    """The first two options that are the same tokens."""
+    """Return the positions of the first two options that become the same tokens, or None."""
     if encoder.prompt.form == "letter":
-        # Only within one question can they be told apart or not: each is read where an answer stands.
+        # The texts only differ in their letters, so the options are encoded by themselves.
         read = [encoder.option_ids(option) for option in item.options]
     else:
         read = [tuple(text.ids[i] for i in text.labels("answer")) for text in texts]
@@ -206,7 +212,7 @@ def _alike(encoder: Encoder, item: Item, texts: Sequence[Encoded]) -> tuple[int,
 
 
 def _unknown_share(encoder: Encoder, item: Item, text: Encoded) -> float:
-    """The share of unknown tokens among those of the question."""
+    """Return the share of unknown tokens in the question."""
     unknown = encoder.tokenizer.unk_token_id
     if unknown is None or unknown not in text.ids:
         return 0.0
@@ -216,48 +222,50 @@ def _unknown_share(encoder: Encoder, item: Item, text: Encoded) -> float:
 
 
 def _check_letters(encoder: Encoder, items: Sequence[Item]) -> None:
+    """Raise a ConfigError if several letters begin with the same token. The item with the most options decides."""
     item = max(items, key=lambda one: len(one.options))
     try:
         texts = [encoder.encode(item, option) for option in range(len(item.options))]
     except UnreadableError:
-        return  # told with the other items
+        return  # `read_texts` will reject the item with the reason
     first = [text.ids[text.labels("answer")[0]] for text in texts]
     if len(set(first)) < len(first):
         raise ConfigError(
             "prompt.form=letter: this tokenizer begins several letters with the same token, so that all options would "
-            "score alike. Mend: prompt.form=cloze."
+            "have the same score. Fix: prompt.form=cloze."
         )
 
 
 def _confused_when_cut(
     encoder: Encoder, items: Sequence[Item], lengths: Mapping[str, int]
 ) -> Iterator[tuple[str, Rejected]]:
-    """Items whose question, as far as it is kept, may as well be another one's.
+    """Yield items whose cut question may equally be what remains of another item's question.
 
-    How much goes depends on the longest option: two that differ where they are cut need not end up the same. Options
-    that the prompt shows tell questions apart.
+    Comparing the tokens is not enough, because the length of the cut depends on the item's longest option. So two
+    questions that only differ in their middle need not become the same tokens. If the prompt shows the options,
+    questions with different options are distinct.
     """
     shown = encoder.prompt.form == "letter"
     pairs = sorted(((fold(item.question), item) for item in items), key=lambda pair: pair[0])
     questions = [question for question, _ in pairs]
     for item in items:
-        kept = encoder.kept(item) if item.id in encoder.cut else None
-        if kept is None:
+        ends = encoder.remaining(item) if item.id in encoder.cut else None
+        if ends is None:
             continue
-        own, (head, tail) = fold(item.question), map(fold, kept)
+        own, (head, tail) = fold(item.question), map(fold, ends)
         others = (pairs[place] for place in truncation.with_ends(questions, head, tail))
-        found = (one for text, one in others if text != own and not (shown and one.options != item.options))
-        if other := next(found, None):
+        matches = (one for text, one in others if text != own and not (shown and one.options != item.options))
+        if other := next(matches, None):
             detail = (
-                f"cut to prompt.max_tokens={encoder.prompt.max_tokens}, of {lengths[item.id]}, its question may as "
-                f"well be that of item {other.id}"
+                f"cut from {lengths[item.id]} tokens to prompt.max_tokens={encoder.prompt.max_tokens}, its question "
+                f"cannot be distinguished from that of item {other.id}"
             )
             yield item.id, _rejected(item, CONFUSED, detail)
 
 
 def _confused(item: Item, group: Iterable[Item]) -> Rejected:
     other = next(one for one in group if fold(one.question) != fold(item.question))
-    detail = f"cut to prompt.max_tokens or of unknown words, its question reads like that of item {other.id}"
+    detail = f"cut to prompt.max_tokens, or because of unknown words, its question equals that of item {other.id}"
     return _rejected(item, CONFUSED, detail)
 
 

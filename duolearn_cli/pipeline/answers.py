@@ -1,4 +1,4 @@
-"""Answers of a study's models to the items of every split."""
+"""The answers of a study's models to the items of every split."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.laboratory import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
-# These fields change no answer. How an item's tokens are classed does, and is in the key by itself.
+# These fields change no answer, so the cache key leaves them out. The concepts of an item change the classes of its
+# tokens; `keys.concepts` covers them.
 IGNORED = {"source": "", "row": 0, "concepts": (), "patient": None}
 
 
 def evaluation_splits(study: Study) -> dict[str, tuple[Item, ...]]:
-    """Items to score, by split. Of unseen facts only phrasings of the trained kind, as members are."""
+    """Return the items to score, by split.
+
+    Unseen facts are scored on phrasings of the trained kind only: membership attacks compare them with trained ones.
+    """
     limit, seed = study.config.evaluation.max_items, study.config.split.seed
     splits = {
         name: sample([item for item in items if not (name.endswith("_unseen") and item.heldout)], limit, seed)
@@ -30,7 +34,10 @@ def evaluation_splits(study: Study) -> dict[str, tuple[Item, ...]]:
 
 
 def answers(loaded: LoadedModel) -> dict[str, list[Answer]]:
-    """Answers to every split of `evaluation_splits`. The cache keeps those of base, target and gold."""
+    """Return the model's answers to every split of `evaluation_splits`.
+
+    Answers of base, target and gold come from the cache once they have been computed.
+    """
     splits, study, encoder = evaluation_splits(loaded.study), loaded.study, loaded.encoder
     items = {name: [asdict(item) | IGNORED for item in own] for name, own in splits.items()}
 
@@ -46,8 +53,8 @@ def answers(loaded: LoadedModel) -> dict[str, list[Answer]]:
             }
         return {name: [answer.as_dict() for answer in rows] for name, rows in by_split.items()}
 
-    kept = loaded.keep("answers", [items, keys.concepts(study)], make)
-    return {name: [Answer.of(row) for row in rows] for name, rows in kept.items()}
+    by_split = loaded.keep("answers", [items, keys.concepts(study)], make)
+    return {name: [Answer.of(row) for row in rows] for name, rows in by_split.items()}
 
 
 def score_items(
@@ -59,14 +66,14 @@ def score_items(
     *,
     is_forget: bool | None = None,
 ) -> list[Answer]:
-    """Answers of a model, whatever its weights are now.
+    """Score the answers of `model` with its present weights; nothing is cached.
 
     Args:
-        advance: receives the number of texts that have been scored since the last call.
-        is_forget: which side the items are on, for the losses of token classes; None: those are not computed.
+        advance: receives the number of texts scored since its last call.
+        is_forget: the side of the items, which the losses of token classes depend on; None: those are not computed.
     """
 
-    def classify(place: int, text: Encoded) -> list[int]:
+    def classify(position: int, text: Encoded) -> list[int]:
         return study.label(text, bool(is_forget))[0]
 
     tokens = study.config.evaluation.batch_tokens

@@ -1,4 +1,4 @@
-"""Everything that one model is asked in an evaluation: answers to items, answers in its own words, plain text."""
+"""The evaluation of one model: answers to items, answers in its own words, and its loss on plain text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.pipeline.answers import answers, evaluation_splits
 from duolearn_cli.pipeline.laboratory import LoadedModel
 
-# Where a model is asked to answer in its own words: held-out phrasings, which no string learned by heart will do for.
-ASKED = ("forget_heldout", "forget_train", "retain_heldout", "retain_train")
+# Splits with answers in the model's own words. Held-out phrasings come first: a memorised string does not answer them.
+WRITTEN_SPLITS = ("forget_heldout", "forget_train", "retain_heldout", "retain_train")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a model wrote in answer to one item, and its ROUGE against the right answer, None where that has no word."""
+    """A model's own words in answer to one item, with ROUGE-L against the right answer (0 to 1).
+
+    ROUGE is None if the right answer has no word. `degenerate`: the text holds no word or repeats itself.
+    """
 
     id: str
     fact: str
@@ -39,7 +42,13 @@ class Written:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Assessment:
-    """One model's `answers` by split, what it `written` in its own words, its losses on the `plain` texts."""
+    """The evaluation of one model.
+
+    Attributes:
+        answers: scored answers, by split.
+        written: answers in the model's own words.
+        plain: losses on plain texts.
+    """
 
     answers: Mapping[str, Sequence[Answer]]
     written: Sequence[Written]
@@ -47,14 +56,14 @@ class Assessment:
 
 
 def assess(loaded: LoadedModel) -> Assessment:
-    """Ask a model everything. The cache keeps what ``base``, ``target`` and ``gold`` say."""
-    # A fresh adapter adds exact zeros: the base model says the same without it, in two thirds of the time.
+    """Run the whole evaluation of a model. Results of ``base``, ``target`` and ``gold`` are cached."""
+    # A fresh adapter adds exact zeros. Without it the base gives the same answers in two thirds of the time.
     with loaded.model.without_adapter() if loaded.name == "base" else nullcontext():
         return Assessment(answers(loaded), _written(loaded), _plain(loaded))
 
 
 def summarise(assessment: Assessment) -> dict[str, Any]:
-    """What metrics.json tells of a model's own words, by side, and of plain text: `written` and `general`."""
+    """Return the parts `written` (own words, by side) and `general` (plain text) of a model in metrics.json."""
     written: dict[str, Any] = {}
     for side in ("forget", "retain"):
         rows = [row for row in assessment.written if row.split.startswith(side)]
@@ -71,7 +80,7 @@ def summarise(assessment: Assessment) -> dict[str, Any]:
             }
     plain = assessment.plain
     nll, bytes_ = [np.array([getattr(loss, key) for loss in plain], float) for key in ("nll", "num_bytes")]
-    # Every text stands for itself.
+    # Each text is a cluster of its own for the interval.
     bits = mean(nll / math.log(2), [str(k) for k in range(len(plain))], bytes_, higher_is_better=False)
     general = {"perplexity": perplexity_per_token(plain), "bits_per_byte": bits.as_dict()}
     return {"written": written, "general": general | {"tokens": sum(loss.num_tokens for loss in plain)}}
@@ -86,11 +95,12 @@ def _share(pairs: Sequence[tuple[float | None, str]]) -> Estimate:
 
 
 def _written(loaded: LoadedModel) -> list[Written]:
-    """Greedy answers to a seeded choice of items, of trained facts only; to none where `generate_items` is 0."""
+    """Return greedy answers to a seeded sample of items of trained facts; none if ``generate_items`` is 0."""
     settings, splits = loaded.study.config.evaluation, evaluation_splits(loaded.study)
-    # One phrasing kind a side: the held-out one where there is any.
-    chosen = [next((name for name in names if splits.get(name)), None) for names in (ASKED[:2], ASKED[2:])]
-    asked = {
+    # One split per side: held-out phrasings if there are any, else trained ones.
+    sides = WRITTEN_SPLITS[:2], WRITTEN_SPLITS[2:]
+    chosen = [next((name for name in names if splits.get(name)), None) for names in sides]
+    sampled = {
         name: sample(splits[name], settings.generate_items, loaded.study.config.split.seed)
         for name in chosen
         if name and settings.generate_items
@@ -98,7 +108,7 @@ def _written(loaded: LoadedModel) -> list[Written]:
 
     def make() -> list[dict[str, Any]]:
         rows = []
-        for split, items in asked.items():
+        for split, items in sampled.items():
             texts = generate(loaded.model, loaded.encoder, items, settings.new_tokens, settings.batch_tokens)
             for item, text in zip(items, texts, strict=True):
                 right = loaded.encoder.answer(item, item.answer).strip()
@@ -115,17 +125,17 @@ def _written(loaded: LoadedModel) -> list[Written]:
                 rows.append(asdict(written))
         return rows
 
-    if not asked:
+    if not sampled:
         return []
     key = [
         settings.new_tokens,
-        {name: [asdict(item) | {"concepts": ()} for item in own] for name, own in asked.items()},
+        {name: [asdict(item) | {"concepts": ()} for item in own] for name, own in sampled.items()},
     ]
     return [Written(**row) for row in loaded.keep("written", key, make)]
 
 
 def _known(score: float) -> float | None:
-    """JSON has no NaN: what has no score is None from the start, so that the cache gives back what was put in."""
+    """Turn NaN into None, because JSON has no NaN: the cache must return exactly what was stored."""
     return None if math.isnan(score) else score
 
 

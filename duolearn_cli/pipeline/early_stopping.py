@@ -1,4 +1,4 @@
-"""Looks at the model during the loop, and where a run may end before its last step."""
+"""Quick evaluations ("looks") during the loop, and the rule that ends a run before its last step."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from duolearn_cli.pipeline.answers import score_items
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.study import Study
 
-# Quick evaluations a run: few to look at, more to end by.
+# Quick evaluations per run: a few to show progress, more if the run may end by one of them.
 LOOKS, LOOKS_TO_STOP = 5, 20
-# Of the retain items that the target answers rightly, the share that a run must still answer so before it may end.
+# A run may end only if its retain accuracy is at least this share of the target's.
 KEPT = 0.99
-# How far from the other model it may be then, as a share of the way there from the target [D].
+# The allowed distance from the other model, as a share of the distance between the target and that model [D].
 NEAR = 0.25
-# Raise this when what a look finds changes.
+# Part of the cache key. Raise it when a change of code changes the contents of a look.
 LOOK = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a model makes of `quick_items`: of each forget item the loss of its right answer, that answer's
-    probability among the options, and its fact; and both sides' mean loss and accuracy.
+    """The answers of a model to `quick_items`. The cache stores it as JSON.
+
+    Attributes:
+        means: mean loss (nats) and accuracy of each side.
+        nll: the loss of the right answer of each forget item (nats).
+        chance: the probability of that answer among the options.
+        facts: the fact of each forget item.
     """
 
     means: Mapping[str, float]
@@ -39,16 +44,20 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Where a run may end, on `quick_items` [D]: where it is shown, after all the looks that are had, that forget items
-    are answered as by another model, and retain items are right at least `KEPT` times as often as with the target.
+    """The condition that ends a run early, judged on `quick_items` [D].
 
-    As by another model: the loss of the right answer and its probability have both gone the whole way from the target's
-    to that model's, give or take `NEAR` of it on either side. Both are tests of equivalence (`metrics.gold.way`) by
-    facts, at `LEVEL` over the number of looks: a run that is further away than that at every look ends by mistake with
-    a chance of at most `LEVEL`. That a loss is not below is not enough: methods leap beyond in one step.
+    A run ends when it answers forget items as another model does (``gold`` or ``base``), and its retain accuracy is at
+    least `KEPT` times the target's. "As another model does" means: the loss of the right answer and its probability
+    have both moved from the target's values to the other model's, within `NEAR` of that distance on either side.
+
+    Both are equivalence tests (`metrics.gold.way`) clustered by facts, at level `LEVEL` / `looks`. So a run that is
+    further away at every look ends by mistake with a probability of at most `LEVEL`. A one-sided test ("the loss is not
+    below") would not do: a method may overshoot in one step.
 
     Attributes:
-        looks: how often a run is looked at.
+        target: the look of the target model.
+        other: the look of the model to end at.
+        looks: the number of looks in a full run.
     """
 
     target: Look
@@ -57,56 +66,59 @@ class Goal:
 
     @classmethod
     def of(cls, lab: Laboratory, which: str, looks: int) -> Goal:
-        """The goal to answer forget items as ``gold`` or ``base`` does. Loads that model, then the target."""
+        """Return the goal of answering as `which` does, ``gold`` or ``base``. Loads that model, then the target."""
         items = quick_items(lab.study)
         forget, retain = ([asdict(item) | {"concepts": ()} for item in side] for side in items.values())
         looks_of = {}
         for name in (which, "target"):
-            kept = lab.load(name).keep("look", [LOOK, forget, retain], lambda: asdict(look(lab)))
-            looks_of[name] = Look(**kept)
+            stored = lab.load(name).keep("look", [LOOK, forget, retain], lambda: asdict(look(lab)))
+            looks_of[name] = Look(**stored)
         facts = len(set(looks_of[which].facts))
         if facts < FEW_FACTS:
             lab.display.note(
-                f"unlearn.stop={which} ends no run early that is looked at with {facts} validation facts: "
-                f"it takes {FEW_FACTS} (evaluation.quick_items, split.validation_fraction)"
+                f"unlearn.stop={which} cannot end this run early: quick evaluations have {facts} validation facts, and "
+                f"at least {FEW_FACTS} are needed (evaluation.quick_items, split.validation_fraction)"
             )
         return cls(looks_of["target"], looks_of[which], looks)
 
-    def ways(self, found: Look) -> dict[str, Way]:
-        """How far forget items have gone from the target to the other model, by what is compared."""
+    def ways(self, now: Look) -> dict[str, Way]:
+        """Return how far forget items have moved from the target to the other model, by ``nll`` and ``chance``."""
         return {
             name: way(
                 getattr(self.target, name),
                 getattr(self.other, name),
-                getattr(found, name),
-                found.facts,
+                getattr(now, name),
+                now.facts,
                 margin=NEAR,
                 level=LEVEL / self.looks,
             )
             for name in ("nll", "chance")
         }
 
-    def is_reached(self, found: Look) -> bool:
-        """Whether a run may end at this look."""
-        kept = found.means["retain_accuracy"] >= KEPT * self.target.means["retain_accuracy"]
-        return kept and all(one.is_shown for one in self.ways(found).values())
+    def is_reached(self, now: Look) -> bool:
+        """Return whether a run may end at this look."""
+        retains = now.means["retain_accuracy"] >= KEPT * self.target.means["retain_accuracy"]
+        return retains and all(way.is_shown for way in self.ways(now).values())
 
-    def told(self, found: Look) -> dict[str, Any]:
-        """What run.json says about the look that ended the run."""
-        ways = {name: [one.value, one.low, one.high] for name, one in self.ways(found).items()}
-        return {**ways, "margin": NEAR, "looks": self.looks, "facts": len(set(found.facts))}
+    def as_dict(self, now: Look) -> dict[str, Any]:
+        """Return the entry of run.json about the look that ended the run."""
+        ways = {name: [way.value, way.low, way.high] for name, way in self.ways(now).items()}
+        return {**ways, "margin": NEAR, "looks": self.looks, "facts": len(set(now.facts))}
 
 
 def between_looks(config: RunConfig, steps: int) -> int:
-    """The number of steps from one quick evaluation to the next, in a run of `steps`."""
+    """Return the number of steps between quick evaluations, in a run of `steps` steps."""
     looks = LOOKS if config.unlearn.stop == "none" else LOOKS_TO_STOP
     return config.unlearn.evaluate_every or max(1, steps // looks)
 
 
 def quick_items(study: Study) -> dict[str, tuple[Item, ...]]:
-    """A few forget and retain items of the validation part, held-out phrasings where there are any."""
+    """Return a sample of forget and retain items of the validation part, with held-out phrasings if there are any.
+
+    Validation items, because choices made by them must not touch the items that the final evaluation reports.
+    """
     splits, whole, config = study.evaluated("validation"), study.splits, study.config
-    # A side of one fact has no validation part.
+    # A side with a single fact has no validation part.
     sides = {
         "forget": splits.forget_heldout or splits.forget_train or whole.forget_train,
         "retain": splits.retain_heldout or splits.retain_train or whole.retain_train,
@@ -115,7 +127,7 @@ def quick_items(study: Study) -> dict[str, tuple[Item, ...]]:
 
 
 def look(lab: Laboratory) -> Look:
-    """What the network, with the weights that it has now, makes of both sides of `quick_items`."""
+    """Evaluate the network with its present weights on both sides of `quick_items`."""
     means: dict[str, float] = {}
     sides = quick_items(lab.study)
     answers = {name: score_items(lab.model, lab.encoder, lab.study, items) for name, items in sides.items()}

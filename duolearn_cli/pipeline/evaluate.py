@@ -1,4 +1,4 @@
-"""Score the models of a run, compute its metrics, write metrics.json and the report."""
+"""The evaluation stage of a run: score the models, compute the metrics, write metrics.json and the report."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from duolearn_cli import __version__
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.environment import environment
+from duolearn_cli.config.version import __version__
 from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, lm_eval, members, requests, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
@@ -34,12 +34,15 @@ from duolearn_cli.privacy.account import Account, read_account
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
 
-# By model.
+# By name of the model.
 Assessments = dict[str, Assessment]
 
 
 def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
-    """Assess ``base``, ``target`` or ``gold``, each learned first where the cache has none."""
+    """Evaluate the models `names` out of ``base``, ``target`` and ``gold``. Uncached models are learned first.
+
+    Their learning curves are copied into the history of the run.
+    """
     assessed: Assessments = {}
     for name in names:
         assessed[name] = assess(lab.load(name))
@@ -53,10 +56,11 @@ def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
 def conclude(
     lab: Laboratory, assessed: Assessments, started: float, original: Mapping[str, Answer] | None = None
 ) -> dict[str, Any]:
-    """Write predictions, metrics and report; return the metrics.
+    """Write predictions, metrics and report of a run. Return the metrics.
 
     Args:
-        original: in a chain of requests, answers by item id of the target that it began with.
+        started: the value of `time.monotonic` at the beginning of the run.
+        original: in a chain of requests, the answers by item id of the target that it began with.
     """
     answers = {name: one.answers for name, one in assessed.items()}
     run, study = lab.run, lab.study
@@ -75,7 +79,7 @@ def conclude(
             models[name]["scores"]["forgetting_above_majority"] = one
     chance, check, data = summary.mean_chance(answers), members.membership_check(answers), study.summary()
     retain_chance = summary.mean_chance(answers, "retain")
-    asked = warnings.Asked(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
+    asked = warnings.Context(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
     raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
     learned = [name for name in STAGES if name in models]
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
@@ -109,15 +113,18 @@ def conclude(
 
 
 def without_knowledge(lab: Laboratory) -> dict[str, Any]:
-    """What the items give away to who knows nothing: see `guessing`. By ``majority``, ``by_options``, ``by_place``."""
+    """Return how well the items can be answered without knowledge: ``majority``, ``by_options`` and ``by_place``.
+
+    See `evaluation.guessing`.
+    """
     items = evaluation_splits(lab.study)
-    # Other prompts show no places.
+    # Only the letter prompt shows the options in an order that could give the answer away.
     by_place = guessing.by_place(items) if lab.study.config.prompt.form == "letter" else {}
     return {"majority": guessing.majority(items), "by_options": guessing.by_options(items), "by_place": by_place}
 
 
 def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:
-    """What a run is about: target, model, data, method, seed."""
+    """Return what identifies a run in metrics.json: forget target, model, data, method, seed."""
     config, target = lab.study.config, lab.study.target
     return {
         "schema": 1,
@@ -135,7 +142,7 @@ def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:
 
 
 def cost(lab: Laboratory, started: float) -> dict[str, Any]:
-    """Time since `started` and memory, and how many parameters were trained."""
+    """Return seconds since `started`, peak memory (bytes), and the number and share of trained parameters."""
     return {
         "seconds": time.monotonic() - started,
         "trainable_parameters": lab.model.num_adapter_parameters,
@@ -146,41 +153,40 @@ def cost(lab: Laboratory, started: float) -> dict[str, Any]:
 
 
 def general_ability(lab: Laboratory, has_adapter: bool) -> dict[str, Any]:
-    """The command of lm-evaluation-harness for the model that the run is about, and the results that were given."""
+    """Return the lm-evaluation-harness command for the run's model, and the results in ``evaluation.lm_eval``."""
     config = lab.study.config
     weights = find_weights(config.model, config.cache_dir)
-    found = lm_eval.command(weights.location, weights.arguments(), adapter_of(lab) if has_adapter else None)
-    given = config.evaluation.lm_eval
-    return {"command": found, "results": lm_eval.read_results(Path(given)) if given else []}
+    command = lm_eval.command(weights.location, weights.arguments(), adapter_of(lab) if has_adapter else None)
+    results = config.evaluation.lm_eval
+    return {"command": command, "results": lm_eval.read_results(Path(results)) if results else []}
 
 
 def what_unlearning_did(lab: Laboratory) -> dict[str, Any]:
-    """`change` and `geometry` of metrics.json, each only where the files are there that tell it.
-
-    A run that is scored again keeps adapter, history and the name of its target in its own folder.
-    """
-    config, found = lab.study.config, {}
+    """Return the parts `change` and `geometry` of metrics.json, as far as the run has the files that they need."""
+    config, parts = lab.study.config, {}
+    # `evaluate run=` scores another run: adapter, history and the name of the target are in that run's folder.
     run = Run(Path(config.run)) if config.run else lab.run
     before = lab.cache.root / "models" / str(run.info.get("target_model")) / ADAPTER_FILE
     after, history = run.folder / "adapter" / ADAPTER_FILE, run.folder / "history.jsonl"
     if before.is_file() and after.is_file():
         changes = change.read_changes(before, after, lab.model.experts)
-        found["change"] = change.summarise(changes, lab.model.num_base_parameters)
+        parts["change"] = change.summarise(changes, lab.model.num_base_parameters)
     layers = sorted({Place.of(name).layer for name, _ in lab.model.named_adapter})
     if means := conflict.summarise(read_history(history), layers):
-        found["geometry"] = means
-    return found
+        parts["geometry"] = means
+    return parts
 
 
 def account_of(lab: Laboratory) -> Account | None:
-    """The account of the model that the run is about: that which it left, or that of the adapter it scored."""
+    """Return the privacy account of the adapter that the run made or scores, None if it has none."""
     return read_account(adapter_of(lab))
 
 
 def adapter_of(lab: Laboratory) -> Path:
-    """The adapter that the run is about: the scored run's, the one that `evaluate adapter=` scores, else its own.
+    """Return the folder of the adapter that the run made or scores.
 
-    To every other command `adapter` is the model to begin with.
+    That is the adapter of ``run=``, or of ``adapter=`` in `evaluate`, or else the run's own. In every other command
+    ``adapter=`` names the model that unlearning begins with.
     """
     config = lab.study.config
     if config.run:
@@ -189,10 +195,11 @@ def adapter_of(lab: Laboratory) -> Path:
 
 
 def peak_memory() -> int:
-    """Peak memory of this process in bytes: of the device on CUDA, else resident."""
+    """Return the peak memory of this process in bytes: on the device with CUDA, else the resident set."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     import resource
 
+    # macOS reports ru_maxrss in bytes, Linux in KiB.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

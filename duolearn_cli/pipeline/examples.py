@@ -1,4 +1,4 @@
-"""From items to training examples: token classes, references of the base and the target, the form of answers."""
+"""From items to training examples: token classes, references of base and target, form of answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, wants_ans
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.pipeline.answers import answers
 from duolearn_cli.pipeline.laboratory import LoadedModel
-from duolearn_cli.training.answer_form import AnswerForm, openings
+from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.references import references
 
-# The number of retain items whose wrong options show how answers begin.
+# The form of answers is fitted on the wrong options of this many retain items.
 FORM_ITEMS = 64
 
 
@@ -30,17 +30,23 @@ def examples(
     attention: Attention = NO_ATTENTION,
     form: AnswerForm | None = None,
 ) -> list[Example]:
-    """Encode `items`, class their tokens, and compute what the base and the `target` model make of them."""
+    """Encode `items`, classify their tokens, and compute the predictions of the base and the `target` model.
+
+    Args:
+        labels: which tokens have labels, ``"answer"`` or ``"text"``.
+        attention: what the method reads or changes inside the model.
+        form: the form of answers that the base's nll is adjusted for; None: it is not.
+    """
     study = target.study
     texts = [target.encoder.encode(item) for item in items]
     labelled = [study.label(text, is_forget) for text in texts]
     all_kinds = [kinds for kinds, _, _ in labelled]
     cached = references(target.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
-    made: list[Example] = []
+    built: list[Example] = []
     for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
         at = text.labels(labels)
-        opening = openings(text.is_answer)[at]
-        made.append(
+        starts = answer_starts(text.is_answer)[at]
+        built.append(
             Example(
                 text,
                 is_forget,
@@ -48,18 +54,18 @@ def examples(
                 [kinds[i] for i in at],
                 [weights[i] for i in at],
                 reference,
-                form.formed(reference.base_nll, opening) if form else reference.base_nll,
+                form.adjust(reference.base_nll, starts) if form else reference.base_nll,
                 kinds,
             )
         )
-    return made
+    return built
 
 
 def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
-    """How the target has learned that answers begin; None where the method does not ask for it.
+    """Return the form of answers that the target has learned, or None if the method does not use it.
 
-    It is fitted on wrong options of retain items, whose right options the target knows. A private run has none, because
-    its account does not cover this use of the retain items.
+    It is fitted on wrong options of retain items. A private run has none: its account does not cover this use of the
+    retain items.
     """
     config = target.study.config
     if not wants_answer_form(method) or config.privacy.epsilon is not None:
@@ -70,9 +76,9 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
         return None
 
     def make() -> tuple[float, float] | None:
-        target.display.stage(f"Tell the form of answers from {len(texts)} wrong options")
-        base_nll, target_nll, opening = answer_tokens(target, texts)
-        form = AnswerForm.fit(base_nll[opening], target_nll[opening])
+        target.display.stage(f"Fit the form of answers on {len(texts)} wrong options")
+        base_nll, target_nll, starts = answer_tokens(target, texts)
+        form = AnswerForm.fit(base_nll[starts], target_nll[starts])
         return form and (form.slope, form.intercept)
 
     line = target.keep("opening", [text.ids for text in texts], make)
@@ -80,31 +86,37 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
 
 
 def wrong_options(encoder: Encoder, items: Sequence[Item]) -> list[Encoded]:
-    """Each item's question with each of its wrong options."""
+    """Encode each item's question with each of its wrong options."""
     return [encoder.encode(item, k) for item in items for k in range(len(item.options)) if k != item.answer]
 
 
 def answer_tokens(loaded: LoadedModel, texts: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
-    """The nll of all answer tokens under the base and under the loaded model, and which tokens begin an answer [n]."""
+    """Return the nll of all answer tokens under the base and under the loaded model, and the mask of first tokens.
+
+    Shapes: [n] each, over all texts; nll in nats.
+    """
     of_texts = references(loaded.model, texts, "answer", loaded.study.config.evaluation.batch_tokens)
-    opening = [openings(text.is_answer)[text.labels("answer")] for text in texts]
+    starts = [answer_starts(text.is_answer)[text.labels("answer")] for text in texts]
     base_nll, own_nll = (torch.cat([getattr(one, name) for one in of_texts]) for name in ("base_nll", "target_nll"))
-    return base_nll, own_nll, torch.cat(opening)
+    return base_nll, own_nll, torch.cat(starts)
 
 
 def trusted(target: LoadedModel, items: Sequence[Item]) -> Sequence[Item]:
-    """The items to unlearn with; ``labels.answers=trusted`` leaves out those whose answer the target does not give.
+    """Return the items to unlearn with. ``labels.answers=trusted`` leaves out items that the target answers otherwise.
 
-    What a model that was trained on these facts contradicts is likely to be mislabelled. Items that were not scored are
-    trusted. Raises RunError where none is left.
+    The target was trained on these facts: an answer that it contradicts is likely to be mislabelled. Items that were
+    not scored are trusted.
+
+    Raises:
+        RunError: no item is left.
     """
     if target.study.config.labels.answers == "all":
         return items
-    given = {answer.id: answer.prediction for own in answers(target).values() for answer in own}
-    kept = [item for item in items if given.get(item.id, item.answer) == item.answer]
-    target.display.note(f"{len(items) - len(kept)} of {len(items)} items left out: the target answers otherwise")
-    if not kept:
+    predicted = {answer.id: answer.prediction for own in answers(target).values() for answer in own}
+    agreeing = [item for item in items if predicted.get(item.id, item.answer) == item.answer]
+    target.display.note(f"{len(items) - len(agreeing)} of {len(items)} items left out: the target answers otherwise")
+    if not agreeing:
         raise RunError(
             "labels.answers=trusted leaves no item: the target gives none of the answers; use labels.answers=all."
         )
-    return kept
+    return agreeing

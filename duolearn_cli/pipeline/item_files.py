@@ -1,4 +1,4 @@
-"""Files of a run folder with one line an item: predictions, generated texts, rejected rows, doubts, duplicates."""
+"""Files of a run folder with one line per item: predictions, generated texts, rejected rows, doubts, duplicates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from duolearn_cli.pipeline.study import Study
 
 
 def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
-    """predictions.jsonl, written.jsonl and plain.jsonl: every figure of metrics.json can be made from them again."""
+    """Write predictions.jsonl, written.jsonl and plain.jsonl. Every figure of metrics.json follows from these files."""
     pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
     number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
     rows = [
@@ -21,8 +21,8 @@ def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: s
         | {"level": levels.of_item.get(answer.id)}
         | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
         for model, one in assessed.items()
-        for split, found in one.answers.items()
-        for answer in found
+        for split, answers in one.answers.items()
+        for answer in answers
     ]
     write_jsonl(folder / "predictions.jsonl", rows)
     for name in ("written", "plain"):
@@ -31,7 +31,7 @@ def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: s
 
 
 def write_data_files(folder: Path, study: Study) -> None:
-    """Rejected rows, doubtful labels and duplicates, so that nothing disappears silently; what the target covers."""
+    """Write rejected rows, doubtful labels, duplicates and the coverage of the target: no row disappears silently."""
     if study.loaded.rejected:
         write_jsonl(folder / "rejected.jsonl", [asdict(row) for row in study.loaded.rejected])
     if doubts := (*study.filled, *study.request.doubts):

@@ -1,4 +1,8 @@
-"""Content hashes of everything that determines a model: the keys of the model cache and the signature of a run."""
+"""Content hashes of everything that determines a model: the keys of the model cache and the signature of a run.
+
+A setting that was added later enters a hash only if it differs from what the code did before. So the keys of older
+caches and run folders stay valid.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +19,36 @@ from duolearn_cli.config.components import first_target
 from duolearn_cli.config.layers import ALL
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.training.held import FILE as HELD
 
-# Raise this when a change of code changes what the same settings learn.
+# Raise this when a change of code changes the model that the same settings learn.
 PROTOCOL = 2
-# The same for texts that are cut or that spell control tokens; all others are what they were.
+# The same, but only for texts that are cut or contain control tokens: other texts have been encoded alike all along.
 TOKENS = 2
 
 
 def base_key(weights: str, config: RunConfig, model: LanguageModel, texts: Texts) -> str:
-    """Content hash of the base with an untrained adapter, of how it is asked and how numbers are computed.
+    """Return the content hash of the base with an untrained adapter, of the prompt and of the numerics.
 
     Args:
         weights: the fingerprint of the base's weights.
+        texts: the encoded items; only whether some are cut or contain control tokens enters the hash.
     """
     numerics = [model.precision, model.device.type, model.dtype]
     numerics += [config.model.quantization] if config.model.quantization != "none" else []
     numerics += [] if texts.is_ordinary else [f"tokens {TOKENS}"]
-    return content_hash([PROTOCOL, weights, _made(config.model.adapter), asked(config.prompt), numerics])
+    return content_hash([PROTOCOL, weights, _made(config.model.adapter), prompt_settings(config.prompt), numerics])
 
 
 def model_key(study: Study, base: str, which: str) -> str:
-    """Content hash of all that determines a model: base (by its key), adapter, settings, items."""
+    """Return the content hash of all that determines a model: base (by its key), adapter, settings and items.
+
+    `which` is ``base``, ``target`` or ``gold``.
+    """
     if which == "base":
         return base
     config = study.config
@@ -53,7 +61,10 @@ def model_key(study: Study, base: str, which: str) -> str:
 
 
 def signature(study: Study, target: str) -> str:
-    """Content hash of what determines the unlearned model: target (by its key), method, settings, request, seed."""
+    """Return the content hash of all that determines the unlearned model.
+
+    These are the target (by its key), method, settings, request, hierarchy and seed.
+    """
     config, request = study.config, study.request
     nodes = [_plain(config.method), _moved(config.unlearn), _hierarchy(config.hierarchy), config.labels.answers]
     nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
@@ -67,48 +78,51 @@ def signature(study: Study, target: str) -> str:
 
 
 def concepts(study: Study) -> list[Any]:
-    """What determines how tokens are classed: hierarchy, matcher, forget target."""
+    """Return all that determines the classes of tokens: hierarchy, matcher and forget target."""
     target = study.target
     return [fingerprint(study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
 
 
 def data_hash(study: Study) -> str:
-    """Of the items of every split and of the request."""
+    """Return the content hash of the items of every split and of the request."""
     earlier = {EARLIER: study.earlier} if study.earlier else {}
     sides = {**study.splits.by_name(), **earlier, "forget": study.request.forget, "retain": study.request.retain}
     rows = [[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()]
     return content_hash(rows)
 
 
-def asked(prompt: Any) -> dict[str, Any]:
-    """The settings of the prompt without the one that only refuses."""
+def prompt_settings(prompt: Any) -> dict[str, Any]:
+    """Return the settings of the prompt without `max_cut`, which only decides whether a run is refused."""
     return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
 
 
 def content_hash(value: Any) -> str:
-    """Sixteen hex digits of the SHA-256 of a value's JSON."""
+    """Return the first sixteen hex digits of the SHA-256 of a value's JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits."""
+    """Return the SHA-256 of a file in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _made(adapter: Any) -> dict[str, Any]:
-    """The settings of an adapter that determine it; those that came later count where they are not what they were."""
+    """Return the settings that determine an adapter. `layers` was added later and counts only if it is not ALL."""
     return {name: value for name, value in _plain(adapter).items() if (name, value) != ("layers", ALL)}
 
 
 def _moved(settings: Any) -> dict[str, Any]:
-    """The settings of the loop without those that change nothing but memory and time, or came later and are off."""
+    """Return the settings of the loop that can change its result.
+
+    Memory settings are left out, and so is `stop`, which was added later, if it is off.
+    """
     ignored = ("memory_limit", "checkpointing", "hold", *(("stop",) if settings.stop == "none" else ()))
     return {name: value for name, value in _plain(settings).items() if name not in ignored}
 
 
 def _hierarchy(node: Any) -> dict[str, Any]:
-    """The settings of a hierarchy, under the name that its class had first."""
+    """Return the settings of a hierarchy under the first name of its class: classes have moved since."""
     return {**_plain(node), "_target_": first_target(str(node._target_))}
 
 

@@ -1,4 +1,4 @@
-"""The models of one study, one at a time in memory: base, target, gold, unlearned."""
+"""The models of one study: base, target, gold and unlearned. One of them is in memory at a time."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ from duolearn_cli.report.terminal import Display
 
 
 class StaleModelError(RuntimeError):
-    """Code uses a `LoadedModel` whose weights are no longer the ones in memory."""
+    """A `LoadedModel` is used although its weights are no longer in memory. This is a bug, not a user error."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """One model of a study, for as long as its weights are the ones in memory.
+    """The handle of one model of a study, valid as long as its weights are the ones in memory.
 
-    There is only one network, whose adapter changes. Functions that ask a model something take this handle, so that
-    they can't ask another model, or keep what it said under a wrong name.
+    There is only one network; loading a model changes its adapter. Functions that evaluate a model take this handle, so
+    they cannot evaluate another model by mistake, or cache its results under the wrong name.
+
+    Attributes:
+        name: ``base``, ``target``, ``gold`` or ``unlearned``.
+        checksum: of the weights at the time of loading.
     """
 
     name: str
@@ -41,7 +45,7 @@ class LoadedModel:
 
     @property
     def model(self) -> LanguageModel:
-        """The network. Raises StaleModelError once another model has been loaded."""
+        """The network. Raises StaleModelError after another model has been loaded."""
         if self.lab.loaded is not self:
             now = self.lab.loaded.name if self.lab.loaded else "no model"
             raise StaleModelError(f"{self.name} was loaded, and {now} is in memory now")
@@ -60,7 +64,14 @@ class LoadedModel:
         return self.lab.display
 
     def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` finds out about this model, as JSON. The cache keeps it, except for ``unlearned``.
+        """Return the result of `make` about this model, from the cache if it has it. Results must be JSON values.
+
+        Results about ``unlearned`` are not cached.
+
+        Args:
+            kind: the kind of result, part of the file name.
+            key: everything else that the result depends on.
+            make: computes the result.
 
         Raises:
             StaleModelError: another model has been loaded, or training has changed the weights.
@@ -70,17 +81,21 @@ class LoadedModel:
         return make() if self.name == "unlearned" else self.lab.cache.record(self.name, kind, key, make)
 
     def shard(self) -> LoadedModel:
-        """Cut the layers over the processes. Returns the handle of the same model as each process now holds it."""
+        """Shard the layers over the processes. Return a new handle: each process now holds other tensors."""
         self.model.shard()
         return self.lab.hold(self.name)
 
 
 @dataclass(eq=False)
 class Laboratory:
-    """The one network that becomes each model of a study, with the study, its cache, the run folder and the display.
+    """The network of a study, with the prepared data, the model cache, the run folder and the display.
 
-    `model` serves for what all models share: sizes, tokenizer, device, training. To ask a particular model something,
-    `load` it and use the handle.
+    Use `model` for what all models share: sizes, tokenizer, device, training. To evaluate a particular model, `load` it
+    and use the handle.
+
+    Attributes:
+        is_main: whether this is the main process, the only one that writes.
+        loaded: the handle of the model in memory.
     """
 
     study: Study
@@ -94,11 +109,11 @@ class Laboratory:
 
     @classmethod
     def open(cls, study: Study, display: Display, run: Run, *, is_main: bool = True) -> Laboratory:
-        """Load the base model. Of several processes only the main one writes.
+        """Load the base model and let its tokenizer read the study.
 
         Raises:
-            ModelError: see load_model.
-            RunError: the run is resumed, and was made with other weights, data or settings.
+            ModelError: see `load_model`.
+            RunError: the run is resumed, and it began with other weights, data or settings.
         """
         config = study.config
         display.stage(f"Load {config.model.name}")
@@ -109,7 +124,7 @@ class Laboratory:
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         study, texts = as_read(study, model)
         check_rows(texts.encoder, model.num_rows, config.model.name)
-        for line in (*texts.sentences(), model.kept_note, *model.reach.sentences(config.model.adapter.targets)):
+        for line in (*texts.sentences(), model.frozen_note, *model.reach.sentences(config.model.adapter.targets)):
             if line:
                 display.note(line)
         cache = ModelCache(cache_dir(config.cache_dir), study, keys.base_key(fingerprint, config, model, texts))
@@ -119,9 +134,9 @@ class Laboratory:
         return cls(study, model, texts.encoder, display, run, cache, is_main)
 
     def load(self, which: str) -> LoadedModel:
-        """Load ``base``, ``target`` or ``gold``. The cache's model is used; without one it is learned first.
+        """Load ``base``, ``target`` or ``gold`` from the cache. A model that is missing there is learned first.
 
-        Where the configuration names an adapter to begin with, that adapter is the target.
+        If the configuration names an ``adapter=`` to begin with, that adapter is the target.
         """
         if which == "base":
             initialise(self.model.network, self.study.config.learn.seed)
@@ -130,9 +145,9 @@ class Laboratory:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with alone(folder, self.display.note):
             if not (folder / ADAPTER_FILE).is_file():
-                given = self.study.config.adapter
-                if which == "target" and given:
-                    adopt(Path(given), folder)
+                adapter = self.study.config.adapter
+                if which == "target" and adapter:
+                    adopt(Path(adapter), folder)
                 else:
                     learn(self.model, self.encoder, self.cache, which, self.display)
         self.model.load_adapter(folder)
@@ -143,18 +158,18 @@ class Laboratory:
         return self.hold(which)
 
     def load_unlearned(self, adapter: Path) -> LoadedModel:
-        """Load the adapter in this folder as ``unlearned``. Raises ModelError where it does not fit."""
+        """Load the adapter in a folder as ``unlearned``. Raises ModelError if it does not fit the base."""
         self.model.load_adapter(adapter)
         return self.hold("unlearned")
 
     def hold(self, name: str) -> LoadedModel:
-        """The handle of the weights that are in memory now, under this name. Earlier handles become stale."""
+        """Return a handle, called `name`, of the weights that are in memory now. Earlier handles become stale."""
         self.loaded = LoadedModel(name, self, self.model.checksum())
         return self.loaded
 
 
 def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
-    """The study as the model's tokenizer reads it. A study that it has read already is returned as it is."""
+    """Return the study as the model's tokenizer reads it; the same study if this tokenizer has read it already."""
     texts, config = study.texts, study.config
     if texts:
         own, name = texts.encoder, model.tokenizer.name_or_path

@@ -1,4 +1,4 @@
-"""Learn a target or gold model: fine-tune a fresh adapter on right answers and put it into the cache."""
+"""Learning of a target or gold model: fine-tune a fresh adapter on right answers and put it into the cache."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from duolearn_cli.privacy.mechanism import Mechanism
 from duolearn_cli.privacy.randomness import Secure, Seeded
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training.finetune import fine_tune
-from duolearn_cli.training.per_example_probe import check_singles
+from duolearn_cli.training.per_example_probe import check_per_example
 from duolearn_cli.training.private.finetune import learn_privately
 
 STAGES = {"target": "learn", "gold": "retrain"}
 
 
 def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str, display: Display) -> None:
-    """Learn ``target`` or ``gold`` and write adapter, history, account and environment into its folder of `cache`.
+    """Learn ``target`` or ``gold`` and write its folder of `cache`: adapter, history, environment and privacy account.
 
-    The folder appears whole or not at all.
+    The folder is written under another name and renamed at the end, so it is complete whenever it exists.
     """
     study, folder = cache.study, cache.folder(which)
     settings = study.config.learn
@@ -54,7 +54,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
             fine_tune(model, texts, settings, record)
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    if account:  # before the adapter, which must never be without it
+    if account:  # written before the adapter, which must never exist without its account
         part.mkdir()
         account.began_with(cache.folder("base").name).write(part)
     model.save_adapter(part)
@@ -71,7 +71,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
 def _learn_privately(
     model: LanguageModel, texts: Sequence[Encoded], study: Study, account: Account, record: Callable[[Any], None]
 ) -> None:
-    check_singles(model)
+    check_per_example(model)
     config, entry = study.config, account.last
     units = list(group(study.training_items("target"), config).values())
     is_seeded = entry.randomness == "seeded"

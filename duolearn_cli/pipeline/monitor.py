@@ -1,4 +1,4 @@
-"""What happens after each step of the unlearning loop: record it, evaluate now and then, save, end the loop."""
+"""The monitor of the unlearning loop: after each step it records, evaluates, saves a checkpoint or ends the loop."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from duolearn_cli.training.forward import TOKEN_CLASSES
 
 @dataclass(frozen=True, eq=False)
 class Monitor:
-    """Called with each step's number (from 1) and values; says whether the loop ends with it.
+    """The `after_step` of a run: receives the number (from 1) and diagnostics of each step; True ends the loop.
 
-    With a `goal` it ends at the first quick evaluation that reaches it: of a run that is broken off and resumed at the
-    same step as of one that is not, since such a step is never a checkpoint.
+    With a `goal` the loop ends at the first quick evaluation that reaches it. A step that ends the loop is not saved as
+    a checkpoint, so a resumed run evaluates it again and ends at the same step as an unbroken one.
+
+    Attributes:
+        steps: the number of planned steps.
+        save: saves a checkpoint of a step.
+        interrupted: whether this process was interrupted.
 
     Raises:
-        KeyboardInterrupt: some process was `interrupted`; a checkpoint of the step has been saved.
+        KeyboardInterrupt: a process was interrupted; a checkpoint of the step has been saved.
     """
 
     lab: Laboratory
@@ -40,14 +45,14 @@ class Monitor:
         if lab.is_main:
             lab.run.record({"stage": "unlearn", "step": step, **values})
             self.advance({name: values.get(name, math.nan) for name in TOKEN_CLASSES})
-        # Of a cut model every process has a part in each forward and each checkpoint.
+        # If the model is sharded, every process takes part in each forward and in each checkpoint.
         takes_part = lab.is_main or self.processes.sharded
-        found = quick_evaluation(lab, step) if takes_part and step % self._every == 0 else None
+        now = quick_evaluation(lab, step) if takes_part and step % self._every == 0 else None
         if self.goal is not None and step % self._every == 0:
-            is_reached = found is not None and self.goal.is_reached(found)
+            is_reached = now is not None and self.goal.is_reached(now)
             if agreed(is_reached, self.processes, device):
-                if found is not None:
-                    self._note_stop(self.goal, found, step)
+                if now is not None:
+                    self._note_stop(self.goal, now, step)
                 return True
         stopping = agreed(self.interrupted(), self.processes, device)
         if takes_part and (stopping or step % lab.study.config.unlearn.checkpoint_every == 0):
@@ -60,37 +65,37 @@ class Monitor:
     def _every(self) -> int:
         return between_looks(self.lab.study.config, self.steps)
 
-    def _note_stop(self, goal: Goal, found: Look, step: int) -> None:
-        told = goal.told(found)
+    def _note_stop(self, goal: Goal, now: Look, step: int) -> None:
+        reached = goal.as_dict(now)
         if self.lab.is_main:
-            self.lab.run.update(stopped={"step": step, "of": self.steps, "goal": told})
+            self.lab.run.update(stopped={"step": step, "of": self.steps, "goal": reached})
         which = self.lab.study.config.unlearn.stop
-        ways = (f"{100 * told[name][0]:.0f} %" for name in ("nll", "chance"))
-        right = [one.means["retain_accuracy"] for one in (found, goal.target)]
+        by_loss, by_probability = (f"{100 * reached[name][0]:.0f} %" for name in ("nll", "chance"))
+        accuracy, of_target = (one.means["retain_accuracy"] for one in (now, goal.target))
         self.lab.display.note(
-            f"ends at step {step} of {self.steps}: of the way from the target to {which} forget items have gone "
-            f"{next(ways)} by loss and {next(ways)} by probability, beyond doubt within {100 * NEAR:.0f} % of it "
-            f"({told['facts']} facts, {goal.looks} looks); retain accuracy {right[0]:.2f}, of the target {right[1]:.2f}"
+            f"ends at step {step} of {self.steps}: forget items have gone {by_loss} of the way from the target to "
+            f"{which} by loss and {by_probability} by probability, significantly within {100 * NEAR:.0f} % of {which} "
+            f"({reached['facts']} facts, {goal.looks} looks); retain accuracy {accuracy:.2f}, target {of_target:.2f}"
         )
 
 
 def quick_evaluation(lab: Laboratory, step: int) -> Look | None:
-    """A `look` after a step, its means recorded; None where a private run has looked in vain.
+    """Take a `look` after a step, record its means and show them. Return None if it fails in a private run.
 
     Raises:
         DivergedError: an item's predictions are not finite, and the run is not private.
     """
     try:
-        found = look(lab)
+        now = look(lab)
     except DivergedError as error:
         if lab.study.config.privacy.epsilon is None:
             raise
-        # One raw item must not decide when the adapter is left as it is: the steps go on, which no raw figure ends.
+        # A private run must not end because of one raw item: the final adapter would then depend on that item.
         lab.display.note(f"step {step}: not evaluated: {error}")
         return None
     if lab.is_main:
-        lab.run.record({"stage": "unlearn", "step": step, **found.means})
+        lab.run.record({"stage": "unlearn", "step": step, **now.means})
     lab.display.note(
-        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found.means.items())
+        f"step {step}: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in now.means.items())
     )
-    return found
+    return now

@@ -106,7 +106,7 @@ def _of_first_request(config: RunConfig) -> RunConfig:
 
 
 def load_hierarchy(config: RunConfig) -> Hierarchy:
-    """Build the configured source and let it load. Raises DataError, ConfigError: see the source."""
+    """Load the configured hierarchy. Raises DataError or ConfigError, see the source."""
     return component(config.hierarchy, config.plugins).load()
 
 
@@ -157,24 +157,27 @@ def _prepare_one(config: RunConfig) -> Study:
 def _safe_sides(
     gathered: Gathered, target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig
 ) -> tuple[Sides, Forgotten, list[str]]:
-    """Sides of which nothing is kept that is to be forgotten, or was before; what was; notes."""
+    """Choose sides, and leave out retain items about what this or an earlier request forgets.
+
+    Return the sides, what earlier requests have forgotten, and notes for the user.
+    """
     sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
     check_target(gathered.loaded.items, sides, target, config.forget.about)
-    kept, notes = gathered.safely_kept(sides.items, target)
-    sides = sides.cut(kept, "second_about")
+    safe, notes = gathered.without_target(sides.items, target)
+    sides = sides.cut(safe, "second_about")
     similarity = config.split.similarity if config.split.near_duplicates == "remove" else None
-    kept, forgotten = without_forgotten(kept, config.forgotten or (), sides.forget, hierarchy, similarity)
-    return sides.cut(kept, "forgotten_before"), forgotten, notes
+    safe, forgotten = without_forgotten(safe, config.forgotten or (), sides.forget, hierarchy, similarity)
+    return sides.cut(safe, "forgotten_before"), forgotten, notes
 
 
 def _earlier(items: Sequence[Item], config: RunConfig) -> tuple[Item, ...]:
-    """Of what earlier requests forgot the facts that a run with this seed and these limits had to forget."""
+    """Return the forgotten items that a run with this seed and these limits would have forgotten."""
     split = config.split
     return trained_items(items, split.seed, split.unseen_fraction, split.max_forget) if items else ()
 
 
 def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
-    """Cut the items, and deal with near duplicates across the cuts as configured."""
+    """Split the items, and handle near duplicates across splits as ``split.near_duplicates`` says."""
     splits = make_splits(
         items,
         lambda item: item.fact_id in forget,
@@ -187,7 +190,7 @@ def _splits(items: list[Item], forget: frozenset[str], config: RunConfig) -> tup
 
 
 def _without_duplicates(splits: Splits, config: RunConfig) -> tuple[Splits, tuple[Duplicate, ...]]:
-    """Find near duplicates across splits, and drop them where that is configured."""
+    """Find near duplicates across splits, and drop them where ``split.near_duplicates`` says so."""
     duplicates: tuple[Duplicate, ...] = ()
     if config.split.near_duplicates != "ignore":
         duplicates = tuple(find_duplicates(splits.by_name(), config.split.similarity))
@@ -197,10 +200,10 @@ def _without_duplicates(splits: Splits, config: RunConfig) -> tuple[Splits, tupl
 
 
 def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig) -> Sides:
-    """Choose sides. An item that names no concept of this hierarchy gets those of its question and right answer."""
+    """Choose sides. An item that names no concept of this hierarchy gets those in its question and right answer."""
     declared = [item.id for item in items if not hierarchy.concepts.keys().isdisjoint(item.concepts)]
-    found = [_with_concepts(item, hierarchy, matcher) for item in items]
-    return choose_sides(found, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)
+    with_concepts = [_with_concepts(item, hierarchy, matcher) for item in items]
+    return choose_sides(with_concepts, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)
 
 
 def _with_concepts(item: Item, hierarchy: Hierarchy, matcher: Matcher) -> Item:

@@ -1,4 +1,4 @@
-"""What a private run will spend, solved before any model is loaded; refused where the model's budget has no room."""
+"""The privacy plan of a run: noise and spending, solved before any model is loaded and checked against the budget."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import Account, Entry, read_account
 from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 
-# Each is composed by itself, in seconds.
+# Group sizes are composed one by one, which takes seconds each.
 MAX_SIZES = 4
 
 
 def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
-    """The items of each unit, by the unit's name, as positions in `items`; of a large one a seeded choice.
+    """Group items into privacy units. Return the positions in `items` of each unit's items, by the unit's name.
+
+    A unit with more than ``privacy.max_examples`` items uses a seeded sample of them.
 
     Raises:
-        ConfigError: patients are the unit, and an item has none.
+        ConfigError: the unit is the patient, and an item names none.
     """
-    privacy, found = config.privacy, dict[str, list[int]]()
+    privacy, units = config.privacy, dict[str, list[int]]()
     for i, item in enumerate(items):
         if privacy.unit == "patient" and item.patient is None:
             raise ConfigError(
@@ -38,21 +40,25 @@ def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
                 "dataset.fields.patient=COLUMN, filled in every row; or choose privacy.unit=example or fact."
             )
         name = {"example": item.id, "fact": item.fact_id, "patient": item.patient}[privacy.unit]
-        found.setdefault(str(name), []).append(i)
-    for name, own in found.items():
+        units.setdefault(str(name), []).append(i)
+    for name, own in units.items():
         if len(own) > privacy.max_examples:
-            # Of the unit's name alone: which of its items are used must not depend on other units.
-            found[name] = sorted(random.Random(f"{config.seed}:unit:{name}").sample(own, privacy.max_examples))
-    return found
+            # Seeded by the unit's name alone: the sample must not depend on other units, or they would be coupled.
+            units[name] = sorted(random.Random(f"{config.seed}:unit:{name}").sample(own, privacy.max_examples))
+    return units
 
 
 def shared_by_units(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> dict[str, list[dict[str, int]] | None]:
-    """What several units belong to, of facts and patients, with the largest numbers of units that one has in each set.
+    """Return how many units a single fact and a single patient may have in each set, if it has more than one.
 
-    None where such a unit holds items of other facts (patients) too. Nothing for what has one unit at most. More than
-    `MAX_SIZES` become one that is as large as each.
+    The epsilon of a unit understates what is revealed about a fact or patient with several units (docs/privacy.md,
+    "What several units share"); the accounting then needs these numbers.
+
+    Returns, by ``fact`` and ``patient``: the largest combinations of numbers of units by set; more than `MAX_SIZES` of
+    them are replaced by one that bounds all. None if such a unit also holds items of other facts (patients): then no
+    bound is known. A kind that never has several units is missing.
     """
-    found: dict[str, list[dict[str, int]] | None] = {}
+    largest_sizes: dict[str, list[dict[str, int]] | None] = {}
     for kind, of in (("fact", lambda item: item.fact_id), ("patient", lambda item: item.patient)):
         owned: dict[str, set[tuple[str, str]]] = {}
         values: dict[tuple[str, str], set[str]] = {}
@@ -65,14 +71,14 @@ def shared_by_units(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> d
         if not several:
             continue
         if any(len(values[unit]) > 1 for units in several for unit in units):
-            found[kind] = None
+            largest_sizes[kind] = None
             continue
         sizes = {tuple(sum(side == name for side, _ in units) for name in sides) for units in several}
         largest = [one for one in sorted(sizes) if not any(_is_within(one, other) for other in sizes - {one})]
         if len(largest) > MAX_SIZES:
             largest = [tuple(map(max, zip(*largest, strict=True)))]
-        found[kind] = [dict(zip(sides, size, strict=True)) for size in largest]
-    return found
+        largest_sizes[kind] = [dict(zip(sides, size, strict=True)) for size in largest]
+    return largest_sizes
 
 
 def _is_within(one: Sequence[int], other: Sequence[int]) -> bool:
@@ -80,26 +86,26 @@ def _is_within(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def _protected_groups(sides: Mapping[str, Sequence[Item]], config: RunConfig) -> dict[str, Any]:
-    """`shared_by_units` without facts and patients of which nothing is protected."""
-    names, found = protected(config), shared_by_units(sides, config)
-    kept = {
-        kind: groups and [own for own in groups if any(own[name] for name in names)] for kind, groups in found.items()
+    """Return `shared_by_units` for facts and patients that have a unit in a protected set."""
+    names, by_kind = protected(config), shared_by_units(sides, config)
+    covered = {
+        kind: groups and [own for own in groups if any(own[name] for name in names)] for kind, groups in by_kind.items()
     }
-    return {kind: groups for kind, groups in kept.items() if groups != []}
+    return {kind: groups for kind, groups in covered.items() if groups != []}
 
 
 def grouping(study: Study) -> str:
-    """A digest of the request's units: which items each has, in both sets, protected or not."""
+    """Return a digest of the units of the request and their items, in both sets, protected or not."""
     sides = (study.request.forget, study.request.retain)
-    found = [{name: [side[i].id for i in own] for name, own in group(side, study.config).items()} for side in sides]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    units = [{name: [side[i].id for i in own] for name, own in group(side, study.config).items()} for side in sides]
+    return hashlib.sha256(json.dumps(units).encode()).hexdigest()
 
 
 def plan_unlearning(study: Study) -> Account | None:
-    """The account of the model that the run will leave, if it takes all its steps; None without privacy.
+    """Return the account that the run's model will have after all planned steps, None without privacy.
 
     Raises:
-        ConfigError: the run would exceed the model's budget or void it, or its terms do not fit the data.
+        ConfigError: the run would exceed the model's budget or void its guarantee, or its terms do not fit the data.
     """
     config, privacy = study.config, study.config.privacy
     before = account_before(study)
@@ -125,7 +131,7 @@ def plan_unlearning(study: Study) -> Account | None:
     )
     _check_terms(study, account, units, before is not None)
     spendings: dict[str, Spending] = {}
-    # A unit in both sets pays for both: their noise is solved for together.
+    # A unit in both sets pays for both, so their noise multiplier is solved jointly.
     for names in [list(units)] if shared else [[name] for name in units]:
         planned = [Spending(0.0, rates[name], steps, privacy.sampling) for name in names]
         noise = noise_multiplier(privacy.epsilon, account.delta, planned, privacy.accountant)
@@ -148,7 +154,7 @@ def plan_unlearning(study: Study) -> Account | None:
 
 
 def account_before(study: Study) -> Account | None:
-    """What was spent on the model that unlearning begins with: a given adapter's account, or private learning's."""
+    """Return the account of the model that unlearning begins with: that of ``adapter=``, or of private learning."""
     config = study.config
     if config.adapter:
         return read_account(Path(config.adapter))
@@ -156,7 +162,11 @@ def account_before(study: Study) -> Account | None:
 
 
 def plan_learning(study: Study) -> Account | None:
-    """The account of a target that is learned privately; None where it is a given. Raises ConfigError."""
+    """Return the account of learning the target privately, None if the target is learned without privacy.
+
+    Raises:
+        ConfigError: the terms do not fit the data.
+    """
     config, privacy = study.config, study.config.privacy
     if privacy.learn_epsilon is None:
         return None
@@ -175,7 +185,7 @@ def plan_learning(study: Study) -> Account | None:
     _check_terms(study, account, {"training": units}, False)
     entry = Entry(
         stage="learn",
-        # Each record was in one of them, and learned from alike.
+        # Learning treats both sets alike, and each record is in one of them: it pays this spending whichever it is.
         spendings=dict.fromkeys(SETS, spending),
         unprotected=(),
         num_units=dict.fromkeys(SETS, len(units)),
@@ -188,12 +198,12 @@ def plan_learning(study: Study) -> Account | None:
 
 
 def _rate(num_units: int, batch: int, sampling: str) -> float:
-    """The expected share of units a step; where epochs are shuffled, one over the steps of an epoch."""
+    """Return the expected share of units in a step; for shuffled passes, one over the number of steps in a pass."""
     return 1 / num_steps(num_units, batch, 1) if sampling == "shuffled" else min(1.0, batch / num_units)
 
 
 def _shared(study: Study, units: dict[str, dict[str, list[int]]]) -> bool:
-    """Whether a unit is in both sets. Raises ConfigError where only one of them is protected then."""
+    """Return whether some unit has items in both sets. Raises ConfigError if only one of the sets is protected."""
     config = study.config
     if config.privacy.unit == "example":
         return False
@@ -208,7 +218,7 @@ def _shared(study: Study, units: dict[str, dict[str, list[int]]]) -> bool:
 
 
 def _delta(study: Study, units: dict[str, dict[str, list[int]]]) -> float:
-    """The given delta, or a tenth of one over the largest protected set."""
+    """Return ``privacy.delta``, by default 1 / (10 N) for the N units of the largest protected set."""
     largest = max(map(len, units.values()))
     return study.config.privacy.delta or 1 / (10 * largest)
 
@@ -217,28 +227,30 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
     privacy, largest = study.config.privacy, max(map(len, units.values()))
     if account.delta * largest >= 1:
         raise ConfigError(
-            f"privacy.delta={account.delta:g}: with {largest} units a record might be given away whole; allowed: less "
-            f"than {1 / largest:.2g}."
+            f"privacy.delta={account.delta:g}: with {largest} units a record might be revealed completely; allowed: "
+            f"less than {1 / largest:.2g}."
         )
-    # One that is left out counts too: had the others taught more, it might be used.
-    taught = [doubt.id for doubt in study.filled if doubt.outcome != "borderline"]
-    if taught and study.config.labels.fill:
+    # Items that were left out count too: other labels in the data might have brought them in.
+    inferred = [doubt.id for doubt in study.filled if doubt.outcome != "borderline"]
+    if inferred and study.config.labels.fill:
         raise ConfigError(
-            f"labels.fill=true: what other items teach decides on {len(taught)} items without a subject ({taught[0]} "
-            "first), outside the promise. Give labels.fill=false, or data in which every item has a subject."
+            f"labels.fill=true: the subjects of {len(inferred)} items ({inferred[0]} first) are inferred from other "
+            "items, which the privacy guarantee does not cover. Give labels.fill=false, or data in which every item "
+            "has a subject."
         )
     if not has_earlier:
         return
     if privacy.protect != "both":
         raise ConfigError(
-            f"privacy.protect={privacy.protect}: the set that is left out may hold records whose privacy an earlier "
-            "stage of this model has promised; allowed here: both."
+            f"privacy.protect={privacy.protect}: the other set may hold records that an earlier stage of this model "
+            "has promised to protect; allowed here: both."
         )
-    asked = {"unit": (privacy.unit, account.unit), "delta": (privacy.delta or account.delta, account.delta)}
-    for name, (given, kept) in asked.items():
-        if given != kept:
+    fixed = {"unit": (privacy.unit, account.unit), "delta": (privacy.delta or account.delta, account.delta)}
+    for name, (configured, accounted) in fixed.items():
+        if configured != accounted:
             raise ConfigError(
-                f"privacy.{name}={given}: the model's account goes by {name} {kept}; allowed: privacy.{name}={kept}."
+                f"privacy.{name}={configured}: the model's account uses {name} {accounted}; allowed: "
+                f"privacy.{name}={accounted}."
             )
     if privacy.budget is not None and privacy.budget > account.budget:
         raise ConfigError(
@@ -251,7 +263,7 @@ def _check_budget(account: Account, own: float) -> None:
     total = account.planned().worst()
     if total > account.budget:
         raise ConfigError(
-            f"privacy.epsilon={own:g}: with what {len(account.entries) - 1} earlier stages of this model have spent, "
+            f"privacy.epsilon={own:g}: together with the {len(account.entries) - 1} earlier stages of this model, "
             f"epsilon would be {total:.4g}, and the budget is {account.budget:g}. Give a smaller privacy.epsilon, or "
-            "begin with another model; a first run reserves more with privacy.budget."
+            "begin with another model; a first run can reserve more with privacy.budget."
         )

@@ -1,4 +1,4 @@
-"""The private steps of one run, put together from its configuration, its items and the account in its folder."""
+"""The private steps of one run, built from its configuration, its items and the account in its folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from duolearn_cli.training.update import Update
 
 
 def private_steps(lab: Laboratory, task: UnlearningTask, update: Update, processes: Processes) -> PrivateSteps | None:
-    """None for a run without privacy. Raises RunError where the run's account is missing or of other data."""
+    """Return the private steps of the run, None for a run without privacy.
+
+    Raises:
+        RunError: the run's account is missing, belongs to other data, or the run cannot be resumed.
+    """
     config = lab.study.config
     if config.privacy.epsilon is None:
         return None
     account = _account(lab)
-    # Every process reads what is spent before the main one writes on.
+    # All processes read the account before the main process changes it.
     processes.wait()
     entry, request = account.last, lab.study.request
     units = {
@@ -55,26 +59,26 @@ def private_steps(lab: Laboratory, task: UnlearningTask, update: Update, process
 
 
 def _account(lab: Laboratory) -> Account:
-    """The run's account. Raises RunError where it is missing, of other data, or of an order that is gone."""
+    """Return the run's account, or raise RunError: it is missing, of other data, or of a run that cannot be resumed."""
     account = read_account(lab.run.folder)
     if account is None:
-        raise RunError(f"{lab.run.folder / FILE} is missing: what the run has spent is not known. Start it anew.")
+        raise RunError(f"{lab.run.folder / FILE} is missing: the run's privacy spending is unknown. Start a new run.")
     is_shuffled = any(spending.sampling == "shuffled" for spending in account.last.spendings.values())
     if is_shuffled and account.last.begun and account.last.randomness == "secure":
         raise RunError(
-            "privacy.sampling=shuffled: this run cannot be resumed, since its order is gone and records might join a "
-            "pass twice. Start it anew; privacy.sampling=poisson can be resumed."
+            "privacy.sampling=shuffled: this run cannot be resumed: its random order is lost, and records might join "
+            "a pass twice. Start a new run; privacy.sampling=poisson can be resumed."
         )
     if account.last.grouping != grouping(lab.study):
         raise RunError(
-            f"{lab.run.folder / FILE}: the run was planned for other units of records than the data now holds. Put the "
-            "data back, or start a new run."
+            f"{lab.run.folder / FILE}: the run was planned for other privacy units than the data now has. Restore the "
+            "data, or start a new run."
         )
     return account
 
 
 def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
-    """Reproducible, or under a key that is drawn anew at every start, and that all processes share."""
+    """Return the source of sampling and noise: seeded, or secure under a fresh key that all processes share."""
     if account.last.randomness == "seeded":
         return Seeded(seed, account.stage)
     return Secure(processes.share(Secure.new_key()))
@@ -83,6 +87,7 @@ def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
 def _units(
     name: str, items: Sequence[Item], examples: Sequence[Example], account: Account, lab: Laboratory
 ) -> list[Unit]:
+    # Units matter only for protected sets; an unprotected set takes its items one by one.
     if name not in account.last.spendings:
         return [Unit(name, [example]) for example in examples]
     grouped = group(items, lab.study.config).values()

@@ -1,4 +1,4 @@
-"""Unlearning in several processes, and how all of them stop at the same step."""
+"""Unlearning in several processes, and the agreement that makes all of them stop at the same step."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 
-# Seconds that interrupted workers get to finish a step.
+# Seconds that interrupted workers get to finish their step.
 WORKER_PATIENCE = 120
 
 
 def unlearn_in_workers(lab: Laboratory) -> LoadedModel:
-    """Run the loop in several processes. They read the frozen configuration and never import Hydra."""
+    """Run the unlearning stage in several processes. Return the unlearned model.
+
+    Workers read the frozen configuration in the run folder and never import Hydra.
+
+    Raises:
+        RunError: a worker failed.
+    """
     count = lab.study.config.runtime.num_processes
-    lab.load("target")  # once, here, rather than by whichever worker comes first
+    lab.load("target")  # learned here if need be, so that workers find it in the cache
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     workers = subprocess.Popen([*launcher, "-m", "duolearn_cli.pipeline.worker", str(lab.run.folder.absolute())])
     try:
         status = workers.wait()
     except KeyboardInterrupt:
-        # The terminal has interrupted them too: they finish their step and write a checkpoint.
+        # The terminal sends Ctrl-C to the workers too. They finish their step and write a checkpoint.
         workers.wait(timeout=WORKER_PATIENCE)
         raise
     if status:
@@ -58,7 +64,7 @@ def deferred_interrupt() -> Iterator[Any]:
 
 
 def agreed(stopping: bool, processes: Processes, device: torch.device) -> bool:
-    """Whether any process was told to stop: all must stop at the same step, or some would wait for ever."""
+    """Return whether any process wants to stop. All must stop at the same step, or some would wait for ever."""
     return (
         stopping
         if processes.count == 1

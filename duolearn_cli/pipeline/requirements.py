@@ -1,4 +1,4 @@
-"""What a method needs of the model, checked before anything is learned."""
+"""The check, before anything is learned, that the model offers what the method needs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from duolearn_cli.methods.base import Method, attention_of, geometry_of, sparsit
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.per_example import GradientRows
-from duolearn_cli.training.per_example_probe import check_adapter, check_singles
+from duolearn_cli.training.per_example_probe import check_adapter, check_per_example
 from duolearn_cli.training.private.separable import check_separable
 
 
 def check_method(lab: Laboratory) -> None:
-    """Refuse a method that needs what the model does not offer, before anything is learned.
+    """Check masks, inner activations, gradients, separable losses and the sparsity budget of the run's method.
 
     Raises:
-        ModelError, ConfigError: with the model and the fix.
+        ModelError: the model lacks something that the method needs.
+        ConfigError: the method does not allow private steps, or its sparsity budget is too small.
     """
     config, request = lab.study.config, lab.study.request
     method = component(config.method, config.plugins)
@@ -40,7 +41,7 @@ def check_method(lab: Laboratory) -> None:
     if chosen.unit != "coordinate":
         needed = int(torch.bincount(everything.units(chosen.unit)).min())
     if budget < needed:
-        # A little more, so that the number that is shown is enough after rounding.
+        # 1 % more, so that the share in the message still suffices after rounding.
         share = 1.01 * needed / lab.model.num_base_parameters
         raise ConfigError(
             f"method.sparsity.fraction={chosen.fraction}: that is {budget} of the model's parameters, and the smallest "
@@ -49,15 +50,15 @@ def check_method(lab: Laboratory) -> None:
 
 
 def _check_gradients(lab: Laboratory, method: Method) -> None:
-    """Refuse an adapter that the forward leaves out, or that has no per-example gradients although they are needed."""
+    """Raise ModelError if the forward leaves the adapter out, or if needed per-example gradients cannot be computed."""
     model, config = lab.model, lab.study.config
     check_adapter(model)
     is_private = config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None
     if sparsity_of(method).unit == "none" and not geometry_of(method).needs_fisher and not is_private:
         return
-    check_singles(model)
-    if config.runtime.sharding != "none" and GradientRows(model.network, model.adapter).by_hand:
+    check_per_example(model)
+    if config.runtime.sharding != "none" and GradientRows(model.network, model.adapter).rerun:
         raise ModelError(
-            f"runtime.sharding={config.runtime.sharding}: gradients of single examples cannot be followed through the "
-            f"fused experts of {model.architecture} there; allowed: none. Mend: runtime.sharding=none."
+            f"runtime.sharding={config.runtime.sharding}: per-example gradients cannot be computed in the fused "
+            f"experts of {model.architecture} if they are sharded; allowed: none. Fix: runtime.sharding=none."
         )

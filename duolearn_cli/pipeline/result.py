@@ -1,4 +1,4 @@
-"""What a run leaves when its loop has ended: the last checkpoint, the account, the adapter."""
+"""The result of an unlearning loop: last checkpoint, privacy account and adapter."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ def write_result(
     steps: int,
     processes: Processes,
 ) -> LoadedModel:
-    """Write the last checkpoint and the adapter, which is never without its account: that comes first."""
+    """Write the account, the last checkpoint and the adapter into the run folder. Return the unlearned model.
+
+    `steps` is the number of the last step.
+    """
     folder = lab.run.folder / "adapter"
+    # The account comes first: an adapter must never exist without it.
     if private and lab.is_main:
         folder.mkdir(exist_ok=True)
-        for place in (lab.run.folder, folder):
-            private.ledger.account.write(place)
-    # The checkpoint is where the loop ended, so that a run that goes on from it comes to the same result.
+        for destination in (lab.run.folder, folder):
+            private.ledger.account.write(destination)
+    # Before `make_result`: the checkpoint holds the end of the loop, so that a resumed run gets the same result.
     if lab.is_main or processes.sharded:
         save(steps)
     make_result(lab, method)
@@ -38,7 +42,7 @@ def write_result(
 
 @torch.no_grad()
 def make_result(lab: Laboratory, method: Method) -> None:
-    """Put in place of the adapter what the method makes of it and of the target's, if it makes anything of them."""
+    """Replace the adapter by ``method.result(target, end)``, if the method defines it (as task vectors do)."""
     result = result_of(method)
     if result is None:
         return
@@ -46,4 +50,4 @@ def make_result(lab: Laboratory, method: Method) -> None:
     lab.load("target")
     for parameter, end in zip(lab.model.adapter, ended, strict=True):
         parameter.copy_(result(parameter.detach().clone(), end))
-    lab.display.note("the adapter that is left is made of the loop's end and of the target (method.result)")
+    lab.display.note("the final adapter is computed from the target and the end of the loop (method.result)")

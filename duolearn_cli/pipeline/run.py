@@ -1,4 +1,4 @@
-"""The way of a run from prepared data to its report. Each function reads top to bottom, one line a stage."""
+"""A run from prepared data to report. Each function reads top to bottom, one line per stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from duolearn_cli.report.terminal import Display
 
 
 def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Learn target and gold where the cache has none, unlearn, score all four models, report. Returns the metrics."""
+    """Learn target and gold unless cached, unlearn, score all four models and report. Return the metrics."""
     started = time.monotonic()
     lab = Laboratory.open(study, display, run)
     write_data_files(run.folder, lab.study)
@@ -43,7 +43,7 @@ def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str
 def evaluation_run(
     study: Study, run: Run, display: Display, models: Sequence[str], adapter: Path | None
 ) -> dict[str, Any]:
-    """Score cached `models`, and the `adapter` as the unlearned model, report. Returns the metrics."""
+    """Score cached `models`, and `adapter` as the unlearned model, and report. Return the metrics."""
     started = time.monotonic()
     lab = Laboratory.open(study, display, run)
     write_data_files(run.folder, lab.study)
@@ -54,13 +54,13 @@ def evaluation_run(
 
 
 def learning_run(study: Study, run: Run, display: Display, which: str) -> dict[str, Any]:
-    """Learn ``target`` or ``gold``, copy its adapter into the run folder, report. Returns the metrics."""
+    """Learn ``target`` or ``gold`` unless cached, copy its adapter to the run folder and report. Return the metrics."""
     started = time.monotonic()
     lab = Laboratory.open(study, display, run)
     write_data_files(run.folder, lab.study)
     assessed = assess_cached(lab, ("base", which))
     adapter = run.folder / "adapter"
-    if account := read_account(lab.cache.folder(which)):  # before the adapter, which must never be without it
+    if account := read_account(lab.cache.folder(which)):  # written before the adapter, as everywhere
         adapter.mkdir()
         account.write(adapter)
     lab.model.save_adapter(adapter)

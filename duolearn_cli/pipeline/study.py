@@ -1,4 +1,4 @@
-"""What a run is about, known before any model is loaded: items, splits, hierarchy, forget target."""
+"""The prepared data of a run, ready before any model is loaded: items, splits, hierarchy, forget target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from duolearn_cli.data.tally import Tally, request_warning, tally
 from duolearn_cli.data.validation_part import part_of
 from duolearn_cli.errors import DataError
 from duolearn_cli.model.encoding import Encoded, Encoder
-from duolearn_cli.model.text_checks import Texts, mend_of, read_texts
+from duolearn_cli.model.text_checks import Texts, fix_of, read_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,20 @@ class EarlierRequest:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The cheap half of a run, all of it checked.
+    """The prepared data of a run: everything that needs no model, checked.
 
-    `items` are all that enter a side, with concepts, filled subjects and shuffled copies; `sides` says why each is
-    where it is; `tally` counts every row of the data.
+    Attributes:
+        target: what to forget.
+        loaded: the rows as they were read, and those that were rejected.
+        items: the items of both sides, with concepts, inferred subjects and shuffled copies.
+        request: the items to unlearn with, both sides.
+        sides: the side of each item, and why.
+        tally: counts of all rows of the data by outcome.
+        notes: sentences about the data for the user: what was read differently from how it was written, labels that
+            nearly match.
+        forgotten: what earlier requests have removed from the model.
+        earlier: the facts of earlier requests that are scored, at most as many as one request may forget.
+        texts: the items as the model's tokenizer reads them; None until it has.
     """
 
     config: RunConfig
@@ -54,20 +64,17 @@ class Study:
     duplicates: tuple[Duplicate, ...]
     sides: Sides
     tally: Tally
-    # Sentences about the data that a user must see: what was read otherwise than it stands, labels that nearly match.
     notes: tuple[str, ...] = ()
     forgotten: Forgotten = Forgotten()
-    # Of what earlier requests forgot, as much as this request may forget: what is scored.
     earlier: tuple[Item, ...] = ()
     # In a chain of requests: the study of the first one, and the names and facts of all requests before this one.
     first: Study | None = None
     requests: tuple[EarlierRequest, ...] = ()
-    # What the model's tokenizer makes of the items; None before it has read them.
     texts: Texts | None = None
 
     @property
     def filled(self) -> tuple[Doubt, ...]:
-        """Items whose label does not settle their side, whether they enter one or not."""
+        """The items whose label does not decide their side, whether or not they have got one."""
         return self.sides.doubts
 
     @property
@@ -76,32 +83,32 @@ class Study:
         return self.sides.forget
 
     def training_items(self, which: str) -> tuple[Item, ...]:
-        """What the ``target`` (forget and retain) or the ``gold`` model (retain only) is trained on."""
+        """Return the training items of the ``target`` (forget and retain) or the ``gold`` model (retain only)."""
         retain = self.splits.retain_train
         return (*self.splits.forget_train, *retain) if which == "target" else retain
 
     def evaluated(self, part: str | None = None) -> Splits:
-        """The splits cut down to the facts that are scored, those of `part` or of ``evaluation.part``."""
+        """Return the splits restricted to the facts of `part`, by default of ``evaluation.part``."""
         split = self.config.split
         return part_of(self.splits, part or self.config.evaluation.part, split.validation_fraction, split.seed)
 
     def scored(self) -> dict[str, tuple[Item, ...]]:
-        """What a model is asked, by split: see `evaluated`; and what earlier requests forgot, whatever the part."""
+        """Return the items to score, by split: those of `evaluated`, and `earlier` ones whatever the part."""
         return self.evaluated().by_name() | ({EARLIER: self.earlier} if self.earlier else {})
 
     def item_levels(self) -> dict[str, int]:
-        """The level of each item's most focused concept, by item id; items without a concept are left out."""
+        """Return the level (1 to 4) of each item's most focused concept, by item id, for items with a concept."""
         items = (item for split in self.splits.by_name().values() for item in split if item.concepts)
         return {item.id: max(self.hierarchy[concept].level for concept in item.concepts) for item in items}
 
     def label(self, text: Encoded, is_forget: bool) -> tuple[list[int], list[str | None], list[float]]:
-        """Class, concept and level weight of every token of a text."""
+        """Return the class, the concept and the level weight of every token of a text."""
         mentions = self.matcher.find(text.text)
         kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, self.target)
         return kinds, concepts, level_weights(concepts, self.hierarchy, self.level_weights)
 
     def coverage(self) -> Coverage:
-        """What the forget target covers and what lies on its boundary, in the texts that unlearning is given."""
+        """Return what the forget target covers, and what lies on its boundary, in the texts of the request."""
         texts = [
             [self.matcher.concepts([item.question, *item.options]) for item in side]
             for side in (self.request.forget, self.request.retain)
@@ -109,16 +116,16 @@ class Study:
         return coverage(self.target, self.hierarchy, *texts)
 
     def warnings(self) -> list[str]:
-        """What must be known of the rows before the numbers."""
-        given = len(self.splits.forget_train) + len(self.splits.retain_train)
-        return [*self.tally.warnings(), *request_warning(self.request.doubts, given)]
+        """Return the warnings about the rows, which a reader needs before the numbers."""
+        num_items = len(self.splits.forget_train) + len(self.splits.retain_train)
+        return [*self.tally.warnings(), *request_warning(self.request.doubts, num_items)]
 
     def summary(self) -> dict[str, Any]:
-        """Item counts by split, rejected rows by reason, duplicates found, what became of doubtful labels."""
+        """Return the part `data` of metrics.json: item counts by split, rejected rows, duplicates, doubtful labels."""
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
         before: dict[str, Any] = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
         before |= {EARLIER: len(self.earlier)} if self.earlier else {}
-        found = {
+        about = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),
             "heldout": kind_of_heldout((*self.splits.forget_heldout, *self.splits.retain_heldout)),
@@ -129,14 +136,17 @@ class Study:
             | self.request.summary(),
             **({"texts": self.texts.as_dict()} if self.texts else {}),
         }
-        return sizes | before | found
+        return sizes | before | about
 
     def readable(self, encoder: Encoder, context: int | None) -> Study:
-        """The same study without the items that cannot become tokens; `context` is the longest text of the model.
+        """Return the study without the items that the model's tokenizer cannot encode.
+
+        `context` is the maximum number of tokens of the model, None if unknown.
 
         Raises:
-            ConfigError, DataError, ModelError: too many items would be cut, a text is too long for the model, or
-                nothing is left to forget, to keep or to compare with.
+            ConfigError: too many items would be cut.
+            ModelError: a text is too long for the model.
+            DataError: no item is left to forget, to keep or to compare with.
         """
         items = [item for items in self.splits.by_name().values() for item in items]
         texts = read_texts(encoder, [*items, *self.earlier])
@@ -145,36 +155,36 @@ class Study:
             return replace(self, texts=texts)
         if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
             row = texts.rejected[0]
-            mend = mend_of([row], "Mend the row, or set dataset.on_bad_row=skip to leave such rows out.")
-            raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {mend}")
+            fix = fix_of([row], "Fix the row, or set dataset.on_bad_row=skip to leave such rows out.")
+            raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {fix}")
         return self._without(texts)
 
     def _without(self, texts: Texts) -> Study:
         bad = {row.id for row in texts.rejected}
 
-        def kept(items: Sequence[Item]) -> tuple[Item, ...]:
+        def readable(items: Sequence[Item]) -> tuple[Item, ...]:
             return tuple(item for item in items if item.id not in bad)
 
-        splits = Splits(**{name: kept(items) for name, items in self.splits.by_name().items()})
-        request = replace(self.request, forget=kept(self.request.forget), retain=kept(self.request.retain))
+        splits = Splits(**{name: readable(items) for name, items in self.splits.by_name().items()})
+        request = replace(self.request, forget=readable(self.request.forget), retain=readable(self.request.retain))
         for name in ("forget_train", "forget_unseen", "retain_train", "retain_unseen"):
             if getattr(self.splits, name) and not getattr(splits, name):
                 own = {item.id for item in getattr(self.splits, name)}
                 rows = [row for row in texts.rejected if row.id in own]
                 raise DataError(
-                    f"{name}: none of the {len(own)} items can be read; the first that is left out, {rows[0].id} "
+                    f"{name}: none of the {len(own)} items can be read; the first of them, {rows[0].id} "
                     f"[{rows[0].reason}]: {rows[0].detail}. "
-                    f"{mend_of(rows, 'Mend the rows, or choose another model or data set.')}"
+                    f"{fix_of(rows, 'Fix the rows, or choose another model or data set.')}"
                 )
         if not request.forget or not request.retain:
-            raise DataError("no item that can be read is left to forget or to keep; choose another model or data set.")
+            raise DataError("no readable item is left to forget or to keep; choose another model or data set.")
         loaded = replace(self.loaded, rejected=(*self.loaded.rejected, *texts.rejected))
-        sides = self.sides.cut(kept(self.sides.items), "rejected")
+        sides = self.sides.cut(readable(self.sides.items), "rejected")
         return replace(
             self,
-            items=kept(self.items),
+            items=readable(self.items),
             splits=splits,
-            earlier=kept(self.earlier),
+            earlier=readable(self.earlier),
             request=request,
             loaded=loaded,
             sides=sides,

@@ -32,7 +32,12 @@ from duolearn_cli.training.update import Update
 
 
 def unlearn_stage(lab: Laboratory) -> LoadedModel:
-    """Unlearn from the target model, or from the run's last checkpoint. Write the adapter into the run folder."""
+    """Unlearn from the target model, or from the run's last checkpoint. Write the adapter into the run folder.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; its last step is saved.
+        RunError: the checkpoint or the account does not fit the run, or the run diverged.
+    """
     config, run = lab.study.config, lab.run
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
     method = component(config.method, config.plugins)
@@ -44,7 +49,7 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
     save = _saver(lab, update, processes, private)
     if private and (lost := private.ledger.lost(first)):
         lab.display.note(
-            f"{lost} steps were begun and lost; their privacy is spent, and the run ends as many steps earlier"
+            f"{lost} steps were begun and lost; their privacy is spent, so the run ends {lost} steps earlier"
         )
     if lab.is_main:
         run.forget_history_after("unlearn", first)
@@ -61,15 +66,15 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
         lab.display.note("a private run holds no gradient of its forget items for later requests")
     else:
         hold_request(lab, task, processes)
-    if interrupted():  # at the very step that ended the loop
+    if interrupted():  # during the step that ended the loop
         raise KeyboardInterrupt
     return unlearned
 
 
 def make_task(target: LoadedModel, method: Method, processes: Processes) -> UnlearningTask:
-    """The examples of both sides as the target sees them, with the method and the settings of the loop."""
+    """Return the training examples of both sides with references of the target, the method and the loop's settings."""
     config, request = target.study.config, target.study.request
-    # Before the model is cut: a process that finds it in the cache goes through no forward, and others would wait.
+    # Before sharding: a process that finds the form in the cache runs no forward, and the others would wait for it.
     form = answer_form(target, method)
     if processes.sharded:
         target = target.shard()
@@ -82,7 +87,7 @@ def make_task(target: LoadedModel, method: Method, processes: Processes) -> Unle
 
 
 def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> tuple[Update, int]:
-    """A fresh update and step 0. Where the run has a checkpoint: its update and step, with its adapter loaded."""
+    """Return a new update and step 0, or the update and step of the run's last checkpoint after loading its adapter."""
     model, checkpoint = lab.model, latest_checkpoint(lab.run.folder / "checkpoints")
     if checkpoint:
         first, state = load_checkpoint(checkpoint, lab.cache.signature(), model, processes)
@@ -123,7 +128,7 @@ def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) ->
 
 
 def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Processes) -> Tensor | None:
-    """Choose the coordinates that may change, and note how many they are; None: all of them."""
+    """Choose the coordinates that may change, and note how many there are. Return None if all may change."""
     sparse, model = sparsity_of(task.method), lab.model
     if sparse.unit == "none":
         return None
@@ -140,7 +145,7 @@ def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Process
 
 
 def _goal(lab: Laboratory) -> Goal | None:
-    """Where the run may end early; None where it may not. Without privacy, so that each item is in as many steps."""
+    """Return the goal at which the run may end early, None if it may not. Private runs may not."""
     stop = lab.study.config.unlearn.stop
     if stop == "none":
         return None
@@ -156,7 +161,7 @@ def _planned_steps(num_forget: int, lab: Laboratory) -> int:
 def _saver(
     lab: Laboratory, update: Update, processes: Processes, private: PrivateSteps | None
 ) -> Callable[[int], None]:
-    """What saves a checkpoint of a step, with the ledger of a private run beside it."""
+    """Return the function that saves a checkpoint of a step, with the ledger of a private run beside it."""
     checkpoints, signature = lab.run.folder / "checkpoints", lab.cache.signature()
     beside = private.ledger.write if private else (lambda folder: None)
 

@@ -1,4 +1,4 @@
-"""One of several unlearning processes: started by torchrun, reads a run folder, never imports Hydra."""
+"""One of several unlearning processes. torchrun starts it; it reads a run folder and never imports Hydra."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from duolearn_cli.report.terminal import Display
 
 def main(folder: str) -> int:
     run, config = Run.open(Path(folder))
-    # Accelerate takes a machine without an accelerator for a single process unless told that the CPU is meant.
+    # Without cpu=True, Accelerate takes a machine without an accelerator for a single process.
     state = PartialState(cpu=choose_device(config.runtime.device).type == "cpu")
     is_main = state.is_main_process
     display = Display() if is_main else Display(Console(file=io.StringIO()))

@@ -1,1 +1,1 @@
-"""Differential privacy accounting: the account of a model, the mechanism, randomness."""
+"""Differential privacy: what a model has spent, the noisy mechanism and its randomness (docs/privacy.md)."""

@@ -1,4 +1,4 @@
-"""What metrics.json says of a model's account."""
+"""The section of metrics.json about a model's privacy account."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from duolearn_cli.config.privacy import SETS
 from duolearn_cli.privacy.account import EXCLUDES, Account
 from duolearn_cli.privacy.accounting import LIBRARY
 
-# How many points the curve of epsilon over steps has; each takes the accountant a tenth of a second.
+# Points on the curve of epsilon over steps. The accountant needs a tenth of a second for each.
 NUM_POINTS = 12
 
 
 def summarise(account: Account) -> dict[str, Any]:
-    """The `account` of metrics.json (docs/metrics.md): terms and epsilon of each set; null where nothing bounds it.
+    """Return the `account` section of metrics.json (docs/metrics.md), ready for JSON. None stands for "no bound".
 
-    `epsilon` is that of all that was spent on the model, `epsilon_run` that of its last stage alone, `over_steps` pairs
-    of a step of that stage and the total epsilon until then. `groups` has the epsilon of what several units share.
+    For each set, `epsilon` composes everything spent on the model, `epsilon_run` is the last stage alone, and
+    `over_steps` holds pairs of a step of the last stage and the total epsilon at that step. `groups` has the epsilon of
+    all units of one fact or patient together.
     """
     entry, kinds = account.last, account.shared_kinds
     sets: dict[str, Any] = {}
@@ -52,21 +53,23 @@ def summarise(account: Account) -> dict[str, Any]:
         "stage": entry.stage,
         "start": entry.start,
         "groups": {
-            kind: {"units": _most(account, kind), "epsilon": _finite(account.epsilon_of(kind))} for kind in kinds
+            kind: {"units": _largest_group(account, kind), "epsilon": _finite(account.epsilon_of(kind))}
+            for kind in kinds
         },
         "excludes": list(EXCLUDES),
         "sets": sets,
     }
 
 
-def _most(account: Account, kind: str) -> int | None:
-    """How many units one fact or patient has at most in a stage; None where its units hold items of others too."""
-    found = [entry.together[kind] for entry in account.entries if kind in entry.together]
-    sizes = [sum(group.values()) for groups in found for group in groups or ()]
-    return None if None in found else max(sizes)
+def _largest_group(account: Account, kind: str) -> int | None:
+    """The most units that one fact or patient has in any stage; None if its units also hold items of others."""
+    by_stage = [entry.together[kind] for entry in account.entries if kind in entry.together]
+    sizes = [sum(group.values()) for groups in by_stage for group in groups or ()]
+    return None if None in by_stage else max(sizes)
 
 
 def _points(last: int) -> list[int]:
+    """Up to `NUM_POINTS` evenly spaced steps, ending with `last`."""
     return sorted({round(last * i / NUM_POINTS) for i in range(1, NUM_POINTS + 1)} - {0})
 
 

@@ -1,4 +1,4 @@
-"""What a run has begun to spend, written down before it is spent."""
+"""The write-ahead ledger of a private run: every step is recorded before it is computed."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from duolearn_cli.privacy.account import Account
 
 
 class Ledger:
-    """Lets a run take the steps that its account has planned, and no more.
+    """Lets a run take the steps that its account plans, and no more.
 
-    The file says that a step was begun before any of it is computed: after a crash, steps whose result is lost count as
-    taken, because they are taken again with other noise. With reproducible randomness they are the same steps again.
+    Each step is written to privacy.json before any of it is computed. After a crash, steps whose results were lost
+    therefore count as taken, because the resumed run repeats them with fresh noise. With ``seeded`` randomness it
+    repeats exactly the same steps, and they count once.
+
+    Args:
+        account: the account, whose last entry is this run.
+        folder: the run folder that privacy.json is written to.
+        writes: False in all processes but the main one, which only count.
     """
 
     def __init__(self, account: Account, folder: Path, *, writes: bool = True) -> None:
         self.account, self._folder, self._writes = account, folder, writes
-        # Accounting takes longer than a step: while steps are taken, the file tells what all of them will have spent.
+        # Accounting takes longer than a step. While the run lasts, the file therefore states the epsilon of all planned
+        # steps: an upper bound of what was spent.
         self._bound = account.planned().spent() if writes else {}
 
     def lost(self, step: int) -> int:
-        """How many steps were begun beyond `step`, where a run goes on, and are not the ones that come again."""
+        """How many steps a crash lost: begun after `step`, where the run resumes, and never to be repeated exactly."""
         return 0 if self.account.last.randomness == "seeded" else self.account.last.begun - step
 
     def begin(self, step: int) -> bool:
-        """Whether there is a step left; if so it counts from now on."""
+        """Record that `step` (from 1) begins. Return False, and record nothing, if no planned step is left."""
         entry = self.account.last
+        # Seeded steps are identified by their number. Secure ones never come again, so each one adds to the count.
         begun = max(entry.begun, step) if entry.randomness == "seeded" else entry.begun + 1
         if begun > self.account.num_steps:
             return False
@@ -35,5 +43,5 @@ class Ledger:
         return True
 
     def write(self, folder: Path) -> None:
-        """Write the account into a folder, for who takes the model from there before the run has ended."""
+        """Write the account to `folder`, so that a model copied from there before the run ends has its account."""
         self.account.write(folder, self._bound)

@@ -1,4 +1,8 @@
-"""The private step: clipped sums of unit contributions, with noise, over the expected number of units."""
+"""The Gaussian mechanism of a private step: clip each unit's gradient, sum, add noise, divide (DP-SGD).
+
+Abadi et al. 2016, "Deep learning with differential privacy". The divisor is the expected number of units, a constant:
+the actual number of units in a step depends on the data, and dividing by it would leak and break the sensitivity bound.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,24 @@ from torch import Tensor
 from duolearn_cli.privacy.account import Entry
 from duolearn_cli.privacy.randomness import Randomness
 
-# Automatic clipping divides by the norm plus this (Bu et al. 2023, "Automatic clipping", AUTO-S), in units of C.
+# Automatic clipping divides by the norm plus this much, in units of C (Bu et al. 2023, "Automatic clipping", AUTO-S).
 STABILITY = 0.01
 
 
 def unit_means(rows: Tensor, unit: Tensor, num_units: int) -> Tensor:
-    """The mean of each unit's rows, zero for one without. Shapes: rows [e, n], unit [e] (indices) -> [num_units, n]."""
+    """The mean of each unit's rows; zero for a unit without rows.
+
+    Shapes: rows [e, n], unit [e] (the index of each row's unit) -> [num_units, n].
+    """
     counts = rows.new_zeros(num_units).index_add_(0, unit, rows.new_ones(len(unit)))
     return rows.new_zeros(num_units, rows.shape[1]).index_add_(0, unit, rows / counts[unit, None])
 
 
 def clip_factors(norms: Tensor, max_grad_norm: float, clipping: str) -> Tensor:
-    """What contributions of these norms are scaled with, so that none is longer than `max_grad_norm`. Shape: [u].
+    """The factors that scale contributions so that none is longer than C = `max_grad_norm`. Shapes: [u] -> [u].
 
-    ``flat``: ``min(1, C / norm)``; ``automatic``: ``C / (norm + 0.01 C)``. Zero where the norm is not finite: what
-    cannot be measured cannot be bounded.
+    ``flat``: ``min(1, C / norm)``. ``automatic``: ``C / (norm + 0.01 C)`` (AUTO-S). Zero where the norm is not finite:
+    a contribution that cannot be measured cannot be bounded.
     """
     if clipping == "automatic":
         factors = max_grad_norm / (norms + STABILITY * max_grad_norm)
@@ -36,12 +43,13 @@ def clip_factors(norms: Tensor, max_grad_norm: float, clipping: str) -> Tensor:
 
 
 def clipped_sum(rows: Tensor, max_grad_norm: float, clipping: str = "flat") -> tuple[Tensor, Tensor]:
-    """The sum of clipped rows, and their norms before. Shapes: rows [u, n] -> [n], [u].
+    """Clip each row and sum. Return the sum and the norms before clipping. Shapes: rows [u, n] -> [n], [u].
 
-    Adding or removing a row moves the sum by `max_grad_norm` at most, whatever is in it.
+    Adding or removing one row moves the sum by at most `max_grad_norm`, whatever the row holds.
     """
     norms = torch.linalg.vector_norm(rows, dim=1)
     factors = clip_factors(norms, max_grad_norm, clipping).to(rows.dtype)
+    # A factor of zero does not remove NaN or infinity (0 * inf is NaN): the rows themselves are zeroed.
     if not bool(norms.isfinite().all()):
         rows = torch.where(norms.isfinite()[:, None], rows, 0.0)
     return factors @ rows, norms
@@ -49,11 +57,13 @@ def clipped_sum(rows: Tensor, max_grad_norm: float, clipping: str = "flat") -> t
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one protected set's part of every step is made with.
+    """The parameters of one protected set's noisy sum.
 
     Attributes:
+        noise_multiplier: the noise's standard deviation in units of the clipping norm.
         rate: the expected share of the set's units in a step.
-        num_units: how many units the set has; public.
+        num_units: the number of units in the set; public.
+        sampling: ``poisson`` or ``shuffled`` (`accounting.Spending`).
     """
 
     noise_multiplier: float
@@ -63,13 +73,13 @@ class Terms:
 
     @property
     def expected(self) -> float:
-        """The expected number of units a step: what sums are divided by, whoever has come."""
+        """The expected number of units in a step: the divisor of every sum, whichever units joined."""
         return self.rate * self.num_units
 
 
 @dataclass(frozen=True, eq=False)
 class Mechanism:
-    """Samples units and privatises sums. `terms` are those of the protected sets, by name."""
+    """Samples units and privatises their sums. `terms` holds the parameters of each protected set, by name."""
 
     terms: Mapping[str, Terms]
     max_grad_norm: float
@@ -78,7 +88,7 @@ class Mechanism:
 
     @classmethod
     def of(cls, entry: Entry, randomness: Randomness) -> Mechanism:
-        """The mechanism on the terms of an account's entry."""
+        """The mechanism that `entry` accounts for."""
         terms = {
             name: Terms(spending.noise_multiplier, spending.rate, entry.num_units[name], spending.sampling)
             for name, spending in entry.spendings.items()
@@ -86,9 +96,10 @@ class Mechanism:
         return cls(terms, entry.max_grad_norm, entry.clipping, randomness)
 
     def sample(self, name: str, step: int) -> list[int]:
-        """The units of a protected set that join a step: each by itself with probability `rate`, maybe none.
+        """The indices of the units of set `name` that join `step` (from 1); may be empty.
 
-        Shuffled: in every ``1 / rate`` steps each unit joins one, drawn for it anew.
+        ``poisson``: each unit joins independently with probability `rate`. ``shuffled``: each unit joins one step of
+        every pass of ``1 / rate`` steps, drawn anew in each pass.
         """
         terms = self.terms[name]
         if terms.sampling == "poisson":
@@ -96,18 +107,20 @@ class Mechanism:
             return np.flatnonzero(joins).tolist()
         parts = round(1 / terms.rate)
         turn, part = divmod(step - 1, parts)
-        # By itself, as the sensitivity needs it: a unit more must not move others to other parts.
+        # Each unit draws its step independently, as the sensitivity requires: in a permutation, adding a unit would
+        # move other units to other steps.
         drawn = np.ceil(self.randomness.uniform(f"order {name}", turn, terms.num_units) * parts) - 1
         return np.flatnonzero(drawn == part).tolist()
 
     def noise(self, name: str) -> float:
-        """The standard deviation of the noise in each coordinate of a set's sum."""
+        """The standard deviation of the noise in each coordinate of the sum of set `name`."""
         return self.terms[name].noise_multiplier * self.max_grad_norm
 
     def privatise(self, name: str, step: int, total: Tensor) -> Tensor:
-        """Add noise to a set's clipped sum over all processes, and divide by the expected number of units.
+        """Add noise to the clipped sum of set `name`, and divide by the expected number of units. Shapes: [n] -> [n].
 
-        Every process adds the same noise, since they share the key: once in total. Shape: [n].
+        `total` must already be summed over all processes. Every process then adds the same noise, drawn from a shared
+        key, so that the result carries it once.
         """
         terms = self.terms[name]
         noise = self.randomness.normal(f"noise {name}", step, len(total), total.device)

@@ -1,7 +1,8 @@
-"""Where the randomness of a private step comes from: which units join it, and its noise.
+"""Random numbers of private steps: the sampling of units, and the noise.
 
-Both sources give every (purpose, step) a stream of its own, so that processes that share a key draw alike, and no
-stream is ever used for two steps.
+Every (purpose, step) has its own stream. Processes that share a key therefore draw the same numbers without exchanging
+them, and no stream is ever used for two steps. The purposes and steps are part of the seed: renaming one changes the
+numbers.
 """
 
 from __future__ import annotations
@@ -18,26 +19,28 @@ from torch import Tensor
 from duolearn_cli.model.host_to_device import send
 
 KEY_BYTES = 32
-# A double's 53 bits of precision, in (0, 1].
+# Scales integers from 1 to 2^53, which doubles hold exactly, to (0, 1]. Zero is left out for the logarithm of `normal`.
 TO_UNIT = 2.0**-53
 
 
 class Randomness(Protocol):
-    """A source of random numbers; `purpose` and `step` (from 1) name a stream."""
+    """A source of random numbers. `purpose` and `step` together name a stream."""
 
     def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
         """Uniform numbers in (0, 1]. Shape: [size], float64."""
         ...
 
     def normal(self, purpose: str, step: int, size: int, device: torch.device) -> Tensor:
-        """Standard normal numbers. Shape: [size], float32."""
+        """Standard normal numbers on `device`. Shape: [size], float32."""
         ...
 
 
 class Seeded:
-    """Reproducible: whoever knows the seed can compute the noise and take it away again.
+    """Reproducible random numbers, for tests and studies: anyone who knows the seed can subtract the noise.
 
-    `stage` keeps the streams of several stages of one model apart that have the same seed.
+    Args:
+        seed: the run's seed.
+        stage: distinguishes the streams of several stages of one model that have the same seed.
     """
 
     def __init__(self, seed: int, stage: str = "") -> None:
@@ -56,10 +59,14 @@ class Seeded:
 
 
 class Secure:
-    """AES-256 in counter mode under a key from the operating system, which is kept in memory only.
+    """Cryptographic random numbers: AES-256 in counter mode, under a key that is kept in memory only.
 
-    Normal numbers are Box and Muller's in double precision. As with any floating-point noise, the guarantee is that of
-    exact arithmetic (Mironov 2012, "On significance of the least significant bits for differential privacy").
+    Normal numbers come from the Box-Muller transform in double precision. As with any floating-point noise, the privacy
+    guarantee holds in exact arithmetic (Mironov 2012, "On significance of the least significant bits for differential
+    privacy").
+
+    Args:
+        key: `KEY_BYTES` bytes from `new_key`.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -67,7 +74,7 @@ class Secure:
 
     @staticmethod
     def new_key() -> bytes:
-        """A key from the operating system."""
+        """A new key from the operating system."""
         return os.urandom(KEY_BYTES)
 
     def uniform(self, purpose: str, step: int, size: int) -> np.ndarray:
@@ -84,6 +91,6 @@ class Secure:
     def _bytes(self, purpose: str, step: int, count: int) -> bytes:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        # A key of each stream's own, so that their counters cannot meet.
+        # Each stream has its own key. With one key, the counters of two streams could overlap.
         key = hashlib.sha256(self._key + f":{purpose}:{step}".encode()).digest()
         return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(count))

@@ -1,1 +1,1 @@
-"""Tables, figures and pages from numbers and files. Never loads a model."""
+"""Tables, figures and pages, made from numbers and files. Nothing here loads a model."""

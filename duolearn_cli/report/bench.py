@@ -1,4 +1,4 @@
-"""What `duolearn bench` found, as tables: the content of bench.json in."""
+"""The tables of `duolearn bench`, made from the content of bench.json."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ HEADER = ("Variant", "What it is", "Time (ms)", "Over", "Time over that [quartil
 WITH_MEMORY = ("Peak memory (MiB)", "Memory over that")
 
 
-def bench_table(found: Mapping[str, Any]) -> Table:
-    """One row a ratio, and one for each variant that is compared with nothing."""
-    variants: Mapping[str, Any] = found["variants"]
+def bench_table(results: Mapping[str, Any]) -> Table:
+    """Return the table of measurements: one row per ratio, and one per variant without a ratio."""
+    variants: Mapping[str, Any] = results["variants"]
     has_memory = any("peak_bytes" in one for one in variants.values())
-    by_key = {(one["what"], one["of"], one["over"], one["times"]): one for one in found["ratios"]}
+    by_key = {(one["what"], one["of"], one["over"], one["times"]): one for one in results["ratios"]}
     rows: list[tuple[str, ...]] = []
     for name, one in variants.items():
         own = [key for key in by_key if key[:2] == ("time", name)] or [("time", name, "", 1)]
-        for place, (_, _, over, times) in enumerate(own):
-            first = (name, one["about"], f"{1000 * statistics.median(one['seconds']):.0f}") if not place else ("",) * 3
+        for line, (_, _, over, times) in enumerate(own):
+            # Only the first line of a variant repeats its name and its own figures.
+            first = (name, one["about"], f"{1000 * statistics.median(one['seconds']):.0f}") if not line else ("",) * 3
             time = by_key.get(("time", name, over, times))
             memory = by_key.get(("memory", name, over, times))
-            peak = f"{one['peak_bytes'] / MEGABYTE:.0f}" if "peak_bytes" in one and not place else ""
-            last = (peak or DASH if not place else "", f"{memory['ratio']:.2f}" if memory else DASH)
+            peak = f"{one['peak_bytes'] / MEGABYTE:.0f}" if "peak_bytes" in one and not line else ""
+            last = (peak or DASH if not line else "", f"{memory['ratio']:.2f}" if memory else DASH)
             shown = _ratio(time) if time else DASH
             rows.append((*first, _over(over, times), shown, *(last if has_memory else ())))
     header = (*HEADER, *(WITH_MEMORY if has_memory else ()))
-    return Table(_title(found), header, tuple(rows), num_text=2)
+    return Table(_title(results), header, tuple(rows), num_text=2)
 
 
-def goals_table(found: Mapping[str, Any]) -> Table | None:
-    """The goals that were measured; None where none was."""
-    if not found["goals"]:
+def goals_table(results: Mapping[str, Any]) -> Table | None:
+    """Return the table of the goals that were measured, None if there are none."""
+    if not results["goals"]:
         return None
     rows = tuple(
         (
@@ -45,17 +46,17 @@ def goals_table(found: Mapping[str, Any]) -> Table | None:
             f"{goal['found']:.2f}",
             "met" if goal["met"] else "missed",
         )
-        for goal in found["goals"]
+        for goal in results["goals"]
     )
     return Table("Goals", ("Variant", "What", "At most", "Found", "Goal"), rows, num_text=2)
 
 
-def _title(found: Mapping[str, Any]) -> str:
-    items, tokens = found["items"], found["tokens"]
+def _title(results: Mapping[str, Any]) -> str:
+    items, tokens = results["items"], results["tokens"]
     return (
-        f"{found['model']}, vocabulary {found['vocabulary']:,}, {items['forget']} forget and {items['retain']} retain "
-        f"texts ({tokens['all']:,} tokens), {found['precision']} on {found['device']} ({found['device_name']}), "
-        f"{found['threads']} threads, {found['repeats']} repeats"
+        f"{results['model']}, vocabulary {results['vocabulary']:,}, {items['forget']} forget and {items['retain']} "
+        f"retain texts ({tokens['all']:,} tokens), {results['precision']} on {results['device']} "
+        f"({results['device_name']}), {results['threads']} threads, {results['repeats']} repeats"
     )
 
 

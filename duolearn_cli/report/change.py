@@ -1,4 +1,4 @@
-"""What was changed, and how much of it met resistance: one row for the whole adapter and one a layer."""
+"""The table of what changed and how far it conflicted: one row for the whole adapter and one per layer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 
 from duolearn_cli.report.tables import DASH, Table, cell, number
 
-# How the means over steps are headed; in per cent, but for the cosine.
+# The column headings of means over steps. All are in per cent except the cosine.
 MEANS = {"conflict": "Conflicts (%)", "cosine": "Cosine", "opposed": "Opposed (%)", "removed": "Removed (%)"}
 NOTE = (
-    "Norm: Frobenius norm of the change of the weights that the adapter stands for. The others are means over the "
-    "steps: how often the update would have harmed what is to be kept, the cosine of the forget and the preserve "
-    "gradient, the share of the forget gradient that points against keeping, and the share of the update's norm that "
-    "the constraint took away. Layers count from 0."
+    "Norm: Frobenius norm of the change of the adapted weights. The others are means over the steps: how often the "
+    "update would have raised the preserve loss, the cosine of the forget and the preserve gradient, the share of the "
+    "forget gradient that points against keeping, and the share of the update's norm that the constraint removed. "
+    "Layers count from 0."
 )
 
 
 def change_table(metrics: Mapping[str, Any]) -> Table:
-    """Norm of the change, values changed, means over the steps; no rows for a run that tells neither."""
+    """Return the table of the change: norm, number of changed values, means over the steps.
+
+    It has no rows for a run whose metrics hold neither `change` nor `geometry`.
+    """
     change, geometry = metrics.get("change") or {}, metrics.get("geometry") or {}
     changed, met = ({row["layer"]: row for row in part.get("layers") or ()} for part in (change, geometry))
     header = ["Layer"]

@@ -1,4 +1,4 @@
-"""A hierarchy for the eye: as a tree, as counts, and its mentions in a text."""
+"""Views of a hierarchy: as a tree, as counts, and as mentions in a text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATE_COLOURS = {"forget": FORGET, "boundary": "#E69F00", "kept": GOLD, "other":
 
 
 def state(concept_id: str, target: Target | None) -> str:
-    """What becomes of a concept under a forget target: forget, boundary, kept or other; empty without a target."""
+    """Return the state of a concept under a forget target: forget, boundary, kept or other; "" without a target."""
     if target is None:
         return ""
     for name in ("forget", "boundary", "kept"):
@@ -31,9 +31,9 @@ def state(concept_id: str, target: Target | None) -> str:
 
 
 def tree(hierarchy: Hierarchy, target: Target | None, node: str | None, depth: int) -> Tree:
-    """The tree below `node`, or the whole forest, `depth` steps deep.
+    """Return the tree below `node`, or all trees if it is None, to a depth of `depth` levels.
 
-    In the whole forest, concepts with nothing below them are only counted, except among the roots.
+    In the view of all trees, concepts without children are only counted, except for roots.
     """
     from rich.tree import Tree
 
@@ -59,7 +59,7 @@ def _grow(
         below = branch.add(_label(hierarchy, node, target))
         _grow(below, hierarchy, hierarchy.children(node), target, depth - 1, whole=whole)
     if left := len(nodes) - len(shown):
-        branch.add(f"{left:,} more with nothing below")
+        branch.add(f"{left:,} more without children")
 
 
 def _label(hierarchy: Hierarchy, node: str, target: Target | None) -> Text:
@@ -77,7 +77,7 @@ def _label(hierarchy: Hierarchy, node: str, target: Target | None) -> Text:
 
 
 def marked(text: str, mentions: Sequence[Mention], target: Target | None) -> Text:
-    """The text with brackets round every mention, coloured by what becomes of its concept."""
+    """Return the text with each mention in brackets, coloured by the state of its concept."""
     from rich.text import Text
 
     shown, end = Text(), 0
@@ -90,7 +90,7 @@ def marked(text: str, mentions: Sequence[Mention], target: Target | None) -> Tex
 
 
 def mentions_table(text: str, mentions: Sequence[Mention], hierarchy: Hierarchy, target: Target | None) -> Table:
-    """One row a mention: its words, the concept, its level and name, the path to a root, what becomes of it."""
+    """Return the table of mentions: words, concept, level, name, path to a root, and state under the target."""
     from rich.table import Table
     from rich.text import Text
 
@@ -105,7 +105,7 @@ def mentions_table(text: str, mentions: Sequence[Mention], hierarchy: Hierarchy,
 
 
 def path_to_root(hierarchy: Hierarchy, node: str) -> list[str]:
-    """The concept and, by way of first parents, everything up to a root."""
+    """Return the concept and its ancestors up to a root, following first parents."""
     path = [node]
     while parents := hierarchy[path[-1]].parents:
         path.append(parents[0])
@@ -113,7 +113,7 @@ def path_to_root(hierarchy: Hierarchy, node: str) -> list[str]:
 
 
 def counts_table(hierarchy: Hierarchy) -> Table:
-    """Concepts and terms by level."""
+    """Return the table of the numbers of concepts and terms by level."""
     from rich.table import Table
 
     concepts = Counter(concept.level for concept in hierarchy.concepts.values())
@@ -128,7 +128,7 @@ def counts_table(hierarchy: Hierarchy) -> Table:
 
 
 def facts(concepts: Sequence[Concept]) -> Iterator[str]:
-    """What else there is to count, one line each."""
+    """Yield further counts, one line each: roots, concepts with several parents, mapped subjects."""
     yield f"{sum(not concept.parents for concept in concepts):,} roots"
     yield f"{sum(len(concept.parents) > 1 for concept in concepts):,} concepts with several parents"
     labels = {label for concept in concepts for label in concept.subjects}

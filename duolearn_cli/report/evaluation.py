@@ -1,4 +1,4 @@
-"""The tables of an evaluation beyond the main one: attacks, distance to gold, calibration, own words, token classes."""
+"""The secondary tables of an evaluation: attacks, distance to gold, calibration, own words, token classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 COMPARISONS = (
     "Each interval is at 95 % by itself: of twenty comparisons, one is expected to be off by chance. Choose the "
-    "measure before looking; attacks that are judged together are held against the largest of them by chance."
+    "measure before you look at the results. Attacks that are judged together are compared with the largest value "
+    "that they reach by chance."
 )
 SIDES = ("forget", "retain")
 RATES = {"auc": "AUC", "tpr_1": "TPR at 1 % FPR", "tpr_01": "TPR at 0.1 % FPR"}
@@ -25,7 +26,7 @@ COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
 
 
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """All of them that have something to show."""
+    """Return the tables that have rows."""
     makers = (
         chance_table,
         attack_table,
@@ -41,43 +42,43 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def chance_table(metrics: Mapping[str, Any]) -> Table:
-    """What answers without knowledge of the forget items score; empty for runs that did not measure it."""
+    """Return the table of scores that need no knowledge of the forget items; no rows if the run did not measure it."""
     if not metrics.get("floor"):
         return Table("", (), ())
     gold = ((metrics["models"].get("gold") or {}).get("scores") or {}).get("forget_accuracy")
     common, alone, place = ((metrics.get(key) or {}).get("forget") for key in ("majority", "by_options", "by_place"))
-    found = {
+    scores = {
         "1 / number of options": {"value": metrics["chance"]},
         f"always {common['answer']}" if common else "": common,
         "a classifier of the options, without the question": alone,
         "a place that was not the right one in training (held-out askings)": place,
         "gold, which never learned them": gold,
     }
-    rows = tuple((name, cell(one, 100, 1)) for name, one in found.items() if one)
+    rows = tuple((name, cell(one, 100, 1)) for name, one in scores.items() if one)
     source = "gold's answers" if metrics["floor"]["source"] == "gold" else "1 / number of options"
     title = f"Right answers to forget items without knowing them; forgetting is measured from {source}"
     return Table(title, ("Who answers", "Right (%)"), rows)
 
 
 def attack_table(metrics: Mapping[str, Any]) -> Table:
-    """Every membership attack against every model: its AUC and what it finds at few false alarms."""
+    """Return the table of membership attacks by model: AUC, and true-positive rates at low false-positive rates."""
     models = [name for name in present(metrics) if metrics["models"][name].get("membership")]
     rows = []
     for attack, label in ATTACKS.items():
         for key, rate in RATES.items():
-            found = [(metrics["models"][name]["membership"].get(attack) or {}).get(key) for name in models]
-            if any(found):
-                count = next(one["n"] for one in found if one)
+            scores = [(metrics["models"][name]["membership"].get(attack) or {}).get(key) for name in models]
+            if any(scores):
+                count = next(one["n"] for one in scores if one)
                 marks = (_mark(metrics, name, attack, key) for name in models)
-                cells = (cell(one, scale=1, digits=3) + mark for one, mark in zip(found, marks, strict=True))
-                reason = next((f" ({one['reason']})" for one in found if one and one.get("reason")), "")
+                cells = (cell(one, scale=1, digits=3) + mark for one, mark in zip(scores, marks, strict=True))
+                reason = next((f" ({one['reason']})" for one in scores if one and one.get("reason")), "")
                 rows.append((f"{label}, {rate}{reason}", str(count), *cells))
     title = "Membership attacks: trained against never-seen forget facts, in pairs of equal length"
     return Table(title, ("Attack", "facts", *models), tuple(rows))
 
 
 def worst_table(metrics: Mapping[str, Any]) -> Table:
-    """The loss attack and the worst attack of each model, with what both would be if nothing differed."""
+    """Return the table of the loss attack and the worst attack by model, with the values expected by chance."""
     rows = []
     for name in present(metrics):
         if found := metrics["models"][name].get("worst_attack"):
@@ -96,13 +97,13 @@ def worst_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _mark(metrics: Mapping[str, Any], model: str, attack: str, key: str) -> str:
-    """Beside the AUC of an attack that a warning is about."""
+    """Return the mark next to the AUC of an attack that a warning concerns, else an empty string."""
     name = "mia_auc" if attack == "loss" else f"mia_{attack}"
     return FLAGGED if model == "unlearned" and key == "auc" and name in (metrics.get("flagged") or ()) else ""
 
 
 def check_table(metrics: Mapping[str, Any]) -> Table:
-    """Whether the attacks see a difference on a model that saw neither side, where there is none to see."""
+    """Return the self-check of the attacks: on a model that was trained on neither side they must see no difference."""
     check = metrics.get("membership_check") or {}
     rows = tuple(
         (
@@ -118,14 +119,14 @@ def check_table(metrics: Mapping[str, Any]) -> Table:
     return Table(title, ("Attack", f"AUC ({share})", "p", "Verdict"), rows)
 
 
-def _p_value(found: Mapping[str, Any]) -> str:
-    """A dash for figures of older runs, which have none."""
-    value = number(found.get("p_value"))
+def _p_value(attack: Mapping[str, Any]) -> str:
+    """Format the p-value; a dash for older runs, which have none."""
+    value = number(attack.get("p_value"))
     return DASH if value is None else f"{value:.3g}"
 
 
 def _verdict(check: Mapping[str, Any]) -> str:
-    """What the self-check says of the split, and what it could have seen."""
+    """Describe the result of the self-check, and which AUC it could have detected."""
     pairs, least = check.get("pairs"), number(check.get("detectable"))
     if check.get("usable") is None:
         return f"{pairs} pairs with such scores cannot show any difference"
@@ -136,16 +137,16 @@ def _verdict(check: Mapping[str, Any]) -> str:
 
 
 def gold_table(metrics: Mapping[str, Any]) -> Table:
-    """How far each model is from gold, on the items to forget and on those to keep."""
+    """Return the table of each model's distance to gold, on forget and on retain items."""
     rows = []
     for side in SIDES:
         for name in present(metrics):
-            found = (metrics["models"][name].get("gold") or {}).get(side)
-            if found:
-                ks, same = (number(found.get(key)) for key in ("ks", "ks_same"))
+            distance = (metrics["models"][name].get("gold") or {}).get(side)
+            if distance:
+                ks, same = (number(distance.get(key)) for key in ("ks", "ks_same"))
                 apart = DASH if ks is None else f"{ks:.3f}" + ("" if same is None else f" ({same:.3f})")
-                cells = cell(found["nll_distance"], 1, 3), cell(found["agreement"], 100, 1)
-                rows.append((f"{name}, {side}", str(found["agreement"]["n"]), apart, *cells))
+                cells = cell(distance["nll_distance"], 1, 3), cell(distance["agreement"], 100, 1)
+                rows.append((f"{name}, {side}", str(distance["agreement"]["n"]), apart, *cells))
     header = (
         "Model, items",
         "n",
@@ -157,29 +158,29 @@ def gold_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def calibration_table(metrics: Mapping[str, Any]) -> Table:
-    """Expected calibration error, confidence, entropy, and which place among the options is answered."""
+    """Return the table of expected calibration error, confidence, entropy and position bias."""
     rows = []
     for side in SIDES:
         for name in present(metrics):
-            found = (metrics["models"][name].get("calibration") or {}).get(side)
-            if found:
-                figures = (cell(found[key], 100, 1) for key in ("ece", "confidence", "entropy", "position_bias"))
-                places = " / ".join(f"{100 * share:.0f}" for share in found["positions"])
-                rows.append((f"{name}, {side}", str(found["ece"]["n"]), *figures, places))
+            calibration = (metrics["models"][name].get("calibration") or {}).get(side)
+            if calibration:
+                figures = (cell(calibration[key], 100, 1) for key in ("ece", "confidence", "entropy", "position_bias"))
+                shares = " / ".join(f"{100 * share:.0f}" for share in calibration["positions"])
+                rows.append((f"{name}, {side}", str(calibration["ece"]["n"]), *figures, shares))
     header = ("Model, items", "n", "ECE (%) ↓", "Confidence (%)", "Entropy (% of largest)", "Position bias (%) ↓")
     return Table("Calibration and position", (*header, "Answers by place (%)"), tuple(rows))
 
 
 def words_table(metrics: Mapping[str, Any]) -> Table:
-    """Answers in the model's own words, and how well it still predicts plain text."""
+    """Return the table of answers in the model's own words and of its loss on plain text."""
     rows = []
     models = present(metrics)
     for side in SIDES:
         for key, label in WORDS.items():
-            found = [((metrics["models"][name].get("written") or {}).get(side) or {}).get(key) for name in models]
-            if any(found):
-                count = next(one["n"] for one in found if one)
-                rows.append((f"{side}: {label} (%)", str(count), *(cell(one, 100, 1) for one in found)))
+            scores = [((metrics["models"][name].get("written") or {}).get(side) or {}).get(key) for name in models]
+            if any(scores):
+                count = next(one["n"] for one in scores if one)
+                rows.append((f"{side}: {label} (%)", str(count), *(cell(one, 100, 1) for one in scores)))
     general = [metrics["models"][name].get("general") or {} for name in models]
     if any(general):
         count = str(next(one["bits_per_byte"]["n"] for one in general if one))
@@ -190,7 +191,7 @@ def words_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def harness_table(metrics: Mapping[str, Any]) -> Table:
-    """What a result file of lm-evaluation-harness says, where one was given."""
+    """Return the table of a result file of lm-evaluation-harness; no rows without one."""
     rows = tuple(
         (row["task"], row["metric"], f"{row['value']:.4g}", DASH if row["stderr"] is None else f"{row['stderr']:.2g}")
         for row in (metrics.get("harness") or {}).get("results") or ()
@@ -200,7 +201,7 @@ def harness_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
-    """Mean loss of each token class, on the items to forget and on those to keep."""
+    """Return the table of the mean loss of each token class, on forget and on retain items."""
     models, rows = present(metrics), []
     for side in SIDES:
         entries = [(metrics["models"][name].get("token_classes") or {}).get(side) or {} for name in models]
@@ -212,7 +213,10 @@ def class_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def roc_curves(metrics: Mapping[str, Any]) -> Figure | None:
-    """The loss and the reference attack's ROC curves, a panel each, a line a model; the diagonal is a blind attack."""
+    """Draw the ROC curves of the loss and the reference attack: one panel per attack, one line per model.
+
+    The dotted diagonal is an attack that sees nothing.
+    """
     curves = metrics.get("roc") or {}
     attacks = [attack for attack in ("loss", "reference") if any(attack in curves[name] for name in curves)]
     if not attacks:
@@ -221,8 +225,8 @@ def roc_curves(metrics: Mapping[str, Any]) -> Figure | None:
     def drawn(attack: str, axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=BASE, linestyle=":", linewidth=1)
         for name in present(metrics):
-            if found := curves.get(name, {}).get(attack):
-                axes.plot(found["fpr"], found["tpr"], color=COLORS[name], label=name)
+            if curve := curves.get(name, {}).get(attack):
+                axes.plot(curve["fpr"], curve["tpr"], color=COLORS[name], label=name)
         axes.set_xlabel(f"false positives, {ATTACKS[attack]} attack")
         axes.set_ylabel("true positives")
         axes.legend()

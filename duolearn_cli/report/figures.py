@@ -1,4 +1,4 @@
-"""Figures of a report: data in, matplotlib Figure out, None where there is nothing to draw."""
+"""The figures of a report. Each function takes data and returns a matplotlib Figure, or None without data to draw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORGET, RETAIN, GOLD, BASE = "#D55E00", "#0072B2", "#009E73", "#7f7f7f"
-# Text and axes are drawn in a colour used nowhere else, which becomes the page's own: black on light, light on dark.
+# Text and axes get a colour that nothing else has. `to_svg` replaces it by the page's own, for light and dark themes.
 INK = "#010203"
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -45,7 +45,7 @@ Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One curve: which values of which stage of the history it shows, and how."""
+    """One curve: the `key` of a `stage` in the history that it shows, and its style."""
 
     label: str
     stage: str
@@ -59,7 +59,7 @@ Curve = tuple[Line, Points]
 
 
 def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Figure | None:
-    """Accuracy of each subject before (hollow), after (filled) and of gold (bar), with 95 % intervals."""
+    """Draw the accuracy of each subject before (hollow), after (filled) and of gold (bar), with 95 % intervals."""
     models = metrics["models"]
     names = ordered_subjects(metrics, forget)
     subjects = [s for s in names if _value(models, "target", s) or _value(models, "unlearned", s)]
@@ -90,7 +90,7 @@ def _value(models: Mapping[str, Any], model: str, subject: str) -> Mapping[str, 
 def _point(
     axes: Axes, entry: Mapping[str, Any] | None, row: int, color: str, marker: str, shift: float, hollow: bool = False
 ) -> None:
-    # A model that knew nothing before cannot be said to have forgotten: there is an entry, and no value in it.
+    # Some entries have no value: a model that knew nothing before has no forgetting rate.
     if entry is None or number(entry.get("value")) is None:
         return
     low, high = number(entry.get("low")), number(entry.get("high"))
@@ -107,7 +107,7 @@ def _subject_legend(axes: Axes, with_gold: bool) -> None:
 
 
 def _legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
-    """A legend of (label, marker, colour, face) above the axes."""
+    """Add a legend of (label, marker, colour, face) above the axes."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -118,17 +118,17 @@ def _legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
 
 
 def level_scores(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Figure | None:
-    """Preservation and forgetting at each hierarchy level: of the unlearned model (dots) and of gold (bars)."""
-    found = {model: (metrics["models"].get(model) or {}).get("levels") or {} for model in ("unlearned", "gold")}
-    levels = sorted(found["unlearned"], key=int)
+    """Draw preservation and forgetting at each hierarchy level, of the unlearned model (dots) and of gold (bars)."""
+    scores = {model: (metrics["models"].get(model) or {}).get("levels") or {} for model in ("unlearned", "gold")}
+    levels = sorted(scores["unlearned"], key=int)
     if not levels:
         return None
 
     def draw(axes: Axes) -> None:
         for row, level in enumerate(levels):
             for measure, color, shift in (("preservation", RETAIN, -0.14), ("forgetting", FORGET, 0.14)):
-                _point(axes, found["gold"].get(level, {}).get(measure), row, GOLD, "|", shift)
-                _point(axes, found["unlearned"][level].get(measure), row, color, "o", shift)
+                _point(axes, scores["gold"].get(level, {}).get(measure), row, GOLD, "|", shift)
+                _point(axes, scores["unlearned"][level].get(measure), row, color, "o", shift)
         axes.set_yticks(range(len(levels)), [f"{level} {names.get(int(level), '')}".strip() for level in levels])
         axes.set_ylim(len(levels) - 0.5, -0.5)
         axes.set_xlim(-2, 102)
@@ -143,7 +143,7 @@ def level_scores(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Figure
 
 
 def class_losses(history: History) -> Figure | None:
-    """Mean loss of each token class over the unlearning steps."""
+    """Draw the mean loss of each token class over the unlearning steps (nats per token)."""
     lines = [
         Line("target concepts", "unlearn", "target", FORGET),
         Line("memorised", "unlearn", "memorised", FORGET, ":"),
@@ -154,7 +154,7 @@ def class_losses(history: History) -> Figure | None:
 
 
 def quick_accuracy(history: History) -> Figure | None:
-    """Accuracy in the quick evaluations during unlearning."""
+    """Draw the accuracy in quick evaluations during unlearning."""
     lines = [
         Line("forget", "unlearn", "forget_accuracy", FORGET, marker="o"),
         Line("retain", "unlearn", "retain_accuracy", RETAIN, marker="o"),
@@ -166,7 +166,7 @@ def quick_accuracy(history: History) -> Figure | None:
 
 
 def training_losses(history: History) -> Figure | None:
-    """Loss while the target (learn) and the gold model (retrain) were trained."""
+    """Draw the loss during the training of the target (learn) and the gold model (retrain)."""
     lines = [Line("target (learn)", "learn", "loss", FORGET), Line("gold (retrain)", "retrain", "loss", GOLD)]
     return _curves(history, lines, "loss (nats a token)")
 
@@ -177,7 +177,7 @@ def _curves(history: History, lines: Sequence[Line], ylabel: str) -> Figure | No
 
 
 def curve_panels(groups: Sequence[tuple[str, Sequence[Curve]]]) -> Figure | None:
-    """One panel a group of curves, each group with the label of its axis; what has no points is left out."""
+    """Draw one panel for each group of curves, with the label of its axis. Curves without points are left out."""
     shown = [(ylabel, drawn) for ylabel, curves in groups if (drawn := [curve for curve in curves if curve[1]])]
     if not shown:
         return None
@@ -192,8 +192,8 @@ def curve_panels(groups: Sequence[tuple[str, Sequence[Curve]]]) -> Figure | None
 def _plot(ylabel: str, curves: Sequence[Curve], axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    for line, found in curves:
-        steps, values = zip(*found, strict=True)
+    for line, own in curves:
+        steps, values = zip(*own, strict=True)
         axes.plot(steps, values, line.dash, color=line.color, marker=line.marker, label=line.label, linewidth=1.6)
     axes.set_ylabel(ylabel)
     axes.grid(axis="y")
@@ -201,15 +201,15 @@ def _plot(ylabel: str, curves: Sequence[Curve], axes: Axes) -> None:
 
 
 def points(history: History, line: Line) -> list[tuple[int, float]]:
-    """The finite values of a curve by step; a step computed again after a resume counts once, with its last value."""
-    found = {e["step"]: number(e[line.key]) for e in history if e.get("stage") == line.stage and line.key in e}
-    return [(step, value) for step, value in sorted(found.items()) if value is not None]
+    """Return the finite values of a curve by step. If a resume computed a step again, its last value counts."""
+    by_step = {e["step"]: number(e[line.key]) for e in history if e.get("stage") == line.stage and line.key in e}
+    return [(step, value) for step, value in sorted(by_step.items()) if value is not None]
 
 
 def panels(
     draws: Sequence[Callable[[Axes], None]], height: float, finish: Callable[[Axes], None] = lambda axes: None
 ) -> Figure:
-    """A figure, `height` inches high, of panels above one another with a common horizontal axis.
+    """Return a figure of stacked panels with a common horizontal axis. Its height is in inches.
 
     `finish` is called last, with the lowest panel.
     """
@@ -231,12 +231,12 @@ def _style() -> AbstractContextManager[None]:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element for a page: the same bytes for the same data, text in the page's colour."""
+    """Return the figure as an ``<svg>`` element for a page. The same data give the same bytes."""
     buffer = StringIO()
     with _style():
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # matplotlib names its groups alike in every figure: ids would clash where several figures share a page.
+    # matplotlib gives groups the same ids in every figure, which would clash on a page with several figures.
     return re.sub(r'<g id="[^"]*"', "<g", svg)

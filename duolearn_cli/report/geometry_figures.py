@@ -1,4 +1,4 @@
-"""Figures of how forgetting met keeping and of what changed: data in, Figure out, None where nothing is to draw."""
+"""Figures about the conflict between forgetting and keeping, and about the change of weights. See `figures`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OPPOSED = "#E69F00"
-# Vermilion and blue are told apart by readers who see no red or no green; one-sided maps go by lightness alone.
+# Colour-blind readers can distinguish vermilion and blue. One-sided maps vary in lightness alone.
 BOTH_SIDES, ONE_SIDE = (FORGET, "#f7f7f7", RETAIN), ("#f7f7f7", "#E69F00", "#5b2400")
-# Every cell is a path of its own in the SVG: more columns would only make the page heavy.
+# Every cell is a path of its own in the SVG, so more columns make the page heavier.
 COLUMNS = 40
-# Odd, so that zero has a colour of its own; below 50, from where on a colour bar is a bitmap, which the page refuses.
+# Odd, so that zero has a colour of its own. Below 50: from there on, matplotlib draws a colour bar as a bitmap, which
+# the page does not allow.
 COLOURS = 33
 LAYER_HEIGHT = 0.14
 LABELLED_LAYERS = 16
 
 
 def gradient_curves(history: History) -> Figure | None:
-    """Cosine of both gradients, opposed and removed share over the steps; below, the conflict rate up to each step."""
+    """Draw cosine, opposed share and removed share over the steps, and below them the conflict rate up to each step."""
     entries = list(history)
     lines = [
         Line("cosine", "unlearn", "cosine", RETAIN),
@@ -58,7 +59,7 @@ def gradient_curves(history: History) -> Figure | None:
 
 
 def gradient_maps(history: History) -> Figure | None:
-    """Cosine of both gradients and removed share, layers down and steps across; many steps are averaged in groups."""
+    """Draw cosine and removed share with layers down and steps across. More than `COLUMNS` steps are averaged."""
     entries = list(history)
     cosine, removed = (_by_layer(entries, key) for key in ("cosine_by_layer", "removed_by_layer"))
     draws = []
@@ -69,7 +70,7 @@ def gradient_maps(history: History) -> Figure | None:
         draws.append(partial(_steps_map, "removed share", removed, ONE_SIDE, (0.0, float(removed[1].max()) or 1.0)))
     if not draws:
         return None
-    layers = max(len(found[1]) for found in (cosine, removed) if found is not None)
+    layers = max(len(means[1]) for means in (cosine, removed) if means is not None)
     height = max(HEIGHT / 2, LAYER_HEIGHT * layers)
     return panels(draws, 0.5 + height * len(draws), _over_steps)
 
@@ -79,10 +80,10 @@ def _over_steps(axes: Axes) -> None:
 
 
 def _by_layer(history: History, key: str) -> tuple[np.ndarray, np.ma.MaskedArray] | None:
-    """Edges between columns of steps [columns + 1], and the columns' means [layers, columns]; None without values."""
-    found = {e["step"]: e[key] for e in history if e.get("stage") == "unlearn" and e.get(key)}
-    steps = sorted(found)
-    values = np.ma.masked_invalid(np.array([found[step] for step in steps], dtype=float))
+    """Return the edges of columns of steps [columns + 1] and their means [layers, columns]; None without values."""
+    by_step = {e["step"]: e[key] for e in history if e.get("stage") == "unlearn" and e.get(key)}
+    steps = sorted(by_step)
+    values = np.ma.masked_invalid(np.array([by_step[step] for step in steps], dtype=float))
     if not values.count():
         return None
     width = -(-len(steps) // COLUMNS)
@@ -93,14 +94,14 @@ def _by_layer(history: History, key: str) -> tuple[np.ndarray, np.ma.MaskedArray
 
 def _steps_map(
     label: str,
-    found: tuple[np.ndarray, np.ma.MaskedArray],
+    columns: tuple[np.ndarray, np.ma.MaskedArray],
     colours: tuple[str, ...],
     limits: tuple[float, float],
     axes: Axes,
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    edges, values = found
+    edges, values = columns
     _map(axes, edges, values, colours, limits, label)
     axes.set_ylabel("layer")
     for axis in (axes.xaxis, axes.yaxis):
@@ -115,20 +116,20 @@ def _map(
     limits: tuple[float, float],
     label: str,
 ) -> None:
-    """Cells of `values` [rows, columns], the first row on top, with a colour bar."""
+    """Draw `values` [rows, columns] as cells, the first row on top, with a colour bar."""
     from matplotlib.colors import LinearSegmentedColormap
 
     colormap: Colormap = LinearSegmentedColormap.from_list(label, colours, N=COLOURS)
     rows = np.arange(len(values) + 1) - 0.5
     cells = axes.pcolormesh(edges, rows, values, cmap=colormap, vmin=limits[0], vmax=limits[1])
-    # Browsers let the page shine through between cells that only touch.
+    # Cells need an edge: browsers let the page shine through between cells that merely touch.
     cells.set(edgecolor="face", linewidth=0.3)
     axes.invert_yaxis()
     axes.figure.colorbar(cells, ax=axes, label=label)
 
 
 def change_map(metrics: Mapping[str, Any]) -> Figure | None:
-    """Norm of the change of each adapted module's weight, modules down and layers across."""
+    """Draw the norm of the change of each adapted weight, with modules down and layers across."""
     layers = (metrics.get("change") or {}).get("layers") or []
     modules = sorted({name for layer in layers for name in layer["modules"]})
     norms = [[(layer["modules"].get(name) or {}).get("norm") for layer in layers] for name in modules]

@@ -1,4 +1,4 @@
-"""What a report is made from: the files of a run folder."""
+"""The input of a report: the files of a run folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run folder holds for its report."""
+    """The contents of a run folder's files: metrics.json, history.jsonl, config.yaml, run.json, target.json."""
 
     metrics: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
@@ -26,7 +26,11 @@ class Inputs:
 
 
 def read_inputs(folder: Path) -> Inputs:
-    """Read a run folder; history.jsonl and target.json may be missing, since not every command writes them."""
+    """Read a run folder. history.jsonl and target.json may be missing: not every command writes them.
+
+    Raises:
+        RunError: a file is missing or cannot be read.
+    """
     import yaml
 
     metrics, run = (_json(folder / name, _read(folder / name)) for name in ("metrics.json", "run.json"))
@@ -43,7 +47,7 @@ def read_inputs(folder: Path) -> Inputs:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of a history.jsonl, none where there is no such file. Raises RunError for a broken one."""
+    """Return the lines of a JSON Lines file, none if it does not exist. Raises RunError for a broken one."""
     lines = _read(path).splitlines() if path.is_file() else []
     return [_json(path, line) for line in lines if line.strip()]
 
@@ -52,7 +56,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: the run did not finish, or this is no run folder.") from error
+        raise RunError(f"{path} is missing: the run did not finish, or this is not a run folder.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
 
@@ -68,7 +72,7 @@ def _json(path: Path, text: str) -> dict[str, Any]:
 
 
 def forget_subjects(inputs: Inputs) -> set[str]:
-    """The subjects that were to be forgotten: as metrics.json says, else those that the forget target names."""
+    """Return the subjects to forget: those in metrics.json or, for older runs, those that the forget target names."""
     stated = inputs.metrics.get("forget_subjects")
     if stated is not None:
         return set(stated)

@@ -38,10 +38,10 @@ SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "re
 
 
 def write_report(folder: Path) -> list[Path]:
-    """Write report.md, report.html and figures/*.svg into a run folder; return their paths.
+    """Write report.md, report.html and figures/*.svg into a run folder. Return their paths.
 
     Raises:
-        RunError: metrics.json, run.json or config.yaml is missing, or a file cannot be read, with its name.
+        RunError: metrics.json, run.json or config.yaml is missing, or a file cannot be read.
     """
     inputs = read_inputs(folder)
     pictures = draw(inputs)
@@ -57,7 +57,7 @@ def write_report(folder: Path) -> list[Path]:
 
 
 def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Everything the templates show, as plain values."""
+    """Return everything that the templates show, as plain values."""
     metrics, run = inputs.metrics, inputs.run
     return {
         "title": f"{run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
@@ -87,12 +87,12 @@ def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]
 
 
 def command_line(run: Mapping[str, Any]) -> str | None:
-    """The command that makes the run again, if run.json tells its overrides."""
+    """Return the command that repeats the run, None if run.json has no overrides."""
     return shlex.join(["duolearn", run["command"], *run["overrides"]]) if "overrides" in run else None
 
 
 def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was asked for, and on how many items."""
+    """Return the rows about the request: command, forget target, model, method, and numbers of items."""
     data = metrics.get("data") or {}
     rejected = [f"{count} {reason}" for reason, count in (data.get("rejected") or {}).items()]
     rows = [
@@ -113,17 +113,17 @@ def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str,
 
 
 def _commonest(metrics: Mapping[str, Any], side: str) -> str | None:
-    """The answer that is right most often, and how often; None for a run that does not tell."""
-    found = (metrics.get("majority") or {}).get(side)
-    return f"{found['answer']}, right for {cell(found, 100, 1)} %" if found else None
+    """Return the answer that is right most often, and how often; None if the run did not measure it."""
+    majority = (metrics.get("majority") or {}).get(side)
+    return f"{majority['answer']}, right for {cell(majority, 100, 1)} %" if majority else None
 
 
-def _counts(found: Mapping[str, int] | None) -> str | None:
-    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found or {}).items()) or None
+def _counts(counts: Mapping[str, int] | None) -> str | None:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (counts or {}).items()) or None
 
 
 def cost(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Time, parameters and memory, each with its unit."""
+    """Return the rows about time, parameters and memory, with units."""
     units = {
         "seconds": lambda value: f"{value:.1f} s",
         "trainable_parameters": lambda value: f"{value:,.0f}",
@@ -138,7 +138,7 @@ def cost(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def environment(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Where, when and with which versions and seeds the run was made."""
+    """Return the rows about where and when the run was made, and with which versions and seeds."""
     rows = [(key, run.get(key)) for key in ("created", "signature", "device", "platform")]
     rows.append(("duolearn", metrics.get("duolearn")))
     rows += sorted((run.get("versions") or {}).items())
@@ -151,7 +151,7 @@ def environment(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tupl
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template; everything is escaped for HTML, figures apart."""
+    """Fill a template. In HTML everything is escaped except figures."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -11,26 +11,26 @@ from duolearn_cli.report.inputs import Inputs, forget_subjects
 CAPTIONS = {
     "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
     "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
-    "roc": "Membership attacks on each model: share of trained forget facts that are found against share of never-seen "
-    "facts that are taken for trained; on the diagonal the attack is blind.",
+    "roc": "Membership attacks on each model: the share of trained forget facts that are found, over the share of "
+    "never-seen facts that are taken for trained. On the diagonal, the attack sees nothing.",
     "token_losses": "Mean loss of each token class while unlearning.",
     "quick_accuracy": "Accuracy in quick evaluations while unlearning, each on a sample of the items.",
     "training_losses": "Loss while the target and the gold model were trained.",
-    "gradients": "How forgetting met keeping at each step. Cosine of the two gradients: below zero, forgetting pulls "
-    "against keeping. Opposed share: the part of the forget gradient that does so. Removed share: the part of the "
-    "update that the constraint took away. Conflict rate: how often, up to that step, the update would have harmed "
-    "what is to be kept.",
-    "gradients_by_layer": "The same by layer, a few neighbouring steps averaged where there are many. Cosine: orange "
+    "gradients": "The conflict between forgetting and keeping at each step. Cosine of the two gradients: below zero, "
+    "forgetting pulls against keeping. Opposed share: the part of the forget gradient that does so. Removed share: the "
+    "part of the update that the constraint removed. Conflict rate: how often, up to that step, the update would have "
+    "raised the preserve loss.",
+    "gradients_by_layer": "The same by layer; if there are many steps, neighbouring ones are averaged. Cosine: orange "
     "where the gradients pull against each other, blue where they agree. Removed share: the darker, the more.",
     "change": "How far each module's weight matrix moved from the target's while unlearning (Frobenius norm).",
-    "privacy": "Privacy spent over the steps beside the budget; the share of units whose gradient was clipped; the "
-    "norm of their sum over that of the noise: far below one, a step is mostly noise.",
+    "privacy": "Privacy spent over the steps, with the budget; the share of units whose gradient was clipped; the norm "
+    "of their sum over the norm of the noise. Far below one, a step is mostly noise.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn figure; `name` is its file's."""
+    """A figure as SVG, with its caption. `name` is the name of its file."""
 
     name: str
     caption: str
@@ -38,7 +38,7 @@ class Picture:
 
 
 def draw(inputs: Inputs) -> list[Picture]:
-    """The figures that have something to show."""
+    """Draw the figures for which the run has data."""
     drawn = {
         "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
         "levels": figures.level_scores(inputs.metrics, LEVELS),

@@ -1,4 +1,4 @@
-"""What privacy costs in a sweep: in forgetting and keeping, and in epsilon for all of its runs together."""
+"""The price of privacy in a sweep: in forgetting and keeping, and in the epsilon of all runs together."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, var
 from duolearn_cli.report.tables import DASH, MEASURES, Table, number
 
 PRICED = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation")
-# Settings that say which records are to be forgotten: where they vary, a record changes sets from run to run.
+# Settings that decide which records are forgotten. If they vary, a record may be in another set in each run.
 MOVERS = ("forget.", "hierarchy.", "labels.", "imperfect.", "dataset.")
 
 
 def price_table(jobs: Sequence[Job]) -> Table | None:
-    """Scores of private runs beside those without privacy, all else being equal, means over seeds.
+    """Return the table that compares private runs with runs without privacy that are otherwise equal.
 
-    Differences are in percentage points, paired by seed and fact, with a 95 % interval over both from three seeds on.
-    None where no private run has one without privacy beside it.
+    Scores are means over seeds. Differences are in percentage points and paired by seed and fact; from three seeds on
+    they have a 95 % interval over both. Return None if no private run has such a counterpart.
     """
     settings = [key for key in varying(jobs) if not is_seed(key)]
     others = [key for key in settings if not key.startswith("privacy.")]
     terms = [key for key in settings if key.startswith("privacy.")]
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
-        # Without its settings nobody knows what a job was: it is no baseline.
+        # A job without settings cannot be compared: it may differ in anything.
         if job.scores is not None and job.settings:
             groups.setdefault(tuple(value_of(job, key) for key in (*others, *terms)), []).append(job)
     bare = {key[: len(others)]: own for key, own in groups.items() if _is_bare(own[0])}
@@ -51,18 +51,18 @@ def _is_bare(job: Job) -> bool:
 def _cells(private: Sequence[Job], bare: Sequence[Job]) -> list[str]:
     from duolearn_cli.report.averages import difference_over_jobs, score  # SciPy: see SweepTable
 
-    found: list[str] = []
+    cells: list[str] = []
     for key in PRICED:
         own, theirs = _by_seed(private, key), _by_seed(bare, key)
         both = [seed for seed in own if seed in theirs]
         mean = sum(score(job, key) for job in own.values()) / len(own) if own else None
-        found.append(DASH if mean is None else f"{100 * mean:.1f}")
-        found.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], key)))
-    return [*found, str(len(_by_seed(private, PRICED[0])))]
+        cells.append(DASH if mean is None else f"{100 * mean:.1f}")
+        cells.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], key)))
+    return [*cells, str(len(_by_seed(private, PRICED[0])))]
 
 
 def _by_seed(jobs: Sequence[Job], key: str) -> dict[tuple[str, ...], Job]:
-    """The jobs that have a score, by their seeds."""
+    """Return the jobs that have a score, by their seeds."""
     return {
         tuple(value_of(job, name) for name in job.settings if is_seed(name)): job
         for job in jobs
@@ -79,14 +79,14 @@ def _points(difference: Mapping[str, Any] | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What the finished runs of a sweep spend if all of their models are released.
+    """The privacy that the finished runs of a sweep spend if all their models are released.
 
     Attributes:
-        epsilon: by set; infinite where nothing bounds it.
-        num_models: the finished runs, `num_bare` of them without an account.
-        is_promise: whether the noise of every account is known to nobody.
-        has_moved: records may be in the forget set of one run and the retain set of another; they pay for both.
-        units: what each account protects as a whole; where they differ, nothing is added up.
+        epsilon: by set; infinite if there is no bound.
+        num_models: the number of finished runs; `num_bare` of them have no account.
+        is_promise: nobody can know the noise of any account.
+        has_moved: a record may be in the forget set of one run and in the retain set of another; it pays for both.
+        units: the privacy units of the accounts. If they differ, their spending cannot be added up.
     """
 
     epsilon: Mapping[str, float]
@@ -98,13 +98,13 @@ class Together:
     units: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For sweep.json. JSON has no infinity: null says that nothing bounds it."""
+        """Return the fields of sweep.json. JSON has no infinity, so null stands for an infinite epsilon."""
         epsilons = {name: value if math.isfinite(value) else None for name, value in self.epsilon.items()}
         return {"epsilon_together": epsilons, "delta_together": self.delta, "promise_together": self.is_promise}
 
 
 def released_together(jobs: Sequence[Job]) -> Together | None:
-    """What all finished jobs spend together; None where none has an account."""
+    """Compose the spending of all finished jobs. Return None if none has an account."""
     finished = [job for job in jobs if job.scores is not None]
     accounts = [job.account for job in finished if job.account]
     if not accounts:
@@ -114,41 +114,43 @@ def released_together(jobs: Sequence[Job]) -> Together | None:
     has_moved = any(len({value_of(job, key) for job in finished}) > 1 for key in movers)
     num_bare = len(finished) - len(accounts)
     if num_bare or len(units) > 1 or (has_moved and any(account.last.unprotected for account in accounts)):
-        found: dict[str, float] = dict.fromkeys(SETS, math.inf)
+        epsilon: dict[str, float] = dict.fromkeys(SETS, math.inf)
     else:
-        found = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)
+        epsilon = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)
     is_promise = all(account.is_promise for account in accounts)
     delta = min(account.delta for account in accounts)
-    return Together(found, delta, len(finished), num_bare, is_promise, has_moved, units)
+    return Together(epsilon, delta, len(finished), num_bare, is_promise, has_moved, units)
 
 
 def _in_both(account: Account) -> Account:
-    """The account if every unit were in both sets of the last stage: never less than what it pays in one of them."""
+    """Return the account as if every unit were in both sets of the last stage: an upper bound for either set."""
     return replace(account, entries=(*account.entries[:-1], replace(account.last, shared=True)))
 
 
 def sweep_note(jobs: Sequence[Job], together: Together | None) -> str | None:
-    """What a sweep over private runs must say; None for others."""
+    """Return the note about privacy for a sweep with private runs, None for other sweeps."""
     if together is None:
         return None
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''}"
-    told = ", ".join(f"{'infinite' if math.isinf(e) else f'{e:.3g}'} ({name})" for name, e in together.epsilon.items())
-    said = [
+    epsilon = ", ".join(
+        f"{'infinite' if math.isinf(e) else f'{e:.3g}'} ({name})" for name, e in together.epsilon.items()
+    )
+    lines = [
         f"Privacy: this sweep is {runs} on the same records. Choosing among them is not part of each run's epsilon.",
-        f"All {together.num_models} models of finished runs, released together, spend at most epsilon {told} at delta "
-        f"{together.delta:.2g}, stages before them included.",
+        f"All {together.num_models} models of finished runs, released together, spend at most epsilon {epsilon} at "
+        f"delta {together.delta:.2g}, stages before them included.",
     ]
     if together.num_bare:
-        said.append(f"{together.num_bare} of them without a privacy account: nothing bounds what these tell.")
+        lines.append(f"{together.num_bare} of them have no privacy account: nothing bounds what they reveal.")
     elif len(together.units) > 1:
-        said.append(f"They protect different units ({', '.join(together.units)}), whose spending cannot be added up.")
+        lines.append(f"They protect different units ({', '.join(together.units)}), whose spending cannot be added up.")
     elif math.inf in together.epsilon.values():
-        said.append("Infinite: the set is not protected in every run.")
+        lines.append("Infinite: the set is not protected in every run.")
     if together.has_moved and not together.num_bare:
-        said.append("What is to be forgotten may differ: a record counts as if it were in both sets of each run.")
+        lines.append("The forget targets may differ: a record counts as if it were in both sets of each run.")
     if not together.is_promise:
-        said.append(
+        lines.append(
             "No privacy is promised: the noise of some of them follows from the seed, and epsilon is what they would "
             "spend with noise that nobody knows."
         )
-    return " ".join(said)
+    return " ".join(lines)

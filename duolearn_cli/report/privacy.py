@@ -1,4 +1,4 @@
-"""What a report says of privacy: the promise in words, the terms in a table, warnings, curves."""
+"""The part of a report about privacy: the guarantee in words, the terms in a table, warnings, curves."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ NO_PRIVACY = (
     "The MIA rows measure what one attack finds; they bound nothing."
 )
 NO_ACCOUNT = (
-    "privacy={asked} was set, and the model has no account of what was spent: read it as a request, not as a guarantee."
+    "privacy={asked} was set, but the model has no account of what was spent: read it as a request, not as a guarantee."
 )
 NO_PROMISE = (
     "No privacy is promised: the noise follows from the seed, and whoever knows it can take the noise away. The "
     "epsilon below is what the same run would spend with noise that nobody knows (privacy.randomness=secure)."
 )
-# Of the noise's norm; from about a tenth on, some tens of steps add up to a direction.
+# A warning limit for the norm of the signal over that of the noise. From about a tenth on, the signals of some tens of
+# steps add up to a direction.
 MOSTLY_NOISE = 0.1
 UNITS = {"example": "item", "fact": "fact, with all its items,", "patient": "patient, with all their items,"}
 COLORS = {"retain": RETAIN, "forget": FORGET}
 
 
 def sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """What the run promises about the records it used. `not_covered` lists what it does not."""
+    """Return the run's guarantee about the records that it used, in sentences. `not_covered` lists the exclusions."""
     account = metrics.get("account")
     if not account:
         asked = metrics.get("privacy") or "none"
         return [NO_PRIVACY] if asked == "none" else [NO_ACCOUNT.format(asked=asked), NO_PRIVACY]
-    found = [] if account["promise"] else [NO_PROMISE]
-    found += [_promise(name, own, account, _phase(metrics)) for name, own in account["sets"].items()]
+    lines = [] if account["promise"] else [NO_PROMISE]
+    lines += [_promise(name, own, account, _phase(metrics)) for name, own in account["sets"].items()]
     if account["shared_units"]:
-        found.append(
+        lines.append(
             "Some patients or facts have items in both sets: they pay for both, and the noise is solved for that."
         )
-    found += _groups(account)
+    lines += _groups(account)
     if account["earlier_stages"]:
-        found.append(
+        lines.append(
             f"Before this stage the model had {account['earlier_stages']} more that cost privacy; epsilon is that of "
-            "all together, for the worst way through them. A record that an earlier stage did not protect has none."
+            "all stages together, for a record that was in the costliest set of each. A record that an earlier stage "
+            "did not protect has none."
         )
-    found.append(
-        "Adjacent data sets differ by one unit added or removed. Spending was added up by the "
+    lines.append(
+        "Adjacent data sets differ by one unit added or removed. Spending was composed by the "
         f"{account['accountant'].upper()} accountant of {account['library']}; the noise came from "
         + ("a cryptographic generator whose key was never stored" if account["randomness"] == "secure" else "a seed")
         + f". The stage began with {account.get('start') or 'a model that is not named'}."
     )
-    found.append(
-        "What the model that the first stage began with had memorised is in no epsilon: the MIA rows measure what one "
+    lines.append(
+        "No epsilon covers what the model that the first stage began with had memorised: the MIA rows measure what one "
         "attack finds of it."
     )
-    return found
+    return lines
 
 
 def not_covered(metrics: Mapping[str, Any]) -> list[str]:
-    """What the account excludes, one phrase each; empty without an account."""
+    """Return what the account excludes, one phrase each; nothing without an account."""
     return list((metrics.get("account") or {}).get("excludes") or ())
 
 
 def _phase(metrics: Mapping[str, Any]) -> str:
-    """What the account's last stage did."""
+    """Return the name of the account's last stage in a sentence."""
     return {"unlearn": "unlearning", "learn": "learning"}[metrics["account"]["stage"]]
 
 
@@ -74,7 +76,7 @@ def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phas
     if not _is_protected(own):
         return f"The {name} set is not protected: its epsilon is infinite."
     if epsilon is None:
-        return f"Nothing bounds what is told of the {name} set: its epsilon is infinite."
+        return f"Nothing bounds what is revealed about the {name} set: its epsilon is infinite."
     would, s = ("", "s") if account["promise"] else ("would ", "")
     paid = f"at most (epsilon = {epsilon:.3g}, delta = {account['delta']:.2g}) about each {unit}"
     alone = number(own.get("epsilon_run"))
@@ -88,44 +90,46 @@ def _promise(name: str, own: Mapping[str, Any], account: Mapping[str, Any], phas
 
 
 def _groups(account: Mapping[str, Any]) -> list[str]:
-    """What is promised to a fact or patient that several units belong to; an account of earlier versions has none."""
-    found = []
+    """Return the guarantee for facts and patients with several units; accounts of earlier versions have none."""
+    lines = []
     for kind, own in (account.get("groups") or {}).items():
         fix = f"privacy.unit={kind} makes the promise to each {kind}."
         if own["units"] is None:
-            found.append(f"Units hold items of several {kind}s, and nothing bounds what is told of one {kind}: {fix}")
+            lines.append(
+                f"Units hold items of several {kind}s, and nothing bounds what is revealed about one {kind}: {fix}"
+            )
             continue
         epsilon = number(own["epsilon"])
         bound = f"at most epsilon = {epsilon:.3g} at the same delta" if epsilon is not None else "without a bound"
-        found.append(
-            f"Up to {own['units']} units belong to one {kind}: epsilon is that of one unit, and of a {kind} "
-            f"more is told, {bound}. {fix}"
+        lines.append(
+            f"Up to {own['units']} units belong to one {kind}: epsilon is that of one unit, and more is revealed about "
+            f"a {kind}, {bound}. {fix}"
         )
-    return found
+    return lines
 
 
 def _is_protected(own: Mapping[str, Any]) -> bool:
-    """An epsilon of null alone does not tell: noise too weak to bound anything has one, too."""
+    """Return whether the set is protected. An epsilon of null does not decide: too weak noise gives null as well."""
     return "noise_multiplier" in own
 
 
 def warnings(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
-    """What a reader must see before the numbers: noise that promises nothing, steps that were little but noise."""
+    """Return the warnings about privacy: noise without a guarantee, groups of units, steps that were mostly noise."""
     account, lines = metrics.get("account"), list(history)
-    found = [NO_PROMISE] if account and not account["promise"] else []
-    found += _groups(account or {})
+    sentences = [NO_PROMISE] if account and not account["promise"] else []
+    sentences += _groups(account or {})
     for name in (account or {}).get("sets") or {}:
         signal = _mean(lines, name, "signal_to_noise")
         if signal is not None and signal < MOSTLY_NOISE:
-            found.append(
-                f"What steps were told of the {name} set was mostly noise (signal to noise {signal:.2g}): its records "
-                "hardly steered them. More records or a larger epsilon would help."
+            sentences.append(
+                f"The gradients of the {name} set were mostly noise (signal to noise {signal:.2g}): its records hardly "
+                "influenced the steps. More records or a larger epsilon would help."
             )
-    return found
+    return sentences
 
 
 def privacy_table(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> Table:
-    """The terms and what they cost, one row a set; no rows for a run without an account."""
+    """Return the table of privacy terms and spending, one row per set; no rows without an account."""
     account, lines = metrics.get("account") or {}, list(history)
     header = (
         "Set",
@@ -166,18 +170,18 @@ def _row(
 
 
 def _shown(value: Any, style: str, missing: str = DASH) -> str:
-    found = number(value)
-    return missing if found is None else format(found, style)
+    finite = number(value)
+    return missing if finite is None else format(finite, style)
 
 
 def _mean(history: Sequence[Mapping[str, Any]], name: str, key: str) -> float | None:
-    """Over the steps that have a value: of one without units there is no share. Steps taken again count once."""
+    """Return the mean over the steps that have a value; a step without units has none. Repeated steps count once."""
     values = [value for _, value in points(history, _line(name, f"{key}_{name}"))]
     return sum(values) / len(values) if values else None
 
 
 def spending_curves(metrics: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> Figure | None:
-    """Epsilon over steps beside the budget; below, the share of clipped units, and the signal over the noise."""
+    """Draw epsilon over steps with the budget; below it, the share of clipped units and the signal over the noise."""
     account, lines = metrics.get("account") or {}, list(history)
     sets = {name: own for name, own in (account.get("sets") or {}).items() if own.get("over_steps")}
     if not sets:
@@ -191,7 +195,7 @@ def spending_curves(metrics: Mapping[str, Any], history: Iterable[Mapping[str, A
         spent.append((Line("budget", "unlearn", "", BASE, "--"), [(0, budget), (last, budget)]))
     panels = [("epsilon spent", spent)]
     for label, key in (("clipped share", "clip_rate"), ("signal / noise", "signal_to_noise")):
-        # One legend serves all panels: labels that begin with an underscore stay out of it.
+        # One legend serves all panels: matplotlib leaves out labels that begin with an underscore.
         curves = [_line(name, f"{key}_{name}", label="_") for name in sets]
         panels.append((label, [(curve, points(lines, curve)) for curve in curves]))
     return curve_panels(panels)

@@ -1,4 +1,4 @@
-"""What the attacks of `duolearn audit robustness` found: a table, remarks, and the curve of relearning."""
+"""The results of `duolearn audit robustness`: a table, remarks, and the curve of relearning."""
 
 from __future__ import annotations
 
@@ -27,29 +27,30 @@ HEADER = (
     "Retain, unlearned (%)",
 )
 BLIND = (
-    "blind: under the attack the model is no better than chance even at what it was to keep, so that what it does not "
-    "find may be there all the same"
+    "blind: under the attack the model is no better than chance even on retain items, so forgotten knowledge may still "
+    "be there although the attack does not find it"
 )
-NO_PROOF = "An attack that finds nothing proves nothing: others, or the same with more means, may find more."
-ROUNDED = "quantise rounds weights to nearest and multiplies as before: it is no quantised kernel."
+NO_PROOF = "An attack that finds nothing proves nothing: another attack, or the same with more effort, may find more."
+ROUNDED = "quantise rounds weights to nearest and multiplies as before: it is not a quantised kernel."
 
 
-def robustness_table(found: Mapping[str, Any]) -> Table:
-    """One row an attack, the first without any: accuracy under it, and the share recovered of what was forgotten.
+def robustness_table(results: Mapping[str, Any]) -> Table:
+    """Return the table of attacks: accuracy under each one, and the recovered share of what was forgotten.
 
-    `found` is the content of robustness.json. Intervals are 95 %; rows of few facts carry none, and say so.
+    The first row is the model without an attack. `results` is the content of robustness.json. Intervals are 95 %; rows
+    with few facts have none, and say so.
     """
-    before = found["before"]
+    before = results["before"]
     rows = [("no attack", *_cells({"models": before}))]
-    rows += [(f"{one['attack']}: {one['variant']}", *_cells(one)) for one in found["attacks"]]
-    return Table(f"Attacks on what was forgotten: {found['forget']}, with 95 % intervals", HEADER, tuple(rows))
+    rows += [(f"{one['attack']}: {one['variant']}", *_cells(one)) for one in results["attacks"]]
+    return Table(f"Attacks on what was forgotten: {results['forget']}, with 95 % intervals", HEADER, tuple(rows))
 
 
-def write_page(folder: Path, found: Mapping[str, Any]) -> None:
-    """Write robustness.md, for people, and beside it relearning.svg where there is a curve."""
-    parts = [f"# Attacks on {markdown_text(found['forget'])}", robustness_table(found).markdown()]
-    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(found)))
-    if curve := relearning_curve(found):
+def write_page(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write robustness.md and, if there is a curve of relearning, relearning.svg."""
+    parts = [f"# Attacks on {markdown_text(results['forget'])}", robustness_table(results).markdown()]
+    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(results)))
+    if curve := relearning_curve(results):
         write_text(folder / "relearning.svg", to_svg(curve))
         parts.append("![Accuracy on facts that were not taught, by the number of taught texts](relearning.svg)")
     write_text(folder / "robustness.md", "\n\n".join(parts) + "\n")
@@ -75,22 +76,23 @@ def _share(estimate: Mapping[str, Any] | None) -> str:
     return cell(estimate, scale=100, digits=1) if estimate else DASH
 
 
-def remarks(found: Mapping[str, Any]) -> list[str]:
-    """What the table does not say: what was left out and why, what rounding is, what no attack can show."""
-    said = [f"{one['attack']}, {one['variant']}: left out, {one['reason']}." for one in found["skipped"]]
-    if any(one["attack"] == "quantise" for one in found["attacks"]):
-        said.append(ROUNDED)
-    if blind := [f"{one['attack']}, {one['variant']}" for one in found["attacks"] if one["blind"]]:
-        said.append(f"{BLIND}: {'; '.join(blind)}.")
-    return [*said, NO_PROOF]
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Return remarks about the table: which attacks were left out and why, and what the others cannot show."""
+    lines = [f"{one['attack']}, {one['variant']}: left out, {one['reason']}." for one in results["skipped"]]
+    if any(one["attack"] == "quantise" for one in results["attacks"]):
+        lines.append(ROUNDED)
+    if blind := [f"{one['attack']}, {one['variant']}" for one in results["attacks"] if one["blind"]]:
+        lines.append(f"{BLIND}: {'; '.join(blind)}.")
+    return [*lines, NO_PROOF]
 
 
-def relearning_curve(found: Mapping[str, Any]) -> Figure | None:
-    """Accuracy on forget items that were not taught over the number of texts taught; None without that attack.
+def relearning_curve(results: Mapping[str, Any]) -> Figure | None:
+    """Draw the accuracy on forget items that were not taught again, over the number of taught texts.
 
-    Solid: taught about other forget facts; dotted: as many texts about retain facts. Green: gold, which never knew.
+    Solid lines: texts about other forget facts. Dotted lines, the control: as many texts about retain facts. Green:
+    gold, which never knew the forget facts. Return None without a relearning attack.
     """
-    taught = [one for one in found["attacks"] if one["attack"] == "relearn"]
+    taught = [one for one in results["attacks"] if one["attack"] == "relearn"]
     if not taught:
         return None
 
@@ -110,7 +112,7 @@ def relearning_curve(found: Mapping[str, Any]) -> Figure | None:
 
 
 def _curve(taught: list[Mapping[str, Any]], model: str, material: str) -> tuple[list[int], list[float]]:
-    """Numbers of texts and accuracies in per cent, beginning with the model as it was."""
+    """Return numbers of texts and accuracies in per cent; the first point is the model before the attack."""
     mine = [one for one in taught if one["details"]["material"] == material and model in one["models"]]
     points: dict[int, float] = {}
     for one in mine:

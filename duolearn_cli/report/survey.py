@@ -1,4 +1,4 @@
-"""How well a hierarchy fits a data set, as a table."""
+"""Tables of how well a hierarchy fits a data set."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ HEADER = (
 )
 
 
-def survey_table(found: Mapping[str, Survey]) -> Table:
-    """One row for all items and one a subject, the largest first."""
+def survey_table(surveys: Mapping[str, Survey]) -> Table:
+    """Return the table with one row for all items and one per subject, the largest first."""
     return Table(
-        "Concepts and recovered subjects, with 95 % intervals", HEADER, tuple(map(_row, found, found.values()))
+        "Concepts and recovered subjects, with 95 % intervals", HEADER, tuple(map(_row, surveys, surveys.values()))
     )
 
 
 def rejected_table(loaded: Loaded) -> Table:
-    """Rows that are no items and so are in no other figure: how many for each reason, the share of all, the first."""
+    """Return the table of rejected rows, which no other figure counts: by reason, with number, share and an example."""
     total = len(loaded.items) + len(loaded.rejected)
     first = {row.reason: row for row in reversed(loaded.rejected)}
     rows = (

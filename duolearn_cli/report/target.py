@@ -1,4 +1,4 @@
-"""What a forget target covers, as tables: from `concepts.coverage`, or from its copy in target.json."""
+"""Tables of what a forget target covers, from `concepts.coverage` or from its copy in target.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 15
 
 
 def level_counts(covered: Mapping[str, Any]) -> Table:
-    """Number of the target's concepts at each level. The levels of a file are texts, those of a program numbers."""
+    """Return the table of the target's concepts by level. Levels may be numbers or, read from JSON, strings."""
     rows = tuple(
         (f"{level} {LEVELS[int(level)]}", *(str(row[kind]) for kind in ("forget", "boundary", "kept")))
         for level, row in covered["concepts"].items()
@@ -23,7 +23,7 @@ def level_counts(covered: Mapping[str, Any]) -> Table:
 
 
 def item_counts(covered: Mapping[str, Any]) -> Table:
-    """Number of items whose text mentions a concept of each kind."""
+    """Return the table of items by the kind of concepts that they mention."""
     header = ("Items", "mention a target concept", "a boundary concept", "another concept", "none")
     rows = tuple(
         (f"to {side}", *(str(counts[kind]) for kind in ("target", "boundary", "other", "none")))
@@ -33,7 +33,7 @@ def item_counts(covered: Mapping[str, Any]) -> Table:
 
 
 def boundary_table(covered: Mapping[str, Any], most: int = SHOWN) -> Table:
-    """The boundary concepts that forget items mention most, and where else each lies."""
+    """Return the table of the boundary concepts that forget items mention most, and where else each belongs."""
     entries = covered["boundary"][:most]
     rows = tuple(
         (entry["name"], ", ".join(entry["also_under"]) or DASH, str(entry["forget_items"]), str(entry["retain_items"]))

@@ -1,4 +1,4 @@
-"""What a command shows while it works: rich on a terminal, plain lines elsewhere."""
+"""The output of a command while it works: rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from duolearn_cli.report.tables import DASH, Table, number
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-# What is shown is logged too: a run folder keeps it in log.txt.
+# Everything shown is also logged; a run folder stores it in log.txt.
 log = logging.getLogger("duolearn")
 LINE_SECONDS = 10.0
 LINES_PER_PROGRESS = 10
@@ -24,23 +24,23 @@ PLAIN_WIDTH = 120
 
 
 class Advance(Protocol):
-    """Tells a progress display that `n` more are done, and the latest values."""
+    """Reports to a progress display that `n` more are done, with the latest values."""
 
     def __call__(self, values: Mapping[str, float] | None = None, n: int = 1) -> None: ...
 
 
 class Display:
-    """Rich on a terminal; off it, or with TERM=dumb, one plain line an event and no control codes."""
+    """Shows progress and results. Off a terminal, or with TERM=dumb, each event is one line without control codes."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
 
-        # Said outright: rich would otherwise take a pipe for a terminal in some CI systems, and redraw in a log file.
+        # Explicit, because rich takes a pipe for a terminal in some CI systems and would then redraw in a log file.
         self._console = console or Console(force_terminal=sys.stdout.isatty(), highlight=False)
         self.plain = not self._console.is_terminal or self._console.is_dumb_terminal
 
     def stage(self, title: str) -> None:
-        """Announce the next part of the work."""
+        """Announce the next stage of the work."""
         log.info("%s", title)
         if self.plain:
             self._line(title)
@@ -48,7 +48,7 @@ class Display:
             self._console.print(f"\n{title}", style="bold", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
-        """Say one thing that happened."""
+        """Show and log one line about something that happened."""
         log.info("%s", text)
         if self.plain:
             self._line(f"  {text}")
@@ -56,7 +56,7 @@ class Display:
             self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
-        """Print a string or anything rich can render; our own tables become Markdown off a terminal."""
+        """Print a string or anything that rich can render. Off a terminal, a `Table` becomes Markdown."""
         if not self.plain:
             self._console.print(renderable, markup=False)
         elif isinstance(renderable, Table):
@@ -65,19 +65,19 @@ class Display:
             self._line(renderable if isinstance(renderable, str) else _as_plain_text(renderable))
 
     def table(self, text_or_renderable: RenderableType) -> None:
-        """Print a table; one given as text keeps its lines whole however narrow the terminal is."""
+        """Print a table. The lines of a table given as text are not wrapped, however narrow the terminal is."""
         if isinstance(text_or_renderable, str) and not self.plain:
             self._console.print(text_or_renderable, markup=False, highlight=False, soft_wrap=True)
         else:
             self.show(text_or_renderable)
 
     def progress(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """Count to `total` inside a ``with``, with the time elapsed, the time left and the latest values."""
+        """Return a context that counts to `total` and shows the time elapsed, the time left and the latest values."""
         return _plain_progress(self._line, title, total) if self.plain else _live_progress(self._console, title, total)
 
     def _line(self, text: str) -> None:
         file = self._console.file
-        # A log file's encoding may lack arrows: a question mark there is better than a crash after hours of work.
+        # The encoding of a log file may lack arrows. A question mark is better than a crash after hours of work.
         encoding = getattr(file, "encoding", None) or "utf-8"
         file.write(text.encode(encoding, "replace").decode(encoding) + "\n")
         file.flush()
@@ -93,7 +93,7 @@ def _as_plain_text(renderable: RenderableType) -> str:
 
 @dataclass
 class PlainProgress:
-    """Progress as lines: one every tenth of the way or every ten seconds, and one at the end."""
+    """Progress as lines: one per tenth of the total, one if ten seconds have passed without one, and one at the end."""
 
     write: Callable[[str], None]
     title: str
@@ -116,7 +116,7 @@ class PlainProgress:
             self.written, self.written_at = self.done, now
 
     def line(self, elapsed: float) -> str:
-        """The state after `elapsed` seconds as one line."""
+        """Return the state after `elapsed` seconds as one line."""
         left = elapsed * max(0, self.total - self.done) / max(1, self.done)
         parts = [f"{self.done}/{self.total}", f"{clock_time(elapsed)} elapsed", f"{clock_time(left)} left"]
         return f"  {self.title}: " + ", ".join([*parts, *_named(self.values)])
@@ -152,7 +152,7 @@ def _live_progress(console: Console, title: str, total: int) -> Iterator[Advance
         console=console,
     )
     task = bar.add_task(title, total=total)
-    # The values get a line of their own, so that the bar stays whole on a narrow terminal.
+    # Values have a line of their own, so that the bar is not cut on a narrow terminal.
     latest = Text(style="dim")
 
     def advance(values: Mapping[str, float] | None = None, n: int = 1) -> None:
@@ -173,7 +173,7 @@ def _short(value: float | None) -> str:
 
 
 def clock_time(seconds: float) -> str:
-    """``m:ss``, or ``h:mm:ss`` from one hour on."""
+    """Format seconds as ``m:ss``, or as ``h:mm:ss`` from one hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

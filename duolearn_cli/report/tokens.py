@@ -1,4 +1,4 @@
-"""An item's tokens, coloured by class and weight, and as a table that needs no colour."""
+"""The tokens of an item, coloured by class and weight, and as a table that needs no colour."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ NAMES = {UNLEARN: "U", PRESERVE: "P", NEUTRAL: "N"}
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """One token: its text with what stands before it, class, weight, concept (name and level), dual-purpose score.
+    """One token of an item.
 
-    `score` is the target's nll minus the base's, None where no model was asked or the token is not predicted.
+    Attributes:
+        text: its text, with the spaces before it.
+        kind: its class, see `concepts.token_classes`.
+        concept, level: name and level of its concept, None without one.
+        score: the dual-purpose score (Tran et al. 2025), the target's nll minus the base's (nats). None if no model was
+            run, or if the token has no prediction.
     """
 
     text: str
@@ -33,7 +38,7 @@ class TokenView:
 
 
 def coloured(tokens: Sequence[TokenView]) -> Text:
-    """The text with each token on its class's colour, the paler the smaller its weight; neutral tokens are plain."""
+    """Return the text with the colour of its class behind each token, paler for smaller weights, none if neutral."""
     from rich.text import Text
 
     heaviest = max((token.weight for token in tokens), default=1.0) or 1.0
@@ -45,7 +50,7 @@ def coloured(tokens: Sequence[TokenView]) -> Text:
 
 
 def _shade(color: tuple[int, int, int], strength: float) -> str:
-    """Mix a colour with grey: full at strength one, a third of it at zero."""
+    """Mix a colour with grey: pure at strength 1, one third at strength 0."""
     part = 1 / 3 + 2 / 3 * min(1.0, max(0.0, strength))
     mixed = (round(part * channel + (1 - part) * 127) for channel in color)
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
@@ -60,7 +65,7 @@ def legend() -> Text:
 
 
 def token_table(tokens: Sequence[TokenView]) -> Table:
-    """One row a token; the score's column only where a model was asked."""
+    """Return the table of tokens, one row each. It has a column of scores only if some token has one."""
     scored = any(token.score is not None for token in tokens)
     header = ("Token", "Class", "Concept", "Level", "Weight", *(["Score (nats)"] * scored))
     rows = tuple(

@@ -1,4 +1,4 @@
-"""What a run found in one paragraph, and what must be known beside it: for the terminal and for reports alike."""
+"""The result of a run in one paragraph, and its warnings. Terminal and reports show the same."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from duolearn_cli.report import privacy
 from duolearn_cli.report.measures import DASH, MEASURES, cell, number
 from duolearn_cli.report.tables import present
 
-# Of a share of nothing: a target that answers no retain item right has nothing to keep.
+# Shown for a share of zero: a target that answers no retain item right has nothing to keep.
 UNDEFINED = "has no value"
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:
-    """What the run found, in one paragraph."""
+    """Return the result of the run in one paragraph."""
     models, forget = metrics["models"], metrics["forget"]
     if not (models.get("target") and models.get("unlearned")):
         pairs = ((name, _share(models, name, "retain"), _share(models, name, "forget")) for name in present(metrics))
@@ -30,50 +30,50 @@ def verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def _like_gold(models: Mapping[str, Any]) -> str:
-    """Whether it is shown that forget items are answered as by gold; nothing of a run that did not test it."""
-    found = ((models["unlearned"].get("gold") or {}).get("forget") or {}).get("likeness")
-    if not found:
+    """Return the sentence about the equivalence test with gold on forget items; "" if the run did not test it."""
+    likeness = ((models["unlearned"].get("gold") or {}).get("forget") or {}).get("likeness")
+    if not likeness:
         return ""
-    loss, chance = (cell(found[name], 100, 0) for name in ("nll", "chance"))
-    within = f"{100 * found['margin']:.0f} % of what learning had changed"
+    loss, chance = (cell(likeness[name], 100, 0) for name in ("nll", "chance"))
+    within = f"{100 * likeness['margin']:.0f} % of what learning had changed"
     ways = (
         f"of the way from target to gold their loss has gone {loss} %, the right answer's probability {chance} % "
         "(90 % intervals)"
     )
-    if found["shown"]:
+    if likeness["shown"]:
         return f" They end where gold ends, within {within}: {ways}."
     return f" That they end where gold ends, within {within}, is not shown: {ways}."
 
 
 def _said(models: Mapping[str, Any]) -> str:
-    """The sentence about what the model says of itself; none for a run that did not measure it."""
+    """Return the sentence about recall without options; "" if the run did not measure it."""
     scores = models["unlearned"].get("scores") or {}
     if not scores.get("retain_recall"):
         return ""
     gold = f", gold {_share(models, 'gold', 'retain', 'recall')}" if models.get("gold") else ""
     share = _percent(models, "retain_recall_share")
-    # A target that gives none of the answers has no share of them to keep.
+    # If the target gives none of the answers, the share is undefined.
     compared = "" if share == UNDEFINED else f": {share} of what the target gives"
     return (
-        f" Of itself, without options to choose from, it gives {_percent(models, 'retain_recall')} of the retain "
+        f" Without options to choose from, it gives {_percent(models, 'retain_recall')} of the retain "
         f"answers{compared} (target {_share(models, 'target', 'retain', 'recall')}{gold})."
     )
 
 
 def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before the numbers, a sentence each; `run` is what run.json holds."""
+    """Return the warnings, one sentence each, which a reader needs before the numbers. `run` is run.json."""
     status = run.get("status")
     unfinished = [f"The run {status}: its numbers may be incomplete."] if status in ("failed", "interrupted") else []
     return [*privacy.warnings(metrics, history), *(metrics.get("flags") or ()), *unfinished]
 
 
 def _percent(models: Mapping[str, Any], key: str) -> str:
-    """A rate of the unlearned model with its interval, in percent; `UNDEFINED` where it has no value."""
+    """Format a rate of the unlearned model with its interval, in per cent; `UNDEFINED` if it has no value."""
     shown = MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
     return UNDEFINED if shown == DASH else f"{shown} %"
 
 
 def _share(models: Mapping[str, Any], model: str, side: str, score: str = "accuracy") -> str:
-    """A score on ``forget`` or ``retain`` items without its interval: the table has it."""
+    """Format a score on ``forget`` or ``retain`` items without its interval, which the table shows."""
     value = number(((models[model].get("scores") or {}).get(f"{side}_{score}") or {}).get("value"))
     return DASH if value is None else f"{100 * value:.1f} %"

@@ -1,1 +1,1 @@
-"""Everything that moves weights: fine-tuning, the unlearning loop, its gradients and constraints."""
+"""Everything that changes weights: fine-tuning, the unlearning loop, its gradients and its constraints."""

@@ -1,8 +1,9 @@
-"""How answers begin, apart from what they say: what learning made of their first token, told from wrong options.
+"""The form of answers: how likely their first token becomes through learning, whatever the answer says.
 
-A target has learned from other items too how answers begin, and so has gold, which never saw the forget items; the base
-has not. Measured against the base alone, that form would pass for knowledge of the forget items. What follows on an
-answer's beginning the base finds as gold does, but for the end of the text, which forgetting does not move.
+The target learns how answers begin from all items, and so does gold, which never saw the forget items. The base has not
+learned it. Compared with the base alone, this form would therefore count as knowledge of the forget items. Wrong
+options show it: they begin like answers, and nobody learned them. Only first tokens need the correction. Base and gold
+agree on the tokens after it, except on the end of the text, which forgetting leaves alone.
 """
 
 from __future__ import annotations
@@ -13,37 +14,41 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Fewer wrong options tell nothing.
-FEWEST = 20
+# A line through fewer wrong options is mostly noise.
+MIN_OPTIONS = 20
 
 
-def openings(is_answer: Sequence[bool]) -> Tensor:
-    """Mask of the tokens that begin an answer; shapes [n] -> [n]."""
+def answer_starts(is_answer: Sequence[bool]) -> Tensor:
+    """Return the mask of the tokens that begin an answer. Shapes: [n] -> [n]."""
     own = torch.tensor(is_answer, dtype=torch.bool)
     return own & ~torch.cat([own.new_zeros(1), own])[:-1]
 
 
 @dataclass(frozen=True)
 class AnswerForm:
-    """The nll of first tokens with the form learned, as a line over the base's nll."""
+    """A line from the base's nll of an answer's first token to its nll once the form is learned (nats)."""
 
     slope: float
     intercept: float
 
     @classmethod
     def fit(cls, base_nll: Tensor, target_nll: Tensor) -> AnswerForm | None:
-        """Least squares over the first tokens of wrong options; shapes [n].
+        """Fit the line by least squares to the first tokens of wrong options. Shapes: [n] each.
 
-        None where these became no likelier, which is knowledge of the right options and no form, or are too few.
+        Return None if there are fewer than `MIN_OPTIONS`, or if wrong options became no likelier on average: the
+        target then learned which options are right, and no form.
         """
         x, y = base_nll.double(), target_nll.double()
-        if len(x) < FEWEST or not y.mean() < x.mean():
+        if len(x) < MIN_OPTIONS or not y.mean() < x.mean():
             return None
         away = x - x.mean()
         spread = away.square().sum()
         slope = float((away * (y - y.mean())).sum() / spread) if spread > 0 else 0.0
         return cls(slope, float(y.mean()) - slope * float(x.mean()))
 
-    def formed(self, base_nll: Tensor, opening: Tensor) -> Tensor:
-        """`base_nll` [n] as it were with the form learned, never under zero; `opening` [n] masks first tokens."""
-        return torch.where(opening, (self.slope * base_nll + self.intercept).clamp(min=0), base_nll)
+    def adjust(self, base_nll: Tensor, starts: Tensor) -> Tensor:
+        """Return `base_nll` as if the base had learned the form: on the line at `starts`, unchanged elsewhere.
+
+        Shapes: base_nll [n], starts [n] (mask of first tokens) -> [n]. No value is below zero.
+        """
+        return torch.where(starts, (self.slope * base_nll + self.intercept).clamp(min=0), base_nll)

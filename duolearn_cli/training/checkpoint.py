@@ -1,4 +1,4 @@
-"""Checkpoints of the unlearning loop: adapter, the update's state and the step, as safetensors and JSON (no pickle)."""
+"""Checkpoints of the unlearning loop: adapter, state of the update and step, as safetensors and JSON (no pickle)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ def save_checkpoint(
     processes: Processes,
     write_beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Write checkpoints/step-N by way of a temporary folder, then drop the older ones.
+    """Write checkpoints/step-N through a temporary folder, then delete the older checkpoints.
 
-    `write_beside` is called by the main process with the temporary folder, before anything else is in it.
-
-    The main process writes, and where the model is cut each writes its part of the update's state.
+    The main process writes the files. If the model is sharded, every process also writes its shard of the update's
+    state. The main process calls `write_beside` with the temporary folder while it is still empty.
     """
     final, part = folder / f"step-{step:06d}", folder / ".part"
     if processes.rank == 0:
@@ -52,6 +51,7 @@ def save_checkpoint(
         write_json(
             part / "state.json", {"schema": SCHEMA, "step": step, "signature": signature, "parts": _parts(processes)}
         )
+        # Renaming is the last step: a run that is killed while it writes leaves the previous checkpoint usable.
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
         for older in folder.glob("step-*"):
@@ -60,30 +60,31 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The last step's folder, None where there is none."""
+    """Return the folder of the last step, or None if there is no checkpoint."""
     return max(folder.glob("step-*"), default=None)
 
 
 def load_checkpoint(
     checkpoint: Path, signature: str, model: LanguageModel, processes: Processes
 ) -> tuple[int, Mapping[str, Tensor]]:
-    """Restore the adapter; return the step and the state for `Update.restore`.
+    """Restore the adapter. Return the step and the state for `Update.restore`.
 
     Raises:
-        RunError: a file is missing, or data, target, settings or number of processes are not those of the checkpoint.
+        RunError: a file is missing or damaged, or the checkpoint was made with other data, another target, other
+            settings or another number of shards.
     """
     try:
         saved = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         if saved["schema"] != SCHEMA:
             raise RunError(
-                f"checkpoint {checkpoint} is of schema {saved['schema']}, from another version of duolearn; this one "
+                f"checkpoint {checkpoint} has schema {saved['schema']}, from another version of duolearn; this one "
                 f"reads schema {SCHEMA}. Remove it to start the unlearning again."
             )
         step, made_for = int(saved["step"]), (saved["signature"], saved["parts"])
         if made_for != (signature, _parts(processes)):
             raise RunError(
-                f"checkpoint {checkpoint} was made with other data, another target model, other settings or, the model "
-                "being cut, another number of processes; put them back, or remove the checkpoint to start the "
+                f"checkpoint {checkpoint} was made with other data, another target model, other settings or, for a "
+                "sharded model, another number of processes; restore them, or remove the checkpoint to start the "
                 "unlearning again."
             )
         tensors = load_file(checkpoint / _state_file(processes))
@@ -96,7 +97,7 @@ def load_checkpoint(
 
 
 def _parts(processes: Processes) -> int:
-    """Into how many files the update's state is cut."""
+    """Return how many files hold the update's state."""
     return processes.count if processes.sharded else 1
 
 

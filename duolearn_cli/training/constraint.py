@@ -1,4 +1,7 @@
-"""What constrains updates, and what it remembers between steps: the retain data's Fisher, a basis of gradients."""
+"""The constraint on updates and its state between steps: Fisher of the retain data, basis of preserve gradients.
+
+method.md section 5 (our definition); docs/geometry.md explains the settings and compares them.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ from duolearn_cli.training import geometry
 
 
 class Constraint:
-    """Takes from a step what would raise the preserve loss, now or on recent batches.
+    """Removes the part of a step that would raise the preserve loss, on this batch or on recent ones.
 
-    The Fisher is a mean over the steps so far until that forgets faster than `fisher_decay`, then a running mean. The
-    basis holds the last `basis_size` preserve gradients that were kept, scaled to length one: as they are and not
-    orthogonalised, since one-sided constraints need their directions.
+    The Fisher starts as the plain mean over the steps so far. Once a step's weight 1 / n in it falls below
+    1 - `fisher_decay`, it becomes a running mean with that decay. The basis holds the last `basis_size` remembered
+    preserve gradients, scaled to length one. They are not orthogonalised: a one-sided constraint needs their signs.
     """
 
     def __init__(
@@ -30,14 +33,17 @@ class Constraint:
         self._fisher: Tensor | None = None
         self._mean: Tensor | None = None
         self._num_seen = 0
-        # A ring: row 0 is for the gradient at hand, so that no step copies the others to stand beside it.
+        # Row 0 is reserved for this step's gradient, the others form a ring buffer: no step concatenates a copy.
         self._rows: Tensor | None = None
-        self._num_kept = 0
+        self._num_remembered = 0
 
     def allow(self, step: Tensor, preserve: Tensor, curvature: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The nearest allowed step [n], and the slopes that `step` had [blocks, constraints].
+        """Return the nearest allowed step [n] and the slopes of `step` before [blocks, constraints].
 
-        `preserve` is the gradient of the preserve loss, `curvature` the optimiser's own metric where it has one.
+        Args:
+            step: the displacement or gradient to constrain [n].
+            preserve: the gradient of the preserve loss [n].
+            curvature: the optimiser's own metric [n], None if it has none.
         """
         fisher = None if self._fisher is None else self._relative(self._fisher)
         damped = None if fisher is None else fisher + self.settings.damping
@@ -61,20 +67,20 @@ class Constraint:
             return self.held
         if self._rows is not None:
             self._rows[0] = preserve
-            return self._rows[: self._first + min(self._num_kept, self.settings.basis_size)]
+            return self._rows[: self._first + min(self._num_remembered, self.settings.basis_size)]
         return preserve[None] if self.held is None else torch.cat([preserve[None], self.held])
 
     def smooth(self, preserve: Tensor) -> Tensor:
-        """The preserve gradient that constrains this step [n]: the step's own, or a running mean with it in."""
+        """Return the preserve gradient that constrains this step [n]: its own, or a running mean that includes it."""
         decay = self.settings.gradient_decay
         if not decay:
             return preserve
-        # From zero on: its length does not matter to what is constrained.
+        # The mean starts at zero without bias correction: the constraint depends on its direction, not on its length.
         self._mean = (1 - decay) * preserve + (decay * self._mean if self._mean is not None else 0.0)
         return self._mean
 
     def observe(self, squares: Tensor) -> None:
-        """Let the mean over examples of squared preserve gradients [n] enter the Fisher."""
+        """Add a step's mean of squared per-example preserve gradients [n] to the Fisher."""
         self._num_seen += 1
         if self._fisher is None:
             self._fisher = squares
@@ -83,7 +89,7 @@ class Constraint:
             self._fisher = torch.lerp(self._fisher, squares, share)
 
     def remember(self, step: int, preserve: Tensor) -> None:
-        """Let the preserve gradient of a step enter the basis, if it is that step's turn."""
+        """Add the preserve gradient [n] of every `basis_every`-th step to the basis; the oldest one leaves."""
         settings = self.settings
         if not settings.basis_size or settings.space == "none" or step % settings.basis_every:
             return
@@ -91,23 +97,24 @@ class Constraint:
             self._open_rows(preserve.new_zeros(settings.basis_size, len(preserve)))
         assert self._rows is not None
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
-        self._rows[self._first + self._num_kept % settings.basis_size] = preserve / length.clamp(min=1e-30)
-        self._num_kept += 1
+        self._rows[self._first + self._num_remembered % settings.basis_size] = preserve / length.clamp(min=1e-30)
+        self._num_remembered += 1
 
     def state(self) -> dict[str, Tensor]:
-        """All that is remembered, for a checkpoint."""
-        found = {"num_seen": torch.tensor(self._num_seen), "num_kept": torch.tensor(self._num_kept)}
+        """Return the whole state as tensors, for a checkpoint."""
+        # Checkpoints of earlier versions have these names: "num_kept" counts the remembered gradients.
+        state = {"num_seen": torch.tensor(self._num_seen), "num_kept": torch.tensor(self._num_remembered)}
         if self._fisher is not None:
-            found["fisher"] = self._fisher
+            state["fisher"] = self._fisher
         if self._mean is not None:
-            found["mean"] = self._mean
+            state["mean"] = self._mean
         if self._rows is not None:
-            found["basis"] = self._rows[self._first :]
-        return found
+            state["basis"] = self._rows[self._first :]
+        return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with what `state` told."""
-        self._num_seen, self._num_kept = int(state["num_seen"]), int(state["num_kept"])
+        """Continue from a `state` that a checkpoint holds."""
+        self._num_seen, self._num_remembered = int(state["num_seen"]), int(state["num_kept"])
         self._fisher, self._mean = state.get("fisher"), state.get("mean")
         if "basis" in state:
             self._open_rows(state["basis"])
@@ -122,7 +129,7 @@ class Constraint:
         self._rows = torch.cat([torch.zeros_like(basis[:1]), held, basis])
 
     def _relative(self, metric: Tensor) -> Tensor:
-        """A diagonal over its mean, whatever the units; ones where all of it is zero."""
+        """Divide a diagonal [n] by its mean over all processes, which removes its units; ones if all of it is zero."""
         size = metric.new_full((), float(len(metric)))
         total, count = self._processes.sum_parts(torch.stack([metric.sum(), size]))
         mean = total / count
@@ -130,21 +137,22 @@ class Constraint:
 
 
 def curvature(optimizer: torch.optim.Optimizer, values: Tensor) -> Tensor | None:
-    """The diagonal H of an adaptive optimiser whose step is -rate x (mean gradient) / H, after that step. Shape: [n].
+    """Return the diagonal H [n] of an adaptive optimiser that has just stepped by -rate x (mean gradient) / H.
 
-    None for one without second moments, whose own metric is the Euclidean. A constant factor is left out.
+    H is known up to a constant factor, which does not change projections. Return None for an optimiser without second
+    moments, whose own metric is the Euclidean one.
     """
     group, state = optimizer.param_groups[0], optimizer.state[values]
     moments = state.get(OPTIMIZERS[type(optimizer).__name__])
     if moments is None:
         return None
-    # Adam divides by the bias-corrected moments, which matters beside eps.
+    # Adam divides by bias-corrected moments. The correction is no constant factor, because eps is added after it.
     correction = 1 - group["betas"][1] ** float(state["step"]) if "betas" in group else 1.0
     return (moments / correction).sqrt() + group["eps"]
 
 
 def make_optimizer(values: torch.nn.Parameter, settings: UnlearnConfig) -> torch.optim.Optimizer:
-    """The configured optimiser over one flat parameter."""
+    """Return the configured optimiser over one flat parameter [n]."""
     kind: Any = getattr(torch.optim, settings.optimizer)
     momentum = {"momentum": settings.momentum} if settings.optimizer in WITH_MOMENTUM else {}
     return kind([values], lr=settings.learning_rate, weight_decay=settings.weight_decay, **momentum)

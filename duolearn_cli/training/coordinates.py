@@ -1,4 +1,7 @@
-"""The adapter coordinates that unlearning may change, as one flat parameter, and where in the model they lie."""
+"""The adapter values that unlearning may change ("coordinates"), as one flat parameter, and their place in the model.
+
+One flat vector lets the constraint, the sparsity and the privacy mechanism be plain vector operations.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from duolearn_cli.model.adapter_names import Place
-from duolearn_cli.model.distributed import cut_like, local
+from duolearn_cli.model.distributed import local, shard_like
 
 
 class Coordinates:
-    """`values` [n] is the parameter that an optimiser moves; `write` puts it into the model.
+    """The flat parameter that an optimiser moves, and the adapter parameters that it stands for.
 
-    Of sharded parameters it holds this process's part. Coordinates are in the order of layers, and in it of modules,
-    whatever the order of `named`; `parameters` follows it, and `take` reduces vectors over all of them. `reached` are
-    those parameters that ever had a gradient. `experts` says into how many matrices the pairs of fused experts are cut,
-    by the module's full name.
+    Coordinates are ordered by layer, then by module, whatever the order of `named`: blocks of one layer or module are
+    contiguous. If parameters are sharded, a process holds the coordinates of its own shards.
+
+    Args:
+        named: the adapter's parameters by full name.
+        index: the coordinates that may change, out of all adapter coordinates [n]; None: all.
+        experts: the number of experts in each fused module, by its full name.
+
+    Attributes:
+        values: the values that may change [n]; `write` copies them into the model.
+        parameters: the adapter's parameters, in the order of the coordinates.
+        places: layer, module and matrix of each parameter.
+        reached: the parameters that had a gradient in some step so far.
     """
 
     def __init__(
@@ -38,12 +50,12 @@ class Coordinates:
         self.values = nn.Parameter(self.take(self._all).clone())
 
     def take(self, vector: Tensor) -> Tensor:
-        """Of a vector over all adapter coordinates those that may change. Shapes: [..., adapter] -> [..., n]."""
+        """Select the coordinates that may change. Shapes: [..., adapter] -> [..., n]."""
         return vector if self.index is None else vector[..., self.index]
 
     def gradient(self) -> Tensor:
-        """Take the parameters' gradients away and return them flat [n]; zero where there is none."""
-        parts = [
+        """Return the parameters' gradients as one vector [n] and clear them. A missing gradient counts as zero."""
+        shards = [
             torch.zeros_like(shard) if parameter.grad is None else local(parameter.grad)
             for parameter, shard in zip(self.parameters, self._shards, strict=True)
         ]
@@ -51,16 +63,16 @@ class Coordinates:
             self.mark(i for i, parameter in enumerate(self.parameters) if parameter.grad is not None)
         for parameter in self.parameters:
             parameter.grad = None
-        return self.take(flatten(parts))
+        return self.take(flatten(shards))
 
-    def mark(self, places: Iterable[int]) -> None:
-        """Note that the parameters of these numbers had a gradient."""
+    def mark(self, indices: Iterable[int]) -> None:
+        """Record that the parameters at these indices had a gradient."""
         known = {id(parameter) for parameter in self.reached}
-        self.reached += [self.parameters[i] for i in places if id(self.parameters[i]) not in known]
+        self.reached += [self.parameters[i] for i in indices if id(self.parameters[i]) not in known]
 
     @torch.no_grad()
     def write(self) -> None:
-        """Put the values into the model."""
+        """Copy the values into the model."""
         if self.index is None:
             self._all.copy_(self.values)
         else:
@@ -70,7 +82,7 @@ class Coordinates:
             shard.copy_(part.view_as(shard))
 
     def sizes(self) -> list[int]:
-        """How many of the coordinates each parameter holds."""
+        """Return the number of coordinates in each parameter."""
         numel = torch.tensor([shard.numel() for shard in self._shards])
         if self.index is None:
             return numel.tolist()
@@ -78,17 +90,20 @@ class Coordinates:
         return torch.bincount(owner[self.index.cpu()], minlength=len(numel)).tolist()
 
     def blocks(self, scope: str) -> dict[object, int]:
-        """Runs of coordinates that belong together, in order: all (``global``), by ``layer`` or by ``module``."""
-        found: dict[object, int] = {}
+        """Return the sizes of consecutive blocks of coordinates: all in one (``global``), by ``layer`` or ``module``.
+
+        Layer -1 holds the modules outside of numbered layers.
+        """
+        sizes: dict[object, int] = {}
         for place, size in zip(self.places, self.sizes(), strict=True):
             key = {"global": "all", "layer": place.layer, "module": place.owner}[scope]
-            found[key] = found.get(key, 0) + size
-        return found
+            sizes[key] = sizes.get(key, 0) + size
+        return sizes
 
     def units(self, unit: str) -> Tensor:
-        """A number for every adapter coordinate, alike for those that are chosen together. Shape: [adapter].
+        """Return the unit number of every adapter coordinate [adapter]. A unit is chosen or left out as a whole.
 
-        ``rank``: a row of A with its column of B, of one expert; ``module``: a LoRA pair; ``layer``: all of a layer's.
+        ``rank``: a row of A with its column of B, in one expert. ``module``: a LoRA pair. ``layer``: all of a layer.
         """
         modules = {key: i for i, key in enumerate(dict.fromkeys(p.owner for p in self.places))}
         layers = {key: i for i, key in enumerate(dict.fromkeys(p.layer for p in self.places))}
@@ -103,13 +118,13 @@ class Coordinates:
                     first[place.owner] = count
                     count += rank
                 experts = self._experts.get(place.owner, 1)
-                # PEFT keeps A's rows by expert, and B's columns by their number within an expert.
+                # PEFT orders the rows of A by expert, then rank, but the columns of B by rank, then expert.
                 order = torch.arange(rank).view(experts, -1)
                 numbers = first[place.owner] + (order if by_row else order.T).reshape(-1)
                 number = (numbers[:, None] if by_row else numbers[None]).expand(shape)
             else:
                 number = torch.full(shape, module if unit == "module" else layers[place.layer])
-            parts.append(local(cut_like(number.contiguous(), parameter)).reshape(-1))
+            parts.append(local(shard_like(number.contiguous(), parameter)).reshape(-1))
         return torch.cat(parts).to(self._all.device)
 
 

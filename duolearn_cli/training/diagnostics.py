@@ -1,4 +1,7 @@
-"""What a step tells: losses, how forgetting met keeping, and what the constraint took, as a whole and by layer."""
+"""Diagnostics of a step: losses, conflict between forgetting and keeping, and how much the constraint removed.
+
+Each value is given for the whole step and by layer.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +17,33 @@ from duolearn_cli.training.update import Move, Update
 
 
 @torch.no_grad()
-def measure(found: Gradients, move: Move, update: Update) -> dict[str, Any]:
-    """One line of history.
+def measure(gradients: Gradients, move: Move, update: Update) -> dict[str, Any]:
+    """Return one line of the history.
 
-    `cosine` is that of both gradients; `opposed` the share of the forget gradient that points against keeping, which
-    projecting it alone would remove; `conflict` the share of preserve losses, this batch's and those of the basis, that
-    the update would have raised; `removed` the share of its norm that was taken. Keys that end in ``_by_layer`` hold a
-    list, in the order of the layers; there `conflict` is about this batch's loss.
+    - ``cosine``: between the forget and the preserve gradient.
+    - ``opposed``: max(0, -cosine), the share of the forget gradient that points against the preserve gradient.
+      Projecting the forget gradient alone would remove it.
+    - ``conflict``: the share of preserve losses (this batch's and the basis') that the update would have raised.
+    - ``removed``: the norm that the constraint removed, over the norm of the update before it.
+    - ``step_norm``: the norm of the executed step.
+
+    Keys that end in ``_by_layer`` hold a list in the order of the layers; there ``conflict`` looks at this batch alone.
     """
     blocks = list(update.layers.values())
     removed = move.wanted - move.allowed
     pairs = [
-        (found.forget, found.preserve),
-        (found.forget, found.forget),
-        (found.preserve, found.preserve),
-        (move.wanted, found.preserve),
+        (gradients.forget, gradients.preserve),
+        (gradients.forget, gradients.forget),
+        (gradients.preserve, gradients.preserve),
+        (move.wanted, gradients.preserve),
         (removed, removed),
         (move.wanted, move.wanted),
         (move.step, move.step),
     ]
     layers = update.processes.sum_parts(torch.stack([block_sums(a * b, blocks) for a, b in pairs]))
     figures = _figures(torch.cat([layers.sum(1, keepdim=True), layers], 1))
-    first = {**found.losses, "conflict": (move.slopes > 0).float().mean()}
-    # One transfer for all: each would make the host wait for the device.
+    first = {**gradients.losses, "conflict": (move.slopes > 0).float().mean()}
+    # All values go to the host in one transfer: each transfer makes the host wait for the device.
     values = torch.cat([torch.stack(list(first.values())), figures.flatten()]).tolist()
     line: dict[str, Any] = dict(zip(first, values, strict=False))
     for i, name in enumerate(FIGURES):
@@ -47,7 +54,7 @@ def measure(found: Gradients, move: Move, update: Update) -> dict[str, Any]:
 
 
 def _figures(sums: Tensor) -> Tensor:
-    """FIGURES from the seven sums above, for the whole and each layer. Shapes: [7, m] -> [5, m]."""
+    """Compute FIGURES from the seven sums of `measure`. Shapes: [7, m] -> [5, m]; m counts the whole and each layer."""
     dot, forget, preserve, slope, removed, wanted, step = sums.unbind(0)
     cosine = ratio(dot, (forget * preserve).sqrt())
     return torch.stack(

@@ -1,4 +1,4 @@
-"""Fine-tuning of an adapter on right answers: how the target and the gold model come about."""
+"""Fine-tuning of an adapter on right answers. It makes the target and the gold model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ Advance = Callable[[Mapping[str, float]], None]
 
 
 def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnConfig, advance: Advance) -> None:
-    """Train the adapter on the answers of `texts`: mean loss over answer tokens, AdamW, cosine schedule.
+    """Train the adapter on the answers of `texts`: mean nll over answer tokens, AdamW, cosine schedule.
+
+    `advance` receives the loss (nats) after each step.
 
     Raises:
-        RunError: the loss is not finite any more.
-        ModelError: the first step gives some modules of the adapter no gradient.
+        RunError: the loss is no longer finite.
+        ModelError: some modules of the adapter have no gradient in the first step.
     """
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     steps = num_steps(len(texts), settings.batch_size, settings.epochs)
@@ -33,7 +35,7 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
     optimizer, schedule = accelerator.prepare(optimizer, schedule)
     model.network.train()
     is_first = True
-    # Dropout knows no generator but the global one: it is seeded inside the fork and put back afterwards.
+    # Dropout only draws from the global generator, so it is seeded inside a fork, which restores its state afterwards.
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         for indices in epochs(len(texts), settings.batch_size, settings.epochs, settings.seed):

@@ -1,7 +1,8 @@
-"""Squared gradients of single examples, by adapter coordinate.
+"""Sums of squared per-example gradients, by adapter coordinate.
 
-Averaged, they are the diagonal of the empirical Fisher information where the loss is the negative log-likelihood of the
-example's whole answer; of a mean over tokens, the squares of an example's part in it are that up to a constant.
+If an example's loss is the nll of its whole answer, their mean is the diagonal of the empirical Fisher information. If
+the loss is a mean over the tokens of a batch, the squares of each example's part in it are the same up to a constant
+(docs/geometry.md, "Which squares").
 """
 
 from __future__ import annotations
@@ -12,47 +13,52 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from duolearn_cli.model.distributed import summed_like
+from duolearn_cli.model.distributed import sum_and_shard_like
 from duolearn_cli.model.encoding import Batch
-from duolearn_cli.training.per_example import SingleGradients
+from duolearn_cli.training.per_example import PerExampleGradients
 
 
-class SquaredGradients(SingleGradients):
-    """Adds up, over the examples that are followed, the squares of their gradients by adapter coordinate.
+class SquaredGradients(PerExampleGradients):
+    """Sums the squared per-example gradients over examples, by adapter coordinate in the order of `parameters`.
 
-    The order of coordinates is that of `parameters`. Inside `following` there is one backward.
+    Run exactly one backward inside `receiving`: a second one would add squares, not square the sum.
     """
 
     def __init__(self, network: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
         super().__init__(network, parameters)
         self._sums: dict[int, Tensor] = {}
-        # Parts of gradients whose modules are used more than once, with how many parts these are: squared when whole.
-        self._open: dict[int, tuple[Tensor, int]] = {}
+        # A module that is used several times gives a part of its gradient per use. The square needs their sum, so
+        # incomplete sums wait here, with the number of parts so far.
+        self._incomplete: dict[int, tuple[Tensor, int]] = {}
 
     @contextmanager
-    def following(self, batch: Batch, examples: Sequence[int], pooled: Sequence[int] = ()) -> Iterator[None]:
-        """See `SingleGradients.following`."""
-        with super().following(batch, examples, pooled):
+    def receiving(self, batch: Batch, examples: Sequence[int], pooled: Sequence[int] = ()) -> Iterator[None]:
+        """See `PerExampleGradients.receiving`."""
+        with super().receiving(batch, examples, pooled):
             yield
-        for place in list(self._open):
-            self._square(place, self._open.pop(place)[0])
+        # The backward is over: uses that the loss does not depend on will send no part any more.
+        for index in list(self._incomplete):
+            self._square(index, self._incomplete.pop(index)[0])
 
     def take(self) -> Tensor:
-        """The sums, flat [adapter], and forget them: this process's, of a cut model all processes'."""
-        found = []
-        for place, parameter in enumerate(self.parameters):
-            own = self._sums.pop(place, torch.zeros(parameter.shape, device=parameter.device))
-            found.append(summed_like(own, parameter).reshape(-1))
-        return torch.cat(found)
+        """Return the sums as one vector [adapter] and reset them.
 
-    def receive(self, place: int, single: Tensor, uses: int) -> None:
-        before, count = self._open.pop(place, (None, 0))
-        single = single if before is None else before.add_(single)
+        They are this process's sums; if the model is sharded, they are summed over all processes.
+        """
+        sums = []
+        for index, parameter in enumerate(self.parameters):
+            own = self._sums.pop(index, torch.zeros(parameter.shape, device=parameter.device))
+            sums.append(sum_and_shard_like(own, parameter).reshape(-1))
+        return torch.cat(sums)
+
+    def receive(self, index: int, gradients: Tensor, uses: int) -> None:
+        before, count = self._incomplete.pop(index, (None, 0))
+        gradients = gradients if before is None else before.add_(gradients)
         if count + 1 < uses:
-            self._open[place] = single, count + 1
+            self._incomplete[index] = gradients, count + 1
         else:
-            self._square(place, single)
+            self._square(index, gradients)
 
-    def _square(self, place: int, single: Tensor) -> None:
-        squares = single.square_().sum(0)
-        self._sums[place] = self._sums[place].add_(squares) if place in self._sums else squares
+    def _square(self, index: int, gradients: Tensor) -> None:
+        squares = gradients.square_().sum(0)
+        self._sums[index] = self._sums[index].add_(squares) if index in self._sums else squares

@@ -1,4 +1,8 @@
-"""From items through the model to the tokens that losses are made of, and back to where the model ends."""
+"""The forward of a step: from training examples through the model to the tokens that a method's losses read.
+
+The way back is in two parts. `Forward.reached` takes a loss back to the outputs of each group of examples; the caller
+goes on from there, through the model, only for groups that have a part in the loss.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Labels, Objective, Tokens
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Objective
+from duolearn_cli.methods.tokens import Labels, Tokens
 from duolearn_cli.model.attention import retention
 from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.host_to_device import Rows, places, send
@@ -20,7 +25,7 @@ from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.readout import Readout
 from duolearn_cli.training.references import Reference, attend
 
-# A token whose nll the target had lowered by more than this (nats) against the base counts as memorised in reports.
+# Reports count a token as memorised if its nll under the target is lower than under the base by more than this (nats).
 MEMORISED = -1.0
 SIDES = ("forget", "preserve")
 REFERENCES = ("base", "target")
@@ -29,9 +34,10 @@ TOKEN_CLASSES = ("target", "memorised", "general_medical", "neutral")
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One training text with what the loop needs of it.
+    """One training text with all that the loop needs to know about it.
 
-    Lists and tensors hold one entry a labelled token; `token_kind` is the class of every token.
+    `kind`, `level_weight` and `formed_nll` hold one entry per labelled token, `token_kind` the class of every token.
+    `formed_nll` is the base's nll adjusted for the form of answers (see `answer_form`).
     """
 
     text: Encoded
@@ -45,16 +51,16 @@ class Example:
 
 
 def labels_of(examples: Sequence[Example], labels: str) -> Labels:
-    """What is known of the labelled tokens of `examples` without a forward."""
-    found = [example.text.labels(labels) for example in examples]
-    rows = list(zip(examples, found, strict=True))
-    counts = torch.tensor([len(place) for place in found])
+    """Return what is known about the labelled tokens of `examples` before any forward. All tensors are on the host."""
+    positions = [example.text.labels(labels) for example in examples]
+    rows = list(zip(examples, positions, strict=True))
+    counts = torch.tensor([len(own) for own in positions])
 
     def by_item(values: Sequence[object], dtype: torch.dtype) -> Tensor:
         return torch.tensor(values, dtype=dtype).repeat_interleave(counts)
 
     return Labels(
-        labels=torch.tensor([example.text.ids[i] for example, place in rows for i in place], dtype=torch.long),
+        labels=torch.tensor([example.text.ids[i] for example, own in rows for i in own], dtype=torch.long),
         base_nll=torch.cat([example.reference.base_nll for example in examples]),
         formed_nll=torch.cat([example.formed_nll for example in examples]),
         target_nll=torch.cat([example.reference.target_nll for example in examples]),
@@ -64,7 +70,7 @@ def labels_of(examples: Sequence[Example], labels: str) -> Labels:
         ),
         item_weight=by_item([example.weight for example in examples], torch.float32),
         is_forget=by_item([example.is_forget for example in examples], torch.bool),
-        is_answer=torch.tensor([example.text.is_answer[i] for example, place in rows for i in place]).bool(),
+        is_answer=torch.tensor([example.text.is_answer[i] for example, own in rows for i in own]).bool(),
         sequence=by_item(list(range(len(examples))), torch.long),
         num_sequences=len(examples),
         preserved=torch.tensor(
@@ -76,10 +82,11 @@ def labels_of(examples: Sequence[Example], labels: str) -> Labels:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Examples of one kind that went through the model together.
+    """Consecutive examples of one side (forget or retain) that went through the model in one batch.
 
-    `outputs` are what `references.attend` gives. The graph of losses ends at their copies, the `leaves`: how a loss
-    goes on from there is for this group's own graph, so that none is entered for a loss that it has no part in.
+    `outputs` are those of `references.attend`. Losses are computed from detached copies of them, the `leaves`, so the
+    graph of a loss ends there. A backward then continues from `outputs` through this group's graph, and only if the
+    loss depends on the group: a preserve loss need not go back through forget items.
     """
 
     examples: Sequence[Example]
@@ -90,21 +97,24 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """What went through the model, by group, and the tokens that losses are made of."""
+    """The result of one forward: its groups, and the tokens that losses read.
+
+    `together` says that forget and retain items share one group, as sharded models need.
+    """
 
     groups: Sequence[Group]
     tokens: Tokens
     together: bool
 
     def reached(self, loss: Tensor) -> list[tuple[list[Tensor], list[Tensor]] | None]:
-        """Each group's outputs that `loss` is made of, and its gradients there; None for a group that has no part.
+        """Return, for each group, the outputs that `loss` depends on and the gradients at them; None if it has none.
 
-        Of a cut model, where each process must go as the others do, all groups have, with all outputs.
+        In a sharded model every process must run the same backward, so all outputs of all groups are returned.
         """
         if not loss.requires_grad:
             return [None for _ in self.groups]
         leaves = [leaf for group in self.groups for leaf in group.leaves.values()]
-        # What a loss is made of its graph tells: for values the host would have to wait.
+        # The graph alone says what a loss depends on. To look at values, the host would have to wait for the device.
         pulled = torch.autograd.grad(
             loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=self.together
         )
@@ -112,16 +122,16 @@ class Forward:
         reached = []
         for group in self.groups:
             pairs = [(output, next(gradients)) for output in group.outputs.values()]
-            own = [(output, given) for output, given in pairs if given is not None and (self.together or given.numel())]
-            reached.append(([output for output, _ in own], [given for _, given in own]) if own else None)
+            own = [(output, grad) for output, grad in pairs if grad is not None and (self.together or grad.numel())]
+            reached.append(([output for output, _ in own], [grad for _, grad in own]) if own else None)
         return reached
 
     def item_by_item(self) -> Forward:
-        """The same forward with losses that each item has by itself, as private steps need them."""
+        """Return the same forward with a loss for each item by itself, as private steps need it."""
         return replace(self, tokens=replace(self.tokens, step=None))
 
     def figures(self, objective: Objective) -> Tensor:
-        """Both losses, then the sums of token classes, without gradients: see `named_losses`."""
+        """Return both losses and the sums of `class_sums`, without gradients; `named_losses` names them."""
         return torch.stack([objective.forget, objective.preserve, *class_sums(self.tokens)]).detach()
 
 
@@ -134,12 +144,14 @@ def predict(
     step: Labels | None = None,
     together: bool = False,
 ) -> Forward:
-    """Run one forward over all examples. Forget and retain items have rows of their own unless they go `together`.
+    """Run one forward over all examples.
 
     Args:
+        labels: which tokens have labels, ``"answer"`` or ``"text"``.
         attention: what the method reads or changes inside the model.
-        pack_to: the number of tokens in a row that several texts share; None: one text a row.
-        step: the labels of the whole step, where `examples` are a part of it. Means are taken over the step.
+        pack_to: the length in tokens of rows that several texts share; None: one text per row.
+        step: the labels of the whole step, if `examples` are a part of it. Means are taken over the step.
+        together: put forget and retain items into one batch, as sharded models need; else each side has its own.
     """
     sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
     groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
@@ -172,7 +184,7 @@ def _forward(
 
 
 def classes(labels: Labels) -> dict[str, Tensor]:
-    """Masks of the token classes that reports follow."""
+    """Return the masks [n] of the token classes that reports show, by name."""
     unlearned = labels.kind == UNLEARN
     memorised = unlearned & (labels.target_nll - labels.base_nll < MEMORISED)
     masks = (unlearned, memorised, labels.kind == PRESERVE, labels.kind == NEUTRAL)
@@ -181,18 +193,18 @@ def classes(labels: Labels) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def class_sums(tokens: Tokens) -> list[Tensor]:
-    """Of each token class the sum of its nll; where attention is kept, that of its distances from the target's."""
+    """Return the sum of the nll in each token class and, if attention is kept, of its distance from the target's."""
     values = tokens.nll
-    found = [values[places(mask, values.device)].sum() for mask in classes(tokens).values()]
+    sums = [values[places(mask, values.device)].sum() for mask in classes(tokens).values()]
     if tokens.attention is None or tokens.target_attention is None:
-        return found
-    return [*found, retention(tokens.attention, tokens.target_attention).sum()]
+        return sums
+    return [*sums, retention(tokens.attention, tokens.target_attention).sum()]
 
 
 def named_losses(figures: Tensor, step: Labels) -> dict[str, Tensor]:
-    """Name the sums over a step, and turn those of token classes into means."""
+    """Name the `figures` of a whole step, and turn the sums over token classes into means (NaN for an empty class)."""
     masks = classes(step)
-    found = {"forget_loss": figures[0], "preserve_loss": figures[1]}
-    found |= {name: figures[2 + i] / mask.sum() for i, (name, mask) in enumerate(masks.items())}
-    kept = len(figures) > 2 + len(masks)
-    return found | ({"attention": figures[-1] / max(1, len(step.preserved))} if kept else {})
+    named = {"forget_loss": figures[0], "preserve_loss": figures[1]}
+    named |= {name: figures[2 + i] / mask.sum() for i, (name, mask) in enumerate(masks.items())}
+    has_attention = len(figures) > 2 + len(masks)
+    return named | ({"attention": figures[-1] / max(1, len(step.preserved))} if has_attention else {})

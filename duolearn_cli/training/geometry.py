@@ -5,7 +5,7 @@ changes the loss by their plain inner product, its *slope*. A *metric* says whic
 weights m > 0 of ``|d|^2 = sum m d^2``, None for the Euclidean one. In terms of the metric's own gradient g / m that
 slope is the inner product <d, g / m>_m, so the constraint is the same in every metric; only the projection differs.
 
-Vectors may be cut over several processes: `reduce` then sums small tensors over them, and nothing else is exchanged.
+Vectors may be sharded over several processes. `reduce` then sums small tensors over them; nothing else is exchanged.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 Reduce = Callable[[Tensor], Tensor]
-# Slopes this small beside |step| |gradient|, in units of the precision, count as rounding.
+# A slope of at most this many units of precision, relative to |step| |gradient|, counts as rounding.
 ROUNDING = 8
 
 
 def whole(values: Tensor) -> Tensor:
-    """The `reduce` of vectors that are not cut."""
+    """Return `values`: the `reduce` of vectors that are not sharded."""
     return values
 
 
 def inner(a: Tensor, b: Tensor, metric: Tensor | None = None) -> Tensor:
-    """<a, b> in a diagonal metric. Shapes: all [n] -> scalar."""
+    """Return <a, b> in a diagonal metric. Shapes: all [n] -> scalar."""
     return torch.dot(a, b) if metric is None else torch.dot(a * metric, b)
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Element by element, zero where the denominator is zero."""
+    """Divide element by element; the result is zero where the denominator is not positive."""
     return torch.where(denominator > 0, numerator / denominator, torch.zeros_like(numerator))
 
 
 def block_sums(values: Tensor, blocks: Sequence[int]) -> Tensor:
-    """Sum a flat vector by blocks of consecutive coordinates. Shapes: [n] -> [len(blocks)]; an empty block has 0."""
+    """Sum a vector over blocks of consecutive coordinates. Shapes: [n] -> [len(blocks)]; an empty block gives 0."""
     return torch.stack([part.sum() for part in values.split(list(blocks))])
 
 
 def shorten(step: Tensor, price: Tensor, metric: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Solve ``min_d |d - step|_m^2 + sum price d^2``; return d and the metric ``m + price``. Shapes: all [n].
+    """Solve ``min_d |d - step|_m^2 + sum price d^2``. Return d and the metric ``m + price``. Shapes: all [n].
 
-    Constraints that join the problem are met by projecting this d in that metric: both have the same minimum.
+    To add constraints to this problem, project the returned d in the returned metric: completing the square shows that
+    both problems have the same minimum.
     """
     metric = torch.ones_like(price) if metric is None else metric
     return step * (metric / (metric + price)), metric + price
@@ -60,15 +61,17 @@ def constrain(
     blocks: Sequence[int] | None = None,
     reduce: Reduce = whole,
 ) -> tuple[Tensor, Tensor]:
-    """Return the step nearest to `step` along which no loss rises to first order, and the slopes that it had before.
+    """Return the step nearest to `step` along which no loss rises to first order, and the slopes of `step` itself.
 
     Solves ``min_d |d - step|_m^2`` subject to ``<d, g> <= 0`` for every row g of `gradients` (two-sided: ``= 0``), in
-    each block by itself. The answer is ``step - sum_i lambda_i g_i / m`` with multipliers from a small dual problem. A
-    step that conflicts with nothing comes back unchanged; a zero gradient constrains nothing; gradients that depend on
-    one another are no harm.
+    each block separately. The solution is ``step - sum_i lambda_i g_i / m``; `multipliers` computes lambda from a small
+    dual problem. A step without conflict is returned unchanged. A zero gradient constrains nothing. Gradients may be
+    linearly dependent.
 
-    Shapes: step, metric [n]; gradients [k, n]; blocks sum to n -> [n] and [blocks, k]. With one gradient the form is
-    closed and nothing waits for the device; with several, k x k numbers a block go through the host.
+    With one gradient the solution has a closed form, and the host does not wait for the device. With several, k x k
+    numbers per block go through the host.
+
+    Shapes: step, metric [n]; gradients [k, n]; blocks sum to n -> [n] and [blocks, k].
     """
     sizes = list(blocks) if blocks is not None else [step.numel()]
     lifted = gradients if metric is None else gradients / metric
@@ -87,11 +90,11 @@ def constrain(
 
 
 def multipliers(grams: Tensor, slopes: Tensor, two_sided: bool = False) -> Tensor:
-    """Each block's dual solution: minimise ``l' K l / 2 - l' s`` over l >= 0 (two-sided: over all l).
+    """Solve each block's dual problem: minimise ``l' K l / 2 - l' s`` over l >= 0 (two-sided: over all l).
 
-    K holds the gradients' inner products in the metric's inverse, s their slopes. Gradients are scaled to length one
-    first, and directions of K that are mere rounding are left out, so that K may be singular. Of numbers that are not
-    finite nothing follows: NaN. Shapes: grams [blocks, k, k], slopes [blocks, k] -> [blocks, k].
+    K holds the inner products of the gradients in the inverse metric, s their slopes. K may be singular: gradients are
+    first scaled to length one, and eigenvectors of K whose eigenvalue is rounding are left out. A block with numbers
+    that are not finite gives NaN. Shapes: grams [blocks, k, k], slopes [blocks, k] -> [blocks, k].
     """
     matrices, vectors = grams.double().cpu().numpy(), slopes.double().cpu().numpy()
     precision = torch.finfo(grams.dtype).eps
@@ -122,7 +125,10 @@ def _polish(
     two_sided: bool,
     reduce: Reduce,
 ) -> list[Tensor]:
-    """Take back what rounding has left of the worst slope, block by block: nearly parallel gradients lose digits."""
+    """Remove what rounding left of the steepest slope, block by block, up to k times.
+
+    Nearly parallel gradients lose digits in the dual problem, so a slope may stay positive by more than rounding.
+    """
     squared = reduce(torch.stack([torch.cat([d.square().sum()[None], g.square().sum(1)]) for d, g, _ in parts]))
     allowed = ROUNDING * torch.finfo(squared.dtype).eps * (squared[:, :1] * squared[:, 1:]).sqrt()
     for _ in range(grams.shape[-1]):

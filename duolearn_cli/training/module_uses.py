@@ -1,4 +1,4 @@
-"""How often modules are used within one forward: weights may be shared by layers, a router asked twice."""
+"""How often each module is used in one forward: layers may share weights, and a router may be called twice."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from torch.utils.hooks import RemovableHandle
 
 
 class ModuleUses:
-    """`current` counts uses in the forward under way; each forward has a counter of its own, which is kept.
+    """Counts the uses of `modules` in each forward of `network`.
 
-    A forward begins where a module of `network` that holds all `followed` ones is called from outside of those. Where
-    none is, everything counts as one forward.
+    `current` is the counter of the forward in progress. Each forward gets a new counter, and a hook may keep the old
+    one. A forward begins when a module that contains all of `modules` is called from outside such modules. Without such
+    a call, everything counts as one forward.
     """
 
-    def __init__(self, network: nn.Module, followed: Collection[nn.Module]) -> None:
+    def __init__(self, network: nn.Module, modules: Collection[nn.Module]) -> None:
         self.current: Counter[nn.Module] = Counter()
-        self._holders, self._depth = _holders(network, followed), 0
+        self._ancestors, self._depth = _common_ancestors(network, modules), 0
 
     def hooks(self) -> list[RemovableHandle]:
-        """Begin to watch forwards, until the hooks are removed."""
+        """Register hooks that notice the beginning of forwards, and return them for removal."""
         self.current, self._depth = Counter(), 0
-        hooks = [module.register_forward_pre_hook(self._enter) for module in self._holders]
-        return hooks + [module.register_forward_hook(self._leave, always_call=True) for module in self._holders]
+        hooks = [module.register_forward_pre_hook(self._enter) for module in self._ancestors]
+        # always_call: the depth must also go down when a forward raises an error.
+        return hooks + [module.register_forward_hook(self._leave, always_call=True) for module in self._ancestors]
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         if not self._depth:
@@ -37,8 +39,8 @@ class ModuleUses:
         self._depth -= 1
 
 
-def _holders(network: nn.Module, followed: Collection[nn.Module]) -> list[nn.Module]:
-    """The modules that all `followed` ones are inside of, the outermost first."""
-    paths = [name.split(".")[:-1] for name, module in network.named_modules() if name and module in followed]
+def _common_ancestors(network: nn.Module, modules: Collection[nn.Module]) -> list[nn.Module]:
+    """Return the modules of `network` that contain all of `modules`, the outermost first."""
+    paths = [name.split(".")[:-1] for name, module in network.named_modules() if name and module in modules]
     shared = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))]
     return [network.get_submodule(".".join(shared[:i])) for i in range(len(shared) + 1)] if paths else []

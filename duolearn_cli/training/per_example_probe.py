@@ -1,4 +1,8 @@
-"""Whether an adapter can be learned, and followed example by example: tried on made-up texts, before learning."""
+"""Checks before learning, on made-up texts: the adapter can be learned, and its per-example gradients are right.
+
+Both depend on how a model computes, which its configuration does not say. A wrong per-example gradient would give no
+error: clipping would then bound nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from duolearn_cli.model import adapter_reach
 from duolearn_cli.model.encoding import Batch, Encoded, collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.fisher import SquaredGradients
-from duolearn_cli.training.per_example import GradientRows, SingleGradients
+from duolearn_cli.training.per_example import GradientRows, PerExampleGradients
 
-# Of different lengths, none of which is their number: what is laid out otherwise shows.
+# The lengths differ from each other and from the number of texts, so that swapped dimensions cannot go unnoticed.
 TEXTS = ((1, 2, 3, 4, 5, 6), (5, 3, 1, 2), (2, 4, 5, 1, 3))
-# How far, relative to a gradient's length, rounding may move it: sums in another order, in 32 and in 16 bits.
+# Allowed difference relative to a gradient's norm, in 32 and in 16 bits: sums in another order round differently.
 TOLERANCE, COARSE_TOLERANCE = 1e-3, 0.1
 OTHERWISE = (
     "or privacy=none, method.geometry.metric=euclidean, method.geometry.fisher_price=0 and method.sparsity.unit=none"
@@ -25,55 +29,59 @@ OTHERWISE = (
 
 
 def check_adapter(model: LanguageModel) -> None:
-    """Refuse an adapter of which some modules take no part in the forward: see `reach.check_reached`."""
+    """Check that every module of the adapter takes part in the forward.
+
+    Raises:
+        ModelError: a module has no gradient; see `adapter_reach.check_reached`.
+    """
     with _small_values(model):
         losses, _ = _losses(model)
-        found = torch.autograd.grad(losses.sum(), model.adapter, allow_unused=True)
-    reached = [parameter for parameter, one in zip(model.adapter, found, strict=True) if isinstance(one, Tensor)]
+        gradients = torch.autograd.grad(losses.sum(), model.adapter, allow_unused=True)
+    reached = [parameter for parameter, own in zip(model.adapter, gradients, strict=True) if isinstance(own, Tensor)]
     adapter_reach.check_reached(model.network, reached)
 
 
-def check_singles(model: LanguageModel) -> None:
-    """Compare gradients of single examples, and their squares, with one backward for each, by matrix of the adapter.
+def check_per_example(model: LanguageModel) -> None:
+    """Compare per-example gradients and their squares with one backward per example, for each adapter matrix.
 
     Raises:
-        ModelError: they differ for some modules, or the adapter has modules whose examples cannot be followed.
+        ModelError: they differ for some modules, or the adapter has modules without per-example gradients.
     """
-    watch, squares = GradientRows(model.network, model.adapter), SquaredGradients(model.network, model.adapter)
+    recorder, squares = GradientRows(model.network, model.adapter), SquaredGradients(model.network, model.adapter)
     with _small_values(model):
-        losses, batch = _losses(model, watch, squares)
+        losses, batch = _losses(model, recorder, squares)
         expected = torch.stack([_flat(loss, model.adapter) for loss in losses])
-        # Either one finds its own way back: both are used without the other.
-        with watch.rows(batch, range(len(TEXTS))) as (rows, _):
-            watch.backward([losses.sum()])
-        with squares.following(batch, range(len(TEXTS))):
+        # Each recorder runs a backward of its own, because a run uses one of them without the other.
+        with recorder.rows(batch, range(len(TEXTS))) as (rows, _):
+            recorder.backward([losses.sum()])
+        with squares.receiving(batch, range(len(TEXTS))):
             squares.backward([losses.sum()])
     sizes = [parameter.numel() for parameter in model.adapter]
     tolerance = TOLERANCE if model.precision == "fp32" and model.dtype != "torch.bfloat16" else COARSE_TOLERANCE
     names = [name.partition(".lora_")[0] for name, _ in model.named_adapter]
     wrong: list[str] = []
-    # Squaring doubles what rounding may have moved.
+    # Squaring doubles relative errors.
     sums = squares.take()[None], expected.square().sum(0, keepdim=True), 2 * tolerance
-    for found, true, share in ((rows, expected, tolerance), sums):
-        # What is next to nothing beside the rest may be all rounding.
+    for computed, true, share in ((rows, expected, tolerance), sums):
+        # A matrix whose gradients are tiny next to the others' may consist of rounding alone.
         floor = 1e-6 * true.norm()
-        pairs = zip(names, found.split(sizes, 1), true.split(sizes, 1), strict=True)
+        pairs = zip(names, computed.split(sizes, 1), true.split(sizes, 1), strict=True)
+        # Not `>`: NaN, which stands for values without an example, must count as wrong.
         wrong += [name for name, own, part in pairs if not (own - part).norm() <= share * part.norm() + floor]
     if wrong:
         raise ModelError(
-            f"gradients of single examples cannot be told apart in {adapter_reach.names(wrong)} of "
-            f"{model.architecture}. "
-            f"{adapter_reach.mend(model.network, wrong).removesuffix('.')}; {OTHERWISE}."
+            f"per-example gradients cannot be computed in {adapter_reach.names(wrong)} of {model.architecture}. "
+            f"{adapter_reach.fix(model.network, wrong).removesuffix('.')}; {OTHERWISE}."
         )
 
 
-def _losses(model: LanguageModel, *watches: SingleGradients) -> tuple[Tensor, Batch]:
-    """Random projections of each text's last hidden states, summed. Shape: [texts]."""
+def _losses(model: LanguageModel, *recorders: PerExampleGradients) -> tuple[Tensor, Batch]:
+    """Return a made-up loss for each text [texts], a random projection of its hidden states, and the batch."""
     texts = [Encoded("", ids, tuple((i, i + 1) for i in range(len(ids))), (True,) * len(ids)) for ids in TEXTS]
     batch = collate(texts, "text").to(model.device)
-    with model.without_kept_states(), ExitStack() as stack:
-        for watch in watches:
-            stack.enter_context(watch.watching())
+    with model.without_frozen_cache(), ExitStack() as stack:
+        for recorder in recorders:
+            stack.enter_context(recorder.recording())
         hidden = model.hidden(batch)
     weights = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(hidden.device)
     values = (hidden.float() * weights).sum(-1)
@@ -81,13 +89,13 @@ def _losses(model: LanguageModel, *watches: SingleGradients) -> tuple[Tensor, Ba
 
 
 def _flat(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return torch.cat([one.reshape(-1) for one in found])
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
 
 @contextmanager
 def _small_values(model: LanguageModel) -> Iterator[None]:
-    """Other values for the B matrices, as long as this lasts: while they are zero, A has no gradient."""
+    """Give the B matrices small random values for the duration: while they are zero, A has no gradient."""
     own = [parameter for name, parameter in model.named_adapter if ".lora_B." in name]
     before, generator = [parameter.detach().clone() for parameter in own], torch.Generator().manual_seed(0)
     try:

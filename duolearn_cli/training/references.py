@@ -1,7 +1,7 @@
-"""What the base and the target model think of every training token, computed once: no second model, no second forward.
+"""The predictions of the base and the target model for every training token, computed once before the first step.
 
-Predictions are kept as last hidden states (width numbers a token instead of vocabulary): the logits are the frozen head
-applied to them.
+Steps then need neither a second model in memory nor a second forward. Predictions are stored as last hidden states:
+that takes `width` numbers per token instead of `vocabulary`, and the frozen output layer turns them into logits.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from duolearn_cli.model.readout import Readout
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Of one text with n labels and p preservation-critical tokens, on the CPU.
+    """The references of one text with n labels and p preservation-critical tokens, on the CPU.
 
-    Shapes: base_nll, target_nll [n]; base_hidden, target_hidden [n, width]; target_attention [layers, p, width] and
-    target_activations [n, width], None where the method does not ask for them.
+    Shapes: base_nll, target_nll [n] (nats); base_hidden, target_hidden [n, width]; target_attention [layers, p, width]
+    and target_activations [n, width], None unless the method requests them.
     """
 
     base_nll: Tensor
@@ -45,12 +45,16 @@ def references(
     attention: Attention = NO_ATTENTION,
     kinds: Sequence[Sequence[int]] = (),
 ) -> list[Reference]:
-    """Run the base (adapter off) and the target (adapter as it is now) over `texts`.
+    """Run the base (adapter off) and the target (adapter as it is now) on `texts`.
 
-    Both see the key biases of `attention`, as the model will while unlearning; `kinds` then holds the class of every
-    token of each text.
+    Args:
+        labels: which tokens have labels, ``"answer"`` or ``"text"``.
+        batch_tokens: the number of tokens in one batch, padding included.
+        attention: what the method reads or changes inside the model. Both models get its key biases, as the model has
+            them during unlearning.
+        kinds: the class of every token of each text; needed only with an `attention`.
     """
-    found: list[Reference | None] = [None] * len(texts)
+    by_text: list[Reference | None] = [None] * len(texts)
     with torch.no_grad():
         for indices in batches_by_length([len(text.ids) for text in texts], batch_tokens):
             batch = collate([texts[i] for i in indices], labels).to(model.device)
@@ -60,22 +64,24 @@ def references(
                 base_hidden = attend(model, batch, attention, own_kinds)["hidden"]
             target_hidden, inner = target["hidden"], target.get("activations")
             base_nll, target_nll = (
-                # In chunks: of 8,192 tokens all logits may be gigabytes.
+                # The readout works in chunks: the logits of 8,192 tokens can take gigabytes.
                 Readout(model, Rows([hidden]), batch.label, {}).nll
                 for hidden in (base_hidden, target_hidden)
             )
-            kept = _by_text(target["attention"], own_kinds) if "attention" in target else [None] * len(indices)
-            for place, index in enumerate(indices):
-                own = batch.sequence == place
-                # Off the device: of a large model on many items these are the largest tensors of the run.
+            attended = [None] * len(indices)
+            if "attention" in target:
+                attended = _split_by_text(target["attention"], own_kinds)
+            for position, index in enumerate(indices):
+                own = batch.sequence == position
+                # References live on the CPU: with a large model and many items they are the largest tensors of a run.
                 values = [t[own].cpu() for t in (base_nll, target_nll, base_hidden, target_hidden)]
                 own_inner = None if inner is None else inner[own].cpu()
-                found[index] = Reference(*values, target_attention=kept[place], target_activations=own_inner)
-    return [reference for reference in found if reference is not None]
+                by_text[index] = Reference(*values, target_attention=attended[position], target_activations=own_inner)
+    return [reference for reference in by_text if reference is not None]
 
 
-def _by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Split [layers, p, width] by text. bfloat16: half the memory, and float32's range, which outputs may need."""
+def _split_by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Split [layers, p, width] by text, as bfloat16: half the memory of float32 with its range, which float16 lacks."""
     counts = [sum(kind == PRESERVE for kind in row) for row in kinds]
     return [part.clone() for part in outputs.to("cpu", torch.bfloat16).split(counts, dim=1)]
 
@@ -83,28 +89,28 @@ def _by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
 def attend(
     model: LanguageModel, batch: Batch, attention: Attention, kinds: Sequence[Sequence[int]]
 ) -> dict[str, Tensor]:
-    """What the forward of a batch gives, by name; all follow the order of the sequences.
+    """Run the forward of a batch and return its outputs by name, in the order of the sequences.
 
-    ``hidden`` [n, width]: last hidden states at the labels, under the key biases. Where asked for, ``attention``
-    [layers, p, width]: what the kept layers write for P tokens; ``activations`` [n, width]: an inner layer's output at
-    the labels.
+    - ``hidden`` [n, width]: the last hidden states at the labels, under the key biases of `attention`.
+    - ``attention`` [layers, p, width], if requested: what some attention layers write for preservation-critical tokens.
+    - ``activations`` [n, width], if requested: the output of an inner layer at the labels.
     """
     if attention == NO_ATTENTION:
         return {"hidden": model.hidden(batch)}
     flat = [kind for row in kinds for kind in row]
     with model.attention_outputs(attention.kept_layers) as outputs, model.activations(attention.depth) as inner:
-        found = {"hidden": model.hidden(batch, _key_bias(batch, attention, flat))}
+        by_name = {"hidden": model.hidden(batch, _key_bias(batch, attention, flat))}
     if outputs:
         preserved = torch.tensor([i for i, kind in enumerate(flat) if kind == PRESERVE], dtype=torch.long)
-        places = batch.token[send(preserved, batch.token.device)]
-        found["attention"] = torch.stack([output.flatten(0, 1)[places] for output in outputs.values()])
+        positions = batch.token[send(preserved, batch.token.device)]
+        by_name["attention"] = torch.stack([output.flatten(0, 1)[positions] for output in outputs.values()])
     if inner:
-        found["activations"] = inner[-1][batch.row, batch.position]
-    return found
+        by_name["activations"] = inner[-1][batch.row, batch.position]
+    return by_name
 
 
 def _key_bias(batch: Batch, attention: Attention, kinds: Sequence[int]) -> Tensor | None:
-    """The bias of every token of the batch, [rows, length]; None where the method has none."""
+    """Return the key bias of every token of the batch [rows, length], None if the method has none."""
     if not attention.is_biased:
         return None
     by_kind = {UNLEARN: attention.unlearn_key_bias, PRESERVE: attention.preserve_key_bias}

@@ -1,4 +1,7 @@
-"""Choosing the coordinates that may change, at the target model, before the first step."""
+"""The choice of the coordinates that may change, made at the target model before the first step.
+
+docs/geometry.md, "Sparsity", has the criterion; docs/lab-notes.md, "0.1 % of the parameters: which", what was tried.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.task import UnlearningTask
 
-# A forget item whose gradient is no longer than this has nothing to forget: what is left is rounding.
+# A forget item whose gradient has at most this norm has nothing to forget: what is left is rounding.
 FAINT = 1e-4
 
 
@@ -27,35 +30,40 @@ def choose(
     processes: Processes,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Tensor:
-    """Indices of the adapter coordinates that the method may change, by what single items ask for at the target.
+    """Return the indices of the adapter coordinates that the method may change [m].
 
-    Forgetting is asked for by the weighted mean of forget items' gradients, each of norm one: an item that the target
-    is sure of has hardly a gradient there, and needs forgetting most. The seed of `task` draws the
-    items; `advance` receives how many are done.
+    Coordinates are chosen by the squared forget gradient over the Fisher of the retain items. The forget gradient is
+    the weighted mean of the items' gradients, each scaled to norm one: an item that the target is sure of has hardly a
+    gradient and needs forgetting most. The seed of `task` draws the items; `advance` receives the number of items done.
+
+    Raises:
+        RunError: no coordinate is chosen.
     """
     method, settings = task.method, task.settings
     sparse = sparsity_of(method)
     everything = Coordinates(model.named_adapter, experts=model.experts)
-    asked, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
-    for one in sample(task.forget, sparse.examples, task.seed):
+    direction, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
+    # The square of the mean, not the mean of squares: the latter picks neurons that single items use, and then wrong
+    # options become unlikely too, so that questions keep their ranking (docs/lab-notes.md).
+    for example in sample(task.forget, sparse.examples, task.seed):
         with model.recomputed(settings.checkpointing):
-            own = gradients(model, [one], method, everything, processes).forget
+            own = gradients(model, [example], method, everything, processes).forget
         norm = processes.sum_parts(own.square().sum()).sqrt()
         if norm > FAINT:
-            asked += one.weight * own / norm
+            direction += example.weight * own / norm
         advance(1)
     batching = Batching(settings.micro_batch)
-    spared = sample(task.retain, sparse.examples, task.seed)
-    for start in range(0, len(spared), settings.batch_size):
-        batch = spared[start : start + settings.batch_size]
+    retained = sample(task.retain, sparse.examples, task.seed)
+    for start in range(0, len(retained), settings.batch_size):
+        batch = retained[start : start + settings.batch_size]
         with model.recomputed(settings.checkpointing):
-            found = gradients(model, batch, method, everything, processes, batching, squares=True)
-        assert found.squares is not None
-        cost += len(batch) * found.squares
+            squares = gradients(model, batch, method, everything, processes, batching, squares=True).squares
+        assert squares is not None
+        cost += len(batch) * squares
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
     budget = int(sparse.fraction * model.num_base_parameters)
-    index = sparsity.choose(asked.square(), cost, units, budget, processes, sparse.damping)
+    index = sparsity.choose(direction.square(), cost, units, budget, processes, sparse.damping)
     if not processes.sum_parts(torch.tensor(float(len(index)), device=index.device)):
         raise RunError(
             f"method.sparsity.fraction={sparse.fraction} chose nothing: no {sparse.unit} fits, or the forget loss "

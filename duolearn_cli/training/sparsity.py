@@ -1,8 +1,8 @@
-"""Which coordinates may change: those where forgetting asks for much and retaining loses little (ours).
+"""Which coordinates may change: those where forgetting gains most for what retaining loses (our definition).
 
-Within a budget a step d gains g'd on the forget loss, g its gradient, for d'Fd / 2 on the retain loss, F its diagonal
-curvature, for which its mean squared gradient stands. The best step is g / F, and each coordinate's part of what it
-gains g^2 / F. Coordinates that are chosen together go by the ratio of their sums.
+Let g be the gradient of the forget loss and F the diagonal curvature of the retain loss, for which the mean squared
+gradient stands. A step d gains g'd on the forget loss and costs d'Fd / 2 on the retain loss. The best step is g / F,
+and a coordinate's share of its gain is g^2 / F. Units of several coordinates are ranked by the ratio of their sums.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ from duolearn_cli.model.distributed import Processes
 def choose(
     forget: Tensor, retain: Tensor, units: Tensor | None, budget: int, processes: Processes, damping: float
 ) -> Tensor:
-    """Indices of at most `budget` coordinates, in order, with the highest forget / (retain + damping x its mean).
+    """Return the indices of at most `budget` coordinates with the highest forget / (retain + damping x mean(retain)).
 
-    `units` [n] numbers coordinates that are chosen together; those of the highest ratio of sums come first, and one
-    that does not fit any more is passed over. None chooses coordinates one by one. Both are squares of
-    gradients. Shapes: forget, retain [n] -> [m].
+    Args:
+        forget: the squared forget gradient [n].
+        retain: the squared retain gradients, up to a factor [n].
+        units: the unit number of each coordinate [n]. Units are taken by their ratio of sums, the highest first; a unit
+            that exceeds the rest of the budget is skipped. None: coordinates are taken one by one.
+        budget: the maximum number of coordinates, over all processes.
+
+    Returns: this process's indices in ascending order [m].
     """
     sizes = torch.tensor(float(len(retain)), dtype=torch.float64, device=retain.device)
     total, count = processes.sum_parts(torch.stack([retain.double().sum(), sizes]))
-    # Logarithms: quotients of squared gradients leave the range of float32 on either side.
+    # Scores are logarithms: ratios of squared gradients exceed the range of float32 on both ends.
     floor = (damping * total / count).clamp(min=1e-300)
     if units is None:
         score = forget.double().log() - (retain.double() + floor).log()
@@ -46,7 +51,10 @@ def choose(
 
 
 def _coordinates(score: Tensor, budget: int, processes: Processes) -> Tensor:
-    """Mask of the `budget` largest scores of all processes; of those that tie at the last place none."""
+    """Return the mask of this process's scores among the `budget` largest of all processes [n].
+
+    Scores equal to the first one beyond the budget are left out, so that ties cannot exceed it.
+    """
     best = processes.gather(score.topk(min(budget + 1, len(score))).values)
     if len(best) <= budget:
         return score > -torch.inf

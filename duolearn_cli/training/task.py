@@ -1,4 +1,4 @@
-"""What determines the steps of an unlearning run: examples of both sides, method, settings of the loop, seed."""
+"""The task of an unlearning run: forget and retain examples, method, settings of the loop and seed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from duolearn_cli.training.forward import Example
 
 @dataclass(frozen=True, eq=False)
 class UnlearningTask:
-    """Everything that determines the steps of the loop, apart from the model and the state of its optimiser.
+    """Everything that determines the steps of the loop, apart from the model and the state of the optimiser.
 
     Attributes:
-        seed: governs the order of items and the choice of coordinates.
-        pack_to: the number of tokens in a row that several texts share; None: one text a row.
+        seed: determines the order of items and the choice of coordinates.
+        pack_to: the length in tokens of rows that several texts share; None: one text per row.
     """
 
     forget: Sequence[Example]

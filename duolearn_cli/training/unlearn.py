@@ -1,17 +1,17 @@
 """The unlearning loop.
 
-One step, and the module that each part of it is in:
+The parts of one step, and where each is:
 
-    items of the step       data/order.py       which forget and retain items, by seed and step alone
-    encode                  model/encoding.py   texts to one batch, with labels and token classes
-    forward                 training/forward.py one forward of each text; references come from a cache
-    losses                  methods/METHOD.py   forget loss and preserve loss, from the predictions
+    items                   data/order.py: which forget and retain items, from seed and step alone
+    encoding                model/encoding.py: texts to one batch, with labels and token classes
+    forward                 training/forward.py: one forward of each text; references were computed before the loop
+    losses                  methods/METHOD.py: forget loss and preserve loss, from the predictions
     two gradients           training/gradients.py, in private steps training/private/step.py (clipped, with noise)
-    the optimiser's step    training/update.py  along the sum of both gradients
-    constraint              training/constraint.py, geometry.py: takes back what would raise the preserve loss
-    move                    training/coordinates.py: the flat vector of the values that may change
-    diagnostics             training/diagnostics.py: losses, conflict, and how much the constraint took
-    after the step          `after_step`        pipeline/monitor.py: record, evaluate, save a checkpoint, stop
+    optimiser's step        training/update.py: along the sum of both gradients
+    constraint              training/constraint.py, geometry.py: removes what would raise the preserve loss
+    write                   training/coordinates.py: copies the flat vector of values into the model
+    diagnostics             training/diagnostics.py: losses, conflict, and how much the constraint removed
+    after the step          pipeline/monitor.py (`after_step`): record, evaluate, save a checkpoint, stop
 """
 
 from __future__ import annotations
@@ -39,19 +39,20 @@ def unlearn(
     after_step: Callable[[int, Mapping[str, Any]], bool],
     private: PrivateSteps | None = None,
 ) -> None:
-    """Unlearn in place, from `first_step` on.
+    """Change the adapter of `model` in place, from step `first_step` + 1 on.
 
-    The optimiser moves along the sum of both gradients. The constraint then takes back the part of the executed step
-    that would raise the preserve loss, if the method asks for a constraint.
+    The optimiser steps along the sum of both gradients. If the method has a constraint, it then removes the part of the
+    executed step that would raise the preserve loss.
 
     Args:
-        after_step: receives the number of each step (from 1) and its values; returns whether the loop ends there.
-        private: steps with units and gradients of their own, which end with their privacy budget.
+        first_step: the number of steps that are already done: 0, or that of a checkpoint.
+        after_step: receives the number of each step (from 1) and its diagnostics; returns True to end the loop.
+        private: private steps, which sample their own units and end when the privacy budget is spent.
 
     Raises:
         DivergedError: a step is not finite.
-        ModelError: the method's key biases, or packing, need masks that the model does not take; or the first step
-            leaves modules of the adapter without a gradient.
+        ModelError: the model does not accept the masks that the method's key biases or packing need; or some modules of
+            the adapter have no gradient in the first step.
     """
     settings, method = task.settings, task.method
     order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))
@@ -80,6 +81,9 @@ def unlearn(
 
 
 def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
-    """Linear warm-up, then linear decay. It depends on the step alone: a resumed run needs no schedule state."""
+    """Return the rate of a step (from 1): linear warm-up, then linear decay, which would reach zero after the last one.
+
+    It depends on the step alone, so a resumed run needs no schedule state.
+    """
     warm = settings.warmup * steps
     return settings.learning_rate * min(step / max(1.0, warm), (steps + 1 - step) / max(1.0, steps - warm), 1.0)

@@ -1,4 +1,4 @@
-"""One update of the adapter: the optimiser's step along both gradients, and the constraint on it."""
+"""One update of the adapter: the optimiser's step along both gradients, and the constraint on that step."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from duolearn_cli.training.gradients import Gradients
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """What an update did: `wanted` is what was constrained, `allowed` what came of it, `step` the displacement.
+    """The result of an update.
 
-    Shapes: [n], but `slopes` [blocks, constraints]: how steeply the preserve losses would have risen along `wanted`.
+    Attributes:
+        wanted: the vector before the constraint [n]: the optimiser's step, or minus the gradient.
+        allowed: the same vector after the constraint [n].
+        step: the displacement of the values [n].
+        slopes: how steeply each preserve loss would have risen along `wanted` [blocks, constraints].
     """
 
     wanted: Tensor
@@ -30,7 +34,7 @@ class Move:
 
 
 class Update:
-    """Optimiser, constraint and coordinates; their state makes a resumed run the unbroken one."""
+    """Optimiser, constraint and coordinates. With their state, a resumed run gives the same bits as an unbroken one."""
 
     def __init__(
         self,
@@ -47,18 +51,19 @@ class Update:
         self._optimizer = make_optimizer(coordinates.values, settings)
 
     @torch.no_grad()
-    def apply(self, step: int, rate: float, found: Gradients) -> Move:
-        """Move the adapter; `step` counts from 1.
+    def apply(self, step: int, rate: float, gradients: Gradients) -> Move:
+        """Move the adapter by one step; `step` counts from 1, `rate` is its learning rate.
 
-        In the space of steps the optimiser moves first, with its momentum, clipping and weight decay, and what its
-        whole displacement must not do is taken back. In that of gradients it is given a gradient without conflict,
-        which its momentum and its metric may turn into a step with one.
+        With ``space=step`` the optimiser steps first, with its momentum, clipping and weight decay. The constraint then
+        corrects the whole displacement. With ``space=gradient`` the constraint corrects the gradient that the optimiser
+        gets; momentum and the optimiser's metric may turn it into a step that conflicts again
+        (`tests/training/test_update.py` shows it for Adam).
         """
         values, constraint = self.coordinates.values, self.constraint
-        space, preserve = constraint.settings.space, constraint.smooth(found.preserve)
-        total = found.forget if constraint.settings.follow == "forget" else found.forget + found.preserve
-        if found.squares is not None:
-            constraint.observe(found.squares)
+        space, preserve = constraint.settings.space, constraint.smooth(gradients.preserve)
+        total = gradients.forget if constraint.settings.follow == "forget" else gradients.forget + gradients.preserve
+        if gradients.squares is not None:
+            constraint.observe(gradients.squares)
         before = values.clone()
         if space == "gradient":
             wanted = -total
@@ -68,25 +73,26 @@ class Update:
             self._optimise(total, rate)
             wanted = values - before
             allowed, slopes = constraint.allow(wanted, preserve, curvature(self._optimizer, values))
-            # Where nothing was taken the optimiser's own values stay: adding the difference again would round.
+            # Coordinates without a correction keep the optimiser's values: before + (values - before) would round.
             values.copy_(torch.where(allowed == wanted, values, before + allowed))
         else:
             self._optimise(total, rate)
             wanted = allowed = values - before
             slopes = self.processes.sum_parts(geometry.inner(wanted, preserve)).view(1, 1)
         self.coordinates.write()
-        constraint.remember(step, found.preserve)
+        # After the constraint: the basis holds gradients of earlier steps, this step's own is a constraint anyway.
+        constraint.remember(step, gradients.preserve)
         return Move(wanted, allowed, values - before, slopes)
 
     def state(self) -> dict[str, Tensor]:
-        """Tensors for a checkpoint: the chosen coordinates, what the optimiser and the constraint remember."""
+        """Return the tensors of a checkpoint: chosen coordinates, state of the optimiser and of the constraint."""
         moments = self._optimizer.state_dict()["state"].get(0, {})
-        found = {f"optimizer.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
-        found |= {f"constraint.{name}": value for name, value in self.constraint.state().items()}
-        return found if self.coordinates.index is None else found | {"index": self.coordinates.index}
+        state = {f"optimizer.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
+        state |= {f"constraint.{name}": value for name, value in self.constraint.state().items()}
+        return state if self.coordinates.index is None else state | {"index": self.coordinates.index}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on where `state` was taken; the coordinates must be those of its ``index``."""
+        """Continue from `state`. The coordinates must be those of its ``index``."""
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -97,7 +103,7 @@ class Update:
         self.constraint.restore({name: value.to(device) for name, value in part("constraint.").items()})
 
     def _optimise(self, gradient: Tensor, rate: float) -> None:
-        """One optimiser step along a gradient [n], clipped to ``unlearn.max_grad_norm``."""
+        """Take one optimiser step along `gradient` [n], clipped to the norm ``unlearn.max_grad_norm``."""
         norm = self.processes.sum_parts(gradient.square().sum()).sqrt()
         self.coordinates.values.grad = gradient * (self._settings.max_grad_norm / norm.clamp(min=1e-12)).clamp(max=1)
         for group in self._optimizer.param_groups:

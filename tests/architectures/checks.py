@@ -30,7 +30,8 @@ from duolearn_cli.audits.robustness.rounding import rounded
 from duolearn_cli.cli.commands import unlearn
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import component, compose
-from duolearn_cli.config.schema import AdapterConfig, LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import LearnConfig, ModelConfig, PromptConfig, RunConfig, RuntimeConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.readers.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
@@ -47,9 +48,9 @@ from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.per_example import GradientRows
-from duolearn_cli.training.per_example_probe import check_singles
+from duolearn_cli.training.per_example_probe import check_per_example
 from tests.small_models import draw_adapter
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 
 # Relative; float32 sums differ in the sixth digit, and a wrong number in the first or second.
 CLOSE = 1e-3
@@ -168,7 +169,7 @@ def single_gradients_equal_backwards(folder: Path, scratch: Path) -> None:
     model = open_model(folder)
     own = texts(model, 4)
     watch, batch = GradientRows(model.network, model.adapter), collate(own, "text")
-    with watch.watching():
+    with watch.recording():
         loss = _mean_nll(model, batch, len(own))
     with watch.rows(batch, range(len(own))) as (rows, _):
         loss.backward()
@@ -196,7 +197,7 @@ def a_private_step_is_the_clipped_sum(folder: Path, scratch: Path) -> None:
     """Without noise, a private step's gradient is the sum of each record's own clipped one."""
     model = open_model(folder)
     # As a run does before: it compares single gradients, and learns.
-    check_singles(model)
+    check_per_example(model)
     fine_tune(model, texts(model, 3), LearnConfig(epochs=1, batch_size=4), lambda values: None)
     compare_private_step(model, folder, scratch)
 
@@ -211,7 +212,7 @@ def compare_private_step(model: LanguageModel, folder: Path, scratch: Path) -> N
         for side, is_forget in ((study.splits.forget_train[:3], True), (study.splits.retain_train[:3], False))
     )
     clip = 0.05
-    units = {"forget": singles("forget", forget), "retain": singles("retain", retain)}
+    units = {"forget": one_unit_each("forget", forget), "retain": one_unit_each("retain", retain)}
     found = private_steps(model, method, units, scratch, clip=clip).gradients(1)
     assert found is not None
     model.network.zero_grad()

@@ -3,7 +3,7 @@
 import pytest
 
 from duolearn_cli.model.adapter_names import Place
-from duolearn_cli.training.per_example_probe import check_singles
+from duolearn_cli.training.per_example_probe import check_per_example
 from tests.architectures.checks import CHECKS, compare_private_step, open_model, outcomes
 from tests.architectures.table import PAGE, WORKS, page, read
 from tests.architectures.zoo import ARCHITECTURES, make_folder
@@ -27,7 +27,7 @@ def test_a_private_step_with_the_modules_that_a_refusal_leaves(tmp_path):
     model = open_model(folder, targets)
     layers = {(place := Place.of(name)).module: place.layer for name, _ in model.named_adapter}
     assert layers["modality_router"] == 1 and layers["per_layer_model_projection"] == -1
-    check_singles(model)
+    check_per_example(model)
     compare_private_step(model, folder, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Models with scaled or capped logits through whole runs, each method's steps included."""
+"""Whole runs of models with scaled or capped logits, with several methods."""
 
 import json
 from pathlib import Path

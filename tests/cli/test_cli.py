@@ -86,6 +86,16 @@ def test_completion(duolearn):
     assert "complete" in duolearn("-sc", "install=bash").stdout
 
 
+def test_another_name_of_a_command_is_that_command(duolearn):
+    for words in (["--help"], ["+forget=surgery", "--dry-run"], ["+forget=surgery", "bench.only=[nothing]"]):
+        named, other = duolearn("bench", *words), duolearn("speed", *words)
+        assert (named.returncode, named.stdout, named.stderr) == (other.returncode, other.stdout, other.stderr)
+    assert "The same as bench." in duolearn("--help").stdout
+    assert duolearn("-sc", "query=bash", COMP_LINE="duolearn sp", COMP_POINT="11").stdout.split() == ["speed"]
+    line = "duolearn speed bench.rep"
+    assert "bench.repeats=" in duolearn("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line))).stdout
+
+
 def test_doctor(duolearn):
     done = duolearn("doctor", "+forget=surgery")
     assert done.returncode == 0 and "18148 concepts" in done.stdout
@@ -213,7 +223,7 @@ def test_flags_stand_anywhere(duolearn, own_groups):
         (["unlearn", "--config-dir"], "--config-dir needs a value"),
         (["--config-dir", "."], "which command?"),
         (["unlearn", "--cfg", "job", "+forget=surgry"], "did you mean 'surgery'"),
-        (["unlearn", "--cfg", "job", "-m", "+forget=surgery"], "-m cannot be joined with --cfg"),
+        (["unlearn", "--cfg", "job", "-m", "+forget=surgery"], "-m cannot be combined with --cfg"),
         (["unlearn", "+forget=[surgery,anxiety]"], "forget takes one option"),
         (["unlearn", "+forget=surgery", "seed=${nope}"], "seed=${nope}"),
         (["unlearn", "+forget=surgery", "-m", "seed=1,2", "hydra.sweep.dir=${nope}"], "'nope' not found"),

@@ -1,4 +1,4 @@
-"""What a message proposes must work: every ``key=value`` in it is typed, and gets past that very error."""
+"""The fixes that messages propose must work: each ``key=value`` is tried, and must not give the same error."""
 
 import re
 
@@ -11,14 +11,14 @@ from duolearn_cli.errors import UserError
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 
-# What stands in a message for a value of the user's.
+# Placeholders in messages, with a value to try in their place.
 PLACEHOLDERS = {"VALUE": "2", "OTHER": "3", "SUBJECT/TOPIC": "Anatomy"}
 PAIR = r"(?<![\w./=])\+?[a-z_]+(?:\.[a-z_0-9]+)*=(?:\[[^\]]*\]|[^\s,;:()\[\]`]+)"
 LIST = re.compile(r"allowed[^:;]*: ([^;(]+)")
 
 
 def proposals(message, given):
-    """Each mend of one line: overrides that are said, and for an ``allowed:`` list the line's key with each word."""
+    """Return each fix of one line: overrides in it, and for an ``allowed:`` list the line's key with each word."""
     subject, _, rest = message.partition(": ") if ": " in message else ("", "", message)
     # Overrides with nothing but a space between them belong together.
     found = [one.split() for one in re.findall(rf"{PAIR}(?: {PAIR})*", rest)]
@@ -37,11 +37,11 @@ def filled(text):
     return re.sub(r"[A-Z/]{3,}", lambda found: PLACEHOLDERS.get(found[0], found[0]), text)
 
 
-def with_mend(given, mend):
-    """What is typed next: the mend instead of what it sets; a group's option instead of the group's settings."""
-    keys = {key_of(text) for text in mend}
+def with_fix(given, fix):
+    """Return the command line with the fix in place of what it sets; an option of a group replaces its settings."""
+    keys = {key_of(text) for text in fix}
     kept = [text for text in given if key_of(text) not in keys and key_of(text).partition(".")[0] not in keys]
-    return [*kept, *mend]
+    return [*kept, *fix]
 
 
 def error_of(act, *arguments):
@@ -53,7 +53,7 @@ def error_of(act, *arguments):
 
 
 def core(message):
-    """What an error is about: its words without values, so that the same error with another value is the same."""
+    """Return the words of an error without values, to recognise the same error with another value."""
     return re.sub(r"=\S+|[\d.]+", "", message)
 
 
@@ -107,11 +107,11 @@ CASES = [
 def test_what_is_allowed_is_taken(command, given):
     tried = 0
     for line in error_of(compose, command, given).splitlines():
-        for mend in proposals(line, given):
+        for fix in proposals(line, given):
             tried += 1
-            after = error_of(compose, command, with_mend(given, mend))
-            # A mend may uncover another question (privacy=custom needs its epsilon), never the same.
-            assert core(line) not in map(core, after.splitlines()), f"{mend}: {after}"
+            after = error_of(compose, command, with_fix(given, fix))
+            # A fix may lead to another question (privacy=custom needs its epsilon), but never to the same one.
+            assert core(line) not in map(core, after.splitlines()), f"{fix}: {after}"
     assert tried
 
 
@@ -133,13 +133,13 @@ def test_a_command_line_that_is_proposed_is_taken(arguments, given):
     found = [pair for pair in (f"{k}={v.rstrip('.')}" for k, v in command_line_pairs(message)) if pair not in given]
     sweeps = "-m" in message or "-m" in arguments
     assert found or "add -m" in message
-    for mend in found or [None]:
-        mended = [text for text in given if mend is None or ("=" in text and key_of(text) != key_of(mend))]
-        assert error_of(launch.check_jobs, arguments[0], [*mended, *filter(None, [mend])], sweeps, None) == ""
+    for fix in found or [None]:
+        fixed = [text for text in given if fix is None or ("=" in text and key_of(text) != key_of(fix))]
+        assert error_of(launch.check_jobs, arguments[0], [*fixed, *filter(None, [fix])], sweeps, None) == ""
 
 
 def command_line_pairs(message):
-    """Pairs that are proposed, values with commas whole: what comes after the last semicolon or question."""
+    """Return the proposed pairs, which follow the last semicolon or question; values may contain commas."""
     said = re.split(r"; |\? ", message, maxsplit=1)[-1]
     pairs = re.findall(r"(?<![\w./=])(\+?[a-z_]+(?:\.[a-z_0-9]+)*)=([\w.,]+)(?<![,.])", said)
     return [(key, value) for key, value in pairs if not re.search("[A-Z]{3,}", value)]
@@ -164,6 +164,6 @@ def test_what_is_proposed_about_data_is_taken(given):
 
     message = error_of(study, given)
     assert message
-    for mend in proposals(message, given):
-        after = error_of(study, with_mend(given, mend))
-        assert core(after) != core(message), f"{mend}: {after}"
+    for fix in proposals(message, given):
+        after = error_of(study, with_fix(given, fix))
+        assert core(after) != core(message), f"{fix}: {after}"

@@ -51,7 +51,7 @@ def test_coverage_counts_spellings_of_a_label_as_one(tmp_path, capsys):
     counts = dict(re.findall(r"^\| (\w+) \(.*?\) \| (\d+) \|", said, re.MULTILINE))
     # The hierarchy's spelling, and the data's commonest where it has none.
     assert counts == {"all": "6", "Surgery": "4", "Medicine": "2"}
-    assert "'SURGERY' (1 item), 'surgery' (1 item), 'S\u00fcrgery' (1 item) are taken as the label 'Surgery'" in said
+    assert "'SURGERY' (1 item), 'surgery' (1 item), 'S\u00fcrgery' (1 item) are read as the label 'Surgery'" in said
 
 
 def test_find(duolearn):
@@ -73,7 +73,7 @@ def test_check(duolearn, tmp_path):
         assert said in embedded.stdout
     (tmp_path / "own.tsv").write_text(OWN)
     own = duolearn("hierarchy", "check", "hierarchy.path=own.tsv")
-    assert own.returncode == 0 and "film (line 4): texts that say 'x ray' mean knife" in own.stdout
+    assert own.returncode == 0 and "film (line 4): 'x ray' in a text means knife" in own.stdout
     (tmp_path / "own.tsv").write_text(OWN + "blade\t3\tfild\tblade\t\t\nx\t1\tfield\tX\t\t\n")
     wrong = duolearn("hierarchy", "check", "hierarchy.path=own.tsv")
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
@@ -91,7 +91,10 @@ def test_import_from_any_source_is_used_again(duolearn, tmp_path):
     arguments = ["hierarchy=csv", "hierarchy.path=own.csv", "hierarchy.columns.parents=up"]
     done = duolearn("hierarchy", "import", *arguments, "export_path=mine.tsv")
     assert done.returncode == 0, done.stderr
-    assert "1 names belong to an earlier concept" in done.stdout and "3 concepts written to mine.tsv" in done.stdout
+    assert (
+        "1 names already belong to an earlier concept" in done.stdout
+        and "3 concepts written to mine.tsv" in done.stdout
+    )
     shown = duolearn("hierarchy", "show", "beta, gamma", "hierarchy.path=mine.tsv")
     assert shown.stdout.strip() == "beta, gamma  A:2  level 2"
     own = duolearn("hierarchy", "import", *arguments)
@@ -171,7 +174,7 @@ def test_a_reader_that_stops_reading_is_no_error(duolearn):
 def test_doctor_counts_the_chosen_hierarchy(duolearn, tmp_path):
     (tmp_path / "own.csv").write_text("id,name\n1,Alpha\n2,alpha\n")
     done = duolearn("doctor", "hierarchy=csv", "hierarchy.path=own.csv")
-    assert "csv: 2 concepts; 1 names belong to an earlier concept too" in " ".join(done.stdout.split())
+    assert "csv: 2 concepts; 1 names already belong to an earlier concept" in " ".join(done.stdout.split())
 
 
 @pytest.mark.slow

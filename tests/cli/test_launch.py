@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from duolearn_cli import __main__
-from duolearn_cli.cli import launch
+from duolearn_cli.cli import jobs, launch
 from duolearn_cli.cli.commands import export
 from duolearn_cli.errors import ConfigError, DataError
 
@@ -23,44 +23,44 @@ def composed(monkeypatch):
             raise ConfigError("\n".join(bad))
         return list(overrides)
 
-    monkeypatch.setattr(launch, "compose", compose)
+    monkeypatch.setattr(jobs, "compose", compose)
     return seen
 
 
 def test_every_combination_of_a_small_sweep_is_checked_once(composed):
-    launch.check_jobs("unlearn", ["+forget=surgery", "method=a,b", "seed=1,2"], True, None)
+    jobs.check_jobs("unlearn", ["+forget=surgery", "method=a,b", "seed=1,2"], True, None)
     assert sorted(composed) == sorted(["+forget=surgery", f"method={m}", f"seed={s}"] for m in "ab" for s in (1, 2))
 
 
 def test_a_sweep_without_a_job_twice(composed):
     with pytest.raises(ConfigError, match=r"^seed=1,1: 1 is listed twice, which is the same job again; give seed=1\.$"):
-        launch.check_jobs("unlearn", ["+forget=surgery", "seed=1,1"], True, None)
+        jobs.check_jobs("unlearn", ["+forget=surgery", "seed=1,1"], True, None)
     assert not composed
 
 
 def test_values_that_are_spelled_in_two_ways_are_the_same_job():
     with pytest.raises(ConfigError, match=r"^learn\.warmup=0 and learn\.warmup=0\.0 are the same job; leave one"):
-        launch.check_jobs("unlearn", ["+forget=surgery", "learn.warmup=0,0.1,0.0"], True, None)
-    launch.check_jobs("unlearn", ["+forget=surgery", "seed=1,2", "privacy=none,eps8"], True, None)
+        jobs.check_jobs("unlearn", ["+forget=surgery", "learn.warmup=0,0.1,0.0"], True, None)
+    jobs.check_jobs("unlearn", ["+forget=surgery", "seed=1,2", "privacy=none,eps8"], True, None)
 
 
 def test_values_are_checked_before_combinations(composed):
     with pytest.raises(ConfigError) as caught:
-        launch.check_jobs("unlearn", ["a=1,2,bad", "b=1,2,3,4", "c=1,2,bad"], True, None)
+        jobs.check_jobs("unlearn", ["a=1,2,bad", "b=1,2,3,4", "c=1,2,bad"], True, None)
     assert str(caught.value).splitlines() == ["a=bad", "c=bad"]
     assert len(composed) == 1 + 2 + 3 + 2
 
 
 def test_a_fault_of_the_first_job_is_told_at_once(composed):
     with pytest.raises(ConfigError, match="bad"):
-        launch.check_jobs("unlearn", ["a=bad", "b=1,2,3,4"], True, None)
+        jobs.check_jobs("unlearn", ["a=bad", "b=1,2,3,4"], True, None)
     assert len(composed) == 1
 
 
 def test_a_large_sweep_is_checked_in_part(composed):
-    launch.check_jobs("unlearn", ["seed=range(0,1000)", "b=1,2,3,4"], True, None)
+    jobs.check_jobs("unlearn", ["seed=range(0,1000)", "b=1,2,3,4"], True, None)
     assert ["seed=999", "b=1"] in composed
-    assert len(composed) <= 3 * launch.MAX_CHECKED_JOBS
+    assert len(composed) <= 3 * jobs.MAX_CHECKED_JOBS
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_job_is_not_written_over_another(tmp_path):
     config = SimpleNamespace(run_dir=None)
     launch._check_job_folder(tmp_path, config)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"let hydra\.sweep\.subdir tell every job's folder apart"):
+    with pytest.raises(ConfigError, match=r"set hydra\.sweep\.subdir so that each job has its own folder"):
         launch._check_job_folder(tmp_path, config)
     with pytest.raises(ConfigError, match="a folder each; leave it out"):
         launch._check_job_folder(tmp_path / "new", SimpleNamespace(run_dir="x"))

@@ -1,4 +1,4 @@
-"""A user's own file through the cheap half of a run: sides, notes, what is left out, a second data set to keep from."""
+"""A user's own file as prepared data: sides, notes, items left out, and a second data set of retain items."""
 
 import shlex
 
@@ -10,7 +10,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.data.readers.minimed import Minimed
 from duolearn_cli.data.shuffling import is_shuffled
 from duolearn_cli.errors import DataError
-from duolearn_cli.files import conf_dir
+from duolearn_cli.files import conf_dir, groups
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.prepare import prepare
 
@@ -49,7 +49,7 @@ def test_labels_in_capitals_go_to_the_side_that_they_name(tmp_path):
     assert len(splits.forget_train) + len(splits.forget_unseen) == 12
     assert {item.subject for item in (*splits.retain_train, *splits.retain_unseen)} == {"Medicine"}
     told = [text for name, text in rows(study) if name == "data note"]
-    spelled = "'SURGERY' (3 items), 'surgery' (3 items) are taken as the label 'Surgery': only case or marks differ."
+    spelled = "'SURGERY' (3 items), 'surgery' (3 items) are read as the label 'Surgery': only case or marks differ."
     assert told == [spelled]
     assert study.summary()["notes"] == told
 
@@ -58,7 +58,7 @@ def test_near_labels_are_told_and_the_override_works(tmp_path):
     command = made(tmp_path, [*["Surgery"] * 6, "Surgry", *["General surgery"] * 2, *["Medicine"] * 12])
     study = prepare(compose("unlearn", command))
     (note,) = [text for name, text in rows(study) if name == "data note"]
-    assert note.startswith("3 items that are kept have a label near to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
+    assert note.startswith("3 items to retain have a label similar to 'Surgery': 'General surgery' (2), 'Surgry' (1).")
     assert len(study.splits.forget_train) + len(study.splits.forget_unseen) == 6
     widened = prepare(compose("unlearn", [*command, *shlex.split(note.partition("To forget them too: ")[2])]))
     assert len(widened.splits.forget_train) + len(widened.splits.forget_unseen) == 9
@@ -69,8 +69,8 @@ def test_a_target_that_no_label_names_is_told_the_nearest(tmp_path):
     command = made(tmp_path, [*["Surgry"] * 6, *["Medicine"] * 6])
     with pytest.raises(DataError, match=r"no item is labelled Surgery; .* The nearest: '?forget\.subjects=") as caught:
         prepare(compose("unlearn", command))
-    mend = shlex.split(str(caught.value).partition("The nearest: ")[2])[0].removesuffix(".")
-    assert len(prepare(compose("unlearn", [*command, mend])).splits.forget_train) == 5
+    fix = shlex.split(str(caught.value).partition("The nearest: ")[2])[0].removesuffix(".")
+    assert len(prepare(compose("unlearn", [*command, fix])).splits.forget_train) == 5
 
 
 def test_own_data_is_asked_without_its_options_and_what_needs_them_is_left_out(tmp_path):
@@ -90,7 +90,7 @@ def test_own_data_is_asked_without_its_options_and_what_needs_them_is_left_out(t
 
 def test_a_file_of_such_options_alone_is_refused_with_the_way_out(tmp_path):
     command = made(tmp_path, ["Surgery", "Medicine"] * 6, dict.fromkeys(range(12), "None of the above"))
-    with pytest.raises(DataError, match=r"all 12 items have options that speak of each other.*Set prompt\.form=letter"):
+    with pytest.raises(DataError, match=r"all 12 items have options that refer to each other.*Set prompt\.form=letter"):
         prepare(compose("unlearn", command))
     assert prepare(compose("unlearn", [*command, "prompt.form=letter"])).splits.forget_train
 
@@ -99,8 +99,8 @@ def test_numbers_from_1_declared_index0_never_reach_a_model(tmp_path):
     command = made(tmp_path, [*["Surgery"] * 12, *["Medicine"] * 24])
     with pytest.raises(DataError, match=r"9 of 36 answers .* Set dataset\.fields\.answer_kind=index1") as caught:
         prepare(compose("unlearn", [*command, "dataset.fields.answer_kind=index0"]))
-    mend = str(caught.value).partition("Set ")[2].partition(",")[0]
-    found = prepare(compose("unlearn", [*command, mend]))
+    fix = str(caught.value).partition("Set ")[2].partition(",")[0]
+    found = prepare(compose("unlearn", [*command, fix]))
     assert [item.answer_text[0] for item in found.items[:4]] == list("abcd")
 
 
@@ -131,7 +131,7 @@ def test_a_second_data_set_names_its_own_settings(tmp_path, overrides, message):
         prepare(compose("unlearn", [*made(tmp_path, ["Surgery"] * 4), *overrides]))
 
 
-@pytest.mark.parametrize("name", ["minimed", "medmcqa", "mhqa", "local"])
+@pytest.mark.parametrize("name", sorted(groups()["dataset"]))
 def test_results_call_a_data_set_as_the_command_line_does(name):
     assert dataset_name(OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml").dataset) == name
 

@@ -1,4 +1,4 @@
-"""From data with traps to a study that its tokenizer can read: what is left out, told and refused, before learning."""
+"""Data with traps and a tokenizer: which items are left out, reported or refused before learning."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.errors import DataError
 from duolearn_cli.files import ASSETS
 from duolearn_cli.model.encoding import Encoder
-from duolearn_cli.pipeline.keys import asked
+from duolearn_cli.pipeline.keys import prompt_settings
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.prepare import prepare
 from tests.concepts.small_tokenizers import with_control_tokens
@@ -78,7 +78,7 @@ def test_a_row_that_cannot_be_read_is_left_out_of_all_and_counted(traps):
     # Its row leaves the side that its label gave it: every row is counted once.
     assert read.tally.total == traps.tally.total and read.tally.sides["neither"]["rejected"] == 2
     assert not traps.tally.sides["neither"]
-    with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Mend the row, or set"):
+    with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Fix the row, or set"):
         changed(traps, "dataset.on_bad_row=error").readable(encoder, None)
 
 
@@ -89,15 +89,15 @@ def test_a_side_of_which_nothing_is_left_is_an_error(traps):
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{{ messages[0]['content'] | upper }}"])
-def test_a_template_that_takes_no_row_is_what_is_to_be_mended(traps, template):
+def test_a_template_that_takes_no_row_is_what_must_be_fixed(traps, template):
     encoder = Encoder(with_control_tokens("gpt2", template=template), PromptConfig(chat="auto"))
     for study in (traps, changed(traps, "dataset.on_bad_row=error")):
         with pytest.raises(
-            DataError, match=r"\[template\].*Mend the tokenizer's chat template, or set prompt.chat=never\."
+            DataError, match=r"\[template\].*Fix the tokenizer's chat template, or set prompt.chat=never\."
         ):
             study.readable(encoder, None)
-    mended = Encoder(encoder.tokenizer, PromptConfig(chat="never", max_cut=1.0))
-    assert traps.readable(mended, None).texts
+    without_template = Encoder(encoder.tokenizer, PromptConfig(chat="never", max_cut=1.0))
+    assert traps.readable(without_template, None).texts
 
 
 def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
@@ -110,10 +110,10 @@ def test_the_plan_estimates_how_many_questions_are_cut(study, traps):
 
 
 def test_a_limit_that_only_refuses_changes_no_models_name(study):
-    assert set(asked(study.config.prompt)) == {"form", "chat", "max_tokens"}
+    assert set(prompt_settings(study.config.prompt)) == {"form", "chat", "max_tokens"}
 
 
-def test_a_run_refuses_long_questions_and_the_mend_that_it_proposes_runs(tmp_path, cache, capsys, monkeypatch, tiny):
+def test_a_run_refuses_long_questions_and_the_fix_that_it_proposes_runs(tmp_path, cache, capsys, monkeypatch, tiny):
     monkeypatch.setenv("DUOLEARN_CACHE", str(cache))
     line = ["evaluate", *own_data(tmp_path), f"output_dir={tmp_path}/out", "evaluation.report=false"]
     line += ["evaluation.generate_items=2", "prompt.max_tokens=100"]

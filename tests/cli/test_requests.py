@@ -1,4 +1,4 @@
-"""Requests one after another, through the public command."""
+"""Several requests in sequence, through the public command."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_a_second_request_leaves_the_first_alone(duolearn, tmp_path):
     assert refused.returncode == 2 and refused.stderr.rstrip().endswith("Give forgotten=[surgery].")
     done = duolearn(*asked, "forgotten=[surgery]", "hydra.run.dir=second")
     assert done.returncode == 0, done.stderr
-    assert "forgotten before, are neither kept nor learned" in done.stdout
+    assert "of earlier requests are neither retained nor learned" in done.stdout
     second = tmp_path / "second"
     metrics = json.loads((second / "metrics.json").read_text())
     assert metrics["data"]["forgotten"]["surgery"] > 500

@@ -1,4 +1,4 @@
-"""A run that is scored again gets its own items, or says that it does not."""
+"""A run that is scored again gets its own items, or a warning."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What start-up imports, and what it says first. Imports are counted rather than seconds: a machine may be busy."""
+"""The imports and the first output at start-up. Imports are counted, not seconds: the machine may be busy."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The embedded vocabulary, read and learned once for all tests of a process."""
+"""The embedded vocabulary and its matcher, built once for all tests of a process."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Small tokenizers of every family that models come with, trained on the spot, and the embedded one."""
+"""Small tokenizers of every family that models use, trained here, and the embedded model's tokenizer."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ FAMILIES = (gpt2, gpt2_untrimmed, llama3, qwen2, unigram, llama2, llama2_legacy,
 
 @lru_cache
 def tokenizer_of(family: str) -> Tokenizer:
-    """Train a family's tokenizer once a session."""
+    """Return a family's tokenizer, trained once in a session."""
     return next(make for make in FAMILIES if make.__name__ == family)()
 
 
@@ -112,7 +112,8 @@ CONTROL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 
 def with_control_tokens(family: str, *, before: str = "", after: str = "", template: str | None = None) -> Any:
-    """A family's tokenizer as models ship it, with `CONTROL`; it writes `before` and `after` around every text."""
+    """Return a family's tokenizer as models ship it, with the tokens `CONTROL`; it puts `before` and `after` around
+    every text."""
     from transformers import PreTrainedTokenizerFast
 
     backend = Tokenizer.from_str(tokenizer_of(family).to_str())

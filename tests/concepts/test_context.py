@@ -1,4 +1,4 @@
-"""Contexts: read, written, and refused where they say nothing."""
+"""Contexts: they are read and written, and empty ones are refused."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def test_reading(marked, term, context):
 
 
 @pytest.mark.parametrize("marked", ["PPV{}", "PPV{ }", "PPV{a,,b}", "PPV{!}", "PPV{*}", "PPV{a,! }"])
-def test_a_context_that_says_nothing_is_refused(marked):
+def test_an_empty_context_is_refused(marked):
     with pytest.raises(ValueError, match="the braces need words"):
         split_context(marked)
 

@@ -1,4 +1,4 @@
-"""The report of a target, by hand, and on the embedded hierarchy."""
+"""The coverage of a target: computed by hand, and on the embedded hierarchy."""
 
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.coverage import coverage
@@ -25,18 +25,18 @@ def of(spec, forget=(), retain=()):
 
 def test_by_hand():
     spec = ForgetTarget("s", ["surgery"], keep=["wound"])
-    found = of(spec, [["hernia", "fever"], ["colitis"], []], [["toxic_colitis", "colitis"], ["fever"], ["wound"]])
-    assert found.concepts[3] == {"forget": 1, "boundary": 0, "kept": 0}
-    assert found.concepts[4] == {"forget": 1, "boundary": 2, "kept": 1}
-    assert [(b.id, b.also_under, b.forget_items, b.retain_items) for b in found.boundary] == [
+    covered = of(spec, [["hernia", "fever"], ["colitis"], []], [["toxic_colitis", "colitis"], ["fever"], ["wound"]])
+    assert covered.concepts[3] == {"forget": 1, "boundary": 0, "kept": 0}
+    assert covered.concepts[4] == {"forget": 1, "boundary": 2, "kept": 1}
+    assert [(b.id, b.also_under, b.forget_items, b.retain_items) for b in covered.boundary] == [
         ("colitis", ("medicine",), 1, 1),
         ("toxic_colitis", ("medicine",), 0, 1),
     ]
-    assert found.items["forget"] == {"target": 1, "boundary": 1, "other": 1, "none": 1}
-    assert found.sentence() == (
+    assert covered.items["forget"] == {"target": 1, "boundary": 1, "other": 1, "none": 1}
+    assert covered.sentence() == (
         "s: 2 concepts to forget; 2 on the boundary (colitis, toxic colitis) and 1 exceptions are preserved"
     )
-    assert found.items["retain"] == {"target": 0, "boundary": 1, "other": 2, "none": 0}
+    assert covered.items["retain"] == {"target": 0, "boundary": 1, "other": 2, "none": 0}
 
 
 def test_the_boundary_can_be_forgotten_too():
@@ -47,8 +47,8 @@ def test_the_boundary_can_be_forgotten_too():
     assert forgotten.boundary == set() and forgotten.forget == preserved.forget | preserved.boundary
 
 
-def test_every_boundary_concept_says_where_else_it_lies(study):
-    found = study.coverage()
-    assert len(found.boundary) == len(study.target.boundary) > 0
-    assert all(shared.also_under for shared in found.boundary)
-    assert sum(row["forget"] for row in found.concepts.values()) == len(study.target.forget)
+def test_every_boundary_concept_names_what_else_is_above_it(study):
+    covered = study.coverage()
+    assert len(covered.boundary) == len(study.target.boundary) > 0
+    assert all(shared.also_under for shared in covered.boundary)
+    assert sum(row["forget"] for row in covered.concepts.values()) == len(study.target.forget)

@@ -1,4 +1,4 @@
-"""Folding: what becomes one, what stays apart, and where each folded character came from."""
+"""Folding: which texts become equal, which stay different, and where each folded character comes from."""
 
 import unicodedata
 
@@ -39,7 +39,7 @@ def test_folded_alike(one, other):
     ("one", "other"),
     [("carcinoma - breast", "carcinoma breast"), ("a -- b", "a b"), ("Tylenol\u2122", "tylenoltm"), ("ab", "a b")],
 )
-def test_kept_apart(one, other):
+def test_folded_differently(one, other):
     assert fold(one) != fold(other)
 
 
@@ -54,7 +54,7 @@ def test_case_does_not_matter(text):
 
 
 @given(st.text(st.characters(max_codepoint=127)), st.sampled_from(["\u00e9", "\u00ad"]))
-def test_the_quick_path_for_ascii_is_the_general_one(text, odd):
+def test_the_fast_path_for_ascii_equals_the_general_one(text, odd):
     general = fold_mapped(f"{text}.{odd}")
     quick = fold_mapped(f"{text}.")
     assert general.text.removesuffix("e") == quick.text
@@ -70,12 +70,12 @@ def test_every_folded_character_comes_from_its_origin(text):
         made = "".join(char for char, origin in zip(folded.text, folded.origins, strict=False) if origin == start)
         end = next(origin for origin in folded.origins if origin > start)
         assert fold(text[start:end]) == made or made in " -"
-        # What precedes the first folded character is ignored altogether.
+        # Everything before the first folded character was dropped.
     assert not fold(text[: folded.origins[0]])
 
 
 @given(texts)
-def test_borders_are_those_of_words_of_the_source(text):
+def test_borders_are_the_word_borders_of_the_source(text):
     folded = fold_mapped(text)
     for place in range(1, len(folded.text)):
         before, after = folded.origins[place - 1], folded.origins[place]

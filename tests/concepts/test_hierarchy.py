@@ -1,4 +1,4 @@
-"""The hierarchy: validation, closure, boundary; and the embedded one."""
+"""The hierarchy: validation, closure and boundary, on small hierarchies and on the embedded one."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_a_target_seeks_the_concepts_that_no_label_stands_for():
         return resolve_target(ForgetTarget("t", concepts=list(concepts), **spec), small()).sought
 
     assert sought("whipple") == {"whipple"} and sought("surgery") == set()
-    # Both: whipple is below a label that is named, so that the label stands for it; cardiology has none.
+    # whipple lies below surgery, whose label covers it; heart has no label.
     assert sought("surgery", "whipple") == set() and sought("surgery", "heart") == {"heart"}
     assert sought("surgery", "heart", subjects=["Surgery"]) == set()
     assert sought("surgery", by="concepts") == sought("surgery", by="either") == {"surgery", "gut", "whipple"}
@@ -97,46 +97,46 @@ def test_an_id_wins_over_another_concepts_name():
     assert hierarchy.lookup("gut") == "gut" and hierarchy.lookup("GUT") == "b" and hierarchy.lookup("x") is None
 
 
-def test_all_unknown_nodes_are_told_at_once():
+def test_one_message_lists_all_unknown_nodes():
     with pytest.raises(ConfigError) as caught:
         resolve_target(ForgetTarget("s", concepts=["surgry"], add=["gut surgrey"], keep=["wipple"]), small())
-    said = str(caught.value).splitlines()
-    assert [line.partition(":")[0] for line in said] == ["forget.concepts", "forget.add", "forget.keep"]
-    assert "did you mean 'gut surgery'" in said[1]
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["forget.concepts", "forget.add", "forget.keep"]
+    assert "did you mean 'gut surgery'" in lines[1]
 
 
 @pytest.mark.parametrize(
     ("subjects", "proposed"),
     [(["SURGERY"], "surgery"), (["Medicine/Cardiology", "Surgery"], "heart,surgery"), (["Medicine/Other"], "medicine")],
 )
-def test_a_target_by_labels_alone_is_told_which_concepts_are_called_so(subjects, proposed):
-    with pytest.raises(ConfigError, match=r"which rows to forget, .*concepts which words .*Mend: give") as caught:
+def test_a_target_of_labels_alone_gets_concepts_of_the_same_name_proposed(subjects, proposed):
+    with pytest.raises(ConfigError, match=r"which rows to forget, .*which words .*Fix: add forget\.concepts") as caught:
         resolve_target(ForgetTarget("s", subjects=subjects), small())
-    (found,) = re.findall(r"forget\.concepts=\[(.*)\] as well\.$", str(caught.value))
-    assert found == proposed
-    target = resolve_target(ForgetTarget("s", concepts=found.split(","), subjects=subjects), small())
+    (concepts,) = re.findall(r"Fix: add forget\.concepts=\[(.*)\]\.$", str(caught.value))
+    assert concepts == proposed
+    target = resolve_target(ForgetTarget("s", concepts=concepts.split(","), subjects=subjects), small())
     assert {label.casefold() for label in target.labels} == {label.casefold() for label in subjects}
 
 
-def test_a_target_by_labels_that_no_concept_is_called_is_told_where_to_look():
-    with pytest.raises(ConfigError, match=r"forget\.concepts=\[CONCEPT,...\] as well \(`duolearn hierarchy find"):
+def test_a_target_of_labels_that_no_concept_has_as_a_name_gets_the_command_that_finds_concepts():
+    with pytest.raises(ConfigError, match=r"forget\.concepts=\[CONCEPT,...\] \(`duolearn hierarchy find"):
         resolve_target(ForgetTarget("s", subjects=["Own field"]), small())
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         (ForgetTarget("s", concepts=["surgry"]), "did you mean 'surgery'"),
         (ForgetTarget("s"), "is empty"),
     ],
 )
-def test_wrong_targets_are_refused(spec, said):
-    with pytest.raises(ConfigError, match=said):
+def test_wrong_targets_are_refused(spec, message):
+    with pytest.raises(ConfigError, match=message):
         resolve_target(spec, small())
 
 
 @pytest.mark.parametrize(
-    ("concepts", "said"),
+    ("concepts", "message"),
     [
         ([Concept("a", 1, "a", parents=("b",))], "unknown parent 'b'"),
         ([Concept("a", 1, "a", parents=("b",)), Concept("b", 1, "b", parents=("a",))], "cycle"),
@@ -146,13 +146,13 @@ def test_wrong_targets_are_refused(spec, said):
         ([Concept("a", 7, "a")], "level 7"),
     ],
 )
-def test_malformed_hierarchies_are_refused(concepts, said):
-    with pytest.raises(DataError, match=said):
+def test_malformed_hierarchies_are_refused(concepts, message):
+    with pytest.raises(DataError, match=message):
         Hierarchy(concepts)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("id\tlevel\n", "missing columns"),
         (HEADER + "x\tone\t\tX\t\t\n", "line 2"),
@@ -161,10 +161,10 @@ def test_malformed_hierarchies_are_refused(concepts, said):
         (HEADER + "x\t1\t\tX\t\t\tmore\n", "line 2"),
     ],
 )
-def test_malformed_files_are_refused(tmp_path, text, said):
+def test_malformed_files_are_refused(tmp_path, text, message):
     path = tmp_path / "h.tsv"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_hierarchy(path)
 
 
@@ -217,7 +217,7 @@ def test_concepts_may_share_a_term_where_a_context_tells_them_apart():
         Hierarchy([plain, Concept("again", 1, "again", synonyms=("RCT",))])
 
 
-# What names a malignant tumour; an operation, a stage or a rule does not.
+# Words that name a malignant tumour. Names of operations, stages or rules are not tumours.
 MALIGNANT = r"carcinoma|cancer|sarcoma|melanoma|lymphoma|glioblastoma|germ cell tumour|testicular tumour|seminoma"
 NO_TUMOUR = r"resection|cytology|rule of|classification|staging|regimen|gene|antigen|lymphadenectomy|therapy|vaccine"
 

@@ -1,4 +1,4 @@
-"""Concept mentions: whole words, longest match, exact offsets on any text, against a matcher that tries everything."""
+"""Concept mentions: whole words, longest match and exact offsets on any text, compared with a brute-force matcher."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,7 +25,7 @@ TERMS = {
     "diagnosis": ("diagnosis",),
     "may_thurner": ("May-Thurner syndrome",),
 }
-# Everything that folds in a way of its own: accents, ligatures, one character as two, none, dashes, white space.
+# Characters that fold in a special way: accents, ligatures, one character as two or none, dashes, white space.
 SEPARATORS = " \n\u00a0--\u2013_/'\u2019(."
 ALPHABET = "abeésxF1\u0301\ufb01ßİ\u0131\u0149½æ\U0001d41a\U00010400\uac00\uac01\u00ad\u200d\ufe0f\ud800" + SEPARATORS
 
@@ -40,7 +40,7 @@ def matcher():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "mentions"),
     [
         ("A femoral hernia, not a hernia.", {"femoral hernia": "femoral_hernia", "hernia": "hernia"}),
         ("Hernias and BIOPSIES", {"Hernias": "hernia", "BIOPSIES": "biopsy"}),
@@ -60,8 +60,8 @@ def matcher():
         ("", {}),
     ],
 )
-def test_mentions(matcher, text, found):
-    assert {text[m.start : m.end]: m.concept for m in matcher.find(text)} == found
+def test_mentions(matcher, text, mentions):
+    assert {text[m.start : m.end]: m.concept for m in matcher.find(text)} == mentions
 
 
 def test_concepts_in_order_of_first_mention(matcher):
@@ -69,7 +69,7 @@ def test_concepts_in_order_of_first_mention(matcher):
 
 
 def by_trying(text, owner):
-    """Leftmost, then longest: try every piece of the text."""
+    """Return the mentions by trying every piece of the text: leftmost first, then longest."""
     ignored = [not fold(char) for char in text]
     mentions, start = [], 0
     while start < len(text):
@@ -94,7 +94,7 @@ def is_mention(text, start, end, ignored, owner):
 def vocabularies_and_texts(draw):
     words = st.text(st.sampled_from(ALPHABET), min_size=1, max_size=4)
     folded = st.lists(words.filter(lambda word: any(map(str.isalnum, fold(word)))), max_size=4, unique_by=fold)
-    terms = draw(folded.filter(lambda found: len({fold(term).strip(" -") for term in found}) == len(found)))
+    terms = draw(folded.filter(lambda drawn: len({fold(term).strip(" -") for term in drawn}) == len(drawn)))
     known = st.sampled_from([*terms, *terms, "fi", "  "])
     pieces = st.one_of(known, st.sampled_from(SEPARATORS), st.sampled_from(ALPHABET), st.characters())
     return terms, "".join(draw(st.lists(pieces, max_size=10)))
@@ -133,13 +133,13 @@ def test_every_ambiguous_embedded_term_is_found_in_each_of_its_contexts():
         for term, context in concept.contexts:
             for word in context.words or ("",):
                 text = f"{term}, {word.removesuffix('*')}."
-                # The word may be part of a longer term with its neighbour, never part of nothing.
-                found = [mention for mention in matcher.find(text) if mention.start == 0]
-                assert found and (found[0].end > len(term) or found[0].concept == concept.id), text
+                # Together with its neighbour the word may be part of a longer term, but some mention must begin here.
+                mentions = [mention for mention in matcher.find(text) if mention.start == 0]
+                assert mentions and (mentions[0].end > len(term) or mentions[0].concept == concept.id), text
 
 
 def ambiguous():
-    """RCT has two senses, AS one that its case tells, depression one with exceptions; a trial is always one."""
+    """RCT has two senses, AIDS counts only in capitals, depression has exceptions; a trial is always a mention."""
     terms = {
         "trial": ("trial", "RCT{random*,drug}"),
         "root": ("root canal", "RCT{tooth,gutta percha}"),
@@ -160,7 +160,7 @@ AMBIGUOUS = Matcher(ambiguous())
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "mentions"),
     [
         ("An RCT of a drug", {"RCT": "trial"}),
         ("RCTs were randomised", {"RCTs": "trial"}),
@@ -179,20 +179,21 @@ AMBIGUOUS = Matcher(ambiguous())
         ("MTP joint capsule of the toe", {"MTP joint capsule": "mtp_joint"}),
     ],
 )
-def test_an_ambiguous_term_counts_in_its_context_only(text, found):
-    assert {text[m.start : m.end]: m.concept for m in AMBIGUOUS.find(text)} == found
+def test_an_ambiguous_term_counts_in_its_context_only(text, mentions):
+    assert {text[m.start : m.end]: m.concept for m in AMBIGUOUS.find(text)} == mentions
 
 
 def by_trying_senses(text, hierarchy):
-    """As by_trying, with the sense whose telling word is nearest, each word looked for on its own."""
-    owner, held = forms(hierarchy), senses(hierarchy)
-    every = {**dict.fromkeys(held, None), **owner}
+    """Like `by_trying`, with the sense whose context word is nearest; each word is searched on its own."""
+    owner, ambiguous_forms = forms(hierarchy), senses(hierarchy)
+    every = {**dict.fromkeys(ambiguous_forms, None), **owner}
     mentions, start, ignored = [], 0, [not fold(char) for char in text]
     while start < len(text):
         for end in range(len(text), start, -1):
             if is_mention(text, start, end, ignored, every):
                 form = fold(text[start:end])
-                gaps = [(gap, s.concept) for s in held.get(form, ()) for gap in naive_gaps(text, start, end, s)]
+                candidates = ambiguous_forms.get(form, ())
+                gaps = [(gap, s.concept) for s in candidates for gap in naive_gaps(text, start, end, s)]
                 concept = min(gaps, key=lambda pair: pair[0])[1] if gaps else owner.get(form)
                 if concept:
                     mentions.append(Mention(start, end, concept))
@@ -204,7 +205,9 @@ def by_trying_senses(text, hierarchy):
 
 
 def naive_gaps(text, start, end, sense):
-    """Distances of the sense's words from the mention, in a text that folds to itself; empty where it does not hold."""
+    """Return the distances of the sense's words from the mention, or nothing if its context does not hold.
+
+    Folding must not change the text's length."""
     folded, places = fold(text), range(len(text))
     inner = [place for place in places[1:] if not (is_word(text[place - 1]) and is_word(text[place]))]
     borders = [0, *inner, len(text)]
@@ -238,7 +241,7 @@ def test_the_same_with_contexts_by_trying_everything(parts):
     assert AMBIGUOUS.find(text) == by_trying_senses(text, ambiguous())
 
 
-def test_a_context_holds_by_its_own_words_only():
+def test_words_inside_the_mention_do_not_count_for_its_context():
     assert Context(("rct",)).distance("rct", 0, 3) is None
     assert Context(("rct",)).distance("rct rct", 0, 3) == 1
     assert Context(unless=("a b",)).distance("x a b", 0, 1) is None

@@ -1,4 +1,4 @@
-"""Mentions and forms on disk: the same as anew, shared, kept apart by content, and no worse than none when damaged."""
+"""Cached mentions and forms: equal to fresh ones, one file for each content, and rebuilt when damaged."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def small_collections_count(monkeypatch):
 
 @pytest.fixture
 def searched(monkeypatch):
-    """The texts that were searched rather than looked up."""
+    """The texts that were searched instead of read from the cache."""
     texts, find = [], Matcher.find
     monkeypatch.setattr(Matcher, "find", lambda self, text: texts.append(text) or find(self, text))
     return texts
@@ -38,7 +38,7 @@ def cached(folder, concepts=CONCEPTS, texts=TEXTS):
     return CachedMatcher(Hierarchy(concepts), texts, folder)
 
 
-def test_what_is_read_is_what_was_found(tmp_path, searched):
+def test_cached_mentions_equal_fresh_ones(tmp_path, searched):
     plain = Matcher(Hierarchy(CONCEPTS))
     expected = [plain.find(text) for text in TEXTS]
     assert expected[0] and expected[3]
@@ -51,14 +51,14 @@ def test_what_is_read_is_what_was_found(tmp_path, searched):
     assert again.find("another hernia") == plain.find("another hernia")
 
 
-def test_contexts_count_in_what_is_kept_as_in_what_is_found(tmp_path, monkeypatch):
+def test_contexts_count_in_cached_mentions_too(tmp_path, monkeypatch):
     monkeypatch.setattr(mention_cache, "MIN_TERMS", 2)
     concepts = [CONCEPTS[0], replace(CONCEPTS[1], contexts=(("crural hernia", Context(("groin",))),))]
     texts = ["A crural hernia.", "A crural hernia in the groin."]
     for _ in range(2):
-        kept = cached(tmp_path, concepts, texts)
-        assert [kept.concepts([text]) for text in texts] == [("hernia",), ("femoral",)]
-        assert [kept.concepts([f"{text}!"]) for text in texts] == [("hernia",), ("femoral",)]
+        mentions = cached(tmp_path, concepts, texts)
+        assert [mentions.concepts([text]) for text in texts] == [("hernia",), ("femoral",)]
+        assert [mentions.concepts([f"{text}!"]) for text in texts] == [("hernia",), ("femoral",)]
 
 
 def test_a_small_collection_leaves_no_file(tmp_path):
@@ -83,7 +83,7 @@ def test_other_content_has_a_file_of_its_own(tmp_path, other):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_new_version_of_the_matcher_finds_anew(tmp_path, monkeypatch):
+def test_a_new_version_of_the_matcher_searches_again(tmp_path, monkeypatch):
     cached(tmp_path)
     monkeypatch.setattr(mention_cache, "VERSION", matcher.VERSION + 1)
     cached(tmp_path)
@@ -102,7 +102,7 @@ def test_a_new_version_of_the_matcher_finds_anew(tmp_path, monkeypatch):
         lambda data: data.splitlines()[1],
     ],
 )
-def test_a_damaged_file_is_written_anew(tmp_path, searched, damage):
+def test_a_damaged_file_is_written_again(tmp_path, searched, damage):
     cached(tmp_path)
     (path,) = tmp_path.iterdir()
     good = path.read_bytes()
@@ -114,12 +114,12 @@ def test_a_damaged_file_is_written_anew(tmp_path, searched, damage):
     assert path.read_bytes() == good and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
+def test_a_folder_that_cannot_be_written_is_ignored(tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert cached(tmp_path / "file").find("a hernia")
 
 
-def test_the_fingerprint_follows_the_terms_and_not_what_mentions_do_not_depend_on():
+def test_the_fingerprint_depends_only_on_what_mentions_depend_on():
     same = [Concept("hernia", 1, "hernia", subjects=("Surgery",)), CONCEPTS[1]]
     assert fingerprint(Hierarchy(CONCEPTS)) == fingerprint(Hierarchy(same))
     assert fingerprint(Hierarchy(CONCEPTS)) != fingerprint(Hierarchy(CONCEPTS[::-1]))
@@ -127,7 +127,7 @@ def test_the_fingerprint_follows_the_terms_and_not_what_mentions_do_not_depend_o
 
 @pytest.fixture
 def forms_count(monkeypatch):
-    """Small hierarchies have their forms kept; the hierarchies whose forms were made rather than read."""
+    """Cache the forms of small hierarchies too; return the hierarchies whose forms were built instead of read."""
     made, make = [], matcher.forms
     monkeypatch.setattr(mention_cache, "MIN_TERMS", 2)
     monkeypatch.setattr(mention_cache, "MIN_TEXTS", 100)
@@ -135,20 +135,20 @@ def forms_count(monkeypatch):
     return made
 
 
-def test_forms_are_made_once_and_read_in_the_same_order(tmp_path, forms_count):
+def test_forms_are_built_once_and_read_in_the_same_order(tmp_path, forms_count):
     expected = matcher.forms(Hierarchy(CONCEPTS))
     forms_count.clear()
     for _ in range(3):
-        kept = cached(tmp_path / "new")
-        assert [kept.find(text) for text in TEXTS] == [Matcher(Hierarchy(CONCEPTS)).find(text) for text in TEXTS]
-        assert list(kept._forms().items()) == list(expected.items())
+        again = cached(tmp_path / "new")
+        assert [again.find(text) for text in TEXTS] == [Matcher(Hierarchy(CONCEPTS)).find(text) for text in TEXTS]
+        assert list(again._forms().items()) == list(expected.items())
     (path,) = (tmp_path / "new").iterdir()
     assert path.name.startswith("forms-")
-    # Once for the cache; the others were those of the plain matchers beside it.
+    # Once for the cache, and once for each plain matcher that it is compared with.
     assert len(forms_count) == 1 + 3 * len(TEXTS)
 
 
-def test_forms_are_made_anew_where_the_file_is_damaged_or_the_code_has_changed(tmp_path, forms_count, monkeypatch):
+def test_forms_are_built_again_if_the_file_is_damaged_or_the_code_has_changed(tmp_path, forms_count, monkeypatch):
     expected = cached(tmp_path)._forms()
     (path,) = tmp_path.iterdir()
     good = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The embedded vocabulary on sentences of our own: both senses of what is ambiguous, and how much is right overall."""
+"""The embedded vocabulary on sentences of our own: both senses of ambiguous terms, and overall precision and recall."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_marks_name_concepts():
 
 
 @pytest.mark.parametrize("part", ["dev", "held-out"])
-def test_the_floor(matcher, part):
+def test_precision_and_recall_do_not_fall(matcher, part):
     result = accuracy.accuracy(accuracy.read_sentences(accuracy.SENTENCES, part), matcher)
     assert result.precision.value >= FLOOR[part] and result.recall.value >= FLOOR[part], result.faults
 
@@ -67,7 +67,7 @@ FLOOR = {"dev": 0.97, "held-out": 0.9}
         ("A footprint", "tattoo_mark"),
     ],
 )
-def test_neighbours_and_other_senses_are_not_taken_for_it(matcher, text, wrong):
+def test_neighbours_and_other_senses_are_not_confused(matcher, text, wrong):
     assert wrong not in embedded().ancestors(matcher.concepts([text]))
 
 

@@ -1,4 +1,4 @@
-"""Rows of text files: what is written is read back, and every unusable row is told with its line."""
+"""Rows of text files: what is written is read back, and the message lists every unusable row with its line."""
 
 import pytest
 from hypothesis import given
@@ -37,30 +37,30 @@ def test_what_is_written_is_read_back(tmp_path_factory, concepts):
     assert read_concepts(path) == concepts
 
 
-def test_the_embedded_file_is_written_as_it_stands():
+def test_the_embedded_file_is_written_unchanged():
     path = FOLDER / "medical4.tsv"
     assert as_tsv(read_concepts(path)) == path.read_text(encoding="utf-8")
 
 
-def test_terms_are_made_to_fit_and_ids_are_not():
+def test_terms_are_changed_to_fit_the_format_and_ids_are_refused():
     concept = Concept("a", 1, "a|b\tc", synonyms=("d\n e",))
     assert as_tsv([concept]).splitlines()[1] == "a\t1\t\ta/b c\td e\t"
     with pytest.raises(DataError, match="2 concepts cannot be written"):
         as_tsv([Concept("a|b", 1, "x"), Concept("b", 1, "y", subjects=("s\tt",))])
 
 
-def test_all_bad_rows_are_told_with_their_lines(tmp_path):
+def test_one_message_lists_all_bad_rows_with_their_lines(tmp_path):
     path = tmp_path / "h.tsv"
     lines = ["\t".join(COLUMNS), "a\t1\t\tA\t\t", "b\t0\t\tB\t\t", "", "c\t1\t\t \t\t", "d\t1", "e\t1\t\tE\t\t\tx"]
     path.write_text("\n".join(lines))
     with pytest.raises(DataError) as caught:
         read_concepts(path)
-    for said in ("4 rows", "line 3: a level is 1, 2, 3 or 4, found '0'", "line 5: a concept", "line 6", "line 7"):
-        assert said in str(caught.value)
+    for part in ("4 rows", "line 3: a level is 1, 2, 3 or 4, found '0'", "line 5: a concept", "line 6", "line 7"):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "found: nothing"),
         (b"Id;name\n", "did you mean 'Id'"),
@@ -70,10 +70,10 @@ def test_all_bad_rows_are_told_with_their_lines(tmp_path):
         (b"id;name\na;\xff\n", "not UTF-8 at byte 10"),
     ],
 )
-def test_unusable_files(tmp_path, content, said):
+def test_unusable_files(tmp_path, content, message):
     path = tmp_path / "h.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_concepts(path, Layout({"id": "id", "name": "name"}, delimiter=";", quoting=True))
 
 
@@ -89,7 +89,7 @@ def test_missing_files_folders_and_encodings(tmp_path):
             read_concepts(path, Layout(encoding=encoding))
 
 
-def test_contexts_are_read_and_written_in_the_own_format_only(tmp_path):
+def test_only_our_own_format_has_contexts(tmp_path):
     path = tmp_path / "h.tsv"
     path.write_text("\t".join(COLUMNS) + "\na\t1\t\tAIDS{=}\tRCT{trial,!tooth}|x\t\n")
     (concept,) = read_concepts(path)
@@ -101,7 +101,7 @@ def test_contexts_are_read_and_written_in_the_own_format_only(tmp_path):
     assert "AIDS(=)\tRCT(trial,!tooth)|x" in as_tsv([imported])
 
 
-def test_a_context_that_says_nothing_is_told_with_its_line(tmp_path):
+def test_an_empty_context_is_refused_with_its_line(tmp_path):
     path = tmp_path / "h.tsv"
     path.write_text("\t".join(COLUMNS) + "\na\t1\t\tA\tRCT{}\t\n")
     with pytest.raises(DataError, match=r"line 2: 'RCT\{\}': the braces need words"):

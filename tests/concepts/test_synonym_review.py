@@ -1,4 +1,4 @@
-"""Every synonym of the embedded vocabulary that looks like another thing was looked at by someone."""
+"""A person has reviewed every synonym of the embedded vocabulary that looks like another concept."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ review = load("synonym_review")
         ("anaemias", "anaemia", False),
     ],
 )
-def test_what_needs_a_decision(term, name, needed):
+def test_which_synonyms_need_a_decision(term, name, needed):
     assert review.needs_decision(term, name) is needed
 
 
@@ -60,6 +60,6 @@ def test_an_addition_must_be_decided(tmp_path):
     assert review.undecided(read_concepts(vocabulary), review.read_reviewed(reviewed)) == []
 
 
-def test_an_opposite_is_no_synonym_although_it_shares_a_stem():
+def test_an_opposite_needs_a_decision_although_it_shares_a_stem():
     concept = Concept("x", 1, "superficial palmar arch", synonyms=("deep palmar arch", "superficial volar arch"))
     assert [term for term, _ in review.undecided([concept], set())] == ["deep palmar arch"]

@@ -22,12 +22,12 @@ ANSWER = [False, False, False, True, True]
 
 def test_forget_item():
     kinds, concepts = classify(TEXT, OFFSETS, ANSWER, True, MENTIONS, TARGET)
-    # The last token is the end of the text, which is no knowledge.
+    # The last token is the end of the text, which is not knowledge about the target.
     assert kinds == [NEUTRAL, UNLEARN, PRESERVE, UNLEARN, NEUTRAL]
     assert concepts == [None, "hernia", "pain", None, None]
 
 
-def test_retain_item_keeps_its_answer_but_not_target_mentions():
+def test_retain_item_preserves_its_answer_but_not_target_mentions():
     kinds, _ = classify(TEXT, OFFSETS, ANSWER, False, MENTIONS, TARGET)
     assert kinds == [NEUTRAL, UNLEARN, PRESERVE, PRESERVE, PRESERVE]
 
@@ -77,6 +77,6 @@ def test_tokens_belong_by_their_core(tokens, marked):
     st.lists(st.floats(0, 1e6), min_size=4, max_size=4),
 )
 def test_weights_are_finite_and_not_negative(concepts, weights):
-    found = level_weights(concepts, HIERARCHY, weights)
-    assert len(found) == len(concepts)
-    assert all(math.isfinite(weight) and weight >= 0 for weight in found)
+    token_weights = level_weights(concepts, HIERARCHY, weights)
+    assert len(token_weights) == len(concepts)
+    assert all(math.isfinite(weight) and weight >= 0 for weight in token_weights)

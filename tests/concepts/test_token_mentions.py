@@ -1,4 +1,4 @@
-"""From characters to tokens, on every family of tokenizers and any text: method.md section 3's marks are exact."""
+"""From mentions of characters to marked tokens: exact for every family of tokenizers and any text."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -42,7 +42,7 @@ def vocabularies_and_texts(draw):
 
 
 def labelled(family, terms, text):
-    """Mentions, offsets and the concept of every token."""
+    """Return the mentions, the tokens' offsets and the concept of every token."""
     hierarchy = Hierarchy(Concept(str(number), 1, term) for number, term in enumerate(terms))
     mentions = Matcher(hierarchy).find(text)
     offsets = tokenizer_of(family).encode(text).offsets
@@ -53,7 +53,8 @@ def labelled(family, terms, text):
 
 
 def core(text, start, end):
-    """The positions that must lie in a mention: from the first to the last word character, or what there is."""
+    """Return the characters of a token that must lie in a mention: from its first to its last word character, or all
+    but white space if it has none."""
     for counts in (is_word, lambda char: not char.isspace(), lambda char: True):
         places = [place for place in range(start, end) if counts(text[place])]
         if places:
@@ -67,7 +68,7 @@ def core(text, start, end):
 @example((TERMS, "(femoral hernia)s, Me\u0301nie\u0300re disease; May-Thurner\nsyndrome"))
 @example((TERMS, "vitamin (C)hernia (hernia) (femoral hernia)"))
 @example((TERMS, "  hernia\u0301\u0301 her\u00ad\u00adnia\u00ad \U0001d41dœdema"))
-def test_a_token_is_labelled_iff_its_core_lies_in_a_mention(family, case):
+def test_a_token_is_marked_iff_its_core_lies_in_a_mention(family, case):
     terms, text = case
     mentions, offsets, concepts = labelled(family, terms, text)
     for (start, end), concept in zip(offsets, concepts, strict=True):
@@ -79,7 +80,7 @@ def test_a_token_is_labelled_iff_its_core_lies_in_a_mention(family, case):
 @families
 @settings(max_examples=100)
 @given(vocabularies_and_texts())
-def test_labels_cross_no_word_border_and_leave_no_letter_out(family, case):
+def test_marked_tokens_cross_no_word_border_and_leave_no_letter_out(family, case):
     terms, text = case
     mentions, offsets, concepts = labelled(family, terms, text)
     for mention in mentions:

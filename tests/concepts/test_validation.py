@@ -1,4 +1,4 @@
-"""The validator: every problem at once with its place and mend, warnings that agree with the matcher, settling."""
+"""The validator: all problems at once with place and fix, warnings that agree with the matcher, settled terms."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ def test_sound_concepts_have_neither_problems_nor_warnings():
     assert find_problems(concepts) == [] and find_warnings(concepts) == {}
 
 
-def test_all_problems_come_at_once_with_line_and_mend():
+def test_all_problems_come_at_once_with_line_and_fix():
     concepts = [
         Concept("a", 2, "alpha", row=2),
         Concept("b", 1, "beta", ("a",), row=3),
@@ -26,15 +26,15 @@ def test_all_problems_come_at_once_with_line_and_mend():
         Concept("f", 9, "phi", row=8),
     ]
     problems = "\n".join(find_problems(concepts))
-    for said in (
+    for message in (
         "c (line 5): id 'c' is used twice, first by c (line 4); rename one",
         "c (line 4): unknown parent 'aa'",
         "b (line 3): level 1 is above its parent a (level 2); give it level 2",
         "c (line 4): the term 'Alpha' already belongs to a (line 2)",
-        "f (line 8): level 9 is none of [1, 2, 3, 4]",
+        "f (line 8): level 9 is not one of [1, 2, 3, 4]",
         "cycle: ",
     ):
-        assert said in problems
+        assert message in problems
     assert len(problems.splitlines()) == 6
 
 
@@ -73,10 +73,10 @@ def test_warnings_name_the_loser_by_kind():
     orphaned = "\n".join(warnings["synonyms that never match"])
     assert "sign: the synonym 'Howship Romberg sign' repeats" in orphaned
     assert "sign: the synonym '+/-' has no letter or digit" in orphaned
-    assert "beam: texts that say 'x-ray' mean film" in orphaned
+    assert "beam: 'x-ray' in a text means film" in orphaned
     assert any(text.startswith("fibre: 'fibres'") and "dust" in text for text in warnings["ambiguous forms"])
-    assert warnings["levels skipped"] == ["deep: level 4 stands right below level 1"]
-    assert warnings["no parent"] == ["lost: level 4, with no parent and nothing below it"]
+    assert warnings["levels skipped"] == ["deep: level 4 is directly below level 1"]
+    assert warnings["no parent"] == ["lost: level 4, but no parent and no children"]
 
 
 WORDS = st.sampled_from(["node", "nodes", "Node", "x-ray", "x ray", "gland", "glands", "+", "lobe", "LOBE"])
@@ -92,15 +92,15 @@ def vocabularies(draw):
 
 
 @given(vocabularies())
-def test_settled_concepts_make_a_hierarchy_that_keeps_what_it_can(concepts):
+def test_settled_concepts_make_a_hierarchy_and_lose_no_word(concepts):
     settled, notes = settle(concepts)
     hierarchy = Hierarchy(settled)
     assert "synonyms that never match" not in find_warnings(settled)
     assert [c.id for c in settled] == [c.id for c in concepts]
     matcher = Matcher(hierarchy)
-    for concept in settled:  # what is kept is found, as the concept that kept it
+    for concept in settled:  # a text with a remaining term means the term's concept
         assert all(matcher.find(term)[0].concept == concept.id for term in concept.terms)
-    # Nobody loses a word to no one: each word that can match at all still means some concept.
+    # No word gets lost: each word that can match at all still means some concept.
     for word in {term for c in concepts for term in c.terms if any(map(str.isalnum, term))}:
         assert matcher.find(word)
     lost = sum(len(c.synonyms) for c in concepts) - sum(len(c.synonyms) for c in settled)
@@ -113,6 +113,6 @@ def test_names_win_over_synonyms_and_the_first_name_stays():
     )
     assert [concept.terms for concept in settled] == [("alpha",), ("Beta",), ("ALPHA [c]",)]
     assert notes == [
-        "1 names belong to an earlier concept too and got their id added",
+        "1 names already belong to an earlier concept: the concept's id was added to them",
         "2 synonyms dropped: they name another concept or repeat a term",
     ]

@@ -1,4 +1,4 @@
-"""Variants of terms: which forms a term is found under, and which it is not."""
+"""Variants of terms: which forms in a text name a term, and which do not."""
 
 import pytest
 from hypothesis import given
@@ -28,11 +28,11 @@ def test_both_spellings_in_both_directions(british, american):
 
 
 def test_spellings_combine_within_a_term():
-    found = variants("oesophageal haemorrhage with anaemia")
+    forms = variants("oesophageal haemorrhage with anaemia")
     for one in ("oesophageal", "esophageal"):
         for two in ("haemorrhage", "hemorrhage"):
             for three in ("anaemia", "anemia"):
-                assert f"{one} {two} with {three}" in found
+                assert f"{one} {two} with {three}" in forms
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_a_form_is_not_found(term, form):
 
 @given(st.text(max_size=20))
 def test_forms_are_folded_and_not_empty(term):
-    found = variants(term)
-    assert "" not in found
-    assert fold(term).strip(" -") in found | {""}
-    assert all(form == form.lower() for form in found if form.isascii())
+    forms = variants(term)
+    assert "" not in forms
+    assert fold(term).strip(" -") in forms | {""}
+    assert all(form == form.lower() for form in forms if form.isascii())
 
 
 def test_the_number_of_forms_is_bounded():

@@ -11,7 +11,8 @@ from peft import get_peft_model
 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.config.layers import chosen_layers, layers_problem
-from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ConfigError, ModelError
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.loading import load_model
@@ -106,7 +107,7 @@ def test_a_dry_run_counts_what_there_is(layers):
     weights = find_weights(config, None)
     model = load_model(weights, config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
     assert read_shape(weights).adapter_parameters(config.adapter) == model.num_adapter_parameters
-    assert bool(model.kept_note) == layers.startswith("last")
+    assert bool(model.frozen_note) == layers.startswith("last")
 
 
 def test_adapters_of_other_layers_do_not_fit(tmp_path):

@@ -1,4 +1,4 @@
-"""What an item is about: the formula by hand, its bounds, and in passing against asked for."""
+"""What an item is about: the formula by hand, its bounds, and a mention in passing against a question about it."""
 
 import pytest
 from hypothesis import given
@@ -33,9 +33,9 @@ def score(question, *options, sought=SOUGHT, boundary=BOUNDARY):
     "question, options, expected",
     [
         ("Hypertension is treated with", ("a", "b"), 1.0),
-        # Levels: 4 of hypertension against 1 of the heart and 2 of fever.
+        # Weights by level: hypertension 4, heart 1, fever 2.
         ("Hypertension, heart and fever?", ("a", "b"), 4 / 7),
-        # The history alone: half the share of the whole text, for the last sentence mentions nothing.
+        # Only the history mentions it: half of the whole text's share, because the last sentence mentions nothing.
         ("A woman has hypertension and fever. What now?", ("a", "b"), (4 / 6) / 2),
         ("A woman has hypertension and fever. Is it pyelonephritis?", ("a", "b"), (0 + 4 / 10) / 2),
         ("Which one?", ("hypertension", "b", "c", "d"), 0.25),
@@ -50,11 +50,11 @@ def test_by_hand(question, options, expected):
     assert score(question, *options) == pytest.approx(expected)
 
 
-def test_an_item_in_passing_is_below_one_that_asks():
+def test_a_mention_in_passing_scores_below_a_question_about_it():
     history = "A 60-year-old woman with a history of hypertension has fever and flank pain. "
     passing = score(f"{history}Which organism causes pyelonephritis?", "E. coli", "S. aureus")
-    asked = score("A 60-year-old woman has fever. Which drug is first for hypertension?", "A", "B")
-    assert passing < 0.35 < asked
+    question = score("A 60-year-old woman has fever. Which drug is first for hypertension?", "A", "B")
+    assert passing < 0.35 < question
 
 
 def test_the_last_sentence():
@@ -68,8 +68,8 @@ WORDS = st.lists(
 
 
 @given(WORDS, st.lists(WORDS, min_size=2, max_size=5))
-def test_it_is_a_share_and_zero_only_without_a_mention(question, options):
+def test_the_score_is_a_share_and_zero_only_without_a_mention(question, options):
     texts = [" ".join(words) for words in (question, *options)]
-    found = score(*texts)
-    assert 0 <= found <= 1
-    assert (found == 0) == SOUGHT.isdisjoint(MATCHER.concepts(texts))
+    value = score(*texts)
+    assert 0 <= value <= 1
+    assert (value == 0) == SOUGHT.isdisjoint(MATCHER.concepts(texts))

@@ -1,4 +1,4 @@
-"""Question files with one trap each, made up by others: skipped where they are not beside the checkout."""
+"""Question files with one trap each, written by others. Skipped if they are not beside the checkout."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def load(name: str, **changes: Any) -> Loaded:
 @pytest.mark.parametrize(
     ("name", "changes", "note"),
     [
-        ("na_option.jsonl", {"options": ["a", "b", "c", "d", "e"]}, "option 5 is 'N/A' where there is none"),
-        ("lettered.jsonl", {}, "carry letters or numbers"),
+        ("na_option.jsonl", {"options": ["a", "b", "c", "d", "e"]}, "option 5 is 'N/A', a filler"),
+        ("lettered.jsonl", {}, "have letters or numbers"),
         ("pylist.csv", {"options": "choices", "answer_kind": "index0"}, ""),
         ("pylist.csv", {"options": "choices", "answer_kind": "index"}, ""),
         ("wrapped.json", {}, ""),
@@ -35,7 +35,7 @@ def load(name: str, **changes: Any) -> Loaded:
             | {"subject": "meta_info"},
             "",
         ),
-        ("answer_text.jsonl", {"answer_kind": "text"}, "differs from its option by case, spaces or marks alone"),
+        ("answer_text.jsonl", {"answer_kind": "text"}, "differs from its option only in case, spaces or marks"),
     ],
 )
 def test_all_rows_are_read_with_four_options(name: str, changes: dict[str, Any], note: str) -> None:
@@ -46,10 +46,10 @@ def test_all_rows_are_read_with_four_options(name: str, changes: dict[str, Any],
     first = [0, 1, 0 if name == "answer_text.jsonl" else 2, 3]  # its third row marks the first option
     assert [item.answer for item in loaded.items] == [*first, *(n % 4 for n in range(4, 36))]
     assert not any(option[:2] in ("A.", "B)", "(C", "D:") for item in loaded.items for option in item.options)
-    assert any(note in told for told in loaded.notes) if note else not loaded.notes
+    assert any(note in sentence for sentence in loaded.notes) if note else not loaded.notes
 
 
-def test_two_answers_are_rejected_and_fills_are_no_options() -> None:
+def test_two_answers_are_rejected_and_fillers_are_not_options() -> None:
     columns = {"question": "question", "options": "answer_options", "answer": "correct_answer", "subject": "specialty"}
     loaded = load("afrimed.jsonl", answer_kind="index1", **columns)
     assert [(row.row, row.reason) for row in loaded.rejected] == [(1, "several_answers")]
@@ -58,6 +58,6 @@ def test_two_answers_are_rejected_and_fills_are_no_options() -> None:
         load("afrimed.jsonl", answer_kind="index0", **columns)
 
 
-def test_a_frame_saved_by_column_is_called_so() -> None:
+def test_the_message_recognises_a_frame_saved_by_column() -> None:
     with pytest.raises(DataError, match="a data frame saved by column"):
         load("column_wise.json")

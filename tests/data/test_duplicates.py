@@ -1,4 +1,4 @@
-"""What LSH finds is what comparing every pair finds, and only what leaks."""
+"""LSH finds the pairs that comparing every pair finds, and only pairs that leak."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def item(name: str, question: str, options: tuple[str, ...] = ("yes", "no"), fac
 
 
 def noisy_items(count: int, seed: int) -> list[Item]:
-    """Items in families of four: a sentence and copies of it with one, two or three words changed."""
+    """Return items in families of four: a sentence, and copies of it with one, two or three words changed."""
     rng = random.Random(seed)
     words = [f"word{number}" for number in range(400)]
     items: list[Item] = []
@@ -44,12 +44,12 @@ def brute_force(groups: Mapping[str, Sequence[Item]], threshold: float) -> set[t
 def test_agrees_with_brute_force(threshold: float) -> None:
     items = noisy_items(240, seed=1)
     groups = {"a": items[0::3], "b": items[1::3], "c": items[2::3]}
-    found = [pair for pair in find_duplicates(groups, threshold) if pair.kind == "options"]
-    pairs = {(pair.id_a, pair.id_b) for pair in found}
+    duplicates = [pair for pair in find_duplicates(groups, threshold) if pair.kind == "options"]
+    pairs = {(pair.id_a, pair.id_b) for pair in duplicates}
     expected = brute_force(groups, threshold)
     assert pairs <= expected
     assert len(pairs) >= 0.98 * len(expected)
-    assert len(pairs) == len(found)
+    assert len(pairs) == len(duplicates)
     assert expected or threshold == 1.0
 
 
@@ -75,7 +75,7 @@ def test_only_across_groups_and_facts() -> None:
 def test_similarity_is_the_true_index() -> None:
     one, other = item("1", "a b c d e f"), item("2", "a b c d e g")
     (pair,) = find_duplicates({"a": [one], "b": [other]}, 0.5)
-    assert pair.similarity == 5 / 7  # three of four runs and both options are shared, of seven
+    assert pair.similarity == 5 / 7  # of seven shingles, three runs of words and both options are shared
 
 
 def test_options_without_words_count() -> None:
@@ -124,18 +124,18 @@ def test_the_same_question_and_answer_with_other_distractors_is_found(question: 
         ("RET gene mutation causes", ("Fibrous dysplasia", *OTHERS), 0),
     ],
 )
-def test_another_question_or_answer_is_another_item(question: str, options: tuple[str, ...], answer: int) -> None:
+def test_another_question_or_answer_is_not_a_duplicate(question: str, options: tuple[str, ...], answer: int) -> None:
     one, other = item("1", GENE, ("Fibrous dysplasia", *DISTRACTORS)), item("2", question, options, answer=answer)
     assert find_duplicates({"a": [one], "b": [other]}, 0.8) == []
 
 
-def test_an_answer_that_speaks_of_the_other_options_needs_them() -> None:
+def test_an_answer_that_refers_to_other_options_does_not_count() -> None:
     one, other = (item(n, GENE, ("All of the above", *own)) for n, own in (("1", DISTRACTORS), ("2", OTHERS)))
     assert find_duplicates({"a": [one], "b": [other]}, 0.8) == []
     assert len(find_duplicates({"a": [one], "b": [replace(one, id="3")]}, 0.8)) == 1
 
 
-def test_a_word_in_anothers_place_makes_another_question() -> None:
+def test_a_replaced_word_makes_another_question() -> None:
     serotonin, melatonin = (
         f"A labelled amino acid appears in {one}. Which is it most likely to be?" for one in ("serotonin", "melatonin")
     )
@@ -143,18 +143,18 @@ def test_a_word_in_anothers_place_makes_another_question() -> None:
     vital = "He is conscious, speaking single words. RR = 40/{}, BP = 90/40 {}. What is the next immediate step?"
     assert same_question(vital.format("min", "mmHg"), vital.format(" minute", "mm Hg"), 0.8)
     assert same_question("Which vein drains the adrenal gland?", "Which vein drains the left adrenal gland?", 0.8)
-    # A limit that docs/data.md tells: a list of small words had to know which of them matter (not, before, except).
+    # A limit that docs/data.md names: nothing knows which small words matter (not, before, except).
     assert not same_question("Drug of choice for acute gout is", "Drug of choice in acute gout", 0.8)
     assert not same_question("Drug of choice?", "Drug of choice for bacterial vaginosis in pregnancy?", 0.8)
 
 
 def test_same_answers_agree_with_brute_force() -> None:
-    """Families of one answer: a question, a copy with a word more, one with a word fewer, one with another word."""
+    """Families with one answer: a question, and copies with a word more, a word less and another word."""
     rng, items = random.Random(4), list[Item]()
     for family in range(60):
         words = [f"{rng.choice('bdfgk')}{rng.choice('aeiou')}{rng.randrange(1000)}" for _ in range(9)]
-        asked = [words, [*words[:5], "more", *words[5:]], words[1:], [*words[:4], "other", *words[5:]]]
-        for n, own in enumerate(asked):
+        questions = [words, [*words[:5], "more", *words[5:]], words[1:], [*words[:4], "other", *words[5:]]]
+        for n, own in enumerate(questions):
             options = (f"finding {family}", *(f"{family} {n} {k} {rng.random()}" for k in range(3)))
             items.append(item(f"{family}-{n}", " ".join(own), options))
     groups = {"a": items[0::2], "b": items[1::2]}

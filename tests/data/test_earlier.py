@@ -1,4 +1,4 @@
-"""A second request: what the model to begin with has forgotten is in nothing that anything is trained on."""
+"""A second request: no model trains on what the starting model has already forgotten."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,7 +52,7 @@ def labels(items):
     return {item.subject for item in items}
 
 
-def test_nothing_of_it_is_kept_learned_or_in_golds_data(left):
+def test_nothing_forgotten_is_retained_learned_or_in_golds_data(left):
     adapter = left("unlearn", "+forget=surgery")
     study = prepare(asked(adapter, "split.max_retain=450", "forgotten=[surgery]"))
     trained = [*study.training_items("target"), *study.training_items("gold"), *study.request.retain]
@@ -68,7 +68,7 @@ def test_nothing_of_it_is_kept_learned_or_in_golds_data(left):
 
 
 def test_scored_of_it_is_what_its_run_forgot():
-    """The same seed and limits choose the same facts, but for those that a run drops as near duplicates."""
+    """The same seed and limits choose the same facts, except those that a run drops as near duplicates."""
     small = [*SMALL, "split.near_duplicates=ignore"]
     before = prepare(compose("unlearn", ["+forget=surgery", *small]))
     after = prepare(compose("unlearn", ["+forget=anxiety", *small, "adapter=.", "forgotten=[surgery]"]))
@@ -85,19 +85,19 @@ def scored_model(low, value, high, recall=0.0):
     return {"splits": {"earlier": {"accuracy": share, "recall": {"value": recall, "low": recall, "high": recall}}}}
 
 
-def test_what_came_back_is_warned_of():
+def test_a_warning_says_that_forgotten_items_came_back():
     before = scored_model(0.2, 0.25, 0.3)
     assert came_back({"target": before, "unlearned": scored_model(0.28, 0.35, 0.4)}) == {}
-    found = came_back({"target": before, "unlearned": scored_model(0.31, 0.5, 0.6, recall=0.4)})
-    assert list(found) == ["earlier_accuracy", "earlier_recall"] and set(found) <= MEASURES.keys()
-    assert "50.0 % of their items are answered right, 25.0 % before this request" in found["earlier_accuracy"]
+    warnings = came_back({"target": before, "unlearned": scored_model(0.31, 0.5, 0.6, recall=0.4)})
+    assert list(warnings) == ["earlier_accuracy", "earlier_recall"] and set(warnings) <= MEASURES.keys()
+    assert "50.0 % of their items are answered right, 25.0 % before this request" in warnings["earlier_accuracy"]
     assert came_back({"target": before}) == came_back({"unlearned": before}) == {}
     assert came_back({"target": {"splits": {}}, "unlearned": before}) == {}
     few = {"splits": {"earlier": {"accuracy": {"value": 0.5, "low": None, "high": None}}}}
     assert came_back({"target": before, "unlearned": few}) == {}
 
 
-def test_near_duplicates_of_it_go_too(left, tmp_path):
+def test_near_duplicates_of_forgotten_items_are_left_out_too(left, tmp_path):
     words = ["alpha beta gamma delta epsilon zeta eta theta iota kappa", "one two three four five six seven eight nine"]
     rows = [("Surgery", 0), ("Anatomy", 0), ("Anatomy", 1), ("Psychiatry", 1), ("Physiology", 2), ("Physiology", 3)]
     lines = ["id,q,a,b,key,field"]
@@ -114,8 +114,8 @@ def test_near_duplicates_of_it_go_too(left, tmp_path):
     target = ["+forget=custom", "forget.concepts=[anxiety]", "forget.subjects=[Psychiatry]", "split.similarity=0.5"]
     given = ["adapter=.", "forgotten=[SURGERY]"]
     study = prepare(compose("unlearn", [*target, *own, *given]))
-    kept = {item.id for items in study.splits.by_name().values() for item in items}
-    assert not {"0", "1"} & kept and {"2", "4"} <= kept
+    remaining = {item.id for items in study.splits.by_name().values() for item in items}
+    assert not {"0", "1"} & remaining and {"2", "4"} <= remaining
     assert study.forgotten.as_dict() == {"SURGERY": 1, "near_duplicates": 1}
 
 
@@ -172,17 +172,17 @@ def test_a_third_request_is_told_both(left, study):
 def test_words_that_stand_for_nothing_are_refused(left, study):
     adapter = left("unlearn", "+forget=surgery")
     items = [Item("a", "q", ("b", "c"), 0, "Anatomy")]
-    _, found = without_forgotten(items, ["surgery", "anatomy", "surgry"], (), study.hierarchy, None)
-    assert found.unknown == ("surgry",) and found.counts == {"surgery": 0, "anatomy": 1, "surgry": 0}
+    _, forgotten = without_forgotten(items, ["surgery", "anatomy", "surgry"], (), study.hierarchy, None)
+    assert forgotten.unknown == ("surgry",) and forgotten.counts == {"surgery": 0, "anatomy": 1, "surgry": 0}
     assert without_forgotten(items, [" Ánatomy"], (), study.hierarchy, None)[1].counts == {" Ánatomy": 1}
     config = asked(adapter, "forgotten=[surgery,surgry]")
-    unknown = SimpleNamespace(config=config, hierarchy=study.hierarchy, items=items, forgotten=found)
-    with pytest.raises(ConfigError, match=r"'surgry' is no forget preset .*did you mean 'surgery'"):
+    unknown = SimpleNamespace(config=config, hierarchy=study.hierarchy, items=items, forgotten=forgotten)
+    with pytest.raises(ConfigError, match=r"'surgry' is not a forget preset .*did you mean 'surgery'"):
         check_words(unknown, [])
     unknown.forgotten = SimpleNamespace(unknown=("cardiolgy",))
     with pytest.raises(ConfigError, match=r"did you mean 'cardiology'"):
         check_words(unknown, [])
-    unknown.forgotten = found
+    unknown.forgotten = forgotten
     check_words(unknown, ["surgry"])  # a label of other data, which the model's run has told
 
 
@@ -247,6 +247,6 @@ def test_limits_are_kept_and_told_where_they_differ(left, tmp_path):
     (merged / "config.json").write_text((TINY / "config.json").read_text())
     given = ["+forget=surgery", "model=local", f"model.path={merged}"]
     note = limits_note(scoring(*given), given)
-    assert note.startswith("model=tiny, which has this model's shape, was asked otherwise: split.max_forget=150")
+    assert note.startswith("model=tiny, which has this model's shape, had other limits: split.max_forget=150")
     mended = [*given, "split.max_forget=150", "split.max_retain=450"]
     assert limits_note(scoring(*mended), mended) == ""

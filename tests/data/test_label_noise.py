@@ -1,4 +1,4 @@
-"""Injected faults: their exact share, their seed, and that nothing else changes."""
+"""Injected faults have their exact share, depend on the seed, and change nothing else."""
 
 from collections import Counter
 from dataclasses import replace
@@ -18,18 +18,18 @@ shares = st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0])
 
 
 @given(shares, st.integers(0, 5))
-def test_missing_subjects_go_by_fact_in_the_share_asked_for(share, seed):
-    found = label_noise.without_subjects(ITEMS, share, seed)
-    lost = {item.fact for item in found if item.subject is None}
+def test_whole_facts_lose_their_subject_in_the_configured_share(share, seed):
+    noisy = label_noise.without_subjects(ITEMS, share, seed)
+    lost = {item.fact for item in noisy if item.subject is None}
     assert len(lost) == round(share * 30)
-    for old, new in zip(ITEMS, found, strict=True):
+    for old, new in zip(ITEMS, noisy, strict=True):
         assert new == (replace(old, subject=None, topic=None) if old.fact in lost else old)
 
 
 @given(shares, st.integers(0, 5))
-def test_wrong_answers_are_wrong_options_and_exactly_as_many(share, seed):
-    found = label_noise.with_wrong_answers(ITEMS, share, seed)
-    changed = [(old, new) for old, new in zip(ITEMS, found, strict=True) if old != new]
+def test_wrong_answers_are_wrong_options_in_the_exact_share(share, seed):
+    noisy = label_noise.with_wrong_answers(ITEMS, share, seed)
+    changed = [(old, new) for old, new in zip(ITEMS, noisy, strict=True) if old != new]
     assert len(changed) == round(share * 60)
     assert all(new == replace(old, answer=new.answer) and 0 <= new.answer < 4 for old, new in changed)
 
@@ -37,22 +37,22 @@ def test_wrong_answers_are_wrong_options_and_exactly_as_many(share, seed):
 @given(shares, st.integers(0, 5))
 def test_wrong_subjects_are_other_subjects_of_the_data(share, seed):
     items = [replace(item, subject=SUBJECTS[int(item.fact[1:]) % 3]) for item in ITEMS]
-    found = label_noise.with_wrong_subjects(items, share, seed)
-    wrong = {new.fact for old, new in zip(items, found, strict=True) if old.subject != new.subject}
+    noisy = label_noise.with_wrong_subjects(items, share, seed)
+    wrong = {new.fact for old, new in zip(items, noisy, strict=True) if old.subject != new.subject}
     assert len(wrong) == round(share * 30)
-    assert all(len({item.subject for item in found if item.fact == fact}) == 1 for fact in wrong)
+    assert all(len({item.subject for item in noisy if item.fact == fact}) == 1 for fact in wrong)
 
 
 def test_a_wrong_subject_is_never_the_same_subject_with_another_topic():
     items = [replace(item, subject=SUBJECTS[n % 2], topic=f"t{n % 5}", fact="") for n, item in enumerate(ITEMS)]
-    found = label_noise.with_wrong_subjects(items, 0.5, 0)
-    assert sum(old.subject != new.subject for old, new in zip(items, found, strict=True)) == 30
+    noisy = label_noise.with_wrong_subjects(items, 0.5, 0)
+    assert sum(old.subject != new.subject for old, new in zip(items, noisy, strict=True)) == 30
     one = [replace(item, subject="Psychiatry") for item in items]
-    found = label_noise.with_wrong_subjects(one, 0.5, 0)
-    assert sum(old.topic != new.topic for old, new in zip(one, found, strict=True)) == 30
+    noisy = label_noise.with_wrong_subjects(one, 0.5, 0)
+    assert sum(old.topic != new.topic for old, new in zip(one, noisy, strict=True)) == 30
 
 
-def test_a_larger_share_holds_the_smaller_and_another_seed_chooses_others():
+def test_a_larger_share_contains_a_smaller_one_and_seeds_differ():
     def missing(share, seed):
         return {item.id for item in label_noise.without_subjects(ITEMS, share, seed) if item.subject is None}
 
@@ -69,6 +69,6 @@ def test_imbalance_thins_subjects_from_whole_to_one_part_in_ratio():
     sizes = sorted(Counter(item.subject for item in label_noise.imbalanced(ITEMS, 4.0, 0)).values())
     assert sizes == [5, 10, 20]
     assert label_noise.imbalanced(ITEMS, 1.0, 0) == ITEMS
-    kept = label_noise.imbalanced(ITEMS, 1000.0, 0)
-    assert min(Counter(item.subject for item in kept).values()) == 1
-    assert kept == [item for item in ITEMS if item in kept]
+    thinned = label_noise.imbalanced(ITEMS, 1000.0, 0)
+    assert min(Counter(item.subject for item in thinned).values()) == 1
+    assert thinned == [item for item in ITEMS if item in thinned]

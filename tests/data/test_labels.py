@@ -1,4 +1,4 @@
-"""Labels in any spelling choose the same items, and near ones are told."""
+"""Labels in any spelling choose the same items, and notes name labels that nearly match."""
 
 from collections import Counter
 
@@ -43,32 +43,32 @@ def test_hyphens_slashes_and_signs():
     assert not target().covers(None, "Surgery")
 
 
-def test_the_targets_labels_are_spelled_as_the_hierarchy_spells_them():
+def test_the_targets_labels_get_the_hierarchys_spelling():
     assert target("SURGERY", "Cardiology").labels == {"Surgery", "Cardiology"}
 
 
 def test_labels_get_one_spelling():
-    given = items("SURGERY", "surgery", "Surgery", "CARDIOLOGY", "Cardiology", "Cardiology", None)
-    found, told = unified(given, target().labels, HIERARCHY)
-    assert Counter(item.subject for item in found) == {"Surgery": 3, "Cardiology": 3, None: 1}
-    assert len(told) == 2 and "'SURGERY' (1 item), 'surgery' (1 item)" in told[0]
-    assert found[2] is given[2] and unified(found, target().labels, HIERARCHY) == (found, [])
+    before = items("SURGERY", "surgery", "Surgery", "CARDIOLOGY", "Cardiology", "Cardiology", None)
+    after, notes = unified(before, target().labels, HIERARCHY)
+    assert Counter(item.subject for item in after) == {"Surgery": 3, "Cardiology": 3, None: 1}
+    assert len(notes) == 2 and "'SURGERY' (1 item), 'surgery' (1 item)" in notes[0]
+    assert after[2] is before[2] and unified(after, target().labels, HIERARCHY) == (after, [])
 
 
 def test_topics_of_the_target_get_its_spelling_and_others_stay():
-    given = items(("PSYCHIATRY", "obsessive-compulsive disorders"), ("Psychiatry", "anxiety"))
-    found, _ = unified(given, target(concepts=["ocd"]).labels, HIERARCHY)
-    assert (found[0].subject, found[0].topic) == ("Psychiatry", "Obsessive/Compulsive Disorders")
-    assert found[1].topic == "anxiety"
+    before = items(("PSYCHIATRY", "obsessive-compulsive disorders"), ("Psychiatry", "anxiety"))
+    after, _ = unified(before, target(concepts=["ocd"]).labels, HIERARCHY)
+    assert (after[0].subject, after[0].topic) == ("Psychiatry", "Obsessive/Compulsive Disorders")
+    assert after[1].topic == "anxiety"
 
 
 def test_near_misses_with_counts():
-    given = items(*["General surgery"] * 3, "Surgry", "Neurosurgery", "Surgery", "Medicine", "Urology", None)
-    assert near_misses(given, target()) == {"Surgery": {"General surgery": 3, "Surgry": 1, "Neurosurgery": 1}}
+    labelled = items(*["General surgery"] * 3, "Surgry", "Neurosurgery", "Surgery", "Medicine", "Urology", None)
+    assert near_misses(labelled, target()) == {"Surgery": {"General surgery": 3, "Surgry": 1, "Neurosurgery": 1}}
     assert near_misses(items("Surgery", "Medicine"), target()) == {}
 
 
-def test_the_override_that_is_proposed_can_be_typed():
+def test_the_proposed_override_works_on_the_command_line():
     import shlex
 
     (note,) = near_miss_notes(items("General surgery, adults", 'the "surgery"', "Surgry"), target())

@@ -1,4 +1,4 @@
-"""Text that is not English is noticed; terse English and Latin terms are not taken for something else."""
+"""Text that is not English is recognised; terse English and Latin terms are not mistaken for another language."""
 # ruff: noqa: RUF001
 
 import pytest
@@ -33,7 +33,7 @@ OTHERS = [
     "Jaká je léčba akutní apendicitidy u dospělého pacienta bez komplikací a bez alergie?",
     "Hvad er behandlingen af akut appendicitis?",
 ]
-# Too short to tell from English by what the rule knows.
+# Too short for the rule to distinguish from English.
 MISSED = [
     "Wat is de behandeling van acute appendicitis?",
     "Jakie jest leczenie ostrego zapalenia wyrostka robaczkowego?",
@@ -43,7 +43,7 @@ MISSED = [
     "Traitement de l'appendicite aiguë",
     "Tratamiento de la apendicitis",
 ]
-# Ten words and none of English, in a language without a list.
+# Ten words, none of them English, in a language that has no word list.
 LONG = "Mille hoito auttaa parhaiten potilasta jolla epäillään umpilisäkkeen tulehdusta ilman muita sairauksia"
 ENGLISH = [
     "Cafe au lait spots are seen in",
@@ -64,9 +64,9 @@ def test_other_languages(question):
     assert not looks_english(Item("i", question, ("Amoxicilina", "Ibuprofeno"), 0))
 
 
-def test_what_the_docs_say_of_our_own_sentences():
-    found = [question for question in (*OTHERS, *MISSED) if not looks_english(Item("i", question, ("a", "b"), 0))]
-    assert (len(found), len(OTHERS) + len(MISSED)) == (22, 29)
+def test_the_share_of_recognised_sentences_is_the_one_in_the_docs():
+    recognised = [question for question in (*OTHERS, *MISSED) if not looks_english(Item("i", question, ("a", "b"), 0))]
+    assert (len(recognised), len(OTHERS) + len(MISSED)) == (22, 29)
 
 
 @pytest.mark.parametrize("question", ENGLISH)
@@ -74,7 +74,7 @@ def test_terse_english(question):
     assert looks_english(Item("i", question, ("von Willebrand disease", "van der Woude syndrome", "5 µg"), 0))
 
 
-def test_the_shipped_data_are_english():
+def test_the_embedded_data_are_english():
     assert all(map(looks_english, Minimed().load().items))
 
 

@@ -1,4 +1,4 @@
-"""Which options speak of others, and what that means for copies and cloze prompts."""
+"""Which options refer to others, and what that means for shuffled copies and cloze prompts."""
 
 import random
 
@@ -30,10 +30,10 @@ All those with fever|Some of those who smoke|one of those exposed"""
 
 
 @pytest.mark.parametrize(
-    ("options", "found"), [(OTHERS, Reference.OTHERS), (LETTERS, Reference.LETTERS), (NEITHER, Reference.NONE)]
+    ("options", "kind"), [(OTHERS, Reference.OTHERS), (LETTERS, Reference.LETTERS), (NEITHER, Reference.NONE)]
 )
-def test_what_options_refer_to(options, found):
-    wrong = [option for option in options.replace("\n", "|").split("|") if reference(option) is not found]
+def test_what_options_refer_to(options, kind):
+    wrong = [option for option in options.replace("\n", "|").split("|") if reference(option) is not kind]
     assert not wrong
 
 
@@ -45,18 +45,18 @@ def test_what_options_refer_to(options, found):
         ("I and II only", "I. x II. y"),
     ],
 )
-def test_a_list_in_the_question_is_what_is_meant(option, question):
+def test_letters_of_a_list_in_the_question_refer_to_that_list(option, question):
     assert reference(option, question) is Reference.NONE is not reference(option)
 
 
-def test_numbers_are_answers_where_a_number_is_asked_for():
+def test_numbers_are_quantities_if_the_question_asks_for_a_number():
     assert (
         reference("Only 2", "How many bones has it?") is Reference.NONE is not reference("Only 2", "Which are right?")
     )
     assert reference("1 and 2", "What is the number of roots, by type?") is Reference.NONE
 
 
-def test_letters_that_all_options_name_are_no_options():
+def test_letters_do_not_refer_to_options_if_all_options_name_letters():
     vitamins = made("A and D", "B and C", "A and C", "C, D")
     assert not needs_options(vitamins) and movable(vitamins) == [0, 1, 2, 3]
     assert without_needing([vitamins]) == ([vitamins], [])
@@ -82,18 +82,18 @@ def test_of_the_above_stays_at_the_end():
     "item",
     [
         made("w", "x", "y", "Both A and B"),
-        made("w", "All of the above", "y", "z"),  # not the last: "above" is w alone
-        made("w", "x", "y", "None of the above", answer=3),  # the right one has to move and cannot
+        made("w", "All of the above", "y", "z"),  # not the last option: "above" is only w
+        made("w", "x", "y", "None of the above", answer=3),  # the right option would have to move, but cannot
         made("w", "None of the above"),
     ],
 )
-def test_no_other_order_asks_the_same(item):
+def test_items_whose_options_cannot_move_get_no_copy(item):
     assert movable(item) is None and reordered(item, random.Random(0)) is None
     assert list(with_shuffled_copies([item], 0)) == [item]
 
 
 def test_a_plain_item_is_reordered_as_before():
-    """Draws of runs that were made before must not change: a shuffle of all places until the right one has moved."""
+    """Shuffles of earlier runs must not change: all positions are shuffled until the right option has moved."""
     item, generator = made("w", "x", "y", "z", answer=2), random.Random("0:shuffle:i")
     places = [0, 1, 2, 3]
     while places[2] == 2:

@@ -1,4 +1,4 @@
-"""What unlearning is given: faults, filled subjects, conflicts, balance; the true items when nothing is asked."""
+"""The request that unlearning gets: faults, filled subjects, conflicts and balance; by default the true items."""
 
 import math
 from collections import Counter
@@ -38,7 +38,7 @@ def request_of(study, faults=None, **labels):
 
 
 def leaked(study, request):
-    """True forget items that are to be kept."""
+    """Return the true forget items on the retain side."""
     truth = {item.id for item in study.splits.forget_train}
     return sum(item.id in truth for item in request.retain)
 
@@ -49,10 +49,10 @@ def test_without_faults_the_request_is_the_splits(whole):
     assert whole.request.weights == {} and whole.request.doubts == ()
 
 
-def test_filling_keeps_forget_items_from_being_kept(whole):
+def test_filling_prevents_that_forget_items_are_retained(whole):
     faults = ImperfectConfig(missing_subjects=0.4)
     filled, unfilled = request_of(whole, faults), request_of(whole, faults, fill=False)
-    # Unfilled, an unlabelled item that mentions no target concept is kept; one that does is not.
+    # Without filling, an unlabelled item is retained unless it mentions a target concept.
     assert 0 < leaked(whole, unfilled) < 20 and unfilled.summary()["mentions_target"] > 80
     assert leaked(whole, filled) < 10
     assert len(filled.forget) > len(unfilled.forget)
@@ -65,7 +65,7 @@ def test_filling_keeps_forget_items_from_being_kept(whole):
     }
 
 
-def test_an_impossible_threshold_leaves_out_what_has_no_label(whole):
+def test_an_impossible_threshold_leaves_out_all_unlabelled_items(whole):
     request = request_of(whole, ImperfectConfig(missing_subjects=0.4), threshold=1.0)
     assert request.summary().get("undecided", 0) > 0
     left_out = request.summary()["undecided"] + request.summary().get("mentions_target", 0)
@@ -76,20 +76,20 @@ def test_conflicts_are_reported_or_left_out(whole):
     faults = ImperfectConfig(wrong_subjects=0.2)
     wrong = request_of(whole, faults)
     reported = request_of(whole, faults, conflicts="report")
-    mended = request_of(whole, faults, conflicts="leave_out")
+    cleaned = request_of(whole, faults, conflicts="leave_out")
     assert [i.id for i in reported.forget] == [i.id for i in wrong.forget] and reported.doubts
-    assert leaked(whole, mended) < leaked(whole, wrong) / 2
-    assert {doubt.outcome for doubt in mended.doubts} <= {"left_out", "conflicting"}
-    left_out = {doubt.id for doubt in mended.doubts if doubt.outcome == "left_out"}
-    assert left_out and left_out.isdisjoint(item.id for item in (*mended.forget, *mended.retain))
+    assert leaked(whole, cleaned) < leaked(whole, wrong) / 2
+    assert {doubt.outcome for doubt in cleaned.doubts} <= {"left_out", "conflicting"}
+    left_out = {doubt.id for doubt in cleaned.doubts if doubt.outcome == "left_out"}
+    assert left_out and left_out.isdisjoint(item.id for item in (*cleaned.forget, *cleaned.retain))
 
 
 def test_wrong_answers_reach_the_request_and_nothing_else(whole):
     request = request_of(whole, ImperfectConfig(wrong_answers=0.5))
     truth = {item.id: item for item in (*whole.splits.forget_train, *whole.splits.retain_train)}
-    given = (*request.forget, *request.retain)
-    assert sum(item.answer != truth[item.id].answer for item in given) == 600
-    assert all(item == replace(truth[item.id], answer=item.answer) for item in given)
+    items = (*request.forget, *request.retain)
+    assert sum(item.answer != truth[item.id].answer for item in items) == 600
+    assert all(item == replace(truth[item.id], answer=item.answer) for item in items)
 
 
 def test_everything_missing_and_nothing_filled_is_an_error(whole):

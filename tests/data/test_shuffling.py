@@ -8,7 +8,7 @@ from duolearn_cli.data.shuffling import with_shuffled_copies
 
 
 @given(st.integers(2, 6), st.data(), st.integers(0, 3))
-def test_copy_asks_the_same_with_the_answer_elsewhere(size, data, seed):
+def test_a_copy_has_the_same_options_and_the_right_one_elsewhere(size, data, seed):
     item = Item("i", "q", tuple("abcdef"[:size]), data.draw(st.integers(0, size - 1)))
     original, copy = with_shuffled_copies([item], seed)
     assert original is item

@@ -1,4 +1,4 @@
-"""Which side an item enters and why: labels, guesses, what it is about, and what must not be kept."""
+"""Which side an item enters and why: labels, guesses, what it is about, and what must not be retained."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def sides_of(items, concepts=("surgery",), threshold=0.35, declared=(), target=N
 
 
 def placed(sides):
-    """{id: side} of what enters a side."""
+    """Return {id: side} of the items that enter a side."""
     return {one.id: "forget" if one.fact_id in sides.forget else "retain" for one in sides.items}
 
 
@@ -51,13 +51,13 @@ def test_given_labels_decide_whatever_the_text_mentions():
     assert sides.counts == {"forget": {"given_label": 1}, "retain": {"given_label": 1}, "neither": {}}
 
 
-def test_an_unlabelled_item_that_mentions_the_target_is_never_kept():
+def test_an_unlabelled_item_that_mentions_the_target_is_never_retained():
     items = [
         item("guessed", "Hernia?"),
         item("other", "Asthma?"),
-        # Two votes of three for medicine: kept before, although it may be about the hernia.
+        # Two of three votes are for medicine, but it may be about the hernia, so it must not be retained.
         item("speaks", "Asthma and gout after hernia?"),
-        # A concept that medicine shares is on the boundary: it does not count as the target's.
+        # A concept that also lies below medicine is on the boundary, so it does not count as the target's.
         item("shared", "Asthma, gout and colitis?"),
         item("unsure", "What now?"),
     ]
@@ -69,12 +69,12 @@ def test_an_unlabelled_item_that_mentions_the_target_is_never_kept():
     assert {one.subject for one in sides.items} == {"Surgery", "Medicine"}
 
 
-def test_another_phrasing_of_the_same_fact_cannot_be_kept_either():
+def test_another_phrasing_of_the_same_fact_is_not_retained_either():
     pair = [item("a", "Asthma and gout?", fact="f"), item("b", "Asthma with hernia?", fact="f")]
     assert placed(sides_of(pair)) == {} and set(outcomes(sides_of(pair)).values()) == {"mentions_target"}
 
 
-def test_without_filling_unlabelled_items_are_kept_unless_they_mention_the_target():
+def test_without_filling_unlabelled_items_are_retained_unless_they_mention_the_target():
     sides = sides_of([item("a", "Hernia?"), item("b", "What now?"), item("c", "x", "Surgery")], fill=False)
     assert placed(sides) == {"b": "retain", "c": "forget"} and outcomes(sides) == {"a": "mentions_target"}
     assert sides.counts["retain"] == {"no_label": 1}
@@ -106,7 +106,7 @@ def test_what_the_data_set_says_an_item_is_about_decides():
     assert placed(sides_of(items, ["heart"])) == {"a": "retain", "b": "forget"}
 
 
-def test_labels_and_concepts_without_a_label_are_both_asked_for():
+def test_labels_count_and_so_do_concepts_without_a_label():
     items = [
         item("labelled", "x", "Surgery"),
         item("about", "Angina?", "Medicine"),
@@ -117,7 +117,7 @@ def test_labels_and_concepts_without_a_label_are_both_asked_for():
     sides = sides_of(items, ["surgery", "heart"])
     assert placed(sides) == {"labelled": "forget", "about": "forget", "unlabelled": "forget", "kept": "retain"}
     assert sides.counts["forget"] == {"given_label": 1, "about": 2} and sides.sought == {"about", "unlabelled"}
-    # Labels that the user names stand for all the concepts.
+    # Labels in forget.subjects cover all concepts of the target.
     named = sides_of(items, ["surgery", "heart"], target={"subjects": ["Surgery"]})
     assert placed(named)["about"] == "retain"
     either = sides_of(items, ["surgery", "heart"], target={"subjects": ["Surgery"], "by": "either"})
@@ -139,7 +139,7 @@ def test_every_item_is_counted_once(concepts, fill):
     assert left_out == {one.id for one in items} - set(placed(sides))
 
 
-def test_what_a_second_data_set_may_not_add_is_counted_apart():
+def test_items_that_a_second_data_set_must_not_add_are_counted_separately():
     sides = sides_of([item("a", "x", "Surgery"), item("b", "y", "Medicine"), item("c", "z", "Medicine")])
     cut = sides.cut([one for one in sides.items if one.id != "c"], "second_about")
     assert [one.id for one in cut.items] == ["a", "b"] and cut.forget == sides.forget

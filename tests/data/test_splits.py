@@ -1,4 +1,4 @@
-"""The invariants of a split: disjoint facts, nothing lost, shares kept, stable under growth, free of leaks."""
+"""The invariants of a split: disjoint facts, no item lost, exact shares, stable under growth, no leaks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_forget(candidate: Item) -> bool:
 
 @st.composite
 def sources(draw: st.DrawFn) -> list[Item]:
-    """Two or more facts on each side, some with a held-out phrasing."""
+    """Draw two or more facts on each side, some with a held-out phrasing."""
     subjects = ["Surgery"] * draw(st.integers(2, 40)) + ["Anatomy"] * draw(st.integers(2, 40))
     subjects += draw(st.lists(st.sampled_from(["Dental", "Skin", "Surgery"]), max_size=30))
     heldout = draw(st.lists(st.booleans(), min_size=len(subjects), max_size=len(subjects)))
@@ -137,7 +137,7 @@ def test_a_fact_with_one_forget_item_is_a_forget_fact() -> None:
     assert "other" in {entry.id for entry in split(items).forget_train + split(items).forget_unseen}
 
 
-def test_facts_with_heldout_phrasings_only_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_facts_that_only_have_heldout_phrasings_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     result = split([*sized(4, 4), item(99, "Surgery", heldout=True)])
     assert "f99" not in {fact for members in result.by_name().values() for fact in facts(members)}
     assert "left out 1 facts" in caplog.text
@@ -163,12 +163,12 @@ def test_one_fact_is_enough_when_nothing_stays_unseen() -> None:
 
 @pytest.mark.parametrize(("fraction", "most"), [(1.0, None), (-0.1, None), (0.2, 0)])
 def test_settings_out_of_range(fraction: float, most: int | None) -> None:
-    with pytest.raises(ConfigError, match="accepted"):
+    with pytest.raises(ConfigError, match="allowed"):
         split(sized(5, 5), fraction=fraction, most=most)
 
 
 def labelled() -> Splits:
-    """Two facts in each of the four groups; the trained ones have a held-out phrasing."""
+    """Return two facts in each of the four groups; the trained ones have a held-out phrasing."""
     groups = [("Surgery", 0), ("Surgery", 2), ("Anatomy", 4), ("Anatomy", 6)]
     train = [tuple(item(first + step, subject) for step in (0, 1)) for subject, first in groups]
     held = [tuple(replace(entry, id=f"{entry.id}-held", heldout=True) for entry in members) for members in train]
@@ -193,11 +193,11 @@ def pair(group_a: str, id_a: str, group_b: str, id_b: str) -> Duplicate:
         (pair("forget_unseen", "f2", "retain_unseen", "f6"), {"f6"}),
     ],
 )
-def test_what_leaks_goes(duplicate: Duplicate, gone: set[str]) -> None:
+def test_leaking_duplicates_are_removed(duplicate: Duplicate, gone: set[str]) -> None:
     before = labelled()
     after = drop_duplicates(before, [duplicate])
-    kept = {entry.id for members in after.by_name().values() for entry in members}
-    assert {entry.id for members in before.by_name().values() for entry in members} - kept == gone
+    remaining = {entry.id for members in after.by_name().values() for entry in members}
+    assert {entry.id for members in before.by_name().values() for entry in members} - remaining == gone
     assert after.forget_train == before.forget_train
 
 

@@ -1,4 +1,4 @@
-"""Subjects from concepts: votes by hand, learning where votes mislead, no peeking at the item's own fact."""
+"""Subjects from concepts: votes by hand, a fitted model where votes mislead, no use of the item's own fact."""
 
 import random
 
@@ -32,7 +32,7 @@ def test_votes_by_hand():
     assert votes(["orphan"], HIERARCHY, LABELS) == {} == votes([], HIERARCHY, LABELS)
 
 
-def test_a_topic_counts_for_its_subject_unless_it_is_asked_for():
+def test_a_topic_counts_for_its_subject_unless_the_target_names_it():
     assert votes(["phobia"], HIERARCHY, LABELS) == {"Psychiatry": 1.0}
     assert votes(["phobia"], HIERARCHY, {*LABELS, "Psychiatry/Anxiety"}) == {"Psychiatry/Anxiety": 1.0}
     item = Item("i", "?", ("a", "b"), 0, "Psychiatry", "Anxiety")
@@ -48,7 +48,7 @@ def test_votes_are_shares(concepts):
     assert set(shares) <= LABELS and all(share > 0 for share in shares.values())
 
 
-def test_few_labelled_items_leave_it_to_the_votes():
+def test_with_few_labelled_items_the_votes_decide():
     recovery = Recovery(HIERARCHY, [["hernia"]] * 10, ["Medicine"] * 10, LABELS)
     assert recovery.guess([["hernia"], []]) == [Guess("Surgery", 1.0), Guess(None, 0.0)]
 
@@ -62,7 +62,8 @@ def test_many_labelled_items_teach_how_the_data_set_labels():
 
 
 def test_cross_guesses_never_see_the_items_own_fact():
-    # Labels are random by fact: whoever sees the fact's other phrasing is right, an honest guess is right by chance.
+    # Labels are random for each fact: a guess that used the fact's other phrasing would be right, an honest one is only
+    # right by chance.
     draw = random.Random(0)
     ids = [f"c{n}" for n in range(100)]
     hierarchy = Hierarchy(Concept(name, 4, name) for name in ids)
@@ -76,7 +77,7 @@ def test_cross_guesses_never_see_the_items_own_fact():
     assert sum(guess.label == true for guess, true in zip(peeking, truth, strict=True)) > 190
 
 
-def test_learning_keeps_to_one_thread(monkeypatch):
+def test_fitting_uses_one_thread(monkeypatch):
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_info, threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Every trap of traps.py comes out as its row says, and docs/data-traps.md says the same."""
+"""Every trap of traps.py has the outcome of its row, and docs/data-traps.md says the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TARGET = resolve_target(ForgetTarget("surgery", concepts=["surgery"]), HIERARCHY
 
 
 def load(trap: Trap, folder: Path) -> Loaded:
-    """Read the trap's file and take it as far as its stage says."""
+    """Read the trap's file and process it up to its stage."""
     path = folder / f"items{trap.suffix}"
     if callable(trap.content):
         trap.content(path)
@@ -32,11 +32,11 @@ def load(trap: Trap, folder: Path) -> Loaded:
         path.write_bytes(trap.content.encode() if isinstance(trap.content, str) else trap.content)
     loaded = LocalData(path=str(path), fields=Fields(**FIELDS | trap.fields), encoding=trap.encoding).load()
     if trap.stage == "labels":
-        items, told = unified(loaded.items, TARGET.labels, HIERARCHY)
-        return replace(loaded, items=tuple(items), notes=(*told, *near_miss_notes(items, TARGET)))
+        items, notes = unified(loaded.items, TARGET.labels, HIERARCHY)
+        return replace(loaded, items=tuple(items), notes=(*notes, *near_miss_notes(items, TARGET)))
     if trap.stage == "cloze":
-        kept, rejected = without_needing(loaded.items)
-        return replace(loaded, items=tuple(kept), rejected=tuple(rejected))
+        usable, rejected = without_needing(loaded.items)
+        return replace(loaded, items=tuple(usable), rejected=tuple(rejected))
     return loaded
 
 
@@ -61,7 +61,7 @@ def test_trap(trap: Trap, tmp_path: Path) -> None:
 
 
 def check_copies(trap: Trap, loaded: Loaded) -> None:
-    """Copies move the right option and leave "of the above" at the end; options that name letters get no copy."""
+    """Copies move the right option and leave "of the above" at the end; items whose options name letters have none."""
     copies = {item.fact_id: item for item in with_shuffled_copies(loaded.items, 0) if is_shuffled(item)}
     first = loaded.items[0]
     assert len(copies) == len(loaded.items) - ("A and C" in first.options)

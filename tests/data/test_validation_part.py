@@ -1,4 +1,4 @@
-"""Validation and test facts: disjoint, complete, of every split, phrasings together, stable."""
+"""Validation and test facts: disjoint, complete, from every split, with all phrasings together, and stable."""
 
 from dataclasses import replace
 
@@ -33,27 +33,27 @@ def test_the_parts_share_no_fact_and_are_everything(splits, fraction):
 
 def test_items_keep_their_order(splits):
     test = part_of(splits, "test", 0.25, 0)
-    kept = set(test.retain_train)
-    assert test.retain_train == tuple(item for item in splits.retain_train if item in kept)
+    chosen = set(test.retain_train)
+    assert test.retain_train == tuple(item for item in splits.retain_train if item in chosen)
 
 
-def test_all_is_what_was_given(splits):
+def test_all_returns_the_splits_unchanged(splits):
     assert part_of(splits, "all", 0.25, 0) is splits
 
 
 @given(st.integers(0, 10_000))
-def test_the_share_of_validation_facts_is_what_was_asked_for(splits, seed):
-    found = part_of(splits, "validation", 0.25, seed)
-    assert len(facts(found, "forget_train")) == 2 and len(facts(found, "retain_train")) == 3
+def test_validation_has_the_configured_share_of_facts(splits, seed):
+    part = part_of(splits, "validation", 0.25, seed)
+    assert len(facts(part, "forget_train")) == 2 and len(facts(part, "retain_train")) == 3
 
 
 def test_the_seed_decides(splits):
-    found = {frozenset(facts(part_of(splits, "validation", 0.25, seed), "retain_train")) for seed in range(8)}
-    assert len(found) > 1
+    choices = {frozenset(facts(part_of(splits, "validation", 0.25, seed), "retain_train")) for seed in range(8)}
+    assert len(choices) > 1
     assert part_of(splits, "test", 0.25, 3) == part_of(splits, "test", 0.25, 3)
 
 
-def test_of_one_fact_there_is_no_validation_part(splits):
+def test_a_single_fact_is_for_the_test(splits):
     one = replace(splits, forget_train=splits.forget_train[:1], forget_heldout=())
     assert part_of(one, "validation", 0.25, 0).forget_train == ()
     assert part_of(one, "test", 0.25, 0).forget_train == one.forget_train

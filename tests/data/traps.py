@@ -1,4 +1,4 @@
-"""Traps of real question files, one a row: what stands in the file, and what becomes of it.
+"""Traps of real question files, one in each row: what the file contains, and how it is read.
 
 ``python -m tests.data.traps > docs/data-traps.md`` writes the page that test_traps.py compares.
 """
@@ -37,19 +37,20 @@ class Trap:
     """One trap.
 
     Attributes:
-        name: what is odd about the file, for a reader of the page.
+        name: what is odd about the file, for readers of the page.
         content: the file.
         suffix: its extension.
         fields: settings below ``dataset.fields`` that differ from `FIELDS`.
         encoding: ``dataset.encoding``.
-        stage: ``read``; or what follows: ``labels`` against the target Surgery, ``cloze``, ``letter`` with copies.
+        stage: how far the file is processed: ``read``; ``labels``, against the target Surgery; ``cloze``; or
+            ``letter``, with shuffled copies.
         right: the right answers of the accepted items, in order.
         options: the first item's options.
         subjects: the items' subjects.
         rejected: row and reason of rejected rows.
-        note: what one of the notes says; without it there must be none.
-        refused: what the refusal says.
-        says: the page's sentence, where the message alone does not tell what is done.
+        note: a part of one of the notes; without it there must be no note.
+        refused: a part of the error message.
+        says: a sentence for the page, if the message alone does not say what happens.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Trap:
 
     @property
     def outcome(self) -> str:
-        """What becomes of the file, in one word."""
+        """How the file is treated, in one word."""
         if self.refused:
             return "refused"
         return "rejected" if self.rejected else "noted" if self.note else "accepted"
@@ -77,7 +78,7 @@ class Trap:
 def table(
     rows: Sequence[Sequence[object]] = ROWS, header: Sequence[str] = HEADER, sep: str = ",", end: str = "\n"
 ) -> str:
-    """A delimited file; cells with a separator, quote or line end are quoted."""
+    """Return a delimited file; cells with a separator, a quote or a line end are quoted."""
     return end.join(sep.join(_cell(value, sep) for value in row) for row in (header, *rows)) + end
 
 
@@ -87,52 +88,52 @@ def _cell(value: object, sep: str) -> str:
 
 
 def edited(row: int = 0, **changes: object) -> list[tuple[object, ...]]:
-    """ROWS with some cells of one row changed."""
+    """Return ROWS with some cells of one row changed."""
     rows: list[tuple[object, ...]] = list(ROWS)
     rows[row] = tuple(changes.get(name, value) for name, value in zip(HEADER, rows[row], strict=True))
     return rows
 
 
 def keyed(*keys: object, rows: Sequence[Sequence[object]] = ROWS) -> list[tuple[object, ...]]:
-    """Rows with other answers."""
+    """Return rows with other answers."""
     return [(*row[:5], key, row[6]) for row, key in zip(rows, keys, strict=True)]
 
 
 def labelled(*subjects: object) -> list[tuple[object, ...]]:
-    """Rows with other subjects."""
+    """Return rows with other subjects."""
     return [(*row[:6], subject) for row, subject in zip(ROWS, subjects, strict=True)]
 
 
 def records(rows: Sequence[Sequence[object]] = ROWS) -> list[dict[str, object]]:
-    """Rows as objects."""
+    """Return rows as objects."""
     return [dict(zip(HEADER, row, strict=True)) for row in rows]
 
 
 def lines(objects: Sequence[object]) -> str:
-    """JSON lines."""
+    """Return objects as JSON lines."""
     return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects)
 
 
 def in_cell(make: Callable[[list[str]], object]) -> list[dict[str, object]]:
-    """Records whose options are one cell, made from the four texts."""
+    """Return records whose options are one cell, made from the four texts."""
     return [{"q": row[0], "o": make(list(row[1:5])), "key": row[5], "field": row[6]} for row in ROWS]
 
 
 def with_fifth(*fifth: object) -> str:
-    """A table with a fifth option column."""
+    """Return a table with a fifth option column."""
     rows = [(*row[:5], option, *row[5:]) for row, option in zip(ROWS, fifth, strict=True)]
     return table(rows, ("q", "a", "b", "c", "d", "e", "key", "field"))
 
 
 def many(count: int, **changes: object) -> list[tuple[object, ...]]:
-    """`count` copies of each row with numbered questions; `changes` are made in the first."""
+    """Return `count` copies of each row with numbered questions, and with `changes` in the first row."""
     rows: list[tuple[object, ...]] = [(f"{row[0]} {n}", *row[1:]) for n in range(count) for row in ROWS]
     rows[0] = tuple(changes.get(name, value) for name, value in zip(HEADER, rows[0], strict=True))
     return rows
 
 
 def parquet(rows: Sequence[dict[str, Any]], categories: bool = False) -> Callable[[Path], None]:
-    """Write records as Parquet, texts as categories (dictionary encoding) if asked."""
+    """Write records as Parquet; with `categories`, texts are categories (dictionary encoding)."""
 
     def write(path: Path) -> None:
         import pyarrow
@@ -155,10 +156,10 @@ LETTERED = [
 TEXT = {"answer_kind": "text"}
 TEXTS = keyed(*RIGHT)
 INDEX0, INDEX1, INDEX = ({"answer_kind": kind} for kind in ("index0", "index1", "index"))
-NOT_COUNTED = "where there is none: it is not asked and not counted"
-SAME_TEXT = "the answer's text differs from its option by case, spaces or marks alone"
-EXCEL_DATE = "an option looks like a date that a spreadsheet made of something else"
-MARKED = "question or options hold "
+NOT_COUNTED = "a filler: it is neither asked nor counted"
+SAME_TEXT = "the answer's text differs from its option only in case, spaces or marks"
+EXCEL_DATE = "an option looks like a date that a spreadsheet made from something else"
+MARKED = "question or options contain "
 
 ANSWERS = (
     Trap("small letters, letters in parentheses or with a dot", table(keyed("a", "(B)", "c.", "D:"))),
@@ -188,14 +189,14 @@ ANSWERS = (
         "numbers that are never 0 nor the last, declared index",
         table(keyed(1, 2, 1, 2)),
         fields=INDEX,
-        refused="it cannot be told whether options are counted from 0 or from 1. Set dataset.fields.answer_kind=index0",
+        refused="it is unclear whether options are counted from 0 or from 1. Set dataset.fields.answer_kind=index0",
     ),
     Trap(
         "numbers that are never 0 nor the last, declared index1",
         table(keyed(1, 2, 3, 3)),
         fields=INDEX1,
         right=("liver", "artery", "vagus", "insulin"),
-        note="the column cannot show whether options are counted from 0 or from 1",
+        note="the column does not show whether options are counted from 0 or from 1",
     ),
     Trap(
         "letters declared as numbers",
@@ -322,7 +323,7 @@ OPTIONS = (
         table(many(10, d="N/A")),
         right=RIGHT * 10,
         options=("liver", "spleen", "colon", "N/A"),
-        note="an option reads 'N/A': it is asked as an option, for few rows have it",
+        note="an option reads 'N/A': it is asked as an option, because few rows have it",
     ),
     Trap(
         "an empty option in one row of forty",
@@ -331,7 +332,7 @@ OPTIONS = (
         rejected=[(2, "empty_option")],
     ),
     Trap(
-        'the answer points at a filled option, "N/A"',
+        'the answer means a filler, "N/A"',
         with_fifth(*["N/A"] * 4).replace(",A,Surgery", ",E,Surgery"),
         fields=FIVE,
         right=RIGHT[1:],
@@ -339,16 +340,16 @@ OPTIONS = (
         note=NOT_COUNTED,
     ),
     Trap(
-        "options that carry letters: A., B), (C), D:",
+        "options that have letters: A., B), (C), D:",
         table(LETTERED),
         options=ROWS[0][1:5],
-        note="carry letters or numbers (A., 1.) already: these are taken off",
+        note="already have letters or numbers (A., 1.): these are removed",
     ),
     Trap(
-        "options that carry numbers: 1. to 4.",
+        "options that have numbers: 1. to 4.",
         table([(row[0], *(f"{n}. {text}" for n, text in enumerate(row[1:5], 1)), *row[5:]) for row in ROWS]),
         options=ROWS[0][1:5],
-        note="these are taken off",
+        note="these are removed",
     ),
     Trap(
         "options that are decimal numbers: 1.5 to 4.5",
@@ -357,7 +358,7 @@ OPTIONS = (
         options=("1.5 mg", "2.5 mg", "3.5 mg", "4.5 mg"),
     ),
     Trap(
-        "options that carry letters in another order than they stand in",
+        "options whose letters are not in the options' order",
         table(edited(a="B. liver", b="A. spleen", c="C. colon", d="D. lung")),
         right=RIGHT[1:],
         rejected=[(2, "options_lettered_otherwise")],
@@ -371,28 +372,28 @@ OPTIONS = (
         "two options that are the same", table(edited(b="lung")), right=RIGHT[1:], rejected=[(2, "duplicate_options")]
     ),
     Trap(
-        "two options that differ by the case of a word",
+        "two options that differ only in the case of a word",
         table(edited(b="Lung")),
         right=RIGHT[1:],
         rejected=[(2, "duplicate_options")],
     ),
     Trap(
-        "two options that differ by a character without width",
+        "two options that differ only in a character without width",
         table(edited(b="lu\u200bng")),
         right=RIGHT[1:],
         rejected=[(2, "duplicate_options")],
     ),
     Trap(
-        "two options that differ by spaces",
+        "two options that differ only in spaces",
         table(edited(b="left  lung", d="left lung")),
         right=RIGHT[1:],
         rejected=[(2, "duplicate_options")],
     ),
     Trap(
-        "symbols that differ by case: PT and pT",
+        "symbols that differ only in case: PT and pT",
         table(edited(b="PT", c="pT")),
         options=("liver", "PT", "pT", "lung"),
-        note="two options differ by case alone (PT, pT): they count as two",
+        note="two options differ only in case (PT, pT): they count as two",
     ),
     Trap(
         "only one option",
@@ -495,7 +496,7 @@ OPTIONS = (
         "options that are dates",
         parquet([{**one, "a": datetime.date(2024, n, 1)} for n, one in enumerate(records(), 1)]),
         ".parquet",
-        refused="option 1 is a date, text is needed",
+        refused="option 1 is a date; text is needed",
     ),
     Trap(
         "options that are true and false",
@@ -558,7 +559,7 @@ LABELS = (
         table(labelled("SURGERY", "surgery", "Surgery", "Medicine")),
         stage="labels",
         subjects=("Surgery", "Surgery", "Surgery", "Medicine"),
-        note="'SURGERY' (1 item), 'surgery' (1 item) are taken as the label 'Surgery'",
+        note="'SURGERY' (1 item), 'surgery' (1 item) are read as the label 'Surgery'",
     ),
     Trap(
         "a label with a space at its end",
@@ -567,15 +568,15 @@ LABELS = (
         subjects=("Surgery", "Surgery", "Medicine", "Medicine"),
     ),
     Trap(
-        "a label with a slip: Surgry",
+        "a misspelt label: Surgry",
         table(labelled("Surgry", "Surgery", "Medicine", "Medicine")),
         stage="labels",
         subjects=("Surgry", "Surgery", "Medicine", "Medicine"),
-        note="1 item that is kept has a label near to 'Surgery': 'Surgry' (1). "
+        note="1 item to retain has a label similar to 'Surgery': 'Surgry' (1). "
         "To forget them too: 'forget.subjects=[Surgery,Surgry]'",
     ),
     Trap(
-        "a label that holds the target's: General surgery",
+        "a label that contains the target's: General surgery",
         table(labelled("General surgery", "Surgery", "Medicine", "Medicine")),
         stage="labels",
         note="'General surgery' (1). To forget them too: 'forget.subjects=[Surgery,\"General surgery\"]'",
@@ -592,14 +593,14 @@ LABELS = (
         ".jsonl",
         stage="labels",
         subjects=("1", "1", "2", "2"),
-        note="'1.0' (1 item) is taken as the label '1'",
+        note="'1.0' (1 item) is read as the label '1'",
     ),
     Trap(
         "Gynaecology & Obstetrics, Gynaecology and Obstetrics",
         table(labelled("Ob & Gyn", "Ob and Gyn", "Ob & Gyn", "Medicine")),
         stage="labels",
         subjects=("Ob & Gyn", "Ob & Gyn", "Ob & Gyn", "Medicine"),
-        note="'Ob and Gyn' (1 item) is taken as the label 'Ob & Gyn'",
+        note="'Ob and Gyn' (1 item) is read as the label 'Ob & Gyn'",
     ),
 )
 
@@ -631,8 +632,8 @@ FILES = (
     Trap("a row with a cell too many", table() + "q,a,b,c,d,A,Surgery,more\n", rejected=[(6, "malformed_row")]),
     Trap("rows of empty cells at the end", table() + ",,,,,,\n", rejected=[(6, "empty_question")]),
     Trap("empty lines", table().replace("\n", "\n\n")),
-    Trap("an empty file", "", refused="the file holds no record"),
-    Trap("a header alone", ",".join(HEADER) + "\n", refused="the file holds no record"),
+    Trap("an empty file", "", refused="the file has no record"),
+    Trap("a header alone", ",".join(HEADER) + "\n", refused="the file has no record"),
     Trap("a missing column", table(header=("q", "a", "b", "c", "d", "answer", "field")), refused="no column 'key'"),
     Trap(
         "a column in another case: Key",
@@ -659,7 +660,7 @@ FILES = (
         rejected=[(2, "malformed_row")],
     ),
     Trap("JSON lines with a comma after each", lines(records()).replace("}\n", "},\n"), ".jsonl"),
-    Trap("a line that is no JSON", lines(records()) + "{q: 1}\n", ".jsonl", rejected=[(5, "malformed_row")]),
+    Trap("a line that is not JSON", lines(records()) + "{q: 1}\n", ".jsonl", rejected=[(5, "malformed_row")]),
     Trap("a JSON array", json.dumps(records()), ".json"),
     Trap(
         "records pretty-printed one after the other",
@@ -706,7 +707,7 @@ FILES = (
         fields=CELL,
         options=ROWS[0][1:5],
     ),
-    Trap("no Parquet in a .parquet", b"PAR0", ".parquet", refused="not a readable Parquet file"),
+    Trap("a .parquet that is not Parquet", b"PAR0", ".parquet", refused="not a readable Parquet file"),
 )
 
 TEXTUAL = (
@@ -721,7 +722,7 @@ TEXTUAL = (
     Trap(
         "characters that were lost (U+FFFD)",
         table(edited(b="M\ufffdni\ufffdre")),
-        note=MARKED + "characters that were lost before",
+        note=MARKED + "characters that were lost earlier",
     ),
     Trap(
         "UTF-8 decoded as Latin-1",
@@ -779,7 +780,7 @@ REPEATS = (
         table([(*row, n) for n, row in enumerate([*ROWS, (*ROWS[0][:5], "B", "Surgery")])], (*HEADER, "id")),
         fields={"id": "id"},
         right=(*RIGHT, "spleen"),
-        note="an item asks what an earlier one asks, and has another right answer: one is wrong",
+        note="an item repeats an earlier one with another right answer: one of them is wrong",
     ),
     Trap(
         "one question with two right answers, without ids",
@@ -791,7 +792,7 @@ REPEATS = (
 GROUPS = {
     "How answers are given": ANSWERS,
     "Options": OPTIONS,
-    "Options that speak of each other": PLACES,
+    "Options that refer to each other": PLACES,
     "Labels": LABELS,
     "Files": FILES,
     "Text": TEXTUAL,
@@ -801,7 +802,7 @@ TRAPS = [trap for group in GROUPS.values() for trap in group]
 
 
 def page() -> str:
-    """docs/data-traps.md."""
+    """Return the content of docs/data-traps.md."""
     counts = {
         word: sum(trap.outcome == word for trap in TRAPS) for word in ("accepted", "noted", "rejected", "refused")
     }
@@ -809,17 +810,17 @@ def page() -> str:
     lines = [
         "# Traps in question files",
         "",
-        f"{len(TRAPS)} faults and habits of question files, and what becomes of each ({shown}). The rows are tests "
-        "(`tests/data/traps.py`), and this page is made of them: `python -m tests.data.traps > docs/data-traps.md`. "
+        f"{len(TRAPS)} faults and habits of question files, and how each is treated ({shown}). The rows are tests "
+        "(`tests/data/traps.py`), and this page is made from them: `python -m tests.data.traps > docs/data-traps.md`. "
         "[data.md](data.md) explains the settings.",
         "",
-        "- **accepted**: read as meant.",
-        "- **noted**: read, and the dry run, the start of a run and its report say so with the number of rows.",
+        "- **accepted**: read as intended.",
+        "- **noted**: read; the dry run, the start of a run and its report say so, with the number of rows.",
         "- **rejected**: the row is left out, counted by reason and listed in `rejected.jsonl`; the rest is read.",
-        "- **refused**: the command stops before anything is computed; the message names the cure.",
+        "- **refused**: the command stops before anything is computed; the message says how to fix it.",
     ]
     for title, group in GROUPS.items():
-        lines += ["", f"## {title}", "", "| in the file | what becomes of it | message or reason |", "|---|---|---|"]
+        lines += ["", f"## {title}", "", "| in the file | how it is treated | message or reason |", "|---|---|---|"]
         lines += [
             f"| {_shown(trap.name)} | {trap.outcome}{_aside(trap)} | {_shown(_message(trap))} |" for trap in group
         ]

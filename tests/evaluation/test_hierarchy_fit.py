@@ -1,4 +1,4 @@
-"""Coverage and recovery of a made-up data set, by hand; the real one where it is at hand."""
+"""Coverage and recovery on a made-up data set, against values by hand; on MedMCQA, if it is available."""
 
 import pytest
 
@@ -31,14 +31,14 @@ def test_by_hand():
         item(3, "Nothing?", ("no", "yes"), "Medicine"),
         item(4, "A fever?", ("no", "yes"), None),
     ]
-    found = survey(items, HIERARCHY, Matcher(HIERARCHY).concepts, threshold=0.5)
-    assert list(found) == ["all", "Surgery", "Medicine"]
-    whole = found["all"]
+    surveys = survey(items, HIERARCHY, Matcher(HIERARCHY).concepts, threshold=0.5)
+    assert list(surveys) == ["all", "Surgery", "Medicine"]
+    whole = surveys["all"]
     assert (whole.question.value, whole.answered.value, whole.options.value) == pytest.approx((2 / 5, 3 / 5, 4 / 5))
-    # Too few labels to learn from: both guesses are votes. The third item's only concept speaks for medicine.
+    # There are too few labels to learn from, so both guesses are votes. The third item's only concept is of medicine.
     assert (whole.voted.value, whole.learned.value) == pytest.approx((2 / 4, 2 / 4))
     assert whole.filled.value == pytest.approx(3 / 4) and whole.precision.value == pytest.approx(2 / 3)
-    assert found["Medicine"].options.value == 0 and found["Surgery"].voted.value == pytest.approx(2 / 3)
+    assert surveys["Medicine"].options.value == 0 and surveys["Surgery"].voted.value == pytest.approx(2 / 3)
     assert whole.learned.n == 4 and whole.question.n == 5
 
 
@@ -49,6 +49,6 @@ def test_the_embedded_hierarchy_covers_medmcqa():
 
     config = compose("unlearn", ["+forget=surgery", "dataset=medmcqa", f"dataset.path={REAL_DATA}"])
     hierarchy = load_hierarchy(config)
-    found = survey(component(config.dataset).load().items, hierarchy, Matcher(hierarchy).concepts, 0.5)
-    assert found["all"].answered.value >= 0.85
-    assert found["all"].learned.value >= 0.5 and found["all"].precision.value >= 0.65
+    surveys = survey(component(config.dataset).load().items, hierarchy, Matcher(hierarchy).concepts, 0.5)
+    assert surveys["all"].answered.value >= 0.85
+    assert surveys["all"].learned.value >= 0.5 and surveys["all"].precision.value >= 0.65

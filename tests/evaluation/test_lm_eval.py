@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: the command, and its result file."""
+"""The command for lm-evaluation-harness, and the reader of its result file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ RESULTS = {
 
 
 def test_the_command_names_model_adapter_and_tasks():
-    found = command("folder of mine", {"gguf_file": "m.gguf", "revision": None}, Path("out/adapter"))
-    assert found.startswith(
+    words = command("folder of mine", {"gguf_file": "m.gguf", "revision": None}, Path("out/adapter"))
+    assert words.startswith(
         "lm_eval --model hf --model_args 'pretrained=folder of mine,gguf_file=m.gguf,peft=out/adapter'"
     )
-    assert "peft" not in command("x", {}, None) and "medqa_4options" in found
+    assert "peft" not in command("x", {}, None) and "medqa_4options" in words
 
 
 def test_results_are_read(tmp_path):
@@ -43,7 +43,7 @@ def test_results_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", json.dumps({"results": {"a": {"alias": "a"}}}), '{"results": 3}'])
-def test_another_file_is_refused_with_the_mend(tmp_path, content):
+def test_another_file_is_refused_with_the_fix(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_text(content)
     with pytest.raises(RunError, match=r"evaluation\.lm_eval=.*results"):

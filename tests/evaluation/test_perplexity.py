@@ -1,4 +1,4 @@
-"""Losses of running text against a loop over full logits, one text at a time."""
+"""Losses of running text agree with a loop over full logits, one text at a time."""
 
 import copy
 import math
@@ -23,7 +23,7 @@ MIXED = [
 
 
 def brute(model, text, max_tokens):
-    """Sum of nll, tokens and bytes: every logit, float64, no batch."""
+    """The loss of one text from all its logits, in float64 and without a batch."""
     ids = model.tokenizer(text)["input_ids"][:max_tokens]
     if len(ids) < 2:
         return TextLoss(0.0, 0, 0)
@@ -36,20 +36,22 @@ def brute(model, text, max_tokens):
 @pytest.mark.parametrize("batch_tokens", [1, 128, 8192])
 @pytest.mark.parametrize("max_tokens", [2, 24, 512])
 def test_every_text_agrees_with_brute_force(fresh, batch_tokens, max_tokens):
-    found = perplexity(fresh, fresh.tokenizer, MIXED, batch_tokens, max_tokens)
-    wanted = [brute(fresh, text, max_tokens) for text in MIXED]
-    assert [loss.nll for loss in found] == pytest.approx([loss.nll for loss in wanted], rel=1e-5, abs=1e-4)
-    assert [loss.num_tokens for loss in found] == [loss.num_tokens for loss in wanted]
-    ascii_only = [place for place, text in enumerate(MIXED) if text.isascii()]
-    assert [found[i].num_bytes for i in ascii_only] == [wanted[i].num_bytes for i in ascii_only]
+    losses = perplexity(fresh, fresh.tokenizer, MIXED, batch_tokens, max_tokens)
+    expected = [brute(fresh, text, max_tokens) for text in MIXED]
+    assert [loss.nll for loss in losses] == pytest.approx([loss.nll for loss in expected], rel=1e-5, abs=1e-4)
+    assert [loss.num_tokens for loss in losses] == [loss.num_tokens for loss in expected]
+    ascii_only = [i for i, text in enumerate(MIXED) if text.isascii()]
+    assert [losses[i].num_bytes for i in ascii_only] == [expected[i].num_bytes for i in ascii_only]
 
 
 def test_figures_of_all_texts_together(fresh):
-    found = perplexity(fresh, fresh.tokenizer, MIXED, 512, 512)
-    wanted = [brute(fresh, text, 512) for text in MIXED]
-    total, tokens = sum(loss.nll for loss in wanted), sum(loss.num_tokens for loss in wanted)
-    assert perplexity_per_token(found) == pytest.approx(math.exp(total / tokens), rel=1e-5)
-    assert bits_per_byte(found) == pytest.approx(total / math.log(2) / sum(loss.num_bytes for loss in found), rel=1e-5)
+    losses = perplexity(fresh, fresh.tokenizer, MIXED, 512, 512)
+    expected = [brute(fresh, text, 512) for text in MIXED]
+    total, tokens = sum(loss.nll for loss in expected), sum(loss.num_tokens for loss in expected)
+    assert perplexity_per_token(losses) == pytest.approx(math.exp(total / tokens), rel=1e-5)
+    assert bits_per_byte(losses) == pytest.approx(
+        total / math.log(2) / sum(loss.num_bytes for loss in losses), rel=1e-5
+    )
 
 
 def test_figures_by_hand():
@@ -57,16 +59,16 @@ def test_figures_by_hand():
     assert perplexity_per_token(halves) == pytest.approx(2)
     assert bits_per_byte(halves) == pytest.approx(0.5)
     assert perplexity_per_token([TextLoss(1e4, 2, 2)]) == math.inf
-    # Long texts count for more: it is no mean over texts.
+    # Long texts count for more: the figure is not a mean over texts.
     assert perplexity_per_token([TextLoss(0.0, 3, 3), TextLoss(math.log(16), 1, 1)]) == pytest.approx(2)
 
 
-def test_a_model_that_knows_nothing_has_the_vocabulary_for_its_perplexity(fresh, monkeypatch):
+def test_the_perplexity_of_a_blind_model_is_its_vocabulary(fresh, monkeypatch):
     monkeypatch.setattr(type(fresh), "head", lambda self, hidden: torch.zeros(len(hidden), 4096))
     assert perplexity_per_token(perplexity(fresh, fresh.tokenizer, MIXED, 512, 512)) == pytest.approx(4096)
 
 
-def test_nothing_to_predict():
+def test_without_tokens_the_figures_are_undefined():
     for figure in (perplexity_per_token, bits_per_byte):
         assert math.isnan(figure([])) and math.isnan(figure([TextLoss(0.0, 0, 0)]))
 
@@ -81,7 +83,7 @@ def test_bytes_are_those_of_the_predicted_tokens(fresh):
     (loss,) = perplexity(fresh, fresh.tokenizer, [text], 512, 512)
     first = fresh.tokenizer(text, return_offsets_mapping=True)["offset_mapping"][0][1]
     assert loss.num_bytes == len(text[first:].encode()) > len(text[first:])
-    # A token before the text makes all of it predicted, one after it stands for no byte.
+    # With a special token before the text, all of it is predicted. One after it stands for no byte.
     tokenizer = copy.deepcopy(fresh.tokenizer)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|end|> $A <|end|>", special_tokens=[("<|end|>", 0)]
@@ -91,10 +93,10 @@ def test_bytes_are_those_of_the_predicted_tokens(fresh):
     assert around.num_tokens == loss.num_tokens + 2
 
 
-def test_rows_of_logits_are_made_in_parts(fresh, monkeypatch):
+def test_logits_are_computed_in_parts(fresh, monkeypatch):
     whole = perplexity(fresh, fresh.tokenizer, MIXED, 8192, 512)
     rows, head = [], type(fresh).head
-    monkeypatch.setattr("duolearn_cli.evaluation.perplexity.CHUNK", 7)
+    monkeypatch.setattr("duolearn_cli.evaluation.perplexity.LOGIT_ROWS", 7)
     monkeypatch.setattr(type(fresh), "head", lambda self, hidden: rows.append(len(hidden)) or head(self, hidden))
     parts = perplexity(fresh, fresh.tokenizer, MIXED, 8192, 512)
     assert max(rows) == 7 and sum(rows) == sum(loss.num_tokens for loss in whole)

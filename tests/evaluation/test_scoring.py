@@ -1,4 +1,4 @@
-"""Scores agree with a brute-force loop over full logits, one text at a time."""
+"""Scores agree with a loop over full logits, one text at a time."""
 
 import copy
 import json
@@ -57,7 +57,7 @@ def test_letter_scores(fresh, study):
         assert answer.recalled == (int(log_p.argmax()) == letters[item.answer])
 
 
-def test_a_diverged_model_is_an_error_not_an_ignorant_one(fresh, study):
+def test_a_diverged_model_is_an_error_and_not_a_bad_score(fresh, study):
     encoder = Encoder(fresh.tokenizer, PromptConfig(form="cloze"))
     fresh.adapter[-1].data.fill_(float("nan"))
     with pytest.raises(RunError, match="diverged"):
@@ -111,13 +111,13 @@ def test_chat_templates_write_their_own_special_tokens(tiny, study):
         assert (
             tokenizer.decode([text.ids[i] for i in text.labels("answer")], skip_special_tokens=True).strip() == answer
         )
-        # The end of the user's turn is a real token in the middle: it is neither padding nor a label.
+        # The end of the user's turn is a real token within the text: it is neither padding nor a label.
         assert tokenizer.eos_token_id in text.ids[:-1]
 
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])
-def test_everything_that_tokens_tell_comes_from_the_same_forward(fresh, study, form):
-    """Against one text at a time, all logits, float64 and plain loops."""
+def test_all_figures_of_an_answer_agree_with_plain_loops(fresh, study, form):
+    """One text at a time, all logits, in float64."""
     encoder, items = Encoder(fresh.tokenizer, PromptConfig(form=form)), study.splits.forget_train[:5]
 
     def classify(place, text):
@@ -160,10 +160,10 @@ def lengths(encoder, item):
     return [len(encoder.encode(item, k).labels("answer")) for k in range(len(item.options))]
 
 
-def test_rows_of_logits_are_made_in_parts(fresh, study, monkeypatch):
+def test_logits_are_computed_in_parts(fresh, study, monkeypatch):
     encoder, items = Encoder(fresh.tokenizer, PromptConfig(form="letter")), study.splits.retain_train[:6]
     whole = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
-    monkeypatch.setattr("duolearn_cli.evaluation.scoring.CHUNK", 7)
+    monkeypatch.setattr("duolearn_cli.evaluation.scoring.LOGIT_ROWS", 7)
     parts = score(fresh, encoder, items, 4096, classify=lambda i, text: [0] * len(text.ids))
     for one, other in zip(whole, parts, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5) and one.valid == other.valid
@@ -177,7 +177,7 @@ def test_an_answer_survives_json(fresh, study):
     assert score(fresh, encoder, [], 512) == []
 
 
-def test_the_base_model_says_the_same_without_its_fresh_adapter(tiny, study):
+def test_a_fresh_adapter_does_not_change_the_base_model(tiny, study):
     initialise(tiny.network, 0)
     encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.retain_train[:20]
     fresh_adapter = score(tiny, encoder, items, 512)
@@ -194,7 +194,7 @@ def test_a_text_is_tokenised_once(tiny, study, monkeypatch):
 
 
 def test_more_texts_than_are_kept_are_encoded_anew(tiny, study, monkeypatch):
-    monkeypatch.setattr(encoding, "MAX_KEPT", 1)
+    monkeypatch.setattr(encoding, "MAX_CACHED", 1)
     encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.forget_train[:2]
     for item in items:
         assert encoder.encode(item) == Encoder(tiny.tokenizer, PromptConfig(form="cloze")).encode(item)
@@ -207,7 +207,7 @@ def test_more_texts_than_are_kept_are_encoded_anew(tiny, study, monkeypatch):
     [([0.0] * 4, [0.25] * 4), ([-1.0, -3.0, -1.0], [0.5, 0.0, 0.5]), ([-2.0, -1.0], [0.0, 1.0])],
 )
 def test_equal_scores_share_the_answer(scores, shares):
-    """A model that says nothing is right by chance wherever the right option stands, not where it stands first."""
+    """A model that scores all options equally is right by chance, wherever the right option is."""
     assert shares_of_highest(scores) == shares
     for place, share in enumerate(shares):
         (row,) = answers([1])

@@ -1,4 +1,4 @@
-"""metrics.json from made-up answers, by hand."""
+"""The summary of made-up answers, against values computed by hand."""
 
 from dataclasses import replace
 
@@ -91,10 +91,10 @@ def test_over_unlearning_is_flagged():
         {"Surgery"},
         NO_LEVELS,
     )
-    found = flags(models, 0.25)
-    said = " ".join(flag.sentence for flag in found)
-    assert {"forgetting_rate", "mia_auc"} <= set(flagged(found))
-    assert "below chance" in said and "below 0.5" in said
+    raised = flags(models, 0.25)
+    sentences = " ".join(flag.sentence for flag in raised)
+    assert {"forgetting_rate", "mia_auc"} <= set(flagged(raised))
+    assert "below chance" in sentences and "below 0.5" in sentences
     assert flags(summarise({"target": model([1] * 40, [1] * 40)}, set(), NO_LEVELS), 0.25) == []
 
 
@@ -105,7 +105,7 @@ def test_levels_are_scored_against_the_target():
         {"Surgery"},
         levels,
     )
-    # Beside itself the target has forgotten nothing.
+    # Compared with itself, the target has forgotten nothing.
     assert models["target"]["levels"] == {} and models["target"]["scores"]["hmta"]["value"] == 0
     assert models["unlearned"]["levels"]["1"]["preservation"]["value"] == pytest.approx(0.75)
     assert models["unlearned"]["levels"]["4"]["forgetting"]["value"] == pytest.approx(2 / 3)
@@ -116,7 +116,7 @@ ONE_PLACE = {"value": 0.65, "low": 0.5, "high": 0.8, "n": 200}
 
 
 def spoilt(**changes):
-    """The entries of a target and of a model after, sound but for what is named `forget__...` or `retain__...`."""
+    """The entries of a target and of an unlearned model, sound except for the changes `forget__...`, `retain__...`."""
     sound = {"entropy": {"value": 0.3}, "positions": [0.25] * 4, "right_positions": [0.25] * 4}
     sound["favourite_place"] = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 200}
 
@@ -133,7 +133,7 @@ def spoilt(**changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said", "measure"),
+    ("changes", "sentence", "measure"),
     [
         ({"retain__entropy": {"value": 0.999}}, "uniform collapse", "knowledge_preservation"),
         (
@@ -149,23 +149,23 @@ def spoilt(**changes):
         ({"retain__degenerate": {"value": 0.4}}, "40 % of the retain items with nothing", "knowledge_preservation"),
     ],
 )
-def test_each_way_of_breaking_a_model_is_said(changes, said, measure):
+def test_each_way_of_breaking_a_model_is_flagged(changes, sentence, measure):
     (flag,) = flags(spoilt(**changes), 0.25)
-    assert said in flag.sentence and measure in flag.measures
+    assert sentence in flag.sentence and measure in flag.measures
     assert flags(spoilt(), 0.25) == []
 
 
-def test_a_place_that_is_right_that_often_is_no_fault():
+def test_a_position_that_is_right_as_often_as_it_is_chosen_is_no_fault():
     changes = {f"forget__{key}": [0.9, 0.1] for key in ("positions", "right_positions")}
     assert flags(spoilt(**changes), 0.25) == []
 
 
-def test_attacks_are_checked_on_a_model_that_saw_neither_side():
-    gold, told_apart = model([1] * 40, [1] * 4, nll=2.0), model([1] * 40, [1] * 4, nll=0.1)
-    found = membership_check({"base": gold, "gold": gold})
-    # The losses of all facts are the same: nothing to see, and nothing that could have been seen.
-    assert found["model"] == "gold" and found["usable"] is None and found["pairs"] == 8
-    other = {"base": told_apart}
+def test_attacks_are_checked_on_a_model_trained_on_neither_side():
+    gold, separable = model([1] * 40, [1] * 4, nll=2.0), model([1] * 40, [1] * 4, nll=0.1)
+    blind = membership_check({"base": gold, "gold": gold})
+    # The losses of all facts are equal: there is nothing to see, and nothing could have been seen.
+    assert blind["model"] == "gold" and blind["usable"] is None and blind["pairs"] == 8
+    other = {"base": separable}
     for k, row in enumerate(other["base"]["forget_train"]):
         other["base"]["forget_train"][k] = replace(row, nll=0.1 + k / 1000)
     check = membership_check(other)
@@ -174,7 +174,7 @@ def test_attacks_are_checked_on_a_model_that_saw_neither_side():
     assert membership_check({"target": gold}) is None
     unusable = {"usable": False, "model": "gold", "attacks": {"zlib": {"seen": True}, "loss": {"seen": False}}}
     (flag,) = flags({}, 0.25, unusable)
-    assert "zlib tell members from non-members on the gold model" in flag.sentence
+    assert "zlib distinguish members from non-members on the gold model" in flag.sentence
 
 
 def test_curves_are_those_of_the_pairs():
@@ -182,8 +182,8 @@ def test_curves_are_those_of_the_pairs():
     assert curves["target"]["loss"]["tpr"] == [0.0, 1.0, 1.0] and "reference" not in curves["base"]
 
 
-def test_an_attack_without_a_number_is_left_out_and_the_others_are_judged():
-    """One score that is not a number made every attack of a sound split one that sees a difference."""
+def test_an_attack_with_a_score_that_is_not_finite_is_left_out():
+    """Earlier, one such score made every attack on a sound split see a difference."""
 
     def with_losses(name, broken):
         rows = [replace(row, nll=1 + n / 10, min_k=-1.0 - n / 7) for n, row in enumerate(answers([0] * 8, name))]
@@ -194,8 +194,8 @@ def test_an_attack_without_a_number_is_left_out_and_the_others_are_judged():
         check = membership_check({"gold": gold})
         assert set(check["attacks"]) == {"loss", "zlib", "min_k_plus"} and check["usable"] is True
         assert set(roc_curves({"gold": gold})["gold"]) == set(check["attacks"])
-        found = summarise({"gold": gold}, set(), NO_LEVELS)["gold"]
-        assert set(found["membership"]) == set(check["attacks"]) and found["worst_attack"]["attack"] != "min_k"
+        entry = summarise({"gold": gold}, set(), NO_LEVELS)["gold"]
+        assert set(entry["membership"]) == set(check["attacks"]) and entry["worst_attack"]["attack"] != "min_k"
     broken = {
         name: [replace(row, nll=float("nan"), min_k=float("nan"), min_k_plus=float("nan")) for row in rows]
         for name, rows in gold.items()

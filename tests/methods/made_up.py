@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from duolearn_cli.methods.base import Tokens
+from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.losses import nll
 from duolearn_cli.model.readout import Readout
@@ -42,7 +43,7 @@ def made_up(seed=0, private=False, scale=1.0, logits=None, target=None):
         "base_nll": nll(base, labels),
         "formed_nll": nll(base, labels),
         "target_nll": nll(target, labels),
-        "kind": torch.zeros(total, dtype=torch.long),
+        "kind": torch.where(forgets, UNLEARN, PRESERVE).repeat_interleave(counts),
         "level_weight": torch.ones(total, dtype=torch.float64),
         "item_weight": weights.double().repeat_interleave(counts),
         "is_forget": forgets.repeat_interleave(counts),

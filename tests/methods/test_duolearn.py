@@ -8,16 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.methods.duolearn import DuoLearn
 from tests.methods.made_up import items, made_up
 
 
 def classed(seed, easier=0.0):
-    """Made-up tokens, those to forget unlearning-targeted; the form allowed for takes `easier` off the base's nlls."""
+    """Made-up tokens; the form of answers that is allowed for takes `easier` off the base's nlls."""
     tokens, logits, _, target = made_up(seed, scale=3.0)
-    kind = torch.where(tokens.is_forget, UNLEARN, PRESERVE)
-    tokens = replace(tokens, kind=kind, formed_nll=tokens.base_nll - easier)
+    tokens = replace(tokens, formed_nll=tokens.base_nll - easier)
     return replace(tokens, step=tokens), logits, target
 
 

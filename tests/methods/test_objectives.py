@@ -6,7 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from duolearn_cli.config.components import component
+from duolearn_cli.files import conf_dir, groups
 from duolearn_cli.methods.finetune_retain import FinetuneRetain
 from duolearn_cli.methods.graddiff import GradDiff
 from duolearn_cli.methods.gradient_ascent import GradientAscent
@@ -212,14 +215,19 @@ def test_gru_has_the_losses_of_the_method_that_it_rectifies(method, same):
     assert one.forget.item() == other.forget.item() and one.preserve.item() == other.preserve.item()
 
 
-METHODS = (GradientAscent, GradDiff, NPO, SimNPO, WGA, SatImp, UNDIAL, GRU, RMU, TaskVector, FinetuneRetain)
+METHODS = sorted(groups()["method"])
 
 
-@pytest.mark.parametrize("kind", METHODS)
+def default(name):
+    """The method of conf/method with the settings of its file."""
+    return component(OmegaConf.load(conf_dir() / "method" / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 300.0])
-def test_losses_and_gradients_are_finite_where_probabilities_are_near_zero_and_one(kind, scale):
+def test_losses_and_gradients_are_finite_where_probabilities_are_near_zero_and_one(name, scale):
     made = made_up(11, scale=scale)
-    objective = kind().objective(made[0])
+    objective = default(name).objective(made[0])
     for loss in (objective.forget, objective.preserve):
         assert torch.isfinite(loss)
         if loss.requires_grad:
@@ -229,10 +237,10 @@ def test_losses_and_gradients_are_finite_where_probabilities_are_near_zero_and_o
                 assert torch.isfinite(found).all()
 
 
-@pytest.mark.parametrize("kind", METHODS)
-def test_a_private_step_sums_what_single_items_give(kind):
+@pytest.mark.parametrize("name", METHODS)
+def test_a_private_step_sums_what_single_items_give(name):
     """Weights within an item do not matter then; every item counts as one."""
-    whole = kind().objective(made_up(6, private=True)[0])
+    whole = default(name).objective(made_up(6, private=True)[0])
     tokens = made_up(6, private=True)[0]
     parts = []
     for own, is_forget, _ in items():
@@ -240,6 +248,6 @@ def test_a_private_step_sums_what_single_items_give(kind):
         select[list(own)] = True
         alone = made_up(6, private=True)[0]
         object.__setattr__(alone, "item_weight", alone.item_weight * select)
-        found = kind().objective(alone)
+        found = default(name).objective(alone)
         parts.append(found.forget if is_forget else found.preserve)
     assert (whole.forget + whole.preserve).item() == pytest.approx(sum(parts).item(), rel=1e-9)

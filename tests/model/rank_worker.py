@@ -1,7 +1,7 @@
-"""Unlearn a few steps, as one of several processes or alone: ``rank_worker.py FOLDER SHARDING OVERRIDE...``.
+"""Unlearn a few steps, alone or as one of several processes: ``rank_worker.py FOLDER SHARDING OVERRIDE...``.
 
-The main process writes the adapter's change and the history, each process what its update remembers. Half way a
-checkpoint is written, and a second run that goes on from it must end bitwise where the first did.
+The main process writes the adapter's change and the history. Each process writes the state of its update. Half way a
+checkpoint is written, and a second run that continues from it must end with the same bits as the first.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     assert torch.equal(resumed.coordinates.values, ended)
     change = torch.cat([(full(p.detach()) - s).reshape(-1) for p, s in zip(model.adapter, start, strict=True)])
     if processes.rank == 0:
-        torch.save({"change": change, "history": json.dumps(history)}, folder / "found.pt")
+        torch.save({"change": change, "history": json.dumps(history)}, folder / "result.pt")
     torch.save(update.state(), folder / f"state-{processes.rank}.pt")
     PartialState().destroy_process_group()
 

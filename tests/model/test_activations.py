@@ -1,4 +1,4 @@
-"""What an inner layer writes: which one, at which tokens, and that a backward from there leaves the rest alone."""
+"""The output of an inner layer: the right layer and tokens, and a backward from there changes nothing above it."""
 
 from types import SimpleNamespace
 
@@ -19,11 +19,11 @@ from tests.training.test_unlearn import both_gradients, make_examples, method
     ("depth", "layers", "index"),
     [(0.25, 32, 7), (0.25, 4, 0), (0.01, 4, 0), (0.5, 30, 14), (1.0, 12, 11), (0.1, 30, 2), (0.7, 10, 6)],
 )
-def test_depth_is_the_share_of_layers_that_are_passed(depth, layers, index):
+def test_depth_is_the_share_of_layers_that_have_run(depth, layers, index):
     assert layer_at(depth, layers) == index
 
 
-def test_it_is_the_hidden_state_after_that_layer_at_the_token_before_each_label(fresh, study):
+def test_activations_are_hidden_states_after_that_layer_at_the_token_before_each_label(fresh, study):
     forget, retain = make_examples(fresh, study, "text", attention=Attention(depth=0.5))
     examples = forget[:3] + retain[:2]
     for pack_to in (None, 128):
@@ -40,11 +40,11 @@ def test_it_is_the_hidden_state_after_that_layer_at_the_token_before_each_label(
 def test_a_loss_of_activations_changes_no_layer_above_and_starts_at_zero_for_retain_texts(fresh, study):
     chosen = method("rmu", "method.depth=0.5")
     forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
-    found = both_gradients(fresh, forget + retain, chosen)
-    assert found.losses["preserve_loss"] < 1e-6 and found.losses["forget_loss"] > 1
+    step = both_gradients(fresh, forget + retain, chosen)
+    assert step.losses["preserve_loss"] < 1e-6 and step.losses["forget_loss"] > 1
     names = [name for name, _ in fresh.named_adapter]
     sizes = [parameter.numel() for _, parameter in fresh.named_adapter]
-    by_name = dict(zip(names, found.forget.split(sizes), strict=True))
+    by_name = dict(zip(names, step.forget.split(sizes), strict=True))
     moved = {int(name.split("layers.")[1].split(".")[0]) for name, part in by_name.items() if part.any()}
     assert moved == {0, 1}
 
@@ -58,7 +58,7 @@ def test_a_backward_begins_at_that_layer(fresh, study):
     (outputs, gradients), group = reached[0], forward.groups[0]
     assert [output is group.outputs["activations"] for output in outputs] == [True] and len(gradients) == 1
     together = predict(fresh, forget + retain, "text", attention_of(chosen), together=True)
-    # Every process of a cut model goes through all layers, whatever its own items need.
+    # In a sharded model every process runs all layers, whatever its own items need.
     assert len(together.reached(chosen.objective(together.tokens).forget)[0][0]) == 2
 
 
@@ -67,7 +67,7 @@ def test_without_a_depth_nothing_is_recorded_and_a_model_without_layers_says_so(
     assert plain_tokens(fresh, forget, "text").activations is None
     with recorded(SimpleNamespace(), 0.0, "Odd") as outputs:
         assert outputs == []
-    with pytest.raises(ModelError, match="Odd keeps no list of layers"), recorded(SimpleNamespace(), 0.5, "Odd"):
+    with pytest.raises(ModelError, match="Odd has no list of layers"), recorded(SimpleNamespace(), 0.5, "Odd"):
         pass
     pair = SimpleNamespace(layers=nn.ModuleList([nn.Identity()]))
     with recorded(pair, 0.5, "Tuples") as outputs:

@@ -1,4 +1,4 @@
-"""Masks, packing, key biases and kept attention, on small random models of every family that ships."""
+"""Masks, packing, key biases and preserved attention, on small random models of every supported family."""
 
 import copy
 import warnings
@@ -32,8 +32,8 @@ SIZES = {
     "pad_token_id": 0,
 }
 GEMMA = {"head_dim": 4, "query_pre_attn_scalar": 4, "final_logit_softcapping": None, "sliding_window": 16}
-# The norms of all, and eager attention's softmax, compute in float32 whatever they are given: hence the tolerances.
-# SmolLM2 and Llama 3.1 are Llama models. Gemma 2 caps its scores, which sdpa cannot.
+# All norms, and the softmax of eager attention, compute in float32 even for float64 inputs: hence the tolerances.
+# SmolLM2 and Llama 3.1 are Llama models. Gemma 2 caps its scores, which sdpa cannot do.
 FAMILIES = [
     ("Llama", "sdpa", {}),
     ("Llama", "eager", {}),
@@ -80,14 +80,14 @@ def all_states(model, texts, key_bias=None, pack_to=None):
 
 
 @pytest.mark.parametrize("pack_to", [14, 16, 21, 40, 100])
-def test_packed_texts_are_as_if_alone(model, pack_to):
+def test_packed_texts_are_computed_as_if_alone(model, pack_to):
     alone = torch.cat([all_states(model, [one]) for one in TEXTS])
     batch = collate(TEXTS, "text", pack_to=pack_to)
     assert batch.ids.shape[1] <= pack_to and len(batch.ids) <= len(TEXTS)
     torch.testing.assert_close(model.hidden(batch), alone, atol=1e-5, rtol=1e-5)
 
 
-def test_packed_texts_are_as_if_alone_in_single_precision(model):
+def test_packed_texts_are_computed_as_if_alone_in_single_precision(model):
     single = copy.copy(model)
     single.network = copy.deepcopy(model.network).float()
     single._decoder = single.network.get_base_model().get_decoder()
@@ -96,17 +96,17 @@ def test_packed_texts_are_as_if_alone_in_single_precision(model):
     )
 
 
-def test_a_bias_of_zero_is_the_plain_mask(model):
+def test_a_bias_of_zero_equals_the_plain_mask(model):
     batch = collate(TEXTS, "text")
     zero = torch.zeros(batch.ids.shape)
     torch.testing.assert_close(model.hidden(batch, zero), model.hidden(batch), atol=1e-5, rtol=1e-5)
 
 
-def test_a_bias_changes_what_is_computed_and_packing_does_not_matter_to_it(model):
+def test_a_bias_changes_the_result_in_the_same_way_with_and_without_packing(model):
     kinds = [KINDS[: len(one.ids)] for one in TEXTS]
-    asked = Attention(unlearn_key_bias=-1.0, preserve_key_bias=0.5, kept_layers=2)
+    biased = Attention(unlearn_key_bias=-1.0, preserve_key_bias=0.5, kept_layers=2)
     plain = attend(model, collate(TEXTS, "text"), Attention(), kinds)["hidden"]
-    padded, packed = (attend(model, collate(TEXTS, "text", pack_to=width), asked, kinds) for width in (None, 21))
+    padded, packed = (attend(model, collate(TEXTS, "text", pack_to=width), biased, kinds) for width in (None, 21))
     for name, one in padded.items():
         torch.testing.assert_close(one, packed[name], atol=1e-5, rtol=1e-5)
     assert (padded["hidden"] - plain).abs().max() > 1e-3
@@ -144,7 +144,7 @@ def test_bias_reweights_attention_by_its_exponential(family, more):
 
 
 def test_biased_output_against_written_out_attention():
-    """One layer, from the projections up: softmax(QK^T / sqrt(d) + mask + bias) V, with grouped keys and positions."""
+    """One layer, written out from its projections: softmax(QK^T / sqrt(d) + mask + bias) V, with grouped keys."""
     from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
     texts = [TEXTS[1], TEXTS[4]]
@@ -185,7 +185,7 @@ def test_layout_keeps_every_token_and_the_order_of_the_sequences(lengths, width,
         before = [starts[index] + i - 1 for index, one in enumerate(texts) for i in one.labels(labels)]
         assert (batch.row * batch.ids.shape[1] + batch.position).tolist() == batch.token[before].tolist()
         assert batch.longest == max(lengths)
-        # No two sequences share a segment of a row.
+        # Every sequence of a row has a segment of its own.
         rows = batch.token // batch.ids.shape[1]
         segments = (rows * 100 + batch.segment.flatten()[batch.token]).tolist()
         owner = [index for index, length in enumerate(lengths) for _ in range(length)]
@@ -203,7 +203,7 @@ def test_first_fit_decreasing(lengths, width):
         spans.sort()
         assert spans[0][0] == 0 and all(end == start for (_, end), (start, _) in pairwise(spans))
         assert len(spans) == 1 or spans[-1][1] <= width
-    # Two rows that would fit into one are never left.
+    # No two rows could be joined.
     ends = sorted(max(end for _, end in spans) for spans in rows.values())
     assert len(ends) < 2 or ends[0] + ends[1] > width
 
@@ -239,10 +239,10 @@ def test_texts_longer_than_a_window_are_refused():
         all_states(model, [long])
 
 
-def test_flash_attention_is_refused_with_a_mend():
+def test_flash_attention_is_refused_with_a_fix():
     model = build("Llama", "sdpa", {})
     model._decoder.config._attn_implementation_internal = "flash_attention_2"
-    with pytest.raises(ModelError, match=r"LlamaForCausalLM attends with flash_attention_2.*eager, sdpa.*Mend"):
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM attends with flash_attention_2.*eager, sdpa.*Fix"):
         model.check_attention(masks=True, kept_layers=0)
 
 
@@ -254,7 +254,7 @@ def test_a_model_that_ignores_the_mask_is_refused():
         return inner(input_ids=input_ids, use_cache=False)
 
     model._decoder.forward = deaf
-    with pytest.raises(ModelError, match="LlamaForCausalLM does not keep apart"):
+    with pytest.raises(ModelError, match="LlamaForCausalLM does not separate"):
         model.check_attention(masks=True, kept_layers=0)
 
 
@@ -275,7 +275,7 @@ def test_layers_without_self_attention_are_refused(decoder):
         pass
 
 
-def test_hooks_go_even_after_an_error(model):
+def test_hooks_are_removed_even_after_an_error(model):
     def hooks():
         return sum(len(module._forward_hooks) for module in model.network.modules())
 
@@ -286,7 +286,7 @@ def test_hooks_go_even_after_an_error(model):
     assert hooks() == before
 
 
-def test_kept_outputs_are_those_of_the_chosen_layers(model):
+def test_recorded_outputs_are_those_of_the_chosen_layers(model):
     seen, hooks = {}, []
     for layer in model._decoder.layers:
         hooks.append(layer.self_attn.register_forward_hook(lambda module, _, output: seen.update({module: output[0]})))
@@ -308,9 +308,9 @@ def test_retention_is_the_formula_and_zero_at_the_target():
         for i in range(3)
         for j in range(5)
     )
-    found = attention.retention(outputs, target)
-    assert found.shape == (5,)
-    torch.testing.assert_close(found.mean(), naive / 15)
+    change = attention.retention(outputs, target)
+    assert change.shape == (5,)
+    torch.testing.assert_close(change.mean(), naive / 15)
     assert attention.retention(target, target).abs().max() == 0
     assert attention.retention(outputs[:, :0], target[:, :0]).shape == (0,)
     assert torch.autograd.gradcheck(lambda o: attention.retention(o, target), outputs.requires_grad_())
@@ -320,14 +320,14 @@ def test_retention_is_the_formula_and_zero_at_the_target():
 def test_retention_gradient_against_finite_differences(model):
     """Through the model's own attention, with respect to its adapter."""
     kinds = [KINDS[: len(one.ids)] for one in TEXTS]
-    batch, asked = collate(TEXTS, "text"), Attention(preserve_key_bias=0.3, kept_layers=2)
-    target = attend(model, batch, asked, kinds)["attention"].detach()
+    batch, biased = collate(TEXTS, "text"), Attention(preserve_key_bias=0.3, kept_layers=2)
+    target = attend(model, batch, biased, kinds)["attention"].detach()
     parameter = next(p for p in model.adapter if p.abs().max() > 0)
     start = parameter.detach().clone()
 
     def value(shift):
         parameter.data.copy_(start + shift)
-        return attention.retention(attend(model, batch, asked, kinds)["attention"], target).mean()
+        return attention.retention(attend(model, batch, biased, kinds)["attention"], target).mean()
 
     generator = torch.Generator().manual_seed(3)
     away, direction = torch.randn(2, *start.shape, generator=generator, dtype=torch.float64) * 0.1
@@ -335,7 +335,7 @@ def test_retention_gradient_against_finite_differences(model):
     assert at_target.abs().max() < 1e-12
     (gradient,) = torch.autograd.grad(value(away), parameter)
     with torch.no_grad():
-        # The models' norms (and eager softmax) compute in float32, whatever they are given.
+        # The models' norms (and eager softmax) compute in float32 even for float64 inputs.
         step = 1e-2
         slope = (value(away + step * direction) - value(away - step * direction)) / (2 * step)
         parameter.data.copy_(start)

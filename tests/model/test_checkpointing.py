@@ -1,4 +1,5 @@
-"""Activation checkpointing changes no gradient: of any method, cut, packing, single gradients, or second backward."""
+"""Activation checkpointing changes no gradient: with any method, micro-batch or packing, per-example gradients, or a
+second backward."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from tests.model.test_attention import FAMILIES, build, random_texts
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import BIASED, KEPT, METHODS, make_examples, make_update, method
 
 KINDS = [*METHODS, "kept attention"]
@@ -37,13 +38,13 @@ def chosen_method(name):
 
 
 def both(model, examples, chosen, squares=False, **settings):
-    """Gradients without and with checkpointing."""
+    """Return the gradients without and with checkpointing."""
     coordinates, processes = Coordinates(model.named_adapter), Processes(Accelerator(cpu=True))
-    found = []
+    results = []
     for wanted in (False, True):
         with model.recomputed(wanted):
-            found.append(gradients(model, examples, chosen, coordinates, processes, Batching(**settings), squares))
-    return found
+            results.append(gradients(model, examples, chosen, coordinates, processes, Batching(**settings), squares))
+    return results
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -60,7 +61,7 @@ def test_gradients_of_every_method(fresh, study, name):
 
 @pytest.mark.parametrize("cut", CUTS, ids=["whole", "micro", "packed"])
 def test_squares_of_single_gradients(fresh, study, cut):
-    """They go back through a graph that the forget loss has gone through."""
+    """Their backward runs through a graph that the forget loss has already used."""
     forget, retain = make_examples(fresh, study, "text")
     plain, again = both(fresh, [*forget[:3], *retain[:3]], method("duolearn"), squares=True, **cut)
     assert plain.squares.max() > 0
@@ -75,25 +76,26 @@ def test_private_steps(fresh, study, tmp_path, name):
     except ConfigError:
         pytest.skip("the method is refused with privacy")
     forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
-    units = {"forget": singles("forget", forget[:3]), "retain": singles("retain", retain[:3])}
+    units = {"forget": one_unit_each("forget", forget[:3]), "retain": one_unit_each("retain", retain[:3])}
     for protected, cut in (
         (("forget", "retain"), {}),
         (("retain",), {"micro_batch": 2}),
         (("forget",), {"pack_to": 100}),
     ):
-        found = []
+        results = []
         for wanted in (False, True):
             steps = private_steps(fresh, chosen, units, tmp_path, clip=0.3, protected=protected, **cut)
             with fresh.recomputed(wanted):
-                found.append(steps.gradients(1))
-        plain, again = found
+                results.append(steps.gradients(1))
+        plain, again = results
         for side in ("forget", "preserve"):
             torch.testing.assert_close(getattr(again, side), getattr(plain, side), atol=1e-7, rtol=1e-5)
 
 
 @contextmanager
 def counted(sizes):
-    """What autograd keeps by itself for a backward, in bytes; what a checkpoint keeps is not seen."""
+    """Append the size in bytes of each tensor that autograd stores for a backward. What a checkpoint stores does not
+    count."""
 
     def keep(tensor):
         sizes.append(tensor.untyped_storage().nbytes())
@@ -104,18 +106,18 @@ def counted(sizes):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: "-".join(family[:2]))
-def test_every_family_goes_back_twice_and_outside_the_context(family):
+def test_two_backwards_outside_the_context_work_in_every_family(family):
     model, batch = build(*family), collate(random_texts([5, 9, 7]), "text")
 
     def twice(wanted):
         sizes = []
         with model.recomputed(wanted), counted(sizes):
             losses = nll(model.head(model.hidden(batch)).double(), batch.label)
-        found = [
+        twice_computed = [
             flatten(torch.autograd.grad(part, model.adapter, retain_graph=True))
             for part in (losses[:6].sum(), losses.sum())
         ]
-        return found, sum(sizes)
+        return twice_computed, sum(sizes)
 
     (plain, kept), (again, kept_again) = twice(False), twice(True)
     for one, other in zip(plain, again, strict=True):
@@ -125,7 +127,7 @@ def test_every_family_goes_back_twice_and_outside_the_context(family):
 
 
 def opt(dropout):
-    """An architecture whose layers drop out by a function of their own, not by a module."""
+    """Return a model of an architecture whose layers call dropout as a function, not as a module."""
     sizes = {"hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40}
     config = transformers.OPTConfig(**sizes, dropout=dropout, attention_dropout=dropout, word_embed_proj_dim=16)
     with torch.random.fork_rng():
@@ -141,17 +143,17 @@ def opt(dropout):
 def test_no_dropout_is_switched_on_and_nothing_is_drawn():
     model, batch = opt(0.9), collate(random_texts([5, 9]), "text")
     state = torch.random.get_rng_state()
-    found = []
+    results = []
     for wanted in (False, True):
         with model.recomputed(wanted):
             loss = nll(model.head(model.hidden(batch)), batch.label).sum()
             assert not any(module.training for module in model.network.modules())
-        found.append(flatten(torch.autograd.grad(loss, model.adapter)))
-    torch.testing.assert_close(found[1], found[0])
+        results.append(flatten(torch.autograd.grad(loss, model.adapter)))
+    torch.testing.assert_close(results[1], results[0])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_layers_are_as_before_afterwards(fresh, study):
+def test_layers_are_restored_afterwards(fresh, study):
     layers = fresh.network.get_base_model().get_decoder().layers
     own = layers[0].forward
     layers[0].forward = wrapped = lambda *given, **named: own(*given, **named)
@@ -173,7 +175,7 @@ def test_a_model_without_such_layers_is_refused():
         pass
 
 
-def test_the_loop_does_it_where_it_is_set(fresh, study):
+def test_the_loop_uses_it_if_it_is_configured(fresh, study):
     chosen = method("duolearn")
     forget, retain = make_examples(fresh, study, "text")
     start, ends = flatten(fresh.adapter).clone(), []

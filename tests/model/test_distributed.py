@@ -1,4 +1,5 @@
-"""Two processes give what one gives: whole copies of the adapter, and layers cut by FSDP2 (gloo, CPU)."""
+"""Two processes give the same result as one: with whole copies of the adapter, and with layers sharded by FSDP2 (gloo,
+CPU)."""
 
 from __future__ import annotations
 
@@ -46,9 +47,9 @@ def start(folder, num_processes, sharding, overrides):
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = torch.load(folder / "found.pt", weights_only=True)
+    result = torch.load(folder / "result.pt", weights_only=True)
     states = [torch.load(path, weights_only=True) for path in sorted(folder.glob("state-*.pt"))]
-    return found["change"], json.loads(found["history"]), states
+    return result["change"], json.loads(result["history"]), states
 
 
 @pytest.mark.parametrize("overrides", [EVERYTHING, pytest.param(OTHER, marks=pytest.mark.slow)], ids=["one", "other"])
@@ -56,18 +57,18 @@ def test_two_processes_equal_one(tmp_path, overrides):
     change, history, (whole,) = start(tmp_path / "one", 1, "none", overrides)
     assert change.norm() > 0
     for sharding in ("none", "fsdp2"):
-        found, lines, states = start(tmp_path / sharding, 2, sharding, overrides)
-        assert (found - change).norm() <= 1e-4 * change.norm(), sharding
-        assert torch.equal(found != 0, change != 0), sharding
+        both, lines, states = start(tmp_path / sharding, 2, sharding, overrides)
+        assert (both - change).norm() <= 1e-4 * change.norm(), sharding
+        assert torch.equal(both != 0, change != 0), sharding
         for line, expected in zip(lines, history, strict=True):
             for name, value in expected.items():
                 assert line[name] == pytest.approx(value, rel=1e-3, abs=1e-4, nan_ok=True), (sharding, name)
         one, other = states
         for name, value in whole.items():
             if sharding == "none":
-                # Copies stay bitwise alike, or they would drift apart.
+                # Copies stay the same bit for bit; otherwise they would drift apart.
                 assert torch.equal(one[name], other[name]), name
             elif value.dim():
-                # Of a cut model each holds a part and no more.
+                # In a sharded model each process holds only its part.
                 assert one[name].shape[-1] + other[name].shape[-1] == value.shape[-1], name
                 assert max(one[name].shape[-1], other[name].shape[-1]) < value.shape[-1], name

@@ -1,4 +1,5 @@
-"""Prompts as tokens: one beginning and one end of text, long questions cut alike, in every family of tokenizers."""
+"""Prompts as tokens: one beginning and one end of text, and the same cut for all texts of a long item, in every family
+of tokenizers."""
 
 import random
 from dataclasses import replace
@@ -24,8 +25,8 @@ CHAT = (
 OPTIONS = ("femoral hernia", "inguinal hernia of the external carotid artery", "vitamin", "X-ray")
 
 
-def asked(length, number=0):
-    """An item whose question has so many words; two of different `number` differ in the middle alone."""
+def item_with_words(length, number=0):
+    """Return an item whose question has `length` words. Items of different `number` only differ in the middle."""
     known = ["the", "inguinal", "ligament", "above", "femoral", "artery", "branch", "not", "below"]
     words = random.Random(0).choices(known, k=length)
     words[length // 2] = f"vitamin {'zqj'[number]}"
@@ -44,22 +45,22 @@ def test_a_text_begins_and_ends_once(family, before, after, chat):
     tokenizer = with_control_tokens(family, before=before, after=after, template=chat)
     for form in ("cloze", "letter"):
         encoder = Encoder(tokenizer, PromptConfig(form=form, chat="auto"))
-        found = names(encoder, encoder.encode(asked(12)))
+        tokens = names(encoder, encoder.encode(item_with_words(12)))
         begins = chat.startswith(BOS) if chat else bool(before)
         assert encoder.omitted == (("<s>",) if chat and before and not begins else ()) or family == "wordpiece"
-        assert found.count("<s>") == begins and (found[0] == "<s>") == begins
-        assert found.count("</s>") == (form == "cloze") and (found[-1] == "</s>") == (form == "cloze")
+        assert tokens.count("<s>") == begins and (tokens[0] == "<s>") == begins
+        assert tokens.count("</s>") == (form == "cloze") and (tokens[-1] == "</s>") == (form == "cloze")
         assert (
             encoder.around == ((tokenizer.bos_token_id,) * bool(before), (tokenizer.eos_token_id,) * bool(after))
             or family == "wordpiece"
         )
 
 
-def test_a_tokenizer_without_an_end_of_text_lends_what_it_writes_after_texts():
+def test_without_an_end_of_text_token_answers_end_with_what_the_tokenizer_writes_after_texts():
     tokenizer = with_control_tokens("gpt2", after="<|endoftext|>")
     tokenizer.eos_token = None
     encoder = Encoder(tokenizer, PromptConfig())
-    text = encoder.encode(asked(12))
+    text = encoder.encode(item_with_words(12))
     assert names(encoder, text).count("<|endoftext|>") == 1 and text.is_answer[-1]
     assert names(encoder, text)[-1] == "<|endoftext|>"
 
@@ -67,10 +68,10 @@ def test_a_tokenizer_without_an_end_of_text_lends_what_it_writes_after_texts():
 @pytest.mark.parametrize("form", ["cloze", "letter"])
 @pytest.mark.parametrize("chat", [None, BOS + CHAT], ids=["plain", "chat"])
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-def test_a_long_question_keeps_head_and_answer_and_all_options_are_cut_alike(family, chat, form):
+def test_a_long_question_keeps_its_ends_and_all_options_get_the_same_cut(family, chat, form):
     tokenizer = with_control_tokens(family, before="<s>", template=chat)
     whole = Encoder(tokenizer, PromptConfig(form=form, chat="auto", max_tokens=100_000))
-    item = asked(150)
+    item = item_with_words(150)
     size = max(len(whole.encode(item, k).ids) for k in range(4)) - 90
     encoder = Encoder(tokenizer, PromptConfig(form=form, chat="auto", max_tokens=size))
     texts, wholes = ([one.encode(item, k) for k in range(4)] for one in (encoder, whole))
@@ -85,14 +86,14 @@ def test_a_long_question_keeps_head_and_answer_and_all_options_are_cut_alike(fam
         assert text.offsets == full.offsets[:head] + full.offsets[len(full.offsets) - tail :]
         assert sum(text.is_answer) == sum(full.is_answer) and text.text == full.text
         assert full.text[: full.offsets[head][0]].startswith(full.text[: full.text.index("Question: ") + 10])
-    # What evaluation shares between options is the whole cut question.
+    # The beginning that evaluation shares between options is the whole cut question.
     assert shared_length(texts) >= min(len(text.ids) - sum(text.is_answer) for text in texts) - 1
 
 
-def test_the_answer_decides_nothing_about_the_cut():
-    """Where one option alone is too long, the others are cut too: all are asked the same."""
+def test_the_cut_does_not_depend_on_the_answer():
+    """If only one option is too long, the texts of the others are cut too: all options get the same question."""
     tokenizer = with_control_tokens("gpt2")
-    item = replace(asked(60), options=("X-ray", "X-ray " * 20))
+    item = replace(item_with_words(60), options=("X-ray", "X-ray " * 20))
     own, other = (len(Encoder(tokenizer, PromptConfig()).encode(item, k).ids) for k in (0, 1))
     encoder = Encoder(tokenizer, PromptConfig(max_tokens=other - 1))
     assert len(encoder.encode(item, 0).ids) < own < other - 1 and encoder.cut == {item.id: other}
@@ -101,14 +102,14 @@ def test_the_answer_decides_nothing_about_the_cut():
 def test_too_little_of_a_question_is_an_error_that_names_the_item():
     encoder = Encoder(with_control_tokens("gpt2"), PromptConfig(max_tokens=16))
     with pytest.raises(UnreadableError, match=r"item item 0: .* no room for the question in prompt.max_tokens=16"):
-        encoder.encode(asked(12))
+        encoder.encode(item_with_words(12))
 
 
 @pytest.mark.parametrize("chat", [None, CHAT], ids=["plain", "chat"])
 @pytest.mark.parametrize("wording", [*FRAMES.values(), Wording(before="You are an expert.")])
 def test_other_wordings_are_cut_in_the_question_too(wording, chat):
     tokenizer = with_control_tokens("qwen2", template=chat)
-    item = asked(200)
+    item = item_with_words(200)
     encoder = RewordedEncoder(tokenizer, PromptConfig(chat="auto", max_tokens=200), wording)
     text = encoder.encode(item)
     prompt = next(encoder.layouts(item))
@@ -120,8 +121,8 @@ def test_other_wordings_are_cut_in_the_question_too(wording, chat):
 
 @pytest.mark.parametrize("chat", [None, CHAT], ids=["plain", "chat"])
 def test_the_first_shots_go_before_the_question_does(chat):
-    tokenizer, item = with_control_tokens("qwen2", template=chat), asked(20)
-    shots = tuple(replace(asked(30, number), id=f"shot {number}") for number in (1, 2))
+    tokenizer, item = with_control_tokens("qwen2", template=chat), item_with_words(20)
+    shots = tuple(replace(item_with_words(30, number), id=f"shot {number}") for number in (1, 2))
     prompt = PromptConfig(chat="auto", max_tokens=10_000)
     whole, one = (RewordedEncoder(tokenizer, prompt, Wording(before="Role.", shots=own)) for own in (shots, shots[1:]))
     size = max(len(one.encode(item, k).ids) for k in range(4))
@@ -148,19 +149,17 @@ def test_data_that_spells_control_tokens_gets_none(family, chat, form):
     assert form == "letter" or "".join(covered.split()).lstrip(":").startswith("tail<|im_end|>")
 
 
-def test_a_template_that_changes_a_message_is_told_by_row():
+def test_a_template_that_changes_a_message_is_reported_with_the_item():
     tokenizer = with_control_tokens("gpt2", template="{% for m in messages %}[{{ m.content | upper }}]{% endfor %}")
     with pytest.raises(UnreadableError, match=r"item item 0: the chat template changes its text; prompt.chat=never"):
-        Encoder(tokenizer, PromptConfig(chat="always")).encode(asked(12))
+        Encoder(tokenizer, PromptConfig(chat="always")).encode(item_with_words(12))
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('begin with a system message') }}", "{% for m in messages "])
-def test_a_template_that_cannot_be_used_is_no_traceback(template):
+def test_a_template_that_cannot_be_used_gives_a_message_and_no_traceback(template):
     tokenizer = with_control_tokens("gpt2", template=template)
-    with pytest.raises(
-        UnreadableError, match=r"the chat template does not take it \((begin with|unexpected end).*never"
-    ):
-        Encoder(tokenizer, PromptConfig(chat="always")).encode(asked(12))
+    with pytest.raises(UnreadableError, match=r"the chat template refuses it \((begin with|unexpected end).*never"):
+        Encoder(tokenizer, PromptConfig(chat="always")).encode(item_with_words(12))
 
 
 @pytest.mark.parametrize("name", ["</s>", "<s>", "<|im_start|>", "ordinary"])
@@ -169,7 +168,7 @@ def test_a_token_without_a_row_in_the_model_is_refused(name):
     tokenizer.add_tokens(["ordinary"])
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
     encoder = Encoder(tokenizer, PromptConfig(chat="auto" if "|" in name else "never"))
-    check_rows(encoder, tokenizer.convert_tokens_to_ids("ordinary") + 1, "mine")  # the token for padding is not written
+    check_rows(encoder, tokenizer.convert_tokens_to_ids("ordinary") + 1, "mine")  # no text contains the pad token
     rows = tokenizer.convert_tokens_to_ids("ordinary")
     with pytest.raises(ModelError, match=rf"model mine: its tokenizer writes 'ordinary' as id {rows}, .* {rows} emb"):
         check_rows(encoder, rows, "mine")

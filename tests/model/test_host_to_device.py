@@ -1,4 +1,4 @@
-"""What a step asks of the device: it runs on one that holds no data, so that nothing can have been read off it."""
+"""A step never waits for the device: it runs on a device without data, from which nothing can be read."""
 
 import copy
 import sys
@@ -13,7 +13,8 @@ from transformers import masking_utils
 from duolearn_cli.methods.base import attention_of, geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.host_to_device import Rows, places, send
-from duolearn_cli.model.readout import Readout, nll_at
+from duolearn_cli.model.readings import nll_at
+from duolearn_cli.model.readout import Readout
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Batching, gradients
 from duolearn_cli.training.update import Update
@@ -25,20 +26,20 @@ FISHER = ["method.geometry.metric=optimizer", "method.geometry.fisher_price=0.1"
 
 
 class OnlySent(TorchDispatchMode):
-    """Nothing of the host takes part in what the device does, but for single numbers and what `send` brings there.
+    """Fail if a host tensor enters an operation of the device, except single numbers and tensors that `send` brings.
 
-    A real device refuses some of that, and silently waits for the rest; one without data accepts much of it.
+    A real device refuses some such operations and silently waits for the rest. A device without data accepts many.
     """
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        found = function(*args, **kwargs)
-        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
-        made = [one for one in tree_leaves(found) if isinstance(one, torch.Tensor)]
-        hosts = [one for one in given if one.device.type == "cpu" and one.dim()]
-        if hosts and any(one.device.type == "meta" for one in [*given, *made]):
+        result = function(*args, **kwargs)
+        inputs = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        outputs = [one for one in tree_leaves(result) if isinstance(one, torch.Tensor)]
+        hosts = [one for one in inputs if one.device.type == "cpu" and one.dim()]
+        if hosts and any(one.device.type == "meta" for one in [*inputs, *outputs]):
             assert is_sending(), f"{function} brings {[tuple(one.shape) for one in hosts]} of the host to the device"
-        return found
+        return result
 
 
 def is_sending():
@@ -50,23 +51,24 @@ def is_sending():
 
 @pytest.fixture
 def nowhere(fresh, monkeypatch):
-    """The model on a device that holds shapes alone: reading a value, or how many a mask has, is an error there."""
-    # The one look that transformers takes itself, at whether anything is padded.
+    """The model on a device that only has shapes: reading a value, or the number of a mask's entries, is an error."""
+    # transformers itself reads one value: whether anything is padded.
     monkeypatch.setattr(masking_utils, "_ignore_causal_mask_sdpa", lambda *args, **others: False)
-    fresh.check_attention(masks=True, kept_layers=0)  # looked at once, when a run begins
+    fresh.check_attention(masks=True, kept_layers=0)  # probes that run once, when a run begins
     model = copy.deepcopy(fresh)
     model.network.to("meta")
     model.device = torch.device("meta")
     return model
 
 
-def step(model, chosen, found, micro_batch=None, pack_to=None):
+def step(model, chosen, examples, micro_batch=None, pack_to=None):
     processes = Processes(Accelerator(cpu=True))
     update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
     squares = update.constraint.settings.needs_fisher
     with OnlySent():
-        given = gradients(model, found, chosen, update.coordinates, processes, Batching(micro_batch, pack_to), squares)
-        return given, update.apply(1, 1e-3, given)
+        batching = Batching(micro_batch, pack_to)
+        own = gradients(model, examples, chosen, update.coordinates, processes, batching, squares)
+        return own, update.apply(1, 1e-3, own)
 
 
 @pytest.mark.parametrize(
@@ -82,25 +84,25 @@ def step(model, chosen, found, micro_batch=None, pack_to=None):
 )
 def test_no_step_waits_for_the_device(fresh, nowhere, study, name, overrides, settings):
     chosen = method(name, *overrides)
-    found = [one for side in make_examples(fresh, study, chosen.labels, attention=attention_of(chosen)) for one in side]
-    given, move = step(nowhere, chosen, found, **settings)
-    for value in (given.forget, given.preserve, move.step):
+    sides = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    own, move = step(nowhere, chosen, [one for side in sides for one in side], **settings)
+    for value in (own.forget, own.preserve, move.step):
         assert value.device.type == "meta" and len(value) == fresh.num_adapter_parameters
 
 
 def test_several_constraints_do_wait(fresh, nowhere, study):
-    """Their multipliers come from a solver on the host: the check above would see that."""
+    """Their multipliers come from a solver on the host, which the check above would notice."""
     chosen = method("duolearn", "method.geometry.basis_size=2")
-    found = [one for side in make_examples(fresh, study, chosen.labels) for one in side]
+    examples = [one for side in make_examples(fresh, study, chosen.labels) for one in side]
     processes = Processes(Accelerator(cpu=True))
     update = Update(Coordinates(nowhere.named_adapter), SETTINGS, geometry_of(chosen), processes)
-    given = gradients(nowhere, found, chosen, update.coordinates, processes)
-    update.apply(1, 1e-3, given)
+    own = gradients(nowhere, examples, chosen, update.coordinates, processes)
+    update.apply(1, 1e-3, own)
     with pytest.raises(NotImplementedError):
-        update.apply(2, 1e-3, given)
+        update.apply(2, 1e-3, own)
 
 
-def test_rows_are_those_of_the_joined_matrix_and_reach_the_parts_they_are_in():
+def test_selected_rows_equal_those_of_the_joined_matrix_and_their_gradient_reaches_their_parts():
     parts = [torch.randn(size, 3, requires_grad=True) for size in (2, 0, 4)]
     mask = torch.tensor([False, False, True, False, True, True])
     rows = Rows(parts)
@@ -113,15 +115,15 @@ def test_rows_are_those_of_the_joined_matrix_and_reach_the_parts_they_are_in():
 
 
 def test_linked_rows_reach_every_part():
-    """Of a cut model every process goes back through its forward, whatever it has a part in."""
+    """In a sharded model every process runs its backward, whichever losses its texts have a part in."""
     parts = [torch.randn(size, 3, requires_grad=True) for size in (2, 4)]
     none = torch.zeros(6, dtype=torch.bool)
     reached = torch.autograd.grad(Rows(parts, linked=True)[none].sum(), parts, allow_unused=True)
     assert [gradient.abs().sum().item() for gradient in reached] == [0, 0]
 
 
-def test_what_is_no_mask_is_refused():
-    """Indices would be taken for a mask of as many rows, and a mask on the device would be waited for."""
+def test_only_boolean_masks_on_the_host_are_accepted():
+    """Indices would be taken for a mask of as many rows, and a mask on the device would make the host wait."""
     for wrong in (torch.tensor([0, 1]), torch.ones(2, dtype=torch.bool, device="meta")):
         with pytest.raises(TypeError, match=r"a mask of torch\..* booleans on the host"):
             Rows([torch.ones(2, 3)])[wrong]
@@ -129,7 +131,7 @@ def test_what_is_no_mask_is_refused():
             Readout(Identity(), Rows([torch.ones(2, 7)]), torch.tensor([0, 1]), {}).read(nll_at(wrong))
 
 
-def test_the_check_sees_what_comes_past_it():
+def test_the_check_notices_tensors_that_send_did_not_bring():
     device = torch.ones(3, device="meta")
     with OnlySent(), pytest.raises(AssertionError, match="of the host"):
         device[torch.tensor([0, 2])]

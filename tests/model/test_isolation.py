@@ -1,4 +1,4 @@
-"""Texts that go through a model together: apart, or told to be none, on random models that leak and that do not."""
+"""Texts that go through a model together do not influence each other, or a probe notices that they do."""
 
 import logging
 
@@ -14,7 +14,7 @@ from duolearn_cli.model.encoding import Encoded, Encoder, collate
 from duolearn_cli.model.shared_prefix import collate_branches
 from tests.small_models import CAPPED, HYBRIDS, SCALED, adapted, random_base
 
-# A scan that takes padding for text, and a bias by distance in the row.
+# One model has a scan that reads padding as text, the other a bias by distance in the row.
 RECURRENT = (
     "RecurrentGemma",
     {"block_types": ["recurrent", "attention"], "lru_width": 16, "attention_window_size": 64, "logits_soft_cap": 5.0},
@@ -23,7 +23,7 @@ BY_DISTANCE = ("Mpt", {"d_model": 16, "n_heads": 4, "n_layers": 2, "max_seq_len"
 
 
 def opened(family, more, tiny=None):
-    """A model that takes the shipped tokenizer's texts, where that is given."""
+    """Return a random model; with `tiny`, one for texts of the embedded model's tokenizer."""
     if tiny is None:
         return adapted(random_base(family, more), TARGETS.get(family, ("q_proj", "v_proj")))
     size = {"vocab_size": len(tiny.tokenizer), "initializer_range": 0.2}
@@ -42,10 +42,10 @@ def text(*ids):
 TEXTS = [text(5, 6, 7, 8, 9, 30, 31, 2), text(5, 6, 7, 4, 11, 12), text(5, 6, 7, 2, 3, 25, 38, 17, 21)]
 
 
-def apart(model, batch):
+def distance_from_alone(model, batch):
     with torch.no_grad():
-        found, alone = model.hidden(batch), torch.cat([model.hidden(collate([one], "text")) for one in TEXTS])
-    return float(((found - alone).norm(dim=-1) / alone.norm(dim=-1)).max())
+        together, alone = model.hidden(batch), torch.cat([model.hidden(collate([one], "text")) for one in TEXTS])
+    return float(((together - alone).norm(dim=-1) / alone.norm(dim=-1)).max())
 
 
 @pytest.mark.parametrize(("family", "more"), [("Llama", {}), ("Mixtral", {"num_local_experts": 4}), CAPPED, *SCALED])
@@ -53,28 +53,28 @@ def test_models_of_attention_alone_share_rows(family, more):
     model = opened(family, more)
     model.check_attention(masks=True, kept_layers=0)
     assert model.takes_branches(30)
-    assert apart(model, collate(TEXTS, "text", pack_to=30)) < isolation.APART
-    assert apart(model, collate_branches([TEXTS], ["text"] * 3)) < isolation.APART
+    assert distance_from_alone(model, collate(TEXTS, "text", pack_to=30)) < isolation.APART
+    assert distance_from_alone(model, collate_branches([TEXTS], ["text"] * 3)) < isolation.APART
 
 
 @pytest.mark.parametrize(("family", "more"), [*HYBRIDS, RECURRENT])
-def test_models_with_states_of_their_own_share_no_row(family, more, caplog):
+def test_models_with_recurrent_states_share_no_row(family, more, caplog):
     model = opened(family, more)
     with caplog.at_level(logging.INFO, "duolearn"):
         assert not model.takes_branches(30) and not model.takes_branches(30)
     assert [record.message for record in caplog.records if record.name == "duolearn"] == [
-        f"{model.architecture} does not keep apart texts that share a row: one text a row in evaluation"
+        f"{model.architecture} cannot separate texts that share a row: evaluation uses one row for each text"
     ]
     packed = collate(TEXTS, "text", pack_to=30)
     for refused in (lambda: model.check_attention(masks=True, kept_layers=0), lambda: model.hidden(packed)):
-        with pytest.raises(ModelError, match=r"does not keep apart .*Mend: .*unlearn\.packing=false"):
+        with pytest.raises(ModelError, match=r"does not separate .*Fix: .*unlearn\.packing=false"):
             refused()
-    # Side by side, filled up on the right, they are as if alone.
-    assert apart(model, collate(TEXTS, "text")) < isolation.APART
+    # In padded rows texts are computed as if alone.
+    assert distance_from_alone(model, collate(TEXTS, "text")) < isolation.APART
 
 
-def test_a_leak_far_below_the_weights_is_seen(monkeypatch):
-    """The short convolution of a fresh LFM2 moves its neighbour's states by less than what kernels differ by."""
+def test_a_very_small_leak_is_noticed(monkeypatch):
+    """The short convolution of a fresh LFM2 changes its neighbour's states by less than kernels on other shapes do."""
 
     def faint():
         base = random_base(*HYBRIDS[0])
@@ -84,7 +84,7 @@ def test_a_leak_far_below_the_weights_is_seen(monkeypatch):
         return adapted(base)
 
     assert not faint().takes_branches(30)
-    # The distance from the text alone would not have told.
+    # The distance from the text alone would not have shown it.
     monkeypatch.setattr(isolation, "LEAK", 1.0)
     assert faint().takes_branches(30)
 
@@ -93,7 +93,7 @@ def test_a_bias_by_distance_packs_but_shares_no_beginning():
     model = opened(*BY_DISTANCE)
     assert not model.takes_branches(30)
     model.check_attention(masks=True, kept_layers=0)
-    assert apart(model, collate(TEXTS, "text", pack_to=30)) < isolation.APART
+    assert distance_from_alone(model, collate(TEXTS, "text", pack_to=30)) < isolation.APART
 
 
 def test_a_window_by_distance_holds_for_the_row():
@@ -119,12 +119,12 @@ def test_a_model_that_looks_ahead_is_refused():
         return forward(input_ids=input_ids, attention_mask=mask, **named)
 
     base.model.forward = both_ways
-    with pytest.raises(ModelError, match=r"LlamaForCausalLM computes a text otherwise .*models that look back only"):
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM computes a text differently .*models that only look back"):
         adapted(base)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_probes_hold_in_half_precision_too(dtype):
+def test_probes_pass_in_half_precision_too(dtype):
     model = adapted(random_base("Llama", dtype=dtype))
     assert model.is_rounded == (dtype == torch.bfloat16) and model.takes_branches(30)
     assert not adapted(random_base(*HYBRIDS[1], dtype=dtype)).takes_branches(30)
@@ -134,8 +134,8 @@ def test_probes_hold_in_half_precision_too(dtype):
 def test_options_are_scored_as_if_alone(family, more, tiny, study):
     model = opened(family, more, tiny)
     encoder, items = Encoder(tiny.tokenizer, PromptConfig(form="cloze")), study.splits.forget_train[:3]
-    found = scoring.score(model, encoder, items, 512)
-    for item, answer in zip(items, found, strict=True):
+    answers = scoring.score(model, encoder, items, 512)
+    for item, answer in zip(items, answers, strict=True):
         for option, total in enumerate(answer.totals):
             one = encoder.encode(item, option)
             at = one.labels("answer")
@@ -158,7 +158,7 @@ def test_answers_in_own_words_are_those_of_each_question_alone(family, more, tin
         assert generate(model, encoder, items, 6, 4096) != alone
 
 
-def test_what_is_no_number_is_not_apart():
+def test_nan_never_passes_a_probe():
     def states(batch):
         return torch.full((len(batch.token), 2), torch.nan)
 

@@ -1,4 +1,4 @@
-"""Weights that do not make up the model of their configuration are refused, with the tensors' names."""
+"""Weights that do not match the model of their configuration are refused, with the tensors' names."""
 
 import json
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.lora import ADAPTER_FILE
@@ -43,19 +44,19 @@ def rewrite(folder, change):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def test_a_whole_model_is_what_was_saved(folder, made):
+def test_a_complete_model_equals_the_saved_one(folder, made):
     state = load(folder).state_dict()
     saved = load_file(made / "model.safetensors")
     assert state.keys() == saved.keys() and all(state[name].equal(tensor) for name, tensor in saved.items())
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (
             {"num_hidden_layers": 3},
             r"LlamaForCausalLM: 9 tensors missing \(model\.layers\.2\.\S+, model\.layers\.2\.\S+, "
-            r"model\.layers\.2\.\S+ and 6 more\)\. Mend: the complete weights",
+            r"model\.layers\.2\.\S+ and 6 more\)\. Fix: get the complete weights",
         ),
         ({"num_hidden_layers": 1}, r"9 tensors without a place in the model \(model\.layers\.1\..* and 6 more\)"),
         (
@@ -65,9 +66,9 @@ def test_a_whole_model_is_what_was_saved(folder, made):
         ),
     ],
 )
-def test_a_configuration_of_another_model_is_refused(folder, values, said):
+def test_a_configuration_of_another_model_is_refused(folder, values, message):
     configure(folder, **values)
-    with pytest.raises(ModelError, match=rf"model mine at .*{said}"):
+    with pytest.raises(ModelError, match=rf"model mine at .*{message}"):
         load(folder)
 
 
@@ -81,14 +82,14 @@ def test_numbers_that_are_not_finite_are_refused_with_the_tensors_name(folder, s
         load(folder, dtype)
 
 
-def test_a_run_refuses_before_anything_else_is_made_of_the_model(folder):
+def test_a_run_refuses_the_weights_before_it_does_anything_with_them(folder):
     rewrite(folder, lambda tensors: tensors["lm_head.weight"].fill_(torch.nan))
     config = ModelConfig(name="mine", path=str(folder), adapter=AdapterConfig(rank=2, alpha=4))
     with pytest.raises(ModelError, match=r"not finite \(lm_head\.weight\)"):
         load_model(Weights(str(folder), None, None, False, False), config, RuntimeConfig(device="cpu"), seed=0)
 
 
-def test_a_head_that_is_not_there_is_refused_unless_it_is_tied(folder):
+def test_a_missing_output_layer_is_refused_unless_it_is_tied(folder):
     rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
     with pytest.raises(ModelError, match=r"1 tensor missing \(lm_head\.weight\)"):
         load(folder)
@@ -97,7 +98,7 @@ def test_a_head_that_is_not_there_is_refused_unless_it_is_tied(folder):
     assert base.lm_head.weight is base.model.embed_tokens.weight
 
 
-def test_what_the_model_computes_itself_may_be_left_over(folder):
+def test_tensors_that_the_model_computes_may_be_left_over(folder):
     def add(tensors):
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(2)
         tensors["model.embeddings.position_ids"] = torch.arange(4)
@@ -122,23 +123,23 @@ def test_what_the_model_computes_itself_may_be_left_over(folder):
     ],
 )
 def test_the_causal_mask_of_an_old_checkpoint_may_be_left_over(family, more, name, tmp_path):
-    """As in EleutherAI's and Salesforce's files, which were written when it was saved."""
+    """As in files of EleutherAI and Salesforce, which are from a time when the mask was saved."""
     folder = write_folder(random_base(family, more), tmp_path)
     mask = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
     rewrite(folder, lambda tensors: tensors.update({f"transformer.{name}": mask}))
     load(folder)
 
 
-def test_a_broken_file_is_no_traceback(folder):
+def test_a_broken_file_gives_a_message_and_no_traceback(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ModelError, match=r"model mine at .* cannot be read"):
         load(folder)
 
 
-def test_an_adapter_is_no_model(folder):
+def test_an_adapter_is_not_a_model(folder):
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"is an adapter .*Mend: .* as model\.path, and adapter=FOLDER"):
+    with pytest.raises(ModelError, match=r"is an adapter .*Fix: set model\.path .*, and adapter=FOLDER"):
         load(folder)
 
 

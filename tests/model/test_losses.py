@@ -53,13 +53,13 @@ def test_margin_forget_is_the_published_formula_and_its_gradient_weighted_ascent
 def test_weights_of_tokens_at_the_edges():
     nll = torch.tensor([0.0, 1e-18, 1e-9, 50.0, 1e4], dtype=torch.float64, requires_grad=True)
     assert losses.confidence(nll, 0.0).tolist() == losses.doubt(nll, 0.0).tolist() == [1] * 5
-    # 1 - p is not lost where p rounds to one.
+    # 1 - p is exact even if p rounds to one.
     torch.testing.assert_close(losses.doubt(nll, 1.0), f64([0, 1e-18, 1e-9, 1, 1]), rtol=1e-9, atol=0)
     torch.testing.assert_close(losses.confidence(nll, 2.0), f64([1, 1, 1, math.exp(-100), 0]))
     assert not losses.confidence(nll, 1.0).requires_grad and not losses.doubt(nll, 1.0).requires_grad
 
 
-def test_kl_to_lowered_moves_the_label_alone_and_leaves_its_arguments():
+def test_kl_to_lowered_only_moves_the_label_and_does_not_change_its_arguments():
     generator = torch.Generator().manual_seed(0)
     ref, logits = torch.randn(2, 4, 7, generator=generator, dtype=torch.float64)
     labels, before = torch.tensor([0, 6, 3, 3]), ref.clone()
@@ -77,29 +77,29 @@ def test_kl_of_others_is_the_kl_given_that_it_is_not_the_label(seed, scale):
     ref, logits = (torch.randn(4, 6, generator=generator, dtype=torch.float64) * scale for _ in range(2))
     labels = torch.randint(6, (4,), generator=generator)
     logits.requires_grad_()
-    found = losses.kl_of_others(ref, logits, labels)
-    values = found.tolist()
+    divergence = losses.kl_of_others(ref, logits, labels)
+    values = divergence.tolist()
     for i, label in enumerate(labels.tolist()):
         others = [k for k in range(6) if k != label]
         p, log_q = torch.softmax(ref[i, others], 0), torch.log_softmax(logits.detach()[i, others], 0)
         expected = sum(float(a * (a.log() - b)) for a, b in zip(p, log_q, strict=True) if a > 0)
         assert values[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
-    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    (gradient,) = torch.autograd.grad(divergence.sum(), logits)
     assert gradient.isfinite().all()
-    # The label is left alone, and what it is predicted with changes nothing.
+    # The label gets no gradient, and its logit has no influence.
     assert gradient[torch.arange(4), labels].abs().max() == 0
     moved = logits.detach().clone()
     moved[torch.arange(4), labels] += 5
-    torch.testing.assert_close(losses.kl_of_others(ref, moved, labels), found.detach())
+    torch.testing.assert_close(losses.kl_of_others(ref, moved, labels), divergence.detach())
     assert losses.kl_of_others(ref[:0], logits[:0], labels[:0]).shape == (0,)
 
 
 def test_squared_distance_is_of_float32_at_least_and_has_no_gradient_to_the_aim():
     outputs = torch.tensor([[1.0, 2.0], [0.0, 1.0]], dtype=torch.bfloat16, requires_grad=True)
     aim = torch.tensor([1.0, 0.5], requires_grad=True)
-    found = losses.squared_distance(outputs, aim)
-    assert found.dtype == torch.float32 and found.tolist() == [2.25, 1.25]
-    found.sum().backward()
+    distances = losses.squared_distance(outputs, aim)
+    assert distances.dtype == torch.float32 and distances.tolist() == [2.25, 1.25]
+    distances.sum().backward()
     assert aim.grad is None and outputs.grad.tolist() == [[0, 3], [-2, 1]]
 
 
@@ -109,9 +109,9 @@ def test_kl_against_a_loop_and_no_gradient_to_the_reference():
     logits = torch.randn(4, 7, generator=generator, dtype=torch.float64, requires_grad=True)
     p, q = ref.softmax(-1), logits.softmax(-1)
     naive = torch.stack([sum(p[i, j] * torch.log(p[i, j] / q[i, j]) for j in range(7)) for i in range(4)])
-    found = losses.kl(ref, logits)
-    torch.testing.assert_close(found, naive)
-    found.sum().backward()
+    divergence = losses.kl(ref, logits)
+    torch.testing.assert_close(divergence, naive)
+    divergence.sum().backward()
     assert ref.grad is None and logits.grad is not None
     assert losses.kl(ref, ref).abs().max() < 1e-12
 

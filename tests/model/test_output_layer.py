@@ -1,4 +1,4 @@
-"""The output layer against autograd and against the logits that whole models give."""
+"""The output layer, compared with autograd and with the logits of whole models."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,8 @@ from duolearn_cli.model import losses, output_layer
 from duolearn_cli.model.encoding import Encoded, collate
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.output_layer import OutputLayer
-from duolearn_cli.model.readout import Readout, kl_at, nll_at
+from duolearn_cli.model.readings import kl_at, nll_at
+from duolearn_cli.model.readout import Readout
 from tests.small_models import CAPPED, SCALED, adapted, random_base
 
 SHAPES = [(1.0, None), (0.25, None), (1.0, 3.0), (4.0, 2.0)]
@@ -42,17 +43,17 @@ def test_logits_and_their_gradient_are_those_of_the_formula(scale, cap):
 
 
 @pytest.mark.parametrize(("scale", "cap"), SHAPES)
-def test_what_is_read_in_chunks_has_the_gradient_of_all_logits(scale, cap, monkeypatch):
+def test_reading_in_chunks_gives_the_gradient_of_all_logits(scale, cap, monkeypatch):
     layer, hidden, generator = made_up(scale, cap)
-    monkeypatch.setattr("duolearn_cli.model.readout.CHUNK", 2 * layer.vocabulary)
+    monkeypatch.setattr("duolearn_cli.model.readout.LOGITS_PER_CHUNK", 2 * layer.vocabulary)
     head = SimpleNamespace(vocabulary=layer.vocabulary, head=layer.logits, pull=layer.pull)
     reference = torch.randn(7, 5, generator=generator, dtype=torch.float64)
     labels, where = torch.arange(7), torch.tensor([True, False] * 3 + [True])
     read = Readout(head, Rows([hidden]), labels, {"base": lambda: reference})
-    found = read.read(nll_at(where), kl_at(~where, "base"))
+    values = read.read(nll_at(where), kl_at(~where, "base"))
     logits, other = closed_form(layer, hidden), closed_form(layer, reference)
     expected = losses.nll(logits, labels)[where], losses.kl(other, logits)[~where]
-    for one, wanted in zip(found, expected, strict=True):
+    for one, wanted in zip(values, expected, strict=True):
         torch.testing.assert_close(one, wanted)
         gradients = [torch.autograd.grad(each.square().sum(), hidden, retain_graph=True)[0] for each in (one, wanted)]
         torch.testing.assert_close(*gradients)
@@ -66,7 +67,7 @@ def texts():
 @pytest.mark.parametrize(("family", "more"), [CAPPED, *SCALED])
 @pytest.mark.parametrize("size", [0.01, 1.0, 100.0])
 def test_scaled_and_capped_models_have_the_nll_of_their_own_logits(family, more, size):
-    """Whatever the size of the logits: a cap of small ones is found, and a scale of large ones."""
+    """For any size of the logits: the cap is found with small ones, and the scale with large ones."""
     base = random_base(family, more)
     base.get_output_embeddings().weight.data.mul_(size)
     model = adapted(base)
@@ -80,7 +81,7 @@ def test_scaled_and_capped_models_have_the_nll_of_their_own_logits(family, more,
     with torch.no_grad():
         logits = model.network(input_ids=batch.ids, attention_mask=batch.mask).logits[batch.row, batch.position]
     torch.testing.assert_close(losses.nll(model.head(hidden), batch.label), losses.nll(logits, batch.label))
-    # The readout's gradient is that of autograd through the model's own formula.
+    # The readout's gradient equals that of autograd through the model's own formula.
     read = Readout(model, Rows([hidden]), batch.label, {}).read(nll_at(torch.ones(len(batch.label), dtype=torch.bool)))
     (ours,) = torch.autograd.grad(read[0].sum(), hidden)
     (wanted,) = torch.autograd.grad(losses.nll(model.head(hidden), batch.label).sum(), hidden)
@@ -96,28 +97,28 @@ def changed_forward(base, change):
     inner = base.forward
 
     def forward(*args, **named):
-        found = inner(*args, **named)
-        found.logits = change(found.logits)
-        return found
+        output = inner(*args, **named)
+        output.logits = change(output.logits)
+        return output
 
     base.forward = forward
     return base
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda logits: logits * 1.5, "LlamaForCausalLM changes its logits after the output layer.*logit_scale"),
         (lambda logits: 9 * torch.tanh(logits / 9), "LlamaForCausalLM changes its logits after the output layer"),
-        (lambda logits: logits[..., :-3], "gives 37 of the 40 logits"),
-        (lambda logits: logits * torch.nan, "are not finite, though its weights are, in torch.float32.*another model"),
+        (lambda logits: logits[..., :-3], "returns 37 of the 40 logits"),
+        (lambda logits: logits * torch.nan, "are not finite in torch.float32, although its weights are.*another model"),
     ],
 )
 @pytest.mark.parametrize("size", [1e-4, 1.0])
-def test_an_unknown_change_is_refused_however_small_the_logits(change, said, size):
+def test_an_unknown_change_is_refused_however_small_the_logits(change, message, size):
     base = random_base("Llama")
     base.get_output_embeddings().weight.data.mul_(size)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         adapted(changed_forward(base, change))
 
 
@@ -129,7 +130,7 @@ def test_hidden_states_that_are_changed_before_the_output_layer_are_refused():
 
 
 def test_a_scale_before_an_output_layer_with_a_bias_is_refused():
-    """``W (s h) + b`` is no ``s (W h + b)``."""
+    """``W (s h) + b`` is not ``s (W h + b)``."""
     for bias in (None, nn.Parameter(torch.ones(40))):
         base = random_base("Llama", {"logits_scaling": 8.0})
         base.lm_head.bias = bias
@@ -142,7 +143,7 @@ def test_a_scale_before_an_output_layer_with_a_bias_is_refused():
 
 
 def test_an_adapter_on_the_output_layer_is_refused_as_one():
-    with pytest.raises(ModelError, match=r"output layer of LlamaForCausalLM carries an adapter\. Mend: .*targets"):
+    with pytest.raises(ModelError, match=r"output layer of LlamaForCausalLM carries an adapter\. Fix: .*targets"):
         adapted(random_base("Llama"), ("lm_head",))
 
 
@@ -153,7 +154,7 @@ def test_a_model_without_a_decoder_is_refused():
         adapted(base)
 
 
-def test_the_hook_of_the_probe_is_gone_after_it():
+def test_the_probe_removes_its_hook():
     base = random_base("Llama")
     output_layer.find(base, base.get_decoder(), "Llama")
     assert not base.lm_head._forward_hooks

@@ -1,4 +1,4 @@
-"""Quantised base models: refusals, and what transformers would be told. None of it ran on a GPU."""
+"""Quantised base models: refusals, and the arguments for transformers. None of it ran on a GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.conftest import SMALL
 
 @pytest.fixture
 def installed(monkeypatch):
-    """As if bitsandbytes were there, or not."""
+    """Pretend that bitsandbytes is installed, or that it is not."""
     real = importlib.util.find_spec
 
     def have(there):
@@ -36,7 +36,7 @@ def installed(monkeypatch):
 
 @pytest.fixture
 def unread(monkeypatch):
-    """Fails a test in which anything of a model is read."""
+    """Fail the test if any part of a model is read."""
 
     def refuse(*given, **named):
         raise AssertionError("something was loaded")
@@ -53,7 +53,7 @@ def load(kind, **runtime):
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_without_the_library_or_a_gpu_nothing_is_loaded(installed, unread, monkeypatch, kind):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=rf"model\.quantization={kind}: needs a GPU.* allowed here: none"):
+    with pytest.raises(ModelError, match=rf"model\.quantization={kind}: this needs a GPU.* allowed here: none"):
         load(kind)
     installed(False)
     with pytest.raises(ModelError, match=r"bitsandbytes is not installed; .* pip install 'duolearn\[quantization\]'"):
@@ -63,9 +63,9 @@ def test_without_the_library_or_a_gpu_nothing_is_loaded(installed, unread, monke
 def test_commands_refuse_before_they_import_pytorch(installed, monkeypatch):
     config = compose("unlearn", ["+forget=surgery", *SMALL, "model.quantization=nf4"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match="shows no CUDA device"):
+    with pytest.raises(ModelError, match="has no CUDA device"):
         prepared(config)
-    # A dry run may be made on a machine without one.
+    # A dry run works on a machine without a GPU.
     config.dry_run = True
     prepared(config)
     installed(False)
@@ -74,27 +74,27 @@ def test_commands_refuse_before_they_import_pytorch(installed, monkeypatch):
 
 
 def test_gguf_files_are_refused(installed):
-    with pytest.raises(ModelError, match=r"some\.gguf is quantised in a way of its own.*Mend: model\.path=FOLDER"):
+    with pytest.raises(ModelError, match=r"some\.gguf is already quantised in its own format.*Fix: model\.path=FOLDER"):
         quantization.check_libraries(ModelConfig(name="x", quantization="int8"), "some.gguf")
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["runtime.device=cpu"], r"model\.quantization=nf4: needs a GPU; allowed with runtime\.device=cpu: none"),
         (["runtime.sharding=fsdp2", "runtime.num_processes=2"], r"allowed with runtime\.sharding=fsdp2: none"),
     ],
 )
-def test_settings_that_do_not_go_together(overrides, said):
-    with pytest.raises(ConfigError, match=said):
+def test_settings_that_do_not_go_together(overrides, message):
+    with pytest.raises(ConfigError, match=message):
         compose("unlearn", ["+forget=surgery", "model.quantization=nf4", *overrides])
 
 
-def test_what_transformers_is_told(installed, monkeypatch):
-    asked = {}
+def test_arguments_for_transformers(installed, monkeypatch):
+    arguments = {}
 
     def take(location, **given):
-        asked.update(given)
+        arguments.update(given)
         raise OSError("far enough")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -102,22 +102,22 @@ def test_what_transformers_is_told(installed, monkeypatch):
     monkeypatch.setattr(pretrained.AutoModelForCausalLM, "from_pretrained", take)
     with pytest.raises(ModelError, match="far enough"):
         load("nf4")
-    config = asked["quantization_config"]
+    config = arguments["quantization_config"]
     assert config.load_in_4bit and config.bnb_4bit_quant_type == "nf4" and config.bnb_4bit_use_double_quant
-    assert config.bnb_4bit_compute_dtype == torch.bfloat16 == asked["dtype"]
-    # transformers then skips the output layer and what is tied to it.
+    assert config.bnb_4bit_compute_dtype == torch.bfloat16 == arguments["dtype"]
+    # transformers then skips the output layer and weights that are tied to it.
     assert config.llm_int8_skip_modules is None
-    assert asked["device_map"] == {"": torch.device("cuda", 0)}
+    assert arguments["device_map"] == {"": torch.device("cuda", 0)}
     with pytest.raises(ModelError, match="far enough"):
         load("int8", precision="fp32")
-    assert asked["quantization_config"].load_in_8bit and asked["dtype"] == torch.float32
-    asked.clear()
+    assert arguments["quantization_config"].load_in_8bit and arguments["dtype"] == torch.float32
+    arguments.clear()
     with pytest.raises(ModelError, match="far enough"):
         load("none")
-    assert not {"quantization_config", "device_map"} & set(asked)
+    assert not {"quantization_config", "device_map"} & set(arguments)
 
 
-def test_packed_weights_count_as_what_they_hold():
+def test_packed_weights_count_individually():
     base = nn.Linear(4, 6)
     packed: nn.Parameter = nn.Parameter(torch.zeros(12, 1, dtype=torch.uint8), requires_grad=False)
     packed.quant_state = SimpleNamespace(shape=torch.Size([6, 4]))
@@ -133,7 +133,7 @@ def test_a_quantised_output_layer_is_refused():
         output_layer.linear_of(SimpleNamespace(get_output_embeddings=lambda: head), "Odd")
 
 
-def test_the_cache_keeps_quantised_models_apart(study, fresh, tmp_path, monkeypatch):
+def test_the_cache_distinguishes_quantised_models(study, fresh, tmp_path, monkeypatch):
     from dataclasses import replace
     from io import StringIO
 

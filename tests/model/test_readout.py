@@ -1,4 +1,4 @@
-"""Numbers read off the output layer in chunks, against autograd through all logits, in float64."""
+"""Numbers read from the output layer in chunks, compared with autograd through all logits, in float64."""
 
 import pytest
 import torch
@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from duolearn_cli.model import losses, readout
 from duolearn_cli.model.host_to_device import Rows
-from duolearn_cli.model.readout import Reading, Readout, kl_at, nll_at
+from duolearn_cli.model.readings import Reading, kl_at, nll_at
+from duolearn_cli.model.readout import Readout
 
 VOCABULARY, WIDTH = 11, 5
 
 
 class Linear:
-    """An output layer that counts the rows that went through it."""
+    """An output layer that counts the rows that go through it."""
 
     vocabulary = VOCABULARY
 
@@ -58,13 +59,13 @@ def test_equals_autograd_through_all_logits(count, chunk, seed):
     head, hidden, labels, references, first, second = made_up(count, seed)
     readings = nll_at(first), kl_at(second, "base"), kl_at(first, "target"), Reading(entropy, second)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readout, "CHUNK", chunk * VOCABULARY)
+        patch.setattr(readout, "LOGITS_PER_CHUNK", chunk * VOCABULARY)
         read = Readout(head, Rows([hidden]), labels, references)
-        found = read.read(*readings)
+        values = read.read(*readings)
     expected = plain(head, hidden, labels, references, first, second)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(values, expected, strict=True):
         torch.testing.assert_close(one, other)
-        # What no token has a part in has no graph, so that no backward is made for it.
+        # A reading without tokens has no graph, so that it needs no backward.
         assert one.requires_grad == (len(one) > 0)
         if not len(one):
             continue
@@ -87,7 +88,7 @@ def test_without_gradients_only_values_are_computed():
     assert not nll.requires_grad
 
 
-def test_the_nll_of_all_tokens_costs_nothing_once_something_is_read():
+def test_the_nll_of_all_tokens_costs_nothing_after_a_reading():
     head, hidden, labels, references, first, second = made_up(20)
     read = Readout(head, Rows([hidden]), labels, references)
     read.read(nll_at(first), kl_at(second, "base"))

@@ -1,4 +1,4 @@
-"""Options that share their question in a row: laid out right, and answered as one by one, by every architecture."""
+"""Options that share their question in a row: the layout is right, and every architecture scores them as one by one."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ texts = st.lists(st.integers(1, 3), min_size=1, max_size=7).map(lambda ids: text
 
 
 @given(st.lists(st.lists(texts, min_size=1, max_size=4), min_size=1, max_size=3))
-def test_every_text_can_be_read_off_its_row(groups):
+def test_every_text_can_be_reconstructed_from_its_row(groups):
     every = [one for group in groups for one in group]
     batch = collate_branches(groups, ["text"] * len(every))
     read = batch.ids.flatten()[batch.token].split([len(one.ids) for one in every])
@@ -64,8 +64,8 @@ def test_answers_are_the_same_with_and_without(fresh, study, monkeypatch, form):
     encoder, items = Encoder(fresh.tokenizer, PromptConfig(form=form)), study.splits.forget_train[:5]
 
     def answers():
-        found = scoring.score(fresh, encoder, items, 256, classify=lambda place, text: [0] * len(text.ids))
-        return [(a.prediction, a.recalled, a.valid, a.strength, *a.scores, a.nll, a.min_k_plus) for a in found]
+        scored = scoring.score(fresh, encoder, items, 256, classify=lambda place, text: [0] * len(text.ids))
+        return [(a.prediction, a.recalled, a.valid, a.strength, *a.scores, a.nll, a.min_k_plus) for a in scored]
 
     rows = []
     original = scoring.collate_branches
@@ -79,7 +79,7 @@ def test_answers_are_the_same_with_and_without(fresh, study, monkeypatch, form):
     assert len(rows) == count
 
 
-def test_a_window_that_is_too_narrow_keeps_texts_apart():
+def test_with_a_window_that_is_too_narrow_every_text_has_its_own_row():
     windowed = next(family for family in FAMILIES if family[0] == "Mistral")
     model = build(*windowed)
     assert model.takes_branches(16) and not model.takes_branches(17)

@@ -1,15 +1,16 @@
-"""The middle of a question is left out: whole words, no more than asked but for the words' ends, both ends kept."""
+"""The middle of a question is left out: whole words, little more than needed, and both ends remain."""
 
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.model.truncation import MIN_QUESTION, left, middle
+from duolearn_cli.model.truncation import MIN_QUESTION, middle, tokens_outside
 
 
 def tokens(text, size):
-    """Characters of tokens of `size` characters, the way byte-level tokenizers cut: a space goes with what follows."""
+    """Return the characters of tokens of `size` characters, as byte-level tokenizers split: a space belongs to the word
+    after it."""
     return [(start, min(start + size, len(text))) for start in range(0, len(text), size)]
 
 
@@ -18,7 +19,7 @@ def tokens(text, size):
     size=st.integers(1, 5),
     share=st.floats(0.01, 0.99),
 )
-def test_what_stays_is_the_head_whole_words_of_both_ends_and_the_tail(words, size, share):
+def test_head_tail_and_whole_words_at_both_ends_remain(words, size, share):
     head, question, tail = "Question: ", " ".join(words), "\nAnswer: x"
     text, own = head + question + tail, (len(head), len(head + question))
     offsets = [(0, 0), *tokens(text, size)]
@@ -28,10 +29,10 @@ def test_what_stays_is_the_head_whole_words_of_both_ends_and_the_tail(words, siz
     if gap is None:
         assert len(inside) - excess < MIN_QUESTION
         return
-    kept = left(offsets, gap)
+    remaining = tokens_outside(offsets, gap)
     assert own[0] <= gap[0] < gap[1] <= own[1]
-    assert excess <= len(offsets) - len(kept) <= excess + len(inside) // 2 + 2
-    lost = sorted(set(range(len(offsets))) - set(kept))
+    assert excess <= len(offsets) - len(remaining) <= excess + len(inside) // 2 + 2
+    lost = sorted(set(range(len(offsets))) - set(remaining))
     assert lost == list(range(lost[0], lost[-1] + 1)) and 0 not in lost
     before, after = (
         sum(a < b and part(a) for a, b in inside) for part in (lambda a: a < gap[0], lambda a: a >= gap[1])
@@ -43,18 +44,18 @@ def test_words_stay_whole():
     text = "Question: hypo thyroid or hyper calcaemia or hypo kalaemia in that one?\nAnswer: x"
     offsets = [match.span() for match in re.finditer(r"\s?\S{1,3}", text)]
     gap = middle(text, offsets, (10, text.index("\n")), 6)
-    kept = "".join(text[a:b] for a, b in (offsets[i] for i in left(offsets, gap)))
-    assert set(kept.split()) <= set(text.split())
+    remaining = "".join(text[a:b] for a, b in (offsets[i] for i in tokens_outside(offsets, gap)))
+    assert set(remaining.split()) <= set(text.split())
 
 
 def test_a_question_without_spaces_is_cut_between_characters():
     text = "問" * 40
     offsets = [(i, i + 1) for i in range(40) for _ in range(3)]
     gap = middle(text, offsets, (0, 40), 50)
-    assert len(offsets) - len(left(offsets, gap)) in (51, 52, 53, 54)
+    assert len(offsets) - len(tokens_outside(offsets, gap)) in (51, 52, 53, 54)
 
 
-def test_nothing_is_cut_where_too_little_would_be_left():
+def test_nothing_is_cut_if_too_little_would_remain():
     text = "one two three four five six seven eight nine"
     offsets = tokens(text, 4)
     assert middle(text, offsets, (0, len(text)), len(offsets) - MIN_QUESTION + 1) is None

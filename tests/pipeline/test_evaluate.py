@@ -1,4 +1,4 @@
-"""What a run that unlearned says about its weights and its steps."""
+"""The parts of metrics.json about the weights and the steps of an unlearning run."""
 
 import json
 from types import SimpleNamespace

@@ -119,10 +119,10 @@ def test_a_run_goes_on_with_its_own_weights_and_data_alone(lab, monkeypatch):
     assert resumed(lab).cache.signature() == lab.run.info["signature"]
     splits = replace(lab.study.splits, retain_train=lab.study.splits.retain_train[1:])
     monkeypatch.setattr("duolearn_cli.pipeline.laboratory.load_model", lambda *given: pytest.fail("a model was loaded"))
-    with pytest.raises(RunError, match=r"this run began with other data\. Mend: put them back, or start a new run"):
+    with pytest.raises(RunError, match=r"this run began with other data\. Fix: restore them, or start a new run"):
         resumed(lab, splits=splits)
     lab.run.update(weights="other")
-    with pytest.raises(RunError, match=r"this run began with other base weights\. Mend"):
+    with pytest.raises(RunError, match=r"this run began with other base weights\. Fix"):
         resumed(lab)
     with pytest.raises(RunError, match=r"other base weights and data"):
         resumed(lab, splits=splits)

@@ -1,6 +1,8 @@
-"""What is done after each step: quick evaluations on validation facts, and an end where gold is reached."""
+"""The monitor: quick evaluations on validation facts, checkpoints, and the early end where gold is reached."""
 
 import json
+import os
+import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,18 +14,19 @@ from duolearn_cli.cli.commands import unlearn
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError, DivergedError
-from duolearn_cli.evaluation.metrics import gold
-from duolearn_cli.pipeline import early_stopping, monitor
+from duolearn_cli.pipeline import early_stopping, monitor, processes
 from duolearn_cli.pipeline.early_stopping import Goal, Look
 from duolearn_cli.pipeline.monitor import Monitor
 from tests.conftest import SMALL, last
+from tests.pipeline.easy_worker import EASY
 
 ONE = SimpleNamespace(count=1, sharded=False)
+ROOT = Path(__file__).parents[2]
 FACTS = [f"f{k}" for k in range(30)]
 
 
 def seen(nll, chance, retain=0.95, spread=0.2):
-    """A look at thirty facts, by mean loss and probability of the right answers."""
+    """Return a look at thirty facts with these means of loss and probability of the right answer."""
     rng = np.random.default_rng(round(100 * nll + 1000 * chance))
     means = {"forget_nll": nll, "forget_accuracy": chance, "retain_nll": 0.1, "retain_accuracy": retain}
     losses, chances = rng.normal(nll, spread, 30), rng.normal(chance, spread / 4, 30)
@@ -34,7 +37,7 @@ GOAL = Goal(seen(0.1, 0.98), seen(3.0, 0.28), looks=20)
 
 
 class Recorder:
-    """A laboratory of which a watch needs no more than this."""
+    """The parts of a laboratory that a monitor needs."""
 
     def __init__(self, study, looks):
         self.study, self.is_main, self.model = study, True, SimpleNamespace(device="cpu")
@@ -71,7 +74,7 @@ def test_too_few_facts_to_stop_by_are_told_at_the_start(stops, monkeypatch):
         lab = Recorder(stops, {})
         lab.load = lambda name, found=found: SimpleNamespace(keep=lambda *_: found)
         Goal.of(lab, "gold", 20)
-        assert len(lab.noted) == noted and all("ends no run early" in note for note in lab.noted)
+        assert len(lab.noted) == noted and all("cannot end this run early" in note for note in lab.noted)
 
 
 def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
@@ -79,7 +82,7 @@ def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
     lab, _, after_step = watched(looks, GOAL, study=stops)
     ended = [after_step(step, {}) for step in range(1, 11)]
     assert lab.looked == [5, 10] and ended == [False] * 9 + [True]
-    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.told(looks[10])}}
+    assert lab.updated == {"stopped": {"step": 10, "of": 100, "goal": GOAL.as_dict(looks[10])}}
     assert "step 10 of 100" in lab.noted[0] and "30 facts, 20 looks" in lab.noted[0]
 
 
@@ -137,7 +140,7 @@ def test_without_a_goal_it_looks_five_times_and_never_ends(watched):
 
 
 def test_the_step_that_ends_the_loop_is_no_checkpoint(watched, stops):
-    """A run that is resumed from it would miss the end."""
+    """A run that resumed from such a checkpoint would miss its end."""
     _, saved, after_step = watched({5: seen(3.0, 0.28)}, GOAL, lambda: True, stops)
     assert after_step(5, {}) and saved == []
 
@@ -172,11 +175,26 @@ def run(folder, cache, *given):
 STOPPING = ["method=graddiff", "split.max_forget=16", "split.max_retain=24", "learn.epochs=30", "unlearn.stop=gold"]
 
 
-def test_a_run_that_stops(tmp_path, cache, monkeypatch):
-    """A few facts show nothing, and ascent leaps far beyond gold: with a test to match a run ends, and says at what."""
-    monkeypatch.setattr(early_stopping, "NEAR", 100.0)
-    monkeypatch.setattr(early_stopping, "LEVEL", 1.0)
-    monkeypatch.setattr(gold, "FEW_FACTS", 2)
+@pytest.fixture
+def easily_shown(monkeypatch):
+    """A test of equivalence that any look passes, in worker processes too.
+
+    A few facts show nothing, and ascent leaps far beyond gold.
+    """
+    for module, name, value in EASY:
+        monkeypatch.setattr(module, name, value)
+    started = subprocess.Popen
+
+    def popen(command, **settings):
+        own = ["tests.pipeline.easy_worker" if one == "duolearn_cli.pipeline.worker" else one for one in command]
+        return started(own, env=os.environ | {"PYTHONPATH": str(ROOT)}, **settings)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+
+
+@pytest.mark.usefixtures("easily_shown")
+def test_a_run_that_stops(tmp_path, cache):
+    """It says at which step, and what was shown there."""
     told, lines = run(tmp_path, cache, *STOPPING, "unlearn.epochs=20")
     goal = told["goal"]
     assert lines[-1]["step"] == told["step"] < told["of"] and goal["facts"] > 1
@@ -190,10 +208,10 @@ def test_a_run_that_never_gets_there(tmp_path, cache):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("easily_shown")
 @pytest.mark.parametrize("sharding", [[], ["runtime.sharding=fsdp2"]], ids=["copies", "cut"])
 def test_several_processes_stop_where_one_does(sharding, tmp_path, cache):
-    # Of fewer than 30 facts nothing is shown: a run of 16 would never stop.
-    common = [*last(*STOPPING, "split.max_forget=60"), "unlearn.epochs=20", "runtime.threads=1"]
+    common = [*STOPPING, "unlearn.epochs=20", "runtime.threads=1"]
     told, lines = run(tmp_path / "one", cache, *common)
     shared, shared_lines = run(tmp_path / "two", cache, *common, "runtime.num_processes=2", *sharding)
     assert shared["goal"] == pytest.approx(told["goal"]) and shared["step"] == told["step"] < told["of"]

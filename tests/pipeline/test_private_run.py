@@ -1,4 +1,4 @@
-"""Private runs through the public command: what they promise, resume, further requests, private learning."""
+"""Private runs through the public command: guarantee, resume, further requests, private learning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def runs(folder):
 
 
 def started(duolearn, tmp_path, output, *overrides):
-    done = duolearn("unlearn", *PRIVATE, f"output_dir={output}", *overrides)
+    done = duolearn("unlearn", *last(*PRIVATE, f"output_dir={output}", *overrides))
     assert done.returncode == 0, done.stderr + done.stdout
     (run,) = runs(tmp_path / output)
     return run

@@ -1,4 +1,4 @@
-"""A saved run is not believed: its configuration is read and checked like any other."""
+"""A saved run is not trusted: its configuration is checked like any other."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -29,6 +29,21 @@ def change(folder, **values):
 def test_a_sound_run_is_opened(folder):
     run, config = reopen(folder, ["resume=x", "dry_run=true"])
     assert run.folder == folder and config == Run.open(folder)[1]
+
+
+def test_settings_of_an_earlier_version_are_found_where_they_are_now(folder):
+    now = Run.open(folder)[1]
+    saved = OmegaConf.load(folder / "config.yaml")
+    for node in ("inspect", "hierarchy_view"):
+        del saved[node]
+    saved = OmegaConf.merge(
+        saved, {"item": None, "scores": False, "action": "show", "node": None, "text": None, "depth": 3}
+    )
+    OmegaConf.save(saved, folder / "config.yaml")
+    _, config = reopen(folder)
+    assert config.hierarchy_view.depth == 3
+    config.hierarchy_view.depth = now.hierarchy_view.depth
+    assert config == now
 
 
 @pytest.mark.parametrize("text", ["seed: [", "typo: 1", "seed: many", "- a\n- b", "just words", "model: 3", "\x00"])

@@ -1,4 +1,4 @@
-"""Run folders: exclusive, whole, honest about how they ended."""
+"""Run folders are exclusive and complete, and record how the run ended."""
 
 import json
 import logging

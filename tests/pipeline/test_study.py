@@ -1,4 +1,4 @@
-"""The cheap half of a run: splits, forget items, duplicates, the plan."""
+"""Prepared data: splits, forget items, duplicates, the plan."""
 
 import json
 import re
@@ -51,20 +51,20 @@ def _unlabelled(tmp_path, number=60):
     return ["+forget=surgery", "dataset=medmcqa", f"dataset.path={path}"]
 
 
-def test_a_request_of_guesses_is_refused_and_its_mends_run(tmp_path):
+def test_a_request_of_guesses_is_refused_and_its_fixes_run(tmp_path):
     command = _unlabelled(tmp_path)
     with pytest.raises(DataError, match=r"\(100%\) have no label of their own") as told:
         prepare(compose("unlearn", command))
-    mends = re.findall(r"\(([a-z_.]+=[\w.]+)\)", str(told.value))
-    assert mends == ["forget.by=concepts", "labels.max_guessed=1"]
-    for mend in mends:
-        study = prepare(compose("unlearn", [*command, mend]))
+    fixes = re.findall(r"\(([a-z_.]+=[\w.]+)\)", str(told.value))
+    assert fixes == ["forget.by=concepts", "labels.max_guessed=1"]
+    for fix in fixes:
+        study = prepare(compose("unlearn", [*command, fix]))
         assert study.request.forget and study.tally.of("forget") + study.tally.of("retain") == len(study.items)
 
 
 def test_data_without_subjects_in_which_nothing_is_guessed_name_the_other_way(tmp_path):
     command = [*_unlabelled(tmp_path), "labels.threshold=1", "labels.max_guessed=1"]
-    with pytest.raises(DataError, match=r"no item has a subject, .* of Surgery\. .*\(forget\.by=concepts\)"):
+    with pytest.raises(DataError, match=r"no item has a subject, .* be Surgery\. .*\(forget\.by=concepts\)"):
         prepare(compose("unlearn", [*command, "labels.fill=false"]))
     assert prepare(compose("unlearn", [*command, "labels.fill=false", "forget.by=concepts"])).request.forget
 
@@ -73,10 +73,10 @@ def test_every_row_is_told_in_plan_and_metrics_and_many_without_a_side_are_warne
     study = prepare(compose("unlearn", [*_unlabelled(tmp_path), "labels.max_guessed=1"]))
     assert study.tally.total == len(study.loaded.items) + len(study.loaded.rejected)
     told = dict(rows(study))
-    assert "guessed label" in told["rows in forget"] and "none guessed with confidence" in told["rows in neither"]
+    assert "guessed label" in told["rows in forget"] and "no confident guess" in told["rows in neither"]
     assert study.summary()["sides"]["neither"] == study.tally.sides["neither"]
     (warning,) = study.warnings()
-    assert "are neither forgotten nor kept" in warning and f"warning: {warning}" in remarks(study)
+    assert "are neither forgotten nor retained" in warning and f"warning: {warning}" in remarks(study)
 
 
 def test_items_that_mention_a_concept_target_in_passing_are_in_no_split(tmp_path):

@@ -1,4 +1,4 @@
-"""The account that travels with a model, and the ledger that a run writes before it spends."""
+"""The account that travels with a model, and the ledger that a run writes before each step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def spent(*noises):
     return epsilon([Spending(noise, 0.1, 20) for noise in noises], DELTA)
 
 
-def test_one_run_pays_by_set_and_infinity_for_the_rest():
+def test_one_run_pays_by_set_and_unprotected_sets_have_no_bound():
     both = account(entry())
     assert (both.epsilon("retain"), both.epsilon("forget")) == (spent(1.0), spent(2.0))
     assert both.worst() == spent(1.0)
@@ -45,11 +45,11 @@ def test_a_unit_in_both_sets_pays_for_both():
 
 
 def test_runs_compose_over_the_worst_path():
-    """A record to forget now may have been to retain before."""
+    """A record in the forget set now may have been in the retain set before."""
     twice = account(entry(), entry(retain=3.0, forget=1.5))
     assert twice.epsilon("forget") == pytest.approx(spent(1.5, 1.0))
     assert twice.epsilon("retain") == pytest.approx(spent(3.0, 1.0))
-    # What a stage has used as it was has no finite epsilon later.
+    # Records that a stage used unprotected never have a finite epsilon again.
     assert account(entry(forget=None), entry()).epsilon("forget") == math.inf
     assert twice.epsilon("forget", alone=True) == spent(1.5)
     thrice = account(entry(), entry(), entry())
@@ -60,7 +60,7 @@ def together(one, **groups):
     return replace(one, together=groups)
 
 
-def test_what_several_units_share_pays_for_all_of_them():
+def test_a_record_of_several_units_pays_for_all_of_them():
     def paid(*groups):
         return epsilon([Spending(noise, 0.1, 20, group=size) for noise, size in groups], DELTA)
 
@@ -70,12 +70,12 @@ def test_what_several_units_share_pays_for_all_of_them():
     # A patient with items in both sets pays in both.
     across = account(together(entry(), patient=[{"retain": 2, "forget": 1}]))
     assert across.epsilon_of("patient") == pytest.approx(paid((1.0, 2), (2.0, 1)))
-    # Before, a fact may have been to forget or to keep.
+    # In an earlier run a fact may have been in either set.
     twice = account(phrasings.last, entry(retain=3.0, forget=3.0))
     assert twice.epsilon_of("fact") == pytest.approx(max(paid((1.0, 2), (3.0, 1)), paid((2.0, 3), (3.0, 1))))
 
 
-def test_nothing_bounds_what_is_shared_with_a_set_that_is_not_protected():
+def test_records_shared_with_an_unprotected_set_have_no_bound():
     assert account(together(entry(forget=None), patient=[{"retain": 1, "forget": 1}])).epsilon_of("patient") == math.inf
     one_set = account(together(entry(forget=None), fact=[{"retain": 2, "forget": 0}]))
     assert one_set.epsilon_of("fact") < math.inf
@@ -84,13 +84,13 @@ def test_nothing_bounds_what_is_shared_with_a_set_that_is_not_protected():
 
 
 def test_groups_are_kept_and_accounts_of_earlier_versions_have_none(tmp_path):
-    given = account(together(entry(), fact=[{"retain": 2, "forget": 0}], patient=None))
-    given.write(tmp_path)
-    assert read_account(tmp_path) == given
+    grouped = account(together(entry(), fact=[{"retain": 2, "forget": 0}], patient=None))
+    grouped.write(tmp_path)
+    assert read_account(tmp_path) == grouped
     values = json.loads((tmp_path / FILE).read_text())
-    for one in values["entries"]:
-        del one["together"]
-        for spending in one["spendings"].values():
+    for stage in values["entries"]:
+        del stage["together"]
+        for spending in stage["spendings"].values():
             del spending["group"]
     (tmp_path / FILE).write_text(json.dumps(values))
     assert read_account(tmp_path) == account(entry())
@@ -102,14 +102,14 @@ def test_epsilon_grows_with_the_steps_begun():
     assert account(entry(begun=0)).planned().epsilon("retain") == values[-1]
 
 
-def test_the_file_says_everything_and_comes_back(tmp_path):
-    given = account(entry(forget=3.0), entry())
-    given.write(tmp_path)
-    assert read_account(tmp_path) == given
-    said = json.loads((tmp_path / FILE).read_text())
-    assert said["promise"] is True and said["unit"] == "example" and said["budget"] == 10
-    assert said["spent"] == {"retain": given.epsilon("retain"), "forget": given.epsilon("forget")}
-    assert "added or removed" in said["adjacency"] and len(said["excludes"]) == 4
+def test_the_file_is_complete_and_reads_back(tmp_path):
+    original = account(entry(forget=3.0), entry())
+    original.write(tmp_path)
+    assert read_account(tmp_path) == original
+    values = json.loads((tmp_path / FILE).read_text())
+    assert values["promise"] is True and values["unit"] == "example" and values["budget"] == 10
+    assert values["spent"] == {"retain": original.epsilon("retain"), "forget": original.epsilon("forget")}
+    assert "added or removed" in values["adjacency"] and len(values["excludes"]) == 4
     account(entry(forget=None)).write(tmp_path)
     assert json.loads((tmp_path / FILE).read_text())["spent"]["forget"] is None
     account(entry(), entry(randomness="seeded")).write(tmp_path)
@@ -122,7 +122,7 @@ def test_the_file_says_everything_and_comes_back(tmp_path):
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, content):
     (tmp_path / FILE).write_text(content)
-    with pytest.raises(RunError, match=r"privacy\.json cannot be read.*put the file back"):
+    with pytest.raises(RunError, match=r"privacy\.json cannot be read.*Put the file back"):
         read_account(tmp_path)
 
 
@@ -144,7 +144,7 @@ def test_an_interrupted_run_spends_what_an_unbroken_one_does(tmp_path, randomnes
 
 
 def test_steps_that_a_crash_lost_are_paid_for(tmp_path):
-    """Taken again with other noise they are other steps; the run ends earlier, and never over its plan."""
+    """Steps repeated with fresh noise are new releases: the run ends earlier, and never exceeds its plan."""
     ledger = Ledger(account(entry(begun=0)), tmp_path)
     run(ledger, range(1, 11))
     resumed = Ledger(read_account(tmp_path), tmp_path)
@@ -160,7 +160,7 @@ def test_the_file_is_written_before_the_step(tmp_path):
     assert not (tmp_path / FILE).exists()
     ledger.begin(1)
     assert read_account(tmp_path).last.begun == 1
-    # Meanwhile it tells what all steps will have spent: never too little.
+    # While the run lasts, the file states the epsilon of all planned steps: an upper bound.
     assert json.loads((tmp_path / FILE).read_text())["spent"]["retain"] == account(entry()).epsilon("retain")
 
 
@@ -172,12 +172,12 @@ def test_a_process_that_does_not_write_keeps_count_all_the_same(tmp_path):
 
 def test_several_models_released_together_cost_their_sum():
     jobs = [account(entry()), account(replace(entry(), clipping="automatic")), account(entry())]
-    # Equal entries are two runs all the same.
+    # Two equal entries are still two runs.
     assert composed_by_set(jobs)["retain"] == pytest.approx(spent(1.0, 1.0, 1.0))
     assert composed_by_set([*jobs, account(entry(forget=None))])["forget"] == math.inf
 
 
-def test_a_run_goes_on_with_the_model_that_it_began_with():
+def test_a_run_resumes_only_with_the_model_that_it_started_from():
     begun = account(entry()).began_with("one")
     assert begun.began_with("one") == begun
     with pytest.raises(RunError, match="another was put or learned in its place"):
@@ -185,7 +185,7 @@ def test_a_run_goes_on_with_the_model_that_it_began_with():
 
 
 def test_many_earlier_stages_are_added_up_in_seconds():
-    """Alternatives share what they have in common: without that five stages took eight seconds, now less than one."""
+    """Alternatives share cached prefixes: without the cache five stages took eight seconds, with it less than one."""
     entries = [entry(retain=3 + 0.1 * k, forget=4 + 0.1 * k) for k in range(5)]
     ways = itertools.product(*[(3 + 0.1 * k, 4 + 0.1 * k) for k in range(4)])
     assert account(*entries).epsilon("retain") == pytest.approx(max(spent(3.4, *way) for way in ways))

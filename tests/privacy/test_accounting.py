@@ -33,12 +33,12 @@ def test_full_batches_have_a_closed_form(sigma, steps):
     [
         # Abadi et al. 2016, section 3.2: moments accountant.
         (Spending(4.0, 0.01, 10_000), 1.26),
-        # TensorFlow Privacy's MNIST tutorial, with the conversion of RDP that was known then.
+        # TensorFlow Privacy's MNIST tutorial, with the RDP conversion of its time.
         (Spending(1.1, 256 / 60_000, round(60 * 60_000 / 256)), 2.92),
     ],
 )
 def test_published_bounds(spending, published):
-    """Later conversions from RDP improve on both by 10 to 25 per cent, and PLD on those."""
+    """Later conversions from RDP improve on both by 10 to 25 per cent, and PLD improves on those."""
     tight, looser = epsilon([spending], 1e-5, "pld"), epsilon([spending], 1e-5, "rdp")
     assert 0.7 * published < tight < looser < published < 1.35 * looser
 
@@ -56,7 +56,7 @@ def test_opacus_agrees():
 
 
 def test_a_group_that_always_joins_moves_the_sum_by_as_many_norms():
-    """At rate 1, and where passes are shuffled, k units are one of k times the norm: sigma over k."""
+    """At rate 1, and with shuffled passes, k units act as one unit of k times the norm: sigma / k."""
     for sampling in ("poisson", "shuffled"):
         together = Spending(6.0, 1.0, 5, sampling, 3)
         alone = Spending(2.0, 1.0, 5, sampling)
@@ -64,15 +64,15 @@ def test_a_group_that_always_joins_moves_the_sum_by_as_many_norms():
 
 
 def test_a_group_of_one_step_has_the_divergence_of_its_mixture():
-    """Against numerical integration of max(0, P - e^eps Q), P the mixture of what a group may add, Q nothing."""
+    """Compare with numerical integration of max(0, P - e^eps Q): P is the mixture with the group, Q without it."""
     sigma, rate, group, x = 1.1, 0.2, 3, np.linspace(-12, 18, 20_001)
     with_group = sum(binom.pmf(k, group, rate) * norm.pdf(x, k, sigma) for k in range(group + 1))
     without = norm.pdf(x, 0, sigma)
 
     def delta(eps):
         return max(
-            np.trapezoid(np.maximum(0, one - math.exp(eps) * other), x)
-            for one, other in ((with_group, without), (without, with_group))
+            np.trapezoid(np.maximum(0, p - math.exp(eps) * q), x)
+            for p, q in ((with_group, without), (without, with_group))
         )
 
     exact = brentq(lambda eps: delta(eps) - 1e-4, 0, 50)
@@ -80,7 +80,7 @@ def test_a_group_of_one_step_has_the_divergence_of_its_mixture():
 
 
 def test_two_phrasings_of_a_fact_spend_more_than_twice_what_an_item_does():
-    """minimed, surgery: 900 retain items, 80 steps of 32, the noise of epsilon 1."""
+    """The retain set of minimed, surgery: 900 items, 80 steps of 32, the noise for epsilon 1."""
     spending = Spending(1.347, 32 / 900, 80)
     assert epsilon([spending], 1 / 9000) == pytest.approx(1.0, abs=0.005)
     two = epsilon([replace(spending, group=2)], 1 / 9000)
@@ -90,11 +90,11 @@ def test_two_phrasings_of_a_fact_spend_more_than_twice_what_an_item_does():
 
 
 def test_the_noise_is_too_large_by_a_thousandth_at_most():
-    """Of few steps at a small rate RDP asks for an eighth more than PLD; a share of that is more than was promised."""
+    """For few steps at a small rate RDP needs an eighth more noise than PLD: a tolerance relative to it is too wide."""
     planned, delta = Spending(0.0, 32 / 900, 80), 1 / 9000
-    found = noise_multiplier(8, delta, [planned])
-    assert epsilon([replace(planned, noise_multiplier=found)], delta) <= 8
-    assert epsilon([replace(planned, noise_multiplier=found / (1 + TOLERANCE))], delta) > 8
+    sigma = noise_multiplier(8, delta, [planned])
+    assert epsilon([replace(planned, noise_multiplier=sigma)], delta) <= 8
+    assert epsilon([replace(planned, noise_multiplier=sigma / (1 + TOLERANCE))], delta) > 8
 
 
 def test_shuffled_epochs_gain_nothing_from_sampling():
@@ -102,7 +102,7 @@ def test_shuffled_epochs_gain_nothing_from_sampling():
     passes = [epsilon([Spending(1.0, 1 / parts, 4 * parts, "shuffled")], 1e-5) for parts in (1, 3, 125)]
     assert passes == pytest.approx([passes[0]] * 3)
     assert passes[0] > 5 * epsilon([Spending(1.0, 1 / 125, 500)], 1e-5)
-    # A pass that was begun counts whole.
+    # A pass counts in full once it has begun.
     assert epsilon([Spending(1.0, 1 / 3, 4, "shuffled")], 1e-5) == epsilon([Spending(1.0, 1 / 3, 6, "shuffled")], 1e-5)
 
 
@@ -130,7 +130,7 @@ def test_epsilon_is_monotone(spending, other):
 
 
 def test_splitting_a_run_changes_nothing():
-    """Composition is over steps: a run that is stopped and goes on spends what one in a piece does."""
+    """Composition is over steps: a run that is stopped and resumed spends as much as an unbroken one."""
     whole = epsilon([Spending(1.0, 0.1, 80)], 1e-4)
     assert epsilon([Spending(1.0, 0.1, 37), Spending(1.0, 0.1, 43)], 1e-4) == pytest.approx(whole, rel=1e-4)
 
@@ -150,9 +150,14 @@ def test_solved_noise_is_enough_and_hardly_more(accountant, target):
 
 
 def test_a_unit_in_both_sets_pays_for_both():
-    """Sampled together it would see noise of 1 / sqrt(1 / s^2 + 1 / s^2); sampled apart it pays for both, less."""
+    """Sampled together, it would face noise of 1 / sqrt(1 / s^2 + 1 / s^2); sampled independently, it pays less."""
     one = Spending(1.0, 0.1, 80)
     both = epsilon([one, one], 1e-4)
     assert epsilon([one], 1e-4) < both < epsilon([replace(one, noise_multiplier=math.sqrt(0.5))], 1e-4)
     sigma = noise_multiplier(2.0, 1e-4, [one, one])
     assert epsilon([replace(one, noise_multiplier=sigma)] * 2, 1e-4) <= 2.0
+
+
+def test_an_event_is_of_single_units():
+    with pytest.raises(ValueError, match="groups of 2"):
+        Spending(1.0, 0.1, 10, group=2).event()

@@ -1,4 +1,4 @@
-"""Sensitivity, clipping, noise and sampling of the mechanism, statistically and against naive loops."""
+"""The mechanism's sensitivity, clipping, noise and sampling: statistical tests, and comparisons with naive loops."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SIZES = st.lists(st.floats(-8, 8), min_size=1, max_size=6)
 
 
 def rows_of(exponents, width=5):
-    """Rows of norms from 1e-8 to 1e8."""
+    """Rows with norms from 1e-8 to 1e8."""
     generator = torch.Generator().manual_seed(len(exponents))
     directions = torch.nn.functional.normalize(torch.randn(len(exponents), width, generator=generator), dim=1)
     return directions * torch.tensor([10.0**e for e in exponents])[:, None]
 
 
 @given(exponents=SIZES, clipping=st.sampled_from(["flat", "automatic"]), bound=st.floats(0.01, 100))
-def test_a_row_more_moves_the_sum_by_the_bound_at_most(exponents, clipping, bound):
+def test_one_more_row_moves_the_sum_by_at_most_the_bound(exponents, clipping, bound):
     rows = rows_of(exponents)
     whole, _ = clipped_sum(rows, bound, clipping)
     for i in range(len(rows)):
         without, _ = clipped_sum(torch.cat([rows[:i], rows[i + 1 :]]), bound, clipping)
-        # The sums are of float32 numbers of up to `bound` times the number of rows.
+        # Sums in float32 have rounding errors in proportion to `bound` times the number of rows.
         assert (whole - without).norm() <= bound * (1 + 1e-5 * len(rows))
 
 
@@ -67,8 +67,8 @@ def test_no_rows():
 
 def test_unit_means():
     rows = torch.arange(8.0).reshape(4, 2)
-    found = unit_means(rows, torch.tensor([0, 2, 0, 2]), 3)
-    torch.testing.assert_close(found, torch.tensor([[2.0, 3.0], [0.0, 0.0], [4.0, 5.0]]))
+    means = unit_means(rows, torch.tensor([0, 2, 0, 2]), 3)
+    torch.testing.assert_close(means, torch.tensor([[2.0, 3.0], [0.0, 0.0], [4.0, 5.0]]))
 
 
 def mechanism(source=None, sampling="poisson", rate=0.2, num_units=50):
@@ -84,7 +84,7 @@ def test_noise_has_the_promised_variance_and_is_added_once(source):
     noise = engine.privatise("retain", 1, zero).double() * expected
     assert engine.noise("retain") == 3.0
     assert 1e-6 < stats.chi2.cdf(float((noise / 3.0).square().sum()), len(noise)) < 1 - 1e-6
-    # Three per cent less would be seen, and so would twice the noise.
+    # The test has power: noise three per cent too small would fail it, and so would noise added twice.
     assert stats.chi2.cdf(float((noise / (3.0 / 0.97)).square().sum()), len(noise)) < 1e-6
     torch.testing.assert_close(engine.privatise("retain", 1, zero + 5), engine.privatise("retain", 1, zero) + 0.5)
     other_step, other_set = engine.privatise("retain", 2, zero), engine.privatise("forget", 1, zero)
@@ -100,7 +100,7 @@ def test_poisson_rates(source):
     for step in range(steps):
         joins[step, engine.sample("retain", step + 1)] = 1
     counts = joins.sum(1)
-    # Binomial, not fixed, sizes: mean 10, variance 8.
+    # Batch sizes are binomial, not fixed: mean 10, variance 8.
     assert counts.mean() == pytest.approx(10, abs=0.3)
     assert counts.var() == pytest.approx(8, rel=0.15)
     by_unit = joins.mean(0)
@@ -123,5 +123,5 @@ def test_shuffled_passes_hold_every_unit_once():
     assert engine.sample("retain", 1) != engine.sample("retain", 8)
 
 
-def test_the_divisor_does_not_depend_on_who_came():
+def test_the_divisor_does_not_depend_on_which_units_joined():
     assert Terms(1.0, 0.2, 50).expected == 10

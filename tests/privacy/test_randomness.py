@@ -1,4 +1,4 @@
-"""Both sources: the right distributions, one stream for each purpose and step, and what can be reproduced."""
+"""Both sources of random numbers: their distributions, one stream for each purpose and step, reproducibility."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = [Seeded(0), Secure(bytes(range(32)))]
 @pytest.mark.parametrize("source", SOURCES, ids=["seeded", "secure"])
 def test_distributions(source):
     normal = source.normal("noise retain", 1, 200_000, CPU).double().numpy()
-    # The chi-square of the variance sees three per cent at more than ten deviations.
+    # With this many numbers, a variance three per cent off is more than ten standard deviations away.
     assert stats.chi2.sf((normal**2).sum(), len(normal)) == pytest.approx(0.5, abs=0.4999)
     assert stats.kstest(normal, "norm").pvalue > 1e-4
     assert abs(np.corrcoef(normal[:100_000], normal[100_000:])[0, 1]) < 0.015
@@ -26,12 +26,12 @@ def test_distributions(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=["seeded", "secure"])
-def test_streams_are_apart_and_repeat(source):
+def test_streams_are_independent_and_repeat(source):
     streams = [("noise retain", 1), ("noise forget", 1), ("noise retain", 2)]
-    found = [source.normal(purpose, step, 1000, CPU) for purpose, step in streams]
-    for i, one in enumerate(found):
-        assert torch.equal(one, source.normal(*streams[i], 1000, CPU))
-        assert all(abs(float((one * other).mean())) < 0.15 for other in found[:i])
+    draws = [source.normal(purpose, step, 1000, CPU) for purpose, step in streams]
+    for i, draw in enumerate(draws):
+        assert torch.equal(draw, source.normal(*streams[i], 1000, CPU))
+        assert all(abs(float((draw * other).mean())) < 0.15 for other in draws[:i])
     assert source.normal("noise retain", 1, 7, CPU).shape == (7,)
     assert torch.equal(torch.get_rng_state(), torch.get_rng_state())
 

@@ -49,10 +49,10 @@ def test_the_forest_counts_what_has_nothing_below(small):
     assert [line.rstrip() for line in lines] == [
         "6 concepts",
         "├── medicine  level 3  1 below",
-        "│   └── 1 more with nothing below",
+        "│   └── 1 more without children",
         "└── surgery  level 3  4 below",
         "    ├── gut surgery  gut  level 3  2 below",
-        "    └── 1 more with nothing below",
+        "    └── 1 more without children",
     ]
 
 

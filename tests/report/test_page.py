@@ -60,7 +60,7 @@ def test_both_reports_hold_the_numbers(tmp_path, write_run):
             "arXiv 2511.19498",
             "3.1 % of the model",
             "1,031 (0.781 % of the model)",
-            "share of the update's norm that the constraint took away",
+            "share of the update's norm that the constraint removed",
             "c0ffee",
             "duolearn unlearn +forget=surgery seed=0",
         ):

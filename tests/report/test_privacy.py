@@ -55,7 +55,8 @@ def test_the_promise_names_unit_numbers_and_limits(metrics):
         assert f"of the {name} set" in said
     assert "began with target-c0ffee." in said
     assert "given the model that it began with" in said and "PLD accountant of dp-accounting" in said
-    assert "never stored" in said and "memorised is in no epsilon: the MIA rows measure" in said
+    assert "never stored" in said and "No epsilon covers what" in said
+    assert "had memorised: the MIA rows measure" in said
     assert "the model that the first run began with" in not_covered(with_account(metrics, entry()))
     assert "certified" not in said and not warnings(with_account(metrics, entry()))
 
@@ -86,10 +87,10 @@ def test_what_is_told_of_a_fact_with_several_units_is_a_warning(metrics):
         "patient": {"units": None, "epsilon": None},
     }
     said = (
-        f"Up to 2 units belong to one fact: epsilon is that of one unit, and of a fact more is told, at most epsilon = "
-        f"{epsilon:.3g} at the same delta. privacy.unit=fact makes the promise to each fact.",
-        "Units hold items of several patients, and nothing bounds what is told of one patient: privacy.unit=patient "
-        "makes the promise to each patient.",
+        f"Up to 2 units belong to one fact: epsilon is that of one unit, and more is revealed about a fact, at most "
+        f"epsilon = {epsilon:.3g} at the same delta. privacy.unit=fact makes the promise to each fact.",
+        "Units hold items of several patients, and nothing bounds what is revealed about one patient: "
+        "privacy.unit=patient makes the promise to each patient.",
     )
     assert warnings(found) == list(said) and set(said) < set(sentences(found))
     # Accounts in files of earlier versions tell no groups.
@@ -102,8 +103,8 @@ def test_steps_that_are_mostly_noise_are_flagged(metrics, history):
     assert warnings(account, with_steps(history)) == []
     quiet = [line | {"signal_to_noise_forget": 0.012} for line in with_steps(history)]
     assert warnings(account, quiet) == [
-        "What steps were told of the forget set was mostly noise (signal to noise 0.012): its records hardly steered "
-        "them. More records or a larger epsilon would help."
+        "The gradients of the forget set were mostly noise (signal to noise 0.012): its records hardly influenced "
+        "the steps. More records or a larger epsilon would help."
     ]
 
 
@@ -167,7 +168,7 @@ def test_noise_too_weak_to_bound_anything_is_not_called_unprotected(metrics):
     found = with_account(metrics, entry())
     own = found["account"]["sets"]["retain"]
     own["epsilon"] = own["epsilon_run"] = own["over_steps"][-1][1] = None
-    assert "Nothing bounds what is told of the retain set" in sentences(found)[0]
+    assert "Nothing bounds what is revealed about the retain set" in sentences(found)[0]
     assert privacy_table(found, []).rows[0][1:4] == ("∞", "0.0001", "1")
     assert len(spending_curves(found, []).axes[0].lines[0].get_ydata()) == len(own["over_steps"]) - 1
     for key in ("noise_multiplier", "rate", "units"):

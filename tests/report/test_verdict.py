@@ -33,7 +33,10 @@ def printed(folder, metrics, **terminal):
 def test_a_terminal_shows_the_warnings_that_it_marks(tmp_path, doubtful, is_terminal):
     text = printed(tmp_path, doubtful, force_terminal=is_terminal, _environ={"TERM": "xterm"})
     assert "(!): see the warnings" in text and "96.8 [94.8, 98.8] (!)" in text
-    assert "warnings (1), marked (!)" in text and "- Ranking and saying disagree." in text
+    assert (
+        "warnings (1); rows of the table that they concern are marked (!)" in text
+        and "- Ranking and saying disagree." in text
+    )
     assert "Accuracy on surgery items went from 93.0 % to 27.0 %" in text
     assert text.index("KPR (%)") < text.index("Accuracy on surgery") < text.index("- Ranking")
 

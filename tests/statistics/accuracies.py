@@ -11,14 +11,14 @@ from tests.statistics.cells import Cell
 from tests.statistics.drawing import SIZES, answers, coverage, generator, names, size
 
 TRUTHS = (0.005, 0.05, 0.25, 0.5, 0.95, 0.995)
-# Questions of a fact, and how much they go together (intraclass correlation).
+# The number of questions of a fact, and their intraclass correlation.
 DESIGNS = ((1, 0.0), (4, 0.0), (4, 0.3), (4, 0.7))
-# Losses: an exponential's skewness is 2, a log-normal's 6, that of the gamma distribution of shape .3 is 3.7.
+# Distributions of losses, with their means. The skewness is 2 for the exponential, 6 for the log-normal, 3.7 for gamma.
 LOSSES = {"exponential": 1.0, "log-normal": float(np.exp(0.5)), "gamma .3": 0.3}
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """Shares in every design, then mean losses of facts of two phrasings."""
+    """Shares in every design, then mean losses of facts with two phrasings."""
     for questions, together in DESIGNS:
         for facts in SIZES:
             for truth in TRUTHS:

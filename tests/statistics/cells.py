@@ -1,4 +1,4 @@
-"""What one simulation with a known truth found: how often an interval covered it, or a verdict was given."""
+"""The result of one simulation with a known truth: how often an interval covered it, or a warning was raised."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Literal
 class Cell:
     """One cell of the table in docs/intervals.md.
 
-    Each module of tests/statistics that simulates has ``cells(draws: int) -> Iterator[Cell]``, made by the package's
-    public functions alone; `table` collects them all.
+    Every simulating module of tests/statistics has ``cells(draws: int) -> Iterator[Cell]``, which uses only public
+    functions of the package. `table` collects them all. The texts are keys of random generators and of
+    docs/results/intervals.json: changing one changes its numbers.
     """
 
     figure: str
-    """What is simulated, as the docs name it: ``recall``, ``AUC``, ``CCF``."""
+    """The simulated figure, as the docs name it: ``recall``, ``AUC``, ``CCF``."""
     kind: Literal["coverage", "false alarms", "power"]
     truth: str
     """The known truth, in words: ``accuracy .05``."""
     size: str
-    """What a draw holds: ``30 facts of 2 questions``."""
+    """The size of one draw: ``30 facts of 2 questions``."""
     nominal: float
-    """The promise, from 0 to 1: .95 for intervals; for alarms the nominal rate; for power what docs claim."""
+    """The nominal share, from 0 to 1: 0.95 for intervals, the nominal rate of alarms, the docs' claim for power."""
     found: float
-    """The share of draws, from 0 to 1."""
+    """The share of draws that cover the truth or raise the warning, from 0 to 1."""
     draws: int
     width: float | None = None
-    """The median width of the intervals, where `kind` is coverage; None where it is not asked."""
+    """For coverage, the median width of the intervals; None if it was not measured."""
 
     unbounded: float = 0.0
-    """The share of draws whose interval is unbounded, where `kind` is coverage: these hold every truth."""
+    """For coverage, the share of draws whose interval is unbounded and so holds every truth."""

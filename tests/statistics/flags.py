@@ -1,4 +1,4 @@
-"""How often flags are raised that should not be, and that should, on estimates of drawn answers."""
+"""How often warnings are raised that should not be, and that should be, for estimates from drawn answers."""
 
 from __future__ import annotations
 
@@ -11,135 +11,139 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation.guessing import MUCH_CUT, by_options, floor
 from duolearn_cli.evaluation.metrics import calibration, knowledge
 from duolearn_cli.evaluation.metrics.intervals import proportion
-from duolearn_cli.evaluation.warning_text import Asked
+from duolearn_cli.evaluation.warning_text import Context
 from duolearn_cli.evaluation.warnings import flags
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import after, alarms, answers, generator, names, size
 
 SIZES = (30, 100, 450)
 CHANCE, QUESTIONS, TOGETHER = 0.25, 2, 0.3
-# One end of a 95 % interval.
+# Nominal rate of warnings that go by one end of a 95 % interval.
 ONE_SIDED = 0.025
-# Draws at most of what fits a classifier for each.
+# The most draws of a simulation that fits a classifier for each.
 CLASSIFIED = 200
 Draw = Callable[[np.random.Generator, int], bool]
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """Each rule at the edge of what it allows, and where it should speak."""
+    """Each rule at the edge of what it allows (false alarms), and where it should warn (power)."""
     for flag, kind, truth, nominal, raised in RULES:
         for facts in SIZES:
             rng = generator(flag, truth, facts)
             count = min(draws, CLASSIFIED) if flag == "options give away" else draws
-            found = (raised(rng, facts) for _ in range(count))
-            yield alarms(flag, kind, truth, size(facts, QUESTIONS), nominal, found)
+            yield alarms(flag, kind, truth, size(facts, QUESTIONS), nominal, (raised(rng, facts) for _ in range(count)))
 
 
 def _right(rng: np.random.Generator, share: float, facts: int) -> np.ndarray:
     return answers(rng, share, TOGETHER, facts, QUESTIONS)
 
 
-def _said(words: str, scores: dict[str, dict], asked: Asked | None = None, target: dict | None = None) -> bool:
+def _raised(words: str, scores: dict[str, dict], context: Context | None = None, target: dict | None = None) -> bool:
+    """Whether a warning with these words is raised."""
     models = {"unlearned": {"scores": scores}} if target is None else {"target": {"scores": target}}
-    return any(words in flag.sentence for flag in flags(models, CHANCE, None, asked))
+    return any(words in flag.sentence for flag in flags(models, CHANCE, None, context))
 
 
 def avoided(share: float) -> Draw:
-    """Forget accuracy of that truth after unlearning."""
+    """The true forget accuracy after unlearning is `share`."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
-        found = proportion(_right(rng, share, facts).tolist(), names(facts, QUESTIONS))
-        return _said("avoided", {"forget_accuracy": found.as_dict()})
+        accuracy = proportion(_right(rng, share, facts).tolist(), names(facts, QUESTIONS))
+        return _raised("avoided", {"forget_accuracy": accuracy.as_dict()})
 
     return raised
 
 
 def avoided_by_gold(share: float) -> Draw:
-    """The same where gold answers 15 %, each model by itself."""
+    """The true forget accuracy is `share`, while gold answers 15 %; both models are drawn independently."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         before, never, now = (_right(rng, one, facts).tolist() for one in (0.97, 0.15, share))
         owners = names(facts, QUESTIONS)
-        found = knowledge.chance_corrected_forgetting(before, now, never, owners)
+        forgetting = knowledge.chance_corrected_forgetting(before, now, never, owners)
         scores = {
             "forget_accuracy": proportion(now, owners).as_dict(),
-            "chance_corrected_forgetting": found.as_dict(),
+            "chance_corrected_forgetting": forgetting.as_dict(),
         }
         floor = {"source": "gold", "rate": float(np.mean(never)), "cut": MUCH_CUT}
-        return _said("avoided, which", scores, Asked(floor=floor))
+        return _raised("avoided, which", scores, Context(floor=floor))
 
     return raised
 
 
 def too_little(forgotten: float) -> Draw:
-    """Chance-corrected forgetting of that truth, of a target at .95."""
+    """The true chance-corrected forgetting is `forgotten`, for a target at 0.95."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         before = _right(rng, 0.95, facts)
         keep = (0.95 - forgotten * (0.95 - CHANCE) - 0.05 * CHANCE) / 0.95
         now = after(rng, before, keep, CHANCE, TOGETHER, facts)
         chance = [CHANCE] * len(before)
-        found = knowledge.chance_corrected_forgetting(before.tolist(), now.tolist(), chance, names(facts, QUESTIONS))
-        return _said("Too little is forgotten", {"chance_corrected_forgetting": found.as_dict()})
+        forgetting = knowledge.chance_corrected_forgetting(
+            before.tolist(), now.tolist(), chance, names(facts, QUESTIONS)
+        )
+        return _raised("Too little is forgotten", {"chance_corrected_forgetting": forgetting.as_dict()})
 
     return raised
 
 
 def too_much_lost(kept: float) -> Draw:
-    """KPR of that truth, of a target at .95."""
+    """The true KPR is `kept`, for a target at 0.95."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         before = _right(rng, 0.95, facts)
         now = after(rng, before, (kept * 0.95 - 0.05 * 0.3) / 0.95, 0.3, TOGETHER, facts)
-        found = knowledge.knowledge_preservation(before.tolist(), now.tolist(), names(facts, QUESTIONS))
-        return _said("Too much is lost", {"knowledge_preservation": found.as_dict()})
+        kpr = knowledge.knowledge_preservation(before.tolist(), now.tolist(), names(facts, QUESTIONS))
+        return _raised("Too much is lost", {"knowledge_preservation": kpr.as_dict()})
 
     return raised
 
 
 def hardly_known(share: float) -> Draw:
-    """A target that answers that share of the forget items."""
+    """The target answers a share of the forget items."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
-        found = proportion(_right(rng, share, facts).tolist(), names(facts, QUESTIONS))
-        return _said("hardly knows", {}, target={"forget_accuracy": found.as_dict()})
+        accuracy = proportion(_right(rng, share, facts).tolist(), names(facts, QUESTIONS))
+        return _raised("hardly knows", {}, target={"forget_accuracy": accuracy.as_dict()})
 
     return raised
 
 
 def one_place(share: float) -> Draw:
-    """Option 2 is answered in that share of the items, the others equally often; each is right in a quarter."""
+    """Option 2 is chosen for a share of the items, the others equally often. Each is right in a quarter."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         count = facts * QUESTIONS
         said = np.where(rng.random(count) < share, 1, rng.choice([0, 2, 3], count))
         right = rng.integers(0, 4, count)
+        chosen = calibration.as_shares(said)
         own = {
-            "favourite_place": calibration.favourite_place(said, right, names(facts, QUESTIONS)).as_dict(),
-            "positions": calibration.position_shares(said),
-            "right_positions": calibration.position_shares(right),
+            "favourite_place": calibration.favourite_place(chosen, right, names(facts, QUESTIONS)).as_dict(),
+            "positions": calibration.position_shares(chosen),
+            "right_positions": calibration.position_shares(calibration.as_shares(right)),
             "entropy": {"value": 0.3},
         }
-        models = {"target": {"scores": {"forget_accuracy": {"value": 1.0, "low": 0.9, "high": 1.0}}}}
+        known = {"value": 1.0, "low": 0.9, "high": 1.0, "n": count, "facts": facts}
+        models = {"target": {"scores": {"forget_accuracy": known}}}
         models["unlearned"] = {"scores": {}, "calibration": {"forget": own}}
-        return any("answers a place" in flag.sentence for flag in flags(models, CHANCE))
+        return any("prefers a position" in flag.sentence for flag in flags(models, CHANCE))
 
     return raised
 
 
 def commonest(share: float) -> Draw:
-    """One of four answers is right in that share of the items, the others equally often."""
+    """One of four answers is right for a share of the items, the others equally often."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         rest = (1 - share) / 3
-        said = rng.choice(4, facts, p=[share, rest, rest, rest])
-        return knowledge.commonest([str(k) for k in said], names(facts, 1), CHANCE)[2]
+        answer = rng.choice(4, facts, p=[share, rest, rest, rest])
+        return knowledge.commonest([str(k) for k in answer], names(facts, 1), CHANCE)[2]
 
     return raised
 
 
 def given_away(share: float) -> Draw:
-    """The right option is the longest in that share of the items beyond its quarter; words say nothing."""
+    """The right option is made the longest in a share of the items; words are uninformative."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         items = []
@@ -155,7 +159,7 @@ def given_away(share: float) -> Draw:
 
 
 def by_gold(share: float) -> Draw:
-    """Gold answers that share of the forget items, where chance is a quarter."""
+    """Gold answers a share of the forget items, where chance is a quarter."""
 
     def raised(rng: np.random.Generator, facts: int) -> bool:
         hits, owners = _right(rng, share, facts), names(facts, QUESTIONS)
@@ -168,7 +172,7 @@ def by_gold(share: float) -> Draw:
     return raised
 
 
-# Name, kind, truth, nominal rate (of power: what docs/intervals.md promises with 100 facts), rule.
+# Name, kind, truth, nominal rate (for power: what docs/intervals.md claims with 100 facts), rule.
 RULES: tuple[tuple[str, str, str, float, Draw], ...] = (
     ("answers avoided", "false alarms", "forget accuracy at chance, .25", ONE_SIDED, avoided(0.25)),
     ("answers avoided", "power", "forget accuracy .1", 0.8, avoided(0.1)),

@@ -1,4 +1,4 @@
-"""Simulated truth for likeness to gold: what is said of a finished run, and where `unlearn.stop` ends one."""
+"""Simulations of the test of equivalence to gold, for a finished run and for the repeated looks of `unlearn.stop`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from tests.statistics.seeds import rate
 
 
 def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: float, noise: float = 1.5) -> bool:
-    """Whether any of so many looks shows a model to be as gold that has gone `gone` of the way there each time.
+    """Whether any of several looks declares a model equivalent to gold whose true share of the way is `gone`.
 
-    Losses of gold vary from fact to fact, and the model's around those; what is its own of a fact stays from look to
-    look, for the most part.
+    Gold's losses vary between facts, and the model's vary around them. Most of the latter stays the same between looks.
     """
     gold = 4.0 + noise * rng.standard_normal(facts)
     own = noise * 0.7 * rng.standard_normal(facts)
@@ -30,9 +29,9 @@ def away(rng: np.random.Generator, gone: float, looks: int, facts: int, margin: 
 
 
 def untouched(rng: np.random.Generator, share: float, looks: int, facts: int, margin: float) -> bool:
-    """Whether any of so many looks shows a model to be as gold that has not touched about such a share of the facts.
+    """Whether any of several looks declares a model equivalent to gold that left a share of the facts untouched.
 
-    The rest are as with gold, give or take a little at each look; a fact that is untouched stays so.
+    The other facts are like gold's, with a little noise at each look. An untouched fact stays untouched.
     """
     gold = np.maximum(0.2, 4.0 + 1.5 * rng.standard_normal(facts))
     is_left, fact = rng.random(facts) < share, [f"f{k}" for k in range(facts)]
@@ -44,15 +43,15 @@ def untouched(rng: np.random.Generator, share: float, looks: int, facts: int, ma
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """What is said to be as gold, at one look and at the looks of a run."""
+    """False alarms and power, at a single look and over the looks of a run."""
     for size in (15, 30, 37, 100, 450):
         for looks in (1, LOOKS_TO_STOP):
             figure = "ends where gold ends" if looks == 1 else "unlearn.stop"
-            told = f"{size} facts of {looks} looks" if looks > 1 else f"{size} facts"
+            drawn_size = f"{size} facts of {looks} looks" if looks > 1 else f"{size} facts"
             margin = MARGIN if looks == 1 else NEAR
             for gone in (1 - margin, 1 + margin):
                 truth = f"{gone:.0%} of the way, margin {margin:.0%}"
-                yield rate(figure, "false alarms", truth, told, LEVEL, draws, away, gone, looks, size, margin)
+                yield rate(figure, "false alarms", truth, drawn_size, LEVEL, draws, away, gone, looks, size, margin)
             truth = f"{margin:.0%} of facts untouched, margin {margin:.0%}"
-            yield rate(figure, "false alarms", truth, told, LEVEL, draws, untouched, margin, looks, size, margin)
-            yield rate(figure, "power", "as gold", told, 0.5, draws, away, 1.0, looks, size, margin)
+            yield rate(figure, "false alarms", truth, drawn_size, LEVEL, draws, untouched, margin, looks, size, margin)
+            yield rate(figure, "power", "as gold", drawn_size, 0.5, draws, away, 1.0, looks, size, margin)

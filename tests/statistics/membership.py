@@ -1,4 +1,4 @@
-"""What intervals, verdicts and flags of membership attacks find where the truth is known: rows of docs/intervals.md."""
+"""Simulations of membership attacks with a known truth, for intervals, the self-check and warnings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from duolearn_cli.evaluation.metrics.intervals import Estimate
 from duolearn_cli.evaluation.warnings import flagged, flags
 from tests.statistics.cells import Cell
 
-# Facts of both sides together: half of them are members.
+# The number of facts of both sides together; half of them are members.
 FACTS = (10, 30, 100, 450)
 AREAS = (0.5, 0.6, 0.75, 0.9, 0.97, 1.0)
 NUM_ATTACKS = 5
-# What two questions about a fact share of their variance.
+# The share of variance that two questions about a fact have in common.
 SHARED = 0.6
-# Correlation between the scores of different attacks on one fact: all of them read the same losses.
+# The correlation between the scores of different attacks on one fact, which all read the same losses.
 ALIKE = 0.8
 FAR = 50.0
 
@@ -28,9 +28,9 @@ Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """Coverage of AUC, MIA score, worst attack and TPR; false alarms and power of the self-check and the flags.
+    """Coverage of AUC, MIA score, worst attack and TPR; false alarms and power of the self-check and of the warnings.
 
-    A third of the draws where each swaps pairs, a quarter for the rates: these take longer.
+    Simulations that swap pairs have a third of the draws, those of rates a quarter, since they take longer.
     """
     for facts in FACTS:
         for area in AREAS:
@@ -48,14 +48,14 @@ def cells(draws: int) -> Iterator[Cell]:
 
 
 def by_fact(rng: np.random.Generator, facts: int) -> np.ndarray:
-    """Scores of facts, the mean over two questions each; of variance 1. Shape: [facts]."""
+    """Scores of facts, each the mean over two questions, with variance 1. Shape: [facts]."""
     shared = rng.normal(scale=np.sqrt(SHARED), size=(facts, 1))
     questions = shared + rng.normal(scale=np.sqrt(1 - SHARED), size=(facts, 2))
     return questions.mean(-1) / np.sqrt((1 + SHARED) / 2)
 
 
 def drawn(area: float) -> dict[str, Draw]:
-    """Members and non-members whose true AUC is `area`, by how they differ; one draw of so many pairs."""
+    """Functions that draw the scores of members and non-members with true AUC `area`, by how the two differ."""
     away = stats.norm.ppf(area)
 
     def moved(rng: np.random.Generator, pairs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,18 +75,18 @@ def drawn(area: float) -> dict[str, Draw]:
 def areas(draws: int, facts: int, area: float, name: str, draw: Draw) -> Iterator[Cell]:
     """How often the intervals of AUC and MIA score of one attack cover the truth."""
     rng = np.random.default_rng([facts, round(100 * area), len(name)])
-    found = [membership.attack(*map(list, draw(rng, facts // 2))) for _ in range(draws)]
+    draws_of_figures = [membership.attack(*map(list, draw(rng, facts // 2))) for _ in range(draws)]
     truths = {"AUC": ("auc", area), "MIA score": ("score", 1 - 2 * abs(area - 0.5))}
     for figure, (key, truth) in truths.items():
-        yield covered(figure, f"AUC {area:g}, {name}", facts, truth, [one[key] for one in found])
+        yield covered(figure, f"AUC {area:g}, {name}", facts, truth, [one[key] for one in draws_of_figures])
 
 
-def covered(figure: str, truth: str, facts: int, value: float, found: list[Estimate]) -> Cell:
-    """The share of intervals that hold `value`."""
-    ends = [(one.low, one.high) for one in found if one.low is not None and one.high is not None]
+def covered(figure: str, truth: str, facts: int, value: float, estimates: list[Estimate]) -> Cell:
+    """The share of the estimates whose interval holds `value`; one without an interval does not."""
+    ends = [(one.low, one.high) for one in estimates if one.low is not None and one.high is not None]
     hits = [low - 1e-12 <= value <= high + 1e-12 for low, high in ends]
     width = median(high - low for low, high in ends)
-    return Cell(figure, "coverage", truth, size(facts), 0.95, sum(hits) / len(found), len(found), width)
+    return Cell(figure, "coverage", truth, size(facts), 0.95, sum(hits) / len(estimates), len(estimates), width)
 
 
 def size(facts: int) -> str:
@@ -94,21 +94,21 @@ def size(facts: int) -> str:
 
 
 def alike(rng: np.random.Generator, pairs: int, area: float = 0.5) -> membership.Scores:
-    """Scores of several attacks, alike as those that read the same losses are, each with this true AUC."""
-    found = {}
+    """Scores of several attacks, correlated as those that read the same losses are, each with true AUC `area`."""
+    scores = {}
     shared = [by_fact(rng, pairs) for _ in range(2)]
     for name in membership.ATTACKS[:NUM_ATTACKS]:
         own = [np.sqrt(ALIKE) * one + np.sqrt(1 - ALIKE) * by_fact(rng, pairs) for one in shared]
-        found[name] = ((own[0] + np.sqrt(2) * stats.norm.ppf(area)).tolist(), own[1].tolist())
-    return found
+        scores[name] = ((own[0] + np.sqrt(2) * stats.norm.ppf(area)).tolist(), own[1].tolist())
+    return scores
 
 
 def worst(draws: int, facts: int, area: float) -> Cell:
     """How often the interval of the worst attack's score covers the true score, which is the same for all attacks."""
     rng = np.random.default_rng([facts, round(100 * area), 1])
-    found = [membership.attacks(alike(rng, facts // 2, area))[1]["score"] for _ in range(draws)]
+    scores = [membership.attacks(alike(rng, facts // 2, area))[1]["score"] for _ in range(draws)]
     truth = f"AUC {area:g} of all five attacks"
-    return covered("MIA score, worst attack", truth, facts, 1 - 2 * abs(area - 0.5), found)
+    return covered("MIA score, worst attack", truth, facts, 1 - 2 * abs(area - 0.5), scores)
 
 
 def rates(draws: int, facts: int, key: str, truth: float) -> Cell:
@@ -117,17 +117,17 @@ def rates(draws: int, facts: int, key: str, truth: float) -> Cell:
     rate = membership.RATES[key]
     shift = stats.norm.isf(rate) - stats.norm.isf(truth)
     pairs = facts // 2
-    found = [
+    estimates = [
         membership.attack((by_fact(rng, pairs) + shift).tolist(), by_fact(rng, pairs).tolist())[key]
         for _ in range(draws)
     ]
-    return covered(f"TPR at {100 * rate:g} % FPR", f"TPR {truth:g}", facts, truth, found)
+    return covered(f"TPR at {100 * rate:g} % FPR", f"TPR {truth:g}", facts, truth, estimates)
 
 
-def alarms(draws: int, seed: list[int], pairs: int, area: float, said: Callable[[membership.Scores], bool]) -> float:
-    """The share of draws of which `said` is true, all attacks having this AUC."""
+def alarms(draws: int, seed: list[int], pairs: int, area: float, raised: Callable[[membership.Scores], bool]) -> float:
+    """The share of draws for which `raised` is true, if all attacks have true AUC `area`."""
     rng = np.random.default_rng(seed)
-    return sum(said(alike(rng, pairs, area)) for _ in range(draws)) / draws
+    return sum(raised(alike(rng, pairs, area)) for _ in range(draws)) / draws
 
 
 def is_seen(scores: membership.Scores) -> bool:
@@ -136,23 +136,23 @@ def is_seen(scores: membership.Scores) -> bool:
 
 def check_alarms(draws: int, facts: int) -> Cell:
     """How often a sound split is called unusable."""
-    found = alarms(draws, [facts, 3], facts // 2, 0.5, is_seen)
-    return Cell("self-check", "false alarms", "nothing differs, five attacks", size(facts), 0.05, found, draws)
+    share = alarms(draws, [facts, 3], facts // 2, 0.5, is_seen)
+    return Cell("self-check", "false alarms", "nothing differs, five attacks", size(facts), 0.05, share, draws)
 
 
 def check_power(draws: int, facts: int) -> Cell:
-    """How often a split is called unusable whose AUC is what the self-check of a sound one calls detectable."""
+    """How often a split is called unusable whose true AUC is the one that the self-check calls detectable."""
     pairs = facts // 2
-    told = membership.self_check(alike(np.random.default_rng([facts, 4]), pairs))["detectable"]
-    found = alarms(draws, [facts, 5], pairs, told, is_seen) if told else 0.0
-    truth = f"AUC {told:.2f} (detectable)" if told else "too few pairs: none is detectable"
-    return Cell("self-check", "power", truth, size(facts), membership.POWER if told else 0.0, found, draws)
+    detectable = membership.self_check(alike(np.random.default_rng([facts, 4]), pairs))["detectable"]
+    share = alarms(draws, [facts, 5], pairs, detectable, is_seen) if detectable else 0.0
+    truth = f"AUC {detectable:.2f} (detectable)" if detectable else "too few pairs: none is detectable"
+    return Cell("self-check", "power", truth, size(facts), membership.POWER if detectable else 0.0, share, draws)
 
 
 def flag_alarms(draws: int, facts: int) -> Cell:
-    """How often a model that nothing can be told of is said to have an AUC below 0.5, by any attack."""
+    """How often a model without any difference between the sides gets a warning of an AUC below 0.5."""
 
-    def said(scores: membership.Scores) -> bool:
+    def raised(scores: membership.Scores) -> bool:
         by_attack, _ = membership.attacks(scores)
         entry: dict[str, Any] = {
             "scores": {"mia_auc": by_attack["loss"]["auc"].as_dict()},
@@ -160,5 +160,5 @@ def flag_alarms(draws: int, facts: int) -> Cell:
         }
         return any(measure.startswith("mia_") for measure in flagged(flags({"unlearned": entry}, 0.25)))
 
-    found = alarms(draws, [facts, 6], facts // 2, 0.5, said)
-    return Cell("flag: AUC under 0.5", "false alarms", "nothing differs, five attacks", size(facts), 0.05, found, draws)
+    share = alarms(draws, [facts, 6], facts // 2, 0.5, raised)
+    return Cell("flag: AUC under 0.5", "false alarms", "nothing differs, five attacks", size(facts), 0.05, share, draws)

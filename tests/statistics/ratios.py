@@ -35,7 +35,7 @@ DESIGNS = ((1, 0.0), (2, 0.3))
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """KPR and CCF in each design; forgetting beside gold and HMTA with facts of two questions."""
+    """KPR and CCF in each design; forgetting against gold and HMTA with facts of two questions."""
     for questions, together in DESIGNS:
         for facts in SIZES:
             yield from (preservation(facts, questions, together, truth, draws) for truth in KEPT)
@@ -94,7 +94,7 @@ def beside_gold(facts: int, truth: tuple[float, float, float], draws: int) -> Ce
 
 
 def score(facts: int, forgot: tuple[float, float, float], kept: tuple[float, float, float], draws: int) -> Cell:
-    """HMTA of so many target facts and three times as many others, over levels 4 and 1."""
+    """HMTA of target facts at level 4 and three times as many other facts at level 1."""
     rng = generator("hmta", facts, forgot, kept)
     ratio = (forgot[0] - _later(*forgot)) / (forgot[0] - CHANCE)
     forgotten, preserved = max(0.0, min(ratio, 2 - ratio)), min(1.0, _later(*kept) / kept[0])
@@ -109,8 +109,8 @@ def score(facts: int, forgot: tuple[float, float, float], kept: tuple[float, flo
         ]
 
     def estimate() -> Estimate:
-        found = hmta.hmta([*items(True, forgot, facts), *items(False, kept, 3 * facts)], {1: 1.0, 4: 1.0})
-        return found or Estimate(float("nan"), None, None, 0, unbounded=True)
+        estimate_of_hmta = hmta.hmta([*items(True, forgot, facts), *items(False, kept, 3 * facts)], {1: 1.0, 4: 1.0})
+        return estimate_of_hmta or Estimate(float("nan"), None, None, 0, unbounded=True)
 
     truth = f"{value:.3g}: F {forgotten:.3g}, P {preserved:.3g}"
     return coverage("HMTA", (value, truth), size(facts, 2) + " and 3 times as many", draws, estimate)

@@ -1,7 +1,7 @@
-"""Simulated truth for what is said over seeds: means, differences, ranks.
+"""Simulations of figures over seeds with a known truth: means, differences, ranks.
 
-Every seed asks the same facts. A fact is hard or easy for all seeds, a seed is good or bad at all facts, and the two
-have something of their own; a fact has two phrasings.
+All seeds are asked the same facts. A fact is hard or easy for all seeds, a seed is good or bad at all facts, and each
+pair of both has an effect of its own. A fact has two phrasings.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SEEDS = (3, 5)
 PHRASINGS, OPTIONS = 2, 4
 Kind = Literal["coverage", "false alarms", "power"]
 Covered = tuple[bool, float]
-# Deviations, in logits, of facts, seeds, and what is theirs alone.
+# Standard deviations, in logits, of the effects of facts, of seeds, and of their pairs.
 SPREADS = {"facts differ": (1.5, 0.0, 0.3), "seeds differ": (0.7, 0.6, 0.7)}
 
 
 @dataclass(frozen=True)
 class World:
-    """Answers right with probability `right`, on average over facts and seeds."""
+    """A distribution of answers that are right with probability `right`, averaged over facts and seeds."""
 
     right: float
     spread: tuple[float, float, float]
@@ -48,7 +48,7 @@ class World:
         return _centre(self.right, float(np.hypot(*self.spread[:2])), self.spread[2])
 
     def answers(self, rng: np.random.Generator, seeds: int, facts: int, hard: np.ndarray | None = None) -> np.ndarray:
-        """0 or 1. Shape: [seeds, facts, phrasings]; `hard` are the facts' own parts, where others have them too."""
+        """Draw answers, 0 or 1; `hard` are the facts' effects, if they are shared. Shape: [seeds, facts, phrasings]."""
         of_facts, of_seeds, of_both = self.spread
         hard = rng.standard_normal(facts) if hard is None else hard
         logit = self.centre + of_facts * hard + of_seeds * rng.standard_normal((seeds, 1))
@@ -58,7 +58,7 @@ class World:
 
 @cache
 def _centre(right: float, first: float, second: float) -> float:
-    """The logit whose mean over a normal spread is `right`."""
+    """The logit whose probability, averaged over normal effects, is `right`."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     scale = float(np.hypot(first, second))
     low, high = -30.0, 30.0
@@ -135,7 +135,7 @@ def attacked(
 
 
 def true_areas(mean: float, scatter: float) -> np.ndarray:
-    """AUCs of many seeds with facts without end."""
+    """The AUCs of many seeds with infinitely many facts."""
     drawn = mean + scatter * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
     return stats.norm.cdf(drawn / np.sqrt(2))
 
@@ -165,7 +165,7 @@ def told_apart(rng: np.random.Generator, worlds: Sequence[World], seeds: int, fa
 def results(
     rng: np.random.Generator, worlds: Sequence[World], kept: World, seeds: int, facts: int
 ) -> dict[str, dict[int, list[Result]]]:
-    """The runs of a benchmark of methods, whose target knows all; of each world one method."""
+    """The runs of a benchmark of methods, one for each world. The target knows everything."""
     retain, hard, easy = 2 * facts, rng.standard_normal(facts), rng.standard_normal(2 * facts)
     kinds = (("forget_train", facts, "f"), ("retain_train", retain, "r"), ("forget_unseen", facts, "u"))
     items = [(split, f"{name}{k}", p) for split, count, name in kinds for k in range(count) for p in range(PHRASINGS)]
@@ -193,7 +193,7 @@ def results(
 
 
 def certain(rng: np.random.Generator, kept: float, facts: int) -> Covered:
-    """The volume of a method that forgets all, and whose three seeds lose the same retain facts."""
+    """The hypervolume of a method that forgets everything, and whose three seeds lose the same retain facts."""
     (ones,) = results(rng, [World(0.5, (0.0, 0.0, 0.0))], World(0.5, (0.0, 0.0, 0.0)), 1, facts).values()
     (one,) = ones[1]
     assert one.answers is not None
@@ -209,7 +209,7 @@ def certain(rng: np.random.Generator, kept: float, facts: int) -> Covered:
 
 
 def behind(rng: np.random.Generator, worlds: Sequence[World], seeds: int, facts: int) -> bool:
-    """Whether any method is said to be behind the best."""
+    """Whether any method is declared to be behind the best."""
     kept = World(0.95, worlds[0].spread)
     found = volumes(results(rng, worlds, kept, seeds, facts))
     return any(one["behind"] is not None and one["behind"]["low"] > 0 for one in found.values())
@@ -230,17 +230,24 @@ def coverage_cells(draws: int, facts: Sequence[int] = FACTS, seeds: Sequence[int
     ]
     for size in facts:
         for count in seeds:
-            told = f"{size} facts of {count} seeds"
+            drawn_size = f"{size} facts of {count} seeds"
             for name, spread in SPREADS.items():
                 for figure, one, truths in kinds:
                     for right in truths:
                         yield _coverage(
-                            figure, f"accuracy {right}, {name}", told, draws, one, World(right, spread), count, size
+                            figure,
+                            f"accuracy {right}, {name}",
+                            drawn_size,
+                            draws,
+                            one,
+                            World(right, spread),
+                            count,
+                            size,
                         )
             for figure, one in (("AUC, mean over seeds", area), ("MIA score, mean over seeds", score)):
                 for mean, scatter in ((0.0, 0.0), (0.5, 0.2)):
                     truth = f"AUC {stats.norm.cdf(mean / np.sqrt(2)):.2f}"
-                    yield _coverage(figure, truth, told, draws, one, mean, scatter, count, size)
+                    yield _coverage(figure, truth, drawn_size, draws, one, mean, scatter, count, size)
 
 
 def _coverage(figure: str, truth: str, size: str, draws: int, one: Callable[..., Covered], *given: Any) -> Cell:
@@ -253,29 +260,36 @@ def _coverage(figure: str, truth: str, size: str, draws: int, one: Callable[...,
 def rate(
     figure: str, kind: Kind, truth: str, size: str, nominal: float, draws: int, one: Callable[..., bool], *given: Any
 ) -> Cell:
-    """How often `one` says something, of so many draws."""
+    """How often `one` is true."""
     rng = np.random.default_rng(0)
     return Cell(figure, kind, truth, size, nominal, float(np.mean([one(rng, *given) for _ in range(draws)])), draws)
 
 
 def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequence[int] = (37,)) -> Iterator[Cell]:
-    """Differences and ranks of methods, the hypervolume at chance; of more facts a draw takes seconds."""
+    """Differences and ranks of methods, and the hypervolume at chance. With more facts a draw takes seconds."""
     for name, spread in SPREADS.items():
         even, ahead = World(0.3, spread), World(0.15, spread)
         for size in facts:
             for count in SEEDS:
-                told = f"{size} facts of {count} seeds"
+                drawn_size = f"{size} facts of {count} seeds"
                 for confidence in (0.95, 0.995):
                     nominal = round(1 - confidence, 3)
                     given = ([even, even], count, size, confidence)
                     yield rate(
-                        "told apart", "false alarms", f"equal, {name}", told, nominal, 4 * draws, told_apart, *given
+                        "told apart",
+                        "false alarms",
+                        f"equal, {name}",
+                        drawn_size,
+                        nominal,
+                        4 * draws,
+                        told_apart,
+                        *given,
                     )
                 yield rate(
                     "told apart",
                     "power",
                     f"15 points, {name}",
-                    told,
+                    drawn_size,
                     0.5,
                     draws,
                     told_apart,
@@ -289,7 +303,7 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                         "behind the best",
                         "false alarms",
                         f"{number} equal methods, {name}",
-                        told,
+                        drawn_size,
                         0.05,
                         draws,
                         behind,
@@ -298,11 +312,11 @@ def comparison_cells(draws: int, methods: Sequence[int] = (2, 12), facts: Sequen
                         size,
                     )
                 yield _coverage(
-                    "hypervolume", f"at chance, {name}", told, draws, volume, World(0.25, spread), count, size
+                    "hypervolume", f"at chance, {name}", drawn_size, draws, volume, World(0.25, spread), count, size
                 )
 
 
 def cells(draws: int) -> Iterator[Cell]:
-    """All of this module."""
+    """All simulations of this module."""
     yield from coverage_cells(draws)
     yield from comparison_cells(max(50, draws // 5))

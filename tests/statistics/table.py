@@ -1,9 +1,9 @@
-"""Simulate all cells, keep them as JSON and write the tables of docs/intervals.md from it.
+"""Simulate all cells, store them as JSON, and write the tables of docs/intervals.md from it.
 
     python -m tests.statistics.table --draws 500 [--only accuracies]
 
-With --only the other modules' cells stay as they are in the file. Without --draws nothing is simulated: the tables are
-written again.
+With --only, the cells of other modules stay as they are in the file. Without --draws nothing is simulated, and only the
+tables are written again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "docs" / "results" / "intervals.json", ROOT / "docs" / "intervals.md"
 BEGIN, END = "<!-- tables: begin (python -m tests.statistics.table) -->", "<!-- tables: end -->"
 TITLES = {"coverage": "Coverage of 95 % intervals", "false alarms": "False alarms", "power": "Power"}
-# What an interval from 30 facts up may cover; beyond it is wider than it need be, and the table says so.
+# The coverage that an interval may have from 30 facts on. Above the upper bound it is conservative, which the table
+# marks.
 BOUNDS = 0.92, 0.985
 
 
@@ -35,13 +36,13 @@ def modules() -> list[str]:
 
 
 def simulate(name: str, draws: int) -> list[dict[str, Any]]:
-    """The cells of one module, as they are kept."""
+    """The cells of one module, as the JSON file holds them."""
     cells: Iterable[Cell] = import_module(f"{package.__name__}.{name}").cells(draws)
     return [{key: _short(value) for key, value in asdict(cell).items()} for cell in cells]
 
 
 def tables(results: Mapping[str, list[dict[str, Any]]]) -> str:
-    """All tables in Markdown, by kind; a row for each figure and truth, a column for each number of facts or pairs."""
+    """All tables in Markdown, by kind, with a row for each figure and truth and a column for each number of facts."""
     rows = [row for name in sorted(results) for row in results[name]]
     parts = []
     for kind, title in TITLES.items():
@@ -66,7 +67,7 @@ def _table(rows: list[dict[str, Any]], kind: str) -> Iterable[str]:
 
 
 def _cell(row: Mapping[str, Any], kind: str) -> str:
-    """The share of draws in per cent, the median width, what is unbounded, and whether the interval is conservative."""
+    """The share of draws in per cent, the median width, the unbounded share, and ``c`` for a conservative interval."""
     text = f"{100 * row['found']:.1f}"
     if kind != "coverage":
         return text
@@ -78,7 +79,7 @@ def _cell(row: Mapping[str, Any], kind: str) -> str:
 
 
 def _facts(size: str) -> str:
-    """``30 facts`` of ``30 facts of 2 questions``."""
+    """The part ``30 facts`` of ``30 facts of 2 questions``."""
     return " ".join(size.split()[:2])
 
 
@@ -96,7 +97,7 @@ def _short(value: Any) -> Any:
 
 
 def written(page: str, results: Mapping[str, list[dict[str, Any]]]) -> str:
-    """The page with its tables made again."""
+    """The page with new tables."""
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}"
@@ -106,11 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, help="draws a cell; none: write the tables only")
     parser.add_argument("--only", choices=modules(), help="simulate this module only")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    if asked.draws:
-        for name in [asked.only] if asked.only else modules():
-            results[name] = simulate(name, asked.draws)
+    if arguments.draws:
+        for name in [arguments.only] if arguments.only else modules():
+            results[name] = simulate(name, arguments.draws)
             lines = ",\n".join(f'"{key}": [\n{_lines(rows)}\n]' for key, rows in sorted(results.items()))
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")

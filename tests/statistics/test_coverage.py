@@ -1,4 +1,4 @@
-"""Intervals cover what they promise: the hard cells here at every run, all of them by `make test-all`."""
+"""Intervals cover what they promise: difficult cells in every test run, all of them in `make test-all`."""
 
 import json
 
@@ -23,12 +23,12 @@ HARD = {
 
 
 def is_few(cell):
-    """Fewer than 30 facts carry no claim."""
+    """Whether a cell has fewer than 30 facts, and so carries no claim."""
     return int(cell["size"].split()[0]) < 30
 
 
 def slack(cell):
-    """Three standard errors of a share of .95 of so many draws."""
+    """Three standard errors of a share of 0.95 over the cell's draws."""
     return 3 * (0.95 * 0.05 / cell["draws"]) ** 0.5
 
 
@@ -55,7 +55,7 @@ def test_all_cells_of_30_facts_and_more_cover(name):
             assert cell["found"] <= nominal + 3 * (nominal * (1 - nominal) / cell["draws"]) ** 0.5 + 0.01, cell
 
 
-def test_the_page_says_what_the_file_does():
+def test_the_page_agrees_with_the_file():
     page = PAGE.read_text(encoding="utf-8")
     assert page == written(page, json.loads(RESULTS.read_text(encoding="utf-8")))
 
@@ -66,6 +66,6 @@ def test_every_module_is_in_the_file():
     assert set(results) == set(modules())
     covered = [one for rows in results.values() for one in rows if one["kind"] == "coverage"]
     assert covered
-    # 500 draws and more tell by themselves; fewer, where a draw is slow, within their own error.
+    # Cells with 500 draws and more are judged as they are; those with fewer, whose draws are slow, within their error.
     short = [one for one in covered if not is_few(one) and one["found"] < BOUNDS[0] - (one["draws"] < 500) * slack(one)]
     assert not short

@@ -1,4 +1,4 @@
-"""Whether intervals, verdicts and flags of membership attacks hold what they say: see `membership.cells`."""
+"""Whether intervals, self-check and warnings of membership attacks keep their promises; see `membership.cells`."""
 
 import math
 
@@ -17,25 +17,25 @@ from tests.statistics.membership import (
 
 
 def noise(share, draws, times=3):
-    """So many standard errors of a share."""
+    """Several standard errors of a share."""
     return times * math.sqrt(share * (1 - share) / draws)
 
 
 @pytest.mark.parametrize("area", [0.5, 0.9, 1.0])
 def test_areas_are_covered(area):
-    """20 pairs with an AUC of 0.9 were covered in 90 %; with one of 1 there was no interval at all."""
+    """Earlier, 20 pairs with an AUC of 0.9 were covered in 90 %, and for an AUC of 1 there was no interval at all."""
     for name, draw in drawn(area).items():
         for cell in areas(300, 40, area, name, draw):
             assert cell.found >= 0.95 - noise(0.95, 300), cell
 
 
-def test_false_alarms_are_as_rare_as_told():
+def test_false_alarms_are_as_rare_as_claimed():
     assert check_alarms(100, 30).found <= 0.05 + noise(0.05, 100)
     assert flag_alarms(100, 60).found <= 0.05 + noise(0.05, 100)
     assert flag_alarms(20, 58).found == 0
 
 
-def test_what_is_called_detectable_is_seen():
+def test_a_detectable_auc_is_detected():
     assert check_power(60, 60).found >= 0.8 - noise(0.8, 60)
     none = check_power(5, 10)
     assert none.found == none.nominal == 0
@@ -48,7 +48,7 @@ def test_the_worst_attack_and_true_positives_are_covered():
 
 @pytest.mark.slow
 def test_the_whole_table_holds():
-    """Coverage from 92 % on from 30 facts; to 98.5 % where docs/metrics.md does not call the interval conservative."""
+    """Coverage is at least 92 % from 30 facts on, and at most 98.5 % if docs/metrics.md calls it not conservative."""
     for cell in cells(600):
         if cell.kind == "false alarms":
             assert cell.found <= 0.05 + noise(0.05, cell.draws), cell

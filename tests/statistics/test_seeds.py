@@ -1,4 +1,4 @@
-"""What is said over seeds holds as often as it says: a few cells fast, all of them slowly."""
+"""Figures over seeds keep their promises: a few cells in every test run, all of them in `make test-all`."""
 
 from collections.abc import Iterable
 
@@ -22,9 +22,9 @@ from tests.statistics.seeds import (
     volume,
 )
 
-# From so many facts on intervals must cover what they say; of fewer they carry no claim.
+# From this many facts on intervals must cover what they claim; with fewer they carry no claim.
 CLAIM = 30
-# A cell of many is off by chance: what is refused is less than the bound beyond this.
+# Of many cells some are off by chance: a cell is rejected only if it is less likely than this within the bounds.
 DOUBT = 0.001
 
 
@@ -35,18 +35,18 @@ def hits(one, *given, draws, seed=0):
 
 
 def refused(count: int, draws: int, least: float = 0.0, most: float = 1.0) -> bool:
-    """Whether a rate between the bounds would hardly give so many."""
+    """Whether `count` of `draws` is too unlikely for any rate between the bounds."""
     return stats.binom.cdf(count, draws, least) < DOUBT or stats.binom.sf(count - 1, draws, most) < DOUBT
 
 
 def test_a_share_of_37_facts_over_three_seeds_is_covered():
-    """The t-interval over seeds covered 30 to 60 % of such."""
+    """The t-interval over seeds, used earlier, covered 30 to 60 % of these."""
     world = World(0.25, SPREADS["facts differ"])
     assert not refused(hits(share, world, 3, 37, draws=120), 120, least=0.92)
 
 
 def test_the_mia_score_of_37_pairs_over_five_seeds_is_covered():
-    """The t-interval over seeds covered 11 to 37 % of these, and went above 1."""
+    """The t-interval over seeds, used earlier, covered 11 to 37 % of these and exceeded 1."""
     assert not refused(hits(score, 0.0, 0.0, 5, 37, draws=15), 15, least=0.92)
 
 
@@ -57,8 +57,8 @@ def test_equal_methods_are_rarely_told_apart_and_others_are():
     assert hits(told_apart, [even, ahead], 5, 100, 0.95, draws=40) > 30
 
 
-def test_of_equal_methods_the_luckiest_is_no_winner():
-    """Judged by the facts that it was picked by, a best of twelve led by more than nothing in 10 % and more."""
+def test_among_equal_methods_the_luckiest_is_no_winner():
+    """Judged by the facts that picked it, the best of twelve equal methods led significantly in 10 % and more."""
     even = World(0.3, SPREADS["facts differ"])
     assert not refused(hits(behind, [even] * 5, 3, 30, draws=15), 15, most=0.06)
 
@@ -70,19 +70,19 @@ def test_the_volume_of_a_method_at_chance_is_covered():
 
 @pytest.mark.parametrize("kept", [0.995, 0.98])
 def test_a_volume_near_one_of_seeds_that_agree_is_covered(kept):
-    """Draws of facts alone were of no width where no fact was lost."""
+    """Simulating facts alone gave no width if no fact was lost."""
     assert not refused(hits(certain, kept, 20, draws=40), 40, least=0.92)
 
 
 @pytest.mark.parametrize("gone", [0.75, 1.25])
-def test_a_run_that_is_not_near_gold_hardly_ends_as_if_it_were(gone):
-    """On either side, for all of twenty looks together; one that is as gold ends."""
+def test_a_run_that_is_not_near_gold_is_rarely_stopped(gone):
+    """On either side of gold, over twenty looks together. A run that is like gold is stopped."""
     assert not refused(hits(away, gone, 20, 37, 0.25, draws=60), 60, most=0.05)
     assert hits(away, 1.0, 20, 37, 0.25, draws=20) > 15
 
 
 def check(cells: Iterable[Cell]) -> None:
-    """Coverage at least 92 % from `CLAIM` facts on, false alarms at most at the nominal rate and a fifth more."""
+    """Check coverage of at least 92 % from `CLAIM` facts on, and false alarms of at most 1.2 times the nominal rate."""
     found = list(cells)
     assert found
     wrong = [

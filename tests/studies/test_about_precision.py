@@ -12,12 +12,12 @@ from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.data.readers.medmcqa import MedMCQA
 from tests.conftest import REAL_DATA
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-study = runpy.run_path(str(SCRIPTS / "about_precision.py"))
+STUDIES = Path(__file__).parents[2] / "scripts" / "studies"
+study = runpy.run_path(str(STUDIES / "about_precision.py"))
 
 
 def test_verdicts_hold_no_text():
-    with (SCRIPTS / "about_verdicts.tsv").open(encoding="utf-8") as file:
+    with (STUDIES / "about_verdicts.tsv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) >= 60 and len({(row["target"], row["id"]) for row in rows}) == len(rows)
     assert {row["target"] for row in rows} == set(study["TARGETS"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "label_speed.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "studies" / "label_speed.py"
 
 
 @pytest.mark.slow

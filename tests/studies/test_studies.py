@@ -1,4 +1,4 @@
-"""The studies in scripts/ say what is wrong with their settings, and leave nothing."""
+"""Studies and tables say what is wrong with their settings, and leave nothing."""
 
 import json
 import runpy
@@ -14,6 +14,7 @@ from tests.benchmarks.methods.folders import leave_run
 from tests.scripts import load
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+STUDIES = SCRIPTS / "studies"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_a_wrong_setting_is_told_without_a_traceback(script, before, tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [script, *before, "+forget=surgary"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / f"{script}.py"), run_name="__main__")
     assert str(ended.value).startswith("error: forget=surgary: ") and "did you mean 'surgery'?" in str(ended.value)
     assert not list(tmp_path.iterdir())
 
@@ -43,7 +44,7 @@ def test_the_geometry_study_tells_which_argument_is_wrong(part, every, variant, 
     given = ["run", "found", part, every, f"only={variant}", "+forget=surgery"]
     monkeypatch.setattr("sys.argv", ["geometry_study", *given])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / "geometry_study.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "geometry_study.py"), run_name="__main__")
     assert str(ended.value).startswith(f"error: {told}: ")
     assert not list(tmp_path.iterdir())
 
@@ -53,7 +54,7 @@ def test_the_memory_table_tells_which_configuration_is_wrong(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["memory_table", "found.json", "wrong: +forget=surgary"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPTS / "memory_table.py"), run_name="__main__")
+        runpy.run_path(str(STUDIES / "memory_table.py"), run_name="__main__")
     message = str(ended.value)
     assert message.startswith("wrong: +forget=surgary\nerror: forget=surgary: ") and "Traceback" not in message
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Flat coordinates of an adapter: which they are, where they lie, and that nothing else changes."""
+"""The flat coordinates of an adapter: their order and blocks, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_places():
 
 
 def test_blocks_are_contiguous_whatever_the_order_of_the_parameters():
-    """Embedding and output layer both lie outside the layers, and experts share a module's name."""
+    """Embedding and output layer are both outside the layers, and experts share the name of a module."""
     names = [
         "m.embed.lora_A",
         "m.layers.0.experts.0.gate.lora_A",
@@ -101,7 +101,7 @@ def test_units(unit, count):
 
 
 def test_a_rank_of_an_expert_is_a_row_of_a_with_its_column_of_b():
-    """PEFT keeps A's rows by expert, and B's columns by their number within an expert; ranks may differ by module."""
+    """PEFT orders the rows of A by expert, but the columns of B by rank; ranks may differ by module."""
     model = mixture("mixtral")
     coordinates = Coordinates(model.named_adapter, experts=model.experts)
     parts = coordinates.units("rank").split([parameter.numel() for parameter in coordinates.parameters])

@@ -1,4 +1,4 @@
-"""What a step tells, against numbers worked out by hand."""
+"""The diagnostics of a step, compared with numbers computed by hand."""
 
 from __future__ import annotations
 

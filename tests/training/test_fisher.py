@@ -1,4 +1,4 @@
-"""Squared gradients of single examples, against one backward an example."""
+"""Squared per-example gradients, compared with one backward per example."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def collected(model, examples, chosen, **settings):
 
 
 def naive(model, examples, chosen):
-    """The mean over retain items of squared gradients, one backward each, through the loss of the whole step."""
+    """Return the mean over retain items of squared gradients, from one backward each through the loss of the step."""
     step = plain_tokens(model, examples, chosen.labels)
     own = [example for example in examples if not example.is_forget]
     total = 0
@@ -50,7 +50,7 @@ def test_equals_one_backward_an_example(fresh, study, name, settings):
 
 @pytest.mark.parametrize("settings", [{}, {"micro_batch": 2}, {"pack_to": 100}], ids=["padded", "micro", "packed"])
 def test_a_gradient_of_a_module_that_is_used_twice_is_squared_as_a_whole(fresh, study, settings, monkeypatch):
-    """The square of a sum, not the sum of squares: forget and retain items go through in forwards of their own."""
+    """The square of the sum over uses is needed, not the sum of squares. Each side has a forward of its own."""
     used_twice(fresh, monkeypatch)
     test_equals_one_backward_an_example(fresh, study, "npo", settings)
 
@@ -68,7 +68,7 @@ def test_a_use_that_the_loss_does_not_depend_on_is_not_waited_for(fresh, study, 
 
 
 def test_they_are_those_of_whole_answers_and_not_of_mean_losses(fresh, study):
-    """With a mean over tokens: (m n_i / N)^2 g_i^2, as docs/geometry.md says; graddiff keeps by retain answers' nll."""
+    """With a mean over tokens, as in graddiff, they are (m n_i / N)^2 g_i^2: see docs/geometry.md."""
     chosen = component(compose("unlearn", ["+forget=surgery", "method=graddiff", "method.retain=nll"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
     # Answers of different lengths.
@@ -87,10 +87,10 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
     chosen = component(compose("unlearn", ["+forget=surgery", "method=npo"]).method)
     forget, retain = make_examples(fresh, study, chosen.labels)
     watch = SquaredGradients(fresh.network, fresh.adapter)
-    with watch.watching():
+    with watch.recording():
         tokens = plain_tokens(fresh, forget[:2] + retain[:2], chosen.labels)
     batch = collate([example.text for example in forget[:2] + retain[:2]], chosen.labels)
-    with watch.following(batch, []):
+    with watch.receiving(batch, []):
         chosen.objective(tokens).preserve.backward(retain_graph=True)
     chosen.objective(tokens).preserve.backward()
     assert watch.take().abs().max() == 0
@@ -99,7 +99,7 @@ def test_nothing_is_collected_where_nothing_was_asked(fresh, study):
 
 def test_other_trainable_parameters_are_refused():
     network = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))
-    with pytest.raises(ModelError, match="linear layers and fused experts alone"):
+    with pytest.raises(ModelError, match="only for adapters on linear layers and fused experts"):
         SquaredGradients(network, list(network.parameters()))
     linear = torch.nn.Linear(2, 2, bias=False)
     SquaredGradients(linear, list(linear.parameters()))

@@ -1,4 +1,4 @@
-"""The geometry against explicit quadratic programs, in float64."""
+"""The geometry, compared with explicit quadratic programs in float64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = ["euclidean", "diagonal"]
 
 
 def instance(seed, n, k, metric="euclidean"):
-    """A random step, gradients that mostly conflict with it, and a metric over four orders of magnitude."""
+    """Return a random step, gradients that mostly conflict with it, and a metric over four orders of magnitude."""
     draw = np.random.default_rng(seed)
     step, gradients = draw.standard_normal(n), draw.standard_normal((k, n))
     gradients += draw.uniform(-0.5, 1.5) * step
@@ -28,7 +28,7 @@ def instance(seed, n, k, metric="euclidean"):
 
 
 def quadratic_program(step, gradients, metric, two_sided):
-    """The primal problem by brute force: try every set of active constraints, keep the best feasible point."""
+    """Solve the primal problem by brute force: try every set of active constraints, keep the best feasible point."""
     d0, g, m = (tensor.numpy() for tensor in (step, gradients, metric))
     k = len(g)
     best, distance = None, np.inf
@@ -107,7 +107,7 @@ def test_one_gradient_closed_form(step, gradient):
     else:
         np.testing.assert_allclose(allowed, step - (step @ gradient) / (gradient @ gradient) * gradient, atol=1e-9)
     np.testing.assert_allclose(constrain(allowed, g[None])[0], allowed, atol=1e-9)
-    # A projection never lengthens, and no constraint makes the step point away from where it went.
+    # A projection never makes a step longer, and the result never points away from the original step.
     assert allowed.norm() <= d.norm() + 1e-9
     assert float(d @ allowed) >= -1e-9 * float(d @ d)
 

@@ -1,4 +1,4 @@
-"""Micro-batches: no graph of one is there when the next is made."""
+"""Micro-batches: the graph of one is freed before the next is built."""
 
 from __future__ import annotations
 

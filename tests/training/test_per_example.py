@@ -1,4 +1,4 @@
-"""Gradients of single examples: against a loop of single backwards, and against Opacus."""
+"""Per-example gradients, compared with one backward per example and with Opacus."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mean_nll(model, batch, count):
 def rows_of(model, texts, pack_to=None):
     watch = GradientRows(model.network, model.adapter)
     batch = collate(texts, "text", pack_to=pack_to)
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, len(texts))
     with watch.rows(batch, range(len(texts))) as (rows, _):
         loss.backward()
@@ -48,13 +48,13 @@ def naive(model, texts):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("pack_to", [None, 20])
 def test_rows_equal_single_backwards(model, shape, pack_to):
-    """Norms and eager softmax compute in float32 in any model, hence not closer than that."""
+    """The tolerance is that of float32: norms and eager softmax compute in it in any model."""
     texts = random_texts(SHAPES[shape])
     found, total = rows_of(model, texts, pack_to)
     expected = naive(model, texts)
     assert found.dtype == torch.float64
     assert (found - expected).norm() <= 1e-6 * expected.norm()
-    # What autograd adds up itself is their sum.
+    # Their sum is the gradient that autograd accumulates itself.
     assert (found.sum(0) - total).norm() <= 1e-9 * total.norm()
 
 
@@ -62,7 +62,7 @@ def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
     texts = random_texts([4, 8, 6])
     expected, _ = rows_of(model, texts)
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, range(3)) as (rows, _):
         watch.backward([loss])
@@ -73,7 +73,7 @@ def test_the_backward_of_its_own_gives_the_same_and_leaves_no_gradient(model):
 def test_backwards_add_up_and_a_part_can_be_followed(model):
     texts = random_texts([4, 8, 6])
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
         loss.backward(retain_graph=True)
@@ -106,7 +106,7 @@ def test_opacus_agrees():
 @pytest.mark.parametrize("kind", MIXTURES)
 @pytest.mark.parametrize("pack_to", [None, 20], ids=["padded", "packed"])
 def test_rows_of_fused_experts_and_routers_equal_single_backwards(kind, pack_to):
-    """PEFT adapts them by their parameters: no layer of the adapter's own runs there."""
+    """PEFT adapts them through their parameters, so the adapter has no layers of its own there."""
     model = mixture(kind)
     if pack_to and kind == "qwen3_next":
         pytest.skip("linear attention takes no masks")
@@ -122,7 +122,7 @@ def test_rows_of_fused_experts_and_routers_equal_single_backwards(kind, pack_to)
 def test_a_part_of_the_examples_is_followed_through_experts_too():
     model, texts = mixture("mixtral"), random_texts([4, 8, 6])
     watch, batch = GradientRows(model.network, model.adapter), collate(texts, "text")
-    with watch.watching():
+    with watch.recording():
         loss = mean_nll(model, batch, 3)
     with watch.rows(batch, [2, 0], [1]) as (rows, pooled):
         watch.backward([loss])

@@ -1,4 +1,4 @@
-"""What coordinates are chosen by, against gradients of one item at a time."""
+"""The choice of coordinates, compared with gradients of one item at a time."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_chosen_is_where_forget_items_agree_for_what_it_costs_retain_items(fresh
     forget[1] = replace(forget[1], weight=3.0)
     found = choose(fresh, forget, retain, chosen)
     own = torch.stack([single(fresh, example, chosen) for example in forget])
-    # A mean over a batch weighs tokens, so that batches matter: four and two.
+    # A mean over a batch weights tokens, so the batches matter: they hold four and two items.
     order = sample(retain, chosen.sparsity.examples, 0)
     cost = sum(len(part) * naive(fresh, part, chosen) for part in (order[:4], order[4:]))
     unit = own / own.norm(dim=1, keepdim=True)
     weight = torch.tensor([example.weight for example in forget])[:, None]
     expected = best((weight * unit).mean(0).square(), cost, chosen, len(found))
-    # Rounding decides between those at the edge.
+    # At the edge of the budget, rounding decides.
     assert len(expected - found) <= 0.01 * len(found)
     for other in (own.square().mean(0), own.mean(0).square(), unit.mean(0).square()):
         assert len(best(other, cost, chosen, len(found)) - found) > 0.03 * len(found)
@@ -67,7 +67,7 @@ def test_no_more_items_than_asked_for(fresh, study):
 
 
 def test_an_item_with_nothing_to_forget_asks_for_nothing(fresh, study):
-    """Its likelihoods are where they shall end: what gradient it has is rounding."""
+    """Its likelihoods are at their goal already, so its gradient is rounding."""
     chosen = method("duolearn", *FEW)
     forget, retain = make_examples(fresh, study, chosen.labels)
     done = replace(forget[0], formed_nll=torch.full_like(forget[0].formed_nll, -1e3))

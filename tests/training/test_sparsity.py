@@ -1,4 +1,4 @@
-"""Choosing coordinates, against sorting by hand."""
+"""The ranking of coordinates, compared with sorting by hand."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_units_are_whole_and_fit(seed, budget):
     assert set(index.tolist()) == {i for i in range(40) if i % 7 in chosen}
     ratio = {u: float(forget[units == u].sum() / retain[units == u].sum()) for u in range(7)}
     if chosen and len(chosen) < 7:
-        # The best one always fits here, unless it alone exceeds the budget; a better one is passed over for size only.
+        # A unit with a better ratio may be left out only because it does not fit.
         left = budget - len(index)
         better = [u for u in range(7) if u not in chosen and ratio[u] > 1.01 * max(ratio[c] for c in chosen)]
         assert all(int((units == u).sum()) > left for u in better)

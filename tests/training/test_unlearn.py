@@ -1,4 +1,4 @@
-"""The loop: references, what it allows for, gradients, the executed step, resume, determinism, several processes."""
+"""The loop: references, form of answers, gradients, executed step, resume, determinism, several processes."""
 
 import json
 from dataclasses import replace
@@ -21,11 +21,11 @@ from duolearn_cli.model.attention import retention
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.losses import nll
-from duolearn_cli.model.readout import kl_at
+from duolearn_cli.model.readings import kl_at
 from duolearn_cli.pipeline import unlearn_run
 from duolearn_cli.pipeline.examples import answer_form, examples
 from duolearn_cli.training import checkpoint, unlearn
-from duolearn_cli.training.answer_form import AnswerForm, openings
+from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.forward import predict
@@ -86,12 +86,12 @@ def test_references_equal_single_forwards(fresh, study):
 
 
 def loud(items):
-    """The same questions with options that begin as the base never saw it."""
+    """Return the same questions with options that begin in a way that the base has never seen."""
     return [replace(item, options=tuple(f"ZZ {option}" for option in item.options)) for item in items]
 
 
 def form_lab(model, study, config):
-    """A laboratory whose retain items, and a target that learned them, have loud answers."""
+    """Return a stand-in for a loaded target whose retain items have answers with an unusual form."""
     display = SimpleNamespace(stage=lambda text: None)
     request = SimpleNamespace(retain=loud(study.splits.retain_train), weights={})
     return SimpleNamespace(
@@ -109,7 +109,7 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
     fine_tune(fresh, texts, LearnConfig(seed=0, epochs=4, batch_size=8, learning_rate=1e-2), lambda values: None)
     form = answer_form(lab, method("duolearn"))
     found = examples(lab, loud(study.splits.forget_train), True, "text", NO_ATTENTION, form)
-    opening = torch.cat([openings(one.text.is_answer)[one.text.labels("text")] for one in found])
+    opening = torch.cat([answer_starts(one.text.is_answer)[one.text.labels("text")] for one in found])
     base, formed, target = (
         torch.cat(each)
         for each in zip(
@@ -117,13 +117,13 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
         )
     )
     assert torch.equal(formed[~opening], base[~opening])
-    # The target was taught nothing of these, but their form.
+    # The target has learned the form of these answers, and nothing else about them.
     away = [float((nll - target)[opening].mean().abs()) for nll in (base, formed)]
     assert away[1] < away[0]
 
 
 def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
-    """What the loop is given: the reference of each answer's first token is the form's, no other token's is."""
+    """In the loop's task, the form adjusts the reference of each answer's first token and of no other token."""
     form = AnswerForm(slope=0.0, intercept=0.5)
     lab = form_lab(fresh, study, study.config)
     lab.study.request.forget = loud(study.splits.forget_train[:2])
@@ -131,7 +131,7 @@ def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
     monkeypatch.setattr(unlearn_run, "answer_form", lambda target, method: form)
     task = unlearn_run.make_task(lab, method("duolearn"), SimpleNamespace(sharded=False))
     for example in (*task.forget, *task.retain):
-        opening = openings(example.text.is_answer)[example.text.labels("text")]
+        opening = answer_starts(example.text.is_answer)[example.text.labels("text")]
         base = example.reference.base_nll
         assert int(opening.sum()) == 1
         assert torch.equal(example.formed_nll, torch.where(opening, 0.5, base))
@@ -146,7 +146,7 @@ def test_only_a_method_that_asks_has_a_form_and_no_private_run(fresh, study):
 
 
 def test_nothing_is_allowed_for_where_learning_made_wrong_options_less_likely(fresh, study):
-    """As the embedded base does, which was made from texts of the form that is asked for."""
+    """The embedded base is such a case: it was trained on texts of the prompt's form."""
     lab = form_lab(fresh, study, study.config)
     lab.study.request.retain = study.splits.retain_train
     texts = [lab.encoder.encode(item) for item in lab.study.request.retain]
@@ -156,12 +156,12 @@ def test_nothing_is_allowed_for_where_learning_made_wrong_options_less_likely(fr
     assert all(torch.equal(example.formed_nll, example.reference.base_nll) for example in found)
 
 
-# What a method promises, if it is not that forget answers become less likely: that this loss of its own falls.
+# The loss that must fall for methods whose aim is not to make forget answers less likely.
 PROMISES = {"rmu": "forget", "finetune_retain": "preserve"}
 
 
 def measured(model, examples, chosen):
-    """The mean nll of forget answers, and both losses."""
+    """Return minus the mean nll of forget answers, and both losses."""
     with torch.no_grad():
         tokens = plain_tokens(model, examples, chosen.labels, attention_of(chosen))
         objective = chosen.objective(tokens)
@@ -216,7 +216,7 @@ def away(tokens, reference):
 
 
 def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study):
-    """Every KL, score and distance is zero where unlearning begins, packed or not; without the bias it is not."""
+    """Every KL, score and distance is zero at the start, packed or not; without the bias it is not."""
     chosen = method("duolearn", *BIASED, *KEPT)
     asked = attention_of(chosen)
     forget, retain = make_examples(fresh, study, "text", attention=asked)
@@ -265,7 +265,7 @@ def test_packing_changes_no_gradient(fresh, study):
 
 
 def drift(model):
-    """Move the adapter away from the target, where what is kept like the target's has no gradient."""
+    """Move the adapter away from the target, where losses that compare with the target have no gradient."""
     generator = torch.Generator().manual_seed(2)
     for value in model.adapter:
         value.data.add_(torch.randn(value.shape, generator=generator) * 0.01)
@@ -290,14 +290,14 @@ def test_micro_batches_change_no_gradient_and_no_figure(fresh, study, name):
 def naive_gradient(model, loss):
     if not loss.requires_grad:
         return flatten([torch.zeros_like(parameter) for parameter in model.adapter])
-    # Layers above one whose activations are steered have no part.
+    # Layers above the one whose activations are steered have no gradient.
     return flatten(torch.autograd.grad(loss, model.adapter, allow_unused=True, materialize_grads=True))
 
 
 @pytest.mark.parametrize("name", [*METHODS, "kept attention"])
 def test_gradients_equal_backwards_through_all_logits(fresh, study, name, monkeypatch):
-    """One readout in chunks, and groups that are entered for their own losses alone, against plain autograd."""
-    monkeypatch.setattr(readout, "CHUNK", 13 * fresh.vocabulary)
+    """A readout in chunks and separate backwards per group give the same gradients as plain autograd."""
+    monkeypatch.setattr(readout, "LOGITS_PER_CHUNK", 13 * fresh.vocabulary)
     chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
     forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
     drift(fresh)
@@ -330,7 +330,7 @@ def test_a_group_is_entered_for_the_losses_that_it_has_a_part_in(fresh, study):
 @pytest.mark.parametrize("metric", ["euclidean", "fisher", "optimizer"])
 def test_executed_adamw_steps_never_conflict_with_the_preserve_gradient(fresh, study, monkeypatch, metric, precision):
     monkeypatch.setattr(fresh, "precision", precision)
-    # Told to forget and to keep the same items, the two gradients must conflict.
+    # The same items are forget and retain items, so the two gradients must conflict.
     forget, retain = make_examples(fresh, study, "text", study.splits.forget_train[:6])
     preserve, positions = [], [flatten(fresh.adapter).clone()]
     original = unlearn.gradients

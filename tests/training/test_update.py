@@ -1,4 +1,4 @@
-"""Executed steps in float64: real torch optimisers, their histories, and an explicit quadratic program as the judge."""
+"""Executed steps of torch optimisers in float64, compared with an explicit quadratic program."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from duolearn_cli.training.constraint import curvature
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Gradients
 from duolearn_cli.training.update import Update
-from scripts.geometry_toy import SETTINGS, K, U, trajectories
+from scripts.studies.geometry_toy import SETTINGS, K, U, trajectories
 from tests.training.test_geometry import quadratic_program
 
 SIZES = (4, 5)
 
 
 def make(geometry, seed=0, index=None, **settings):
-    """An update over two float64 matrices in two layers, 9 coordinates."""
+    """Return an update over two float64 matrices in two layers (9 coordinates), and its parameters."""
     generator = torch.Generator().manual_seed(seed)
     named = [
         (f"model.layers.{i}.q_proj.lora_A.weight", nn.Parameter(torch.randn(size, 1, generator=generator).double()))
@@ -34,7 +34,7 @@ def make(geometry, seed=0, index=None, **settings):
 
 
 def conflicting(generator, n=9):
-    """A forget and a preserve gradient that disagree."""
+    """Return a forget and a preserve gradient that conflict."""
     preserve = torch.randn(n, generator=generator).double()
     return Gradients(torch.randn(n, generator=generator).double() - 2 * preserve, preserve)
 
@@ -86,7 +86,7 @@ def test_the_optimisers_metric_is_the_one_in_which_its_step_is_steepest(optimize
 
 
 def test_a_step_of_adam_along_a_projected_gradient_may_conflict():
-    """Why the executed step is what must be constrained."""
+    """This is why the executed step must be constrained, and not the gradient."""
     generator = torch.Generator().manual_seed(0)
     update, parameters = make(GeometryConfig(space="gradient"))
     conflicts = []
@@ -122,7 +122,7 @@ def test_no_constraint_is_the_plain_optimiser():
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_scope_and_chosen_coordinates(scope):
-    """Each layer's part obeys by itself, and what was not chosen never moves, weight decay or not."""
+    """The constraint holds in each layer separately, and coordinates that were not chosen never move."""
     generator = torch.Generator().manual_seed(1)
     index = torch.tensor([0, 2, 3, 5, 8])
     update, parameters = make(GeometryConfig(scope=scope), index=index, weight_decay=0.3)
@@ -183,7 +183,7 @@ def test_the_fisher_is_a_mean_and_then_a_running_mean():
 
 
 def test_the_fisher_metric_corrects_where_retaining_does_not_care():
-    """The whole of a conflict is taken from the coordinates with a small Fisher."""
+    """The correction changes only the coordinates with a small Fisher."""
     geometry = GeometryConfig(metric="fisher", damping=1e-9)
     update, parameters = make(geometry, optimizer="SGD", max_grad_norm=1e9)
     squares = torch.where(torch.arange(9) < 4, 1e6, 1e-6).double()
@@ -207,7 +207,7 @@ def test_the_fisher_price_shortens_steps_where_retaining_is_sensitive():
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_two_quadratics_with_a_known_answer(optimizer):
-    """scripts/geometry_toy.py: plain gradient difference damages the preserve loss, the constrained step does not.
+    """Plain gradient difference damages the preserve loss, the constrained step does not (studies/geometry_toy.py).
 
     At the start the preserve gradient is zero, so the first step is free and costs its second order. From then on no
     step leads away from the line where nothing is lost; unless it leads beyond it, |k'd| > 2 |k'x|, which these rates

@@ -1,1 +1,1 @@
-"""The empirical privacy audit: canaries, guesses about them, and a lower bound on epsilon."""
+"""The empirical privacy audit: canaries, guesses about them, and the lower bound on epsilon that follows."""

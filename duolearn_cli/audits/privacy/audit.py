@@ -1,4 +1,4 @@
-"""The audit of one configuration, from its laboratory."""
+"""Run the empirical privacy audit of one configuration: load the target, plant canaries, take the private steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from accelerate import Accelerator
 
 from duolearn_cli.audits.privacy.canaries import Finding, audit
 from duolearn_cli.config.components import component
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.examples import examples
@@ -20,7 +21,17 @@ from duolearn_cli.training.task import UnlearningTask
 
 
 def audit_stage(lab: Laboratory) -> list[Finding]:
-    """Begin where the run would, take its steps with canaries, say what they show. Raises ModelError, ConfigError."""
+    """Audit the private unlearning run that the laboratory's configuration describes.
+
+    The audit starts from the same target and takes the same steps as the run would, with canaries added.
+
+    Returns:
+        One finding for each protected set.
+
+    Raises:
+        ModelError: the adapter has fewer trainable coordinates than there are canaries.
+        ConfigError: the method asks for something that the model does not offer (`check_method`).
+    """
     config, request = lab.study.config, lab.study.request
     check_method(lab)
     target, method = lab.load("target"), component(config.method, config.plugins)
@@ -32,9 +43,8 @@ def audit_stage(lab: Laboratory) -> list[Finding]:
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
     task = UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
     update, _ = make_update(lab, task, processes)
-    steps = private_steps(lab, task, update, processes)
-    assert steps is not None
-    # The run that is audited is made up: its folder's account stays the plan.
+    steps = present(private_steps(lab, task, update, processes), "the private steps to audit")
+    # No model is released by an audit, so nothing is spent: the account in the run folder keeps stating the plan.
     steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))
     total = steps.num_steps
     lab.display.stage(f"Audit {lab.study.target.name}: {config.audit.canaries} canaries a set, {total} steps")

@@ -1,4 +1,4 @@
-"""The empirical audit: canaries go through the runner's own sampling, clipping and noise, and are then guessed."""
+"""The empirical audit: canaries pass the engine's own sampling, clipping and noise, and the auditor guesses them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ import numpy as np
 from duolearn_cli.audits.privacy.bound import guesses, lower_bound, reach, score
 from duolearn_cli.config.privacy import AuditConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.errors import ModelError
+from duolearn_cli.errors import ModelError, present
 from duolearn_cli.privacy.account import Account
 from duolearn_cli.privacy.mechanism import Terms
 from duolearn_cli.training.private.step import SIDE, PrivateSteps, Unit
 from duolearn_cli.training.unlearn import learning_rate
 from duolearn_cli.training.update import Update
 
-# How long a canary's gradient is in units of the clipping norm: only clipping makes it one.
-LENGTH = 10.0
+# Norm of a canary's gradient in units of the clipping norm. Above 1, so that an engine that fails to clip is caught.
+CANARY_NORM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the audit found of one protected set.
+    """The result of the audit for one protected set.
 
     Attributes:
-        claim: the epsilon of the account.
-        bound: epsilon is at least this, with `confidence`.
-        reach: the bound if every guess had been right.
-        randomness: ``secure`` or ``seeded``, that of the noise.
-        canaries, guesses, correct: how many there were, how many of their coins were guessed, how many rightly.
+        set_name: ``retain`` or ``forget``.
+        claim: the epsilon that the account states for this run, at `delta`.
+        bound: the lower bound on epsilon, at `confidence`.
+        canaries: the number of canaries.
+        guesses: how many of their coins were guessed.
+        correct: how many guesses were correct.
+        steps: the number of steps audited.
+        reach: the bound if every guess had been correct.
+        randomness: of the noise, ``secure`` or ``seeded``.
     """
 
     set_name: str
@@ -49,21 +53,28 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether the bound leaves the claim standing."""
+        """Whether the claim stands: the bound does not exceed it."""
         return self.bound <= self.claim
 
     @property
     def can_fail(self) -> bool:
-        """Whether any guesses at all could have contradicted the claim; if not, that it stands says nothing."""
+        """Whether any outcome could have contradicted the claim. If not, a claim that stands is no evidence."""
         return self.reach > self.claim
 
     def as_dict(self) -> dict[str, Any]:
+        """The finding as audit.json holds it."""
         return asdict(self) | {"holds": self.holds, "can_fail": self.can_fail}
 
 
 @dataclass(frozen=True, eq=False)
 class Canaries:
-    """Those of one set: gradients along coordinates of their own, `coin` says which were put in. Shapes: both [m]."""
+    """The canaries of one protected set: made-up records whose gradients each lie along one coordinate of their own.
+
+    Attributes:
+        set_name: ``retain`` or ``forget``.
+        coordinate: each canary's coordinate. Shape: [m], distinct.
+        coin: whether each canary joins the data. Shape: [m], bool.
+    """
 
     set_name: str
     coordinate: np.ndarray
@@ -71,53 +82,71 @@ class Canaries:
 
     @classmethod
     def draw(cls, set_name: str, count: int, num_coordinates: int, seed: int) -> Canaries:
-        """Raises ModelError where there are fewer coordinates than canaries."""
+        """Draw `count` canaries and their coins from `seed`.
+
+        Raises:
+            ModelError: there are fewer coordinates than canaries.
+        """
         if num_coordinates < count:
             raise ModelError(
-                f"audit.canaries={count}: each needs a coordinate of its own, and {num_coordinates} may change; give "
-                "fewer."
+                f"audit.canaries={count}: each canary needs a coordinate of its own, and only {num_coordinates} may "
+                "change. Give fewer canaries."
             )
+        # Hashed, so that the two sets have unrelated streams under one seed.
         digest = hashlib.sha256(f"{seed}:audit {set_name}".encode()).digest()
         generator = np.random.Generator(np.random.Philox(int.from_bytes(digest[:8], "big")))
-        places = generator.choice(num_coordinates, count, replace=False)
-        return cls(set_name, places, generator.random(count) < 0.5)
+        coordinates = generator.choice(num_coordinates, count, replace=False)
+        return cls(set_name, coordinates, generator.random(count) < 0.5)
 
     def units(self, max_grad_norm: float) -> list[Unit]:
-        """Those that were put in."""
-        return [Unit(self.set_name, canary=(int(i), LENGTH * max_grad_norm)) for i in self.coordinate[self.coin]]
+        """The canaries that joined the data, as privacy units for the private step."""
+        return [Unit(self.set_name, canary=(int(i), CANARY_NORM * max_grad_norm)) for i in self.coordinate[self.coin]]
 
 
 def audit(
     steps: PrivateSteps,
     update: Update,
     settings: UnlearnConfig,
-    asked: AuditConfig,
+    config: AuditConfig,
     seed: int,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Finding]:
-    """Take all steps of a private run with canaries among the units of each protected set, and guess who was there.
+    """Take all steps of a private run with canaries in each protected set, and guess which canaries were there.
 
-    The auditor sees what the promise protects even against: the noised gradient of every step.
+    The auditor observes the noisy gradient of every step, which is everything that the guarantee covers.
+
+    Args:
+        steps: the private steps of the run.
+        update: the optimiser update that moves the adapter after each step.
+        settings: the schedule of the run's learning rate.
+        config: the numbers of canaries and guesses, the confidence.
+        seed: of the canaries and their coins.
+        advance: called after each step.
+
+    Returns:
+        One finding for each protected set.
+
+    Raises:
+        ModelError: there are fewer trainable coordinates than canaries.
     """
     mechanism, account = steps.mechanism, steps.ledger.account
-    planted = [Canaries.draw(name, asked.canaries, len(steps.coordinates.values), seed) for name in mechanism.terms]
-    seen: dict[str, list[np.ndarray]] = {canaries.set_name: [] for canaries in planted}
+    planted = [Canaries.draw(name, config.canaries, len(steps.coordinates.values), seed) for name in mechanism.terms]
+    observed: dict[str, list[np.ndarray]] = {canaries.set_name: [] for canaries in planted}
     steps = with_canaries(steps, planted)
     for step in range(1, account.num_steps + 1):
-        found = steps.gradients(step)
-        assert found is not None
+        gradients = present(steps.gradients(step), f"what the account allows at step {step}")
         for canaries in planted:
-            # From the mean that the optimiser gets back to the sum, in units of the clipping norm.
+            # Undo the division by the expected number of units: the score is about the sum, in clipping norms.
             scale = steps.mechanism.terms[canaries.set_name].expected / mechanism.max_grad_norm
-            released = getattr(found, SIDE[canaries.set_name]).double().cpu().numpy()
-            seen[canaries.set_name].append(released[canaries.coordinate] * scale)
-        update.apply(step, learning_rate(step, account.num_steps, settings), found)
+            released = getattr(gradients, SIDE[canaries.set_name]).double().cpu().numpy()
+            observed[canaries.set_name].append(released[canaries.coordinate] * scale)
+        update.apply(step, learning_rate(step, account.num_steps, settings), gradients)
         advance()
-    return [judge(canaries, np.stack(seen[canaries.set_name]), account, asked) for canaries in planted]
+    return [judge(canaries, np.stack(observed[canaries.set_name]), account, config) for canaries in planted]
 
 
 def with_canaries(steps: PrivateSteps, planted: list[Canaries]) -> PrivateSteps:
-    """The same steps with the canaries that were put in as further units; rate and noise stay those of the claim."""
+    """Add the canaries that joined the data to the units of `steps`. Rate and noise stay those of the claim."""
     mechanism = steps.mechanism
     added: dict[str, list[Unit]] = {name: [] for name in mechanism.terms}
     added |= {canaries.set_name: canaries.units(mechanism.max_grad_norm) for canaries in planted}
@@ -128,26 +157,27 @@ def with_canaries(steps: PrivateSteps, planted: list[Canaries]) -> PrivateSteps:
     return replace(steps, mechanism=replace(mechanism, terms=terms), units=units)
 
 
-def judge(canaries: Canaries, observed: np.ndarray, account: Account, asked: AuditConfig) -> Finding:
-    """Guess the coins from what was seen [steps, m], and bound epsilon by how many guesses are right."""
+def judge(canaries: Canaries, observed: np.ndarray, account: Account, config: AuditConfig) -> Finding:
+    """Guess the canaries' coins from `observed` [steps, m], and bound epsilon by the number of correct guesses."""
     name, planned = canaries.set_name, account.planned()
     spending = account.last.spendings[name]
-    # In a shuffled pass every canary joins once, at a step that the auditor does not know.
+    # The score assumes Poisson sampling. In a shuffled pass a canary joins once, at a step unknown to the auditor: the
+    # score is then not optimal, and any guesses give a valid bound.
     scores = score(observed, spending.noise_multiplier, spending.rate)
-    count = asked.guesses or asked.canaries // 5
+    count = config.guesses or config.canaries // 5
     guessed = guesses(scores, count)
     correct = int((guessed * np.where(canaries.coin, 1, -1) == 1).sum())
     num_guesses = int(np.abs(guessed).sum())
     return Finding(
         set_name=name,
         claim=planned.epsilon(name, alone=True),
-        bound=lower_bound(asked.canaries, num_guesses, correct, account.delta, asked.confidence),
+        bound=lower_bound(config.canaries, num_guesses, correct, account.delta, config.confidence),
         delta=account.delta,
-        confidence=asked.confidence,
-        canaries=asked.canaries,
+        confidence=config.confidence,
+        canaries=config.canaries,
         guesses=num_guesses,
         correct=correct,
         steps=account.num_steps,
-        reach=reach(asked.canaries, num_guesses, account.delta, asked.confidence),
+        reach=reach(config.canaries, num_guesses, account.delta, config.confidence),
         randomness=account.last.randomness,
     )

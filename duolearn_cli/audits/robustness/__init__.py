@@ -1,1 +1,1 @@
-"""Attacks that try to get forgotten knowledge back out of an unlearned model."""
+"""Attacks that try to recover forgotten knowledge from an unlearned model (docs/robustness.md)."""

@@ -1,4 +1,4 @@
-"""What an attack is: a way to score items, and the items that it is tried on."""
+"""The interface of attacks: how an attack changes the model or the prompt, and which items it asks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.pipeline.laboratory import LoadedModel
 
+# The models that most attacks are tried on: what an attack finds in the unlearned model is compared with the other two.
 COMPARED = ("target", "gold", "unlearned")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An attack's answer to one item. `nll`: nats a token of the right answer, None where there is no likelihood."""
+    """The model's answer to one item under an attack.
+
+    Attributes:
+        correct: 1 if the answer is right, 0 if wrong, a share if right and wrong options tie.
+        chance: one over the number of options.
+        nll: negative log-likelihood of the right answer, nats per token. None if the attack gives no likelihood.
+    """
 
     correct: float
     chance: float
@@ -37,36 +44,41 @@ class Attack:
     """One attack in one setting.
 
     Attributes:
-        name: its kind, `variant` the setting of it, `details` the same as numbers and words for a reader of files.
-        during: makes of a loaded model, for the length of a ``with``, something that answers items.
-        phrasings: what is asked: ``all``, or those in ``trained`` or ``heldout`` words.
-        before: what accuracy is compared with: that of the ``same`` items, or of the same facts in ``trained`` words.
-        models: the models that it is tried on.
-        used: facts that the attack has told the model, which do not count.
-        vary: the items that an item is asked as; their answers are averaged.
+        name: the kind of attack, such as ``relearn``.
+        variant: the setting of this attack, unique within its kind.
+        apply: a context manager that attacks a loaded model, yields a function that scores items under the attack, and
+            restores the model at the end.
+        phrasings: which phrasings of a fact are asked: ``all``, ``trained`` or ``heldout``.
+        compared_with: the accuracy without the attack that this one is compared with: on the ``same`` items, or on the
+            same facts in ``trained`` phrasings.
+        models: the models that the attack is tried on.
+        used: facts that the attack itself taught or showed the model; they do not count.
+        details: the setting in numbers and words, for robustness.json.
+        vary: the variations in which an item is asked; their answers are averaged. Empty: the item is not asked.
     """
 
     name: str
     variant: str
-    during: Callable[[LoadedModel], AbstractContextManager[Scorer]]
+    apply: Callable[[LoadedModel], AbstractContextManager[Scorer]]
     phrasings: str = "all"
-    before: str = "same"
+    compared_with: str = "same"
     models: tuple[str, ...] = COMPARED
     used: frozenset[str] = frozenset()
     details: Mapping[str, Any] = field(default_factory=dict)
     vary: Callable[[Item], Sequence[Item]] = _itself
 
     def rows(self, loaded: LoadedModel, material: Material) -> Iterator[dict[str, Any]]:
-        """Try it on a loaded model: one row for each time an item is asked, as robustness.jsonl holds them."""
-        with self.during(loaded) as scorer:
+        """Try the attack on a loaded model, and yield one row of robustness.jsonl for each variation of each item."""
+        with self.apply(loaded) as scorer:
             for side in SIDES:
-                asked = [
+                questions = [
                     (item, repeat, varied)
                     for item in material.side(side, self.phrasings)
                     for repeat, varied in enumerate(self.vary(item))
                 ]
-                verdicts = scorer([varied for _, _, varied in asked])
-                for (item, repeat, _), verdict in zip(asked, verdicts, strict=True):
+                # All variations of a side in one call, which the scorer splits into full batches.
+                verdicts = scorer([varied for _, _, varied in questions])
+                for (item, repeat, _), verdict in zip(questions, verdicts, strict=True):
                     yield {
                         "model": loaded.name,
                         "attack": self.name,
@@ -85,7 +97,7 @@ class Attack:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An attack that makes no sense here, and why."""
+    """An attack that does not apply to this run, and the reason, for robustness.json."""
 
     name: str
     variant: str
@@ -93,10 +105,13 @@ class Skipped:
 
 
 def scorer(loaded: LoadedModel, encoder: Encoder | None = None) -> Scorer:
-    """Score a loaded model by log-probabilities, with the run's own prompt or another."""
+    """A function that scores items on a loaded model by log-probabilities.
+
+    `encoder` words the prompts; the default is the run's own.
+    """
 
     def answer(items: Sequence[Item]) -> list[Verdict]:
-        found = score(loaded.model, encoder or loaded.encoder, items, loaded.study.config.evaluation.batch_tokens)
-        return [Verdict(one.correct, one.chance, one.nll) for one in found]
+        scored = score(loaded.model, encoder or loaded.encoder, items, loaded.study.config.evaluation.batch_tokens)
+        return [Verdict(one.correct, one.chance, one.nll) for one in scored]
 
     return answer

@@ -1,4 +1,4 @@
-"""Which items the attacks ask, and which they teach: facts, drawn by named seeded generators."""
+"""The items that attacks ask and teach. Whole facts are drawn, by seeded generators that are named after their use."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ SIDES = ("forget", "retain")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Items about trained facts that the attacks ask, by side; trained phrasings come before held-out ones."""
+    """The items that attacks ask: all about trained facts. On each side trained phrasings come before held-out ones."""
 
     forget: tuple[Item, ...]
     retain: tuple[Item, ...]
 
     @classmethod
     def of(cls, splits: Splits, max_items: int | None, seed: int) -> Material:
-        """All items about trained facts, or of each side a sample of whole facts with at most `max_items` items."""
+        """The items of both sides about trained facts: all, or of each side at most `max_items`, in whole facts."""
         return cls(
             whole_facts((*splits.forget_train, *splits.forget_heldout), max_items, f"{seed}:robustness-forget"),
             whole_facts((*splits.retain_train, *splits.retain_heldout), max_items, f"{seed}:robustness-retain"),
         )
 
     def side(self, name: str, phrasings: str = "all") -> tuple[Item, ...]:
-        """Items of one side: all, those in ``trained`` or those in ``heldout`` phrasings."""
+        """The items of one side (``forget``, ``retain``) in ``all``, ``trained`` or ``heldout`` phrasings."""
         items: tuple[Item, ...] = getattr(self, name)
         return (
             items if phrasings == "all" else tuple(item for item in items if item.heldout == (phrasings == "heldout"))
@@ -36,12 +36,17 @@ class Material:
 
 
 def facts_of(items: Iterable[Item]) -> list[str]:
-    """The distinct facts, sorted, so that a draw depends on them and not on the order of a file."""
+    """The distinct facts, sorted: a seeded draw from them then does not depend on the order of a data file."""
     return sorted({item.fact_id for item in items})
 
 
 def whole_facts(items: Sequence[Item], max_items: int | None, seed: str) -> tuple[Item, ...]:
-    """Items of facts taken in a seeded order for as long as all phrasings fit; all items where `max_items` is None."""
+    """Draw whole facts in a seeded order until the next one does not fit into `max_items` items.
+
+    Returns:
+        The items of the drawn facts, in their given order. All items if `max_items` is None; those of at least one fact
+        otherwise, even if it has more items than allowed.
+    """
     if max_items is None or len(items) <= max_items:
         return tuple(items)
     order = facts_of(items)
@@ -50,19 +55,26 @@ def whole_facts(items: Sequence[Item], max_items: int | None, seed: str) -> tupl
     for item in items:
         sizes[item.fact_id] += 1
     chosen: set[str] = set()
-    left = max_items
+    remaining = max_items
     for fact in order:
-        if sizes[fact] > left:
+        if sizes[fact] > remaining:
             break
         chosen.add(fact)
-        left -= sizes[fact]
-    # One fact at least, however many phrasings it has.
+        remaining -= sizes[fact]
     return tuple(item for item in items if item.fact_id in (chosen or {order[0]}))
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Items to teach. `facts` are never scored: what a model was told is not what it kept."""
+    """Items to teach.
+
+    Attributes:
+        material: ``forget``, or ``retain`` for a control.
+        share: the share of the forget facts that this lesson, or the one it is the control of, teaches.
+        items: the items to fine-tune on.
+        facts: facts that no relearning attack scores, since what a model was just taught shows nothing about what it
+            had kept. They are the same for all lessons of an audit.
+    """
 
     material: str
     share: float
@@ -71,31 +83,33 @@ class Lesson:
 
 
 def lessons(splits: Splits, shares: Collection[float], seed: int) -> list[Lesson]:
-    """For each share of the forget facts a lesson, and one with as many texts about retain facts as its control.
+    """One lesson for each share of the forget facts, each followed by its control: as many texts about retain facts.
 
-    Both grow from small to large shares by adding facts to the smaller lesson. Shares that come to as many facts as a
-    smaller one are left out. `facts` are those of all lessons, so that all points of all curves are scored on the same
-    items; at least one forget fact stays to be scored.
+    A larger share teaches the facts of the smaller one and more. A share that rounds to the same number of facts as a
+    smaller one is left out. Every lesson's `facts` are those taught in any lesson, so that all points of all curves are
+    scored on the same items. At least one forget fact is left to score.
     """
     forget, retain = facts_of(splits.forget_train), facts_of(splits.retain_train)
     random.Random(f"{seed}:relearn").shuffle(forget)
     random.Random(f"{seed}:relearn-control").shuffle(retain)
     counts: dict[int, float] = {}
+    # At least one fact is taught, and at least one is left to score.
     for share in sorted(shares):
         counts.setdefault(min(max(1, round(share * len(forget))), len(forget) - 1), share)
-    found: list[Lesson] = []
+    drawn: list[Lesson] = []
     for count, share in counts.items():
         if count < 1:
             continue
         taught = _about(splits.forget_train, forget[:count])
-        # Facts have several phrasings: the control is cut to as many texts, not facts. One fact stays to be scored.
+        # Facts have several phrasings. The control has as many texts as the lesson, not as many facts, so that both
+        # take as many steps. One retain fact is left to score.
         control = _about(splits.retain_train, retain[: len(retain) - 1])[: len(taught)]
-        found += [Lesson("forget", share, taught, frozenset()), Lesson("retain", share, control, frozenset())]
+        drawn += [Lesson("forget", share, taught, frozenset()), Lesson("retain", share, control, frozenset())]
     used = {
-        material: frozenset(item.fact_id for lesson in found if lesson.material == material for item in lesson.items)
+        material: frozenset(item.fact_id for lesson in drawn if lesson.material == material for item in lesson.items)
         for material in SIDES
     }
-    return [Lesson(one.material, one.share, one.items, used["forget"] | used["retain"]) for one in found]
+    return [Lesson(one.material, one.share, one.items, used["forget"] | used["retain"]) for one in drawn]
 
 
 def _about(items: Sequence[Item], facts: Sequence[str]) -> tuple[Item, ...]:

@@ -1,4 +1,7 @@
-"""Relearning: a few forget facts are taught again; do the others come back (Deeb and Roger 2024, arXiv 2410.08827)?"""
+"""Relearning attacks: teach a few forget facts again and see whether the others come back (Deeb and Roger 2024).
+
+Source: arXiv 2410.08827. A fact that comes back without being taught was hidden, not forgotten.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from duolearn_cli.audits.robustness.attack import Attack, Scorer, Skipped, scorer
 from duolearn_cli.audits.robustness.material import Lesson, Material, lessons
-from duolearn_cli.audits.robustness.restoring import kept
+from duolearn_cli.audits.robustness.restoring import adapter_restored
 from duolearn_cli.config.schema import LearnConfig, RunConfig
 from duolearn_cli.data.order import num_steps, sample
 from duolearn_cli.errors import RunError
@@ -22,21 +25,22 @@ NAME = "relearn"
 
 
 def attacks(study: Study, material: Material) -> Iterator[Attack | Skipped]:
-    """One attack for each lesson and one with plain text, or the reason why there is none."""
+    """One attack for each lesson and each control, one with plain text; or the reason why there is none."""
     config = study.config
-    found = lessons(study.splits, config.audit.robustness.relearn_shares, config.seed)
-    asked = {item.fact_id for item in material.forget}
-    if not found or asked <= found[0].facts:
+    drawn = lessons(study.splits, config.audit.robustness.relearn_shares, config.seed)
+    facts = {item.fact_id for item in material.forget}
+    if not drawn or facts <= drawn[0].facts:
         yield Skipped(NAME, "all", "no forget fact is left to ask beside those that are taught")
         return
     settings = learn_settings(config)
-    yield from (_lesson(lesson, settings) for lesson in found)
-    paragraphs = sample(plain_texts(), max(len(lesson.items) for lesson in found), config.seed)
-    yield _plain(paragraphs, settings, found[0].facts, config.prompt.max_tokens)
+    yield from (_lesson(lesson, settings) for lesson in drawn)
+    # As many plain texts as the largest lesson has, so that training time does not explain a difference.
+    paragraphs = sample(plain_texts(), max(len(lesson.items) for lesson in drawn), config.seed)
+    yield _plain(paragraphs, settings, drawn[0].facts, config.prompt.max_tokens)
 
 
 def learn_settings(config: RunConfig) -> LearnConfig:
-    """Fine-tuning as the run's targets were, with this audit's epochs, learning rate and seed."""
+    """Settings that fine-tune as the run's target was, with the audit's own epochs and learning rate."""
     own, learn = config.audit.robustness, config.learn
     rate = learn.learning_rate if own.relearn_learning_rate is None else own.relearn_learning_rate
     return LearnConfig(
@@ -64,7 +68,7 @@ def _lesson(lesson: Lesson, settings: LearnConfig) -> Attack:
 
 
 def _plain(paragraphs: Sequence[str], settings: LearnConfig, used: frozenset[str], max_tokens: int) -> Attack:
-    """Everyday English: any training at all may undo a change, whatever it is about."""
+    """A control that teaches everyday English: any training at all may undo a change, whatever it is about."""
     details = {"material": "plain", "share": None, "examples": len(paragraphs), "facts": 0}
 
     def texts(loaded: LoadedModel) -> list[Encoded]:
@@ -80,19 +84,25 @@ def _teaching(
     used: frozenset[str],
     details: Mapping[str, Any],
 ) -> Attack:
+    """An attack that fine-tunes the adapter on `texts` and restores it afterwards.
+
+    Gold gets the same lessons: what it answers then, the lesson has taught it.
+    """
+
     @contextmanager
-    def during(loaded: LoadedModel) -> Iterator[Scorer]:
-        with kept(loaded.model):
+    def apply(loaded: LoadedModel) -> Iterator[Scorer]:
+        with adapter_restored(loaded.model):
             try:
                 fine_tune(loaded.model, texts(loaded), settings, lambda values: None)
             except RunError as error:
-                mend = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
-                raise RunError(f"relearn: {str(error).partition(';')[0]}; {mend}.") from error
+                # The fix in the original message names `learn.learning_rate`, which is not the setting used here.
+                fix = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
+                raise RunError(f"relearn: {str(error).partition(';')[0]}; {fix}.") from error
             yield scorer(loaded)
 
-    course = {
+    schedule = {
         "epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
         "steps": num_steps(details["examples"], settings.batch_size, settings.epochs),
     }
-    return Attack(NAME, variant, during, models=("gold", "unlearned"), used=used, details={**details, **course})
+    return Attack(NAME, variant, apply, models=("gold", "unlearned"), used=used, details={**details, **schedule})

@@ -1,4 +1,4 @@
-"""Whatever an attack does to an adapter is undone, bit for bit."""
+"""Restoring an adapter bit for bit after an attack has changed it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from duolearn_cli.model.language_model import LanguageModel
 
 
 @contextmanager
-def kept(model: LanguageModel) -> Iterator[None]:
-    """Put the adapter's weights back as they were, and the network into evaluation mode, however the block ends."""
+def adapter_restored(model: LanguageModel) -> Iterator[None]:
+    """On leaving the block, even by an error, restore the adapter's weights and put the network in evaluation mode.
+
+    Gradients are dropped as well.
+    """
+    # Copies, since optimisers change parameters in place.
     before = [parameter.detach().clone() for parameter in model.adapter]
     try:
         yield

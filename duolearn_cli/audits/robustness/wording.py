@@ -1,4 +1,4 @@
-"""Other ways to ask the same question: an encoder that words its prompts otherwise."""
+"""Other wordings of the same question, and an encoder that writes prompts in them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from duolearn_cli.model import prompt_layout
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.prompt_layout import Layout
 
-DIGITS = "123456789"
+DIGITS = "123456789"  # one character for each option, counted from 1
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a question is asked.
+    """The wording of a prompt.
 
     Attributes:
-        head: the question's line or lines; ``{question}`` stands for its text.
-        tail: what comes right before the answer, without the space that follows it; chat templates have their own.
-        labels: what names the options of a letter prompt, one character each.
-        before: a paragraph in front of everything.
-        shots: items that are asked and answered first.
+        head: the line or lines with the question; ``{question}`` stands for its text.
+        tail: the text right before the answer, without the space that follows it. Chat prompts have none: the template
+            opens the answer.
+        labels: the labels of the options in a letter prompt, one character each.
+        before: a paragraph in front of everything; empty for none.
+        shots: items that are asked and answered before the question.
     """
 
     head: str = "Question: {question}"
@@ -34,7 +35,7 @@ class Wording:
     shots: tuple[Item, ...] = ()
 
 
-# Question frames by name; the words of the data are the same in each.
+# Question frames by name. They change the words around a question, never the question or the options.
 FRAMES = {
     "Q and A": Wording("Q: {question}", "A:"),
     "complete": Wording("Complete the following with the right answer.\n{question}", "The answer is"),
@@ -44,7 +45,7 @@ FRAMES = {
 
 
 class RewordedEncoder(Encoder):
-    """Encodes items as `Encoder` does, in another wording. With ``Wording()`` the texts are the same.
+    """An encoder that writes prompts in another wording. With ``Wording()`` the texts are those of `Encoder`.
 
     Raises:
         ConfigError: see `Encoder`.
@@ -55,28 +56,29 @@ class RewordedEncoder(Encoder):
         self.wording = wording
 
     def layouts(self, item: Item) -> Iterator[Layout]:
-        """The paragraph before, the shots with their answers, the question; shorter ones without the first shots."""
-        for left_out in range(len(self.wording.shots) + 1):
-            yield self._layout(item, self.wording.shots[left_out:])
+        """The layouts to try, longest first: with all shots, then without the first, without the first two, ..."""
+        for num_dropped in range(len(self.wording.shots) + 1):
+            yield self._layout(item, self.wording.shots[num_dropped:])
 
     def _layout(self, item: Item, shots: Sequence[Item]) -> Layout:
         start = [self.wording.before] if self.wording.before else []
-        at = self.wording.head.index("{question}")
+        # The layout needs the question's offset, to cut words in its middle if the prompt is too long.
+        offset = self.wording.head.index("{question}")
         if not self.uses_chat:
-            told = [f"{self._ask(shot)}{self.answer(shot, shot.answer)}" for shot in shots]
-            before = "".join(f"{part}\n\n" for part in (*start, *told))
-            return prompt_layout.plain(before + self._ask(item), len(before) + at, item.question)
-        asked = [*shots, item]
+            answered = [f"{self._ask(shot)}{self.answer(shot, shot.answer)}" for shot in shots]
+            before = "".join(f"{part}\n\n" for part in (*start, *answered))
+            return prompt_layout.plain(before + self._ask(item), len(before) + offset, item.question)
+        turns = [*shots, item]
         messages: list[dict[str, str]] = []
-        for one in asked:
-            parts = [*(start if one is asked[0] else []), self._body(one)]
+        for one in turns:
+            parts = [*(start if one is turns[0] else []), self._body(one)]
             messages += [{"role": "user", "content": "\n\n".join(parts)}]
             messages += [{"role": "assistant", "content": self.answer(one, one.answer)}]
-        at += len(messages[-2]["content"]) - len(self._body(item))
-        return prompt_layout.rendered(self.tokenizer, messages[:-1], at, item.question)
+        offset += len(messages[-2]["content"]) - len(self._body(item))
+        return prompt_layout.rendered(self.tokenizer, messages[:-1], offset, item.question)
 
     def answer(self, item: Item, option: int) -> str:
-        """The text of the answer, with the space that separates it from a plain prompt."""
+        """The text of option number `option` as an answer, with the space that separates it from a plain prompt."""
         text = self.wording.labels[option] if self.prompt.form == "letter" else item.options[option]
         return text if self.uses_chat else f" {text}"
 
@@ -91,21 +93,22 @@ class RewordedEncoder(Encoder):
 
 
 def expert(target: str) -> str:
-    """A sentence that puts the model into the role of someone who knows what was to be forgotten."""
+    """A sentence that gives the model the role of an expert in what was forgotten."""
     return f"You are an expert in {target.replace('_', ' ')}. Give the right answer."
 
 
 def last_letters(items: Sequence[Item]) -> str:
-    """As many letters as the longest list of options needs, from the end of the alphabet."""
+    """The last letters of the alphabet, as many as the item with the most options needs."""
     return LETTERS[-max(len(item.options) for item in items) :]
 
 
 def confused_labels(encoder: Encoder, items: Sequence[Item]) -> str | None:
-    """Why the options' labels cannot be told apart by their first token, or None where they can.
+    """Why a tokenizer cannot distinguish the labels of the options; None if it can.
 
-    A letter prompt is scored by the first token of each label: tokenizers that write a space or a byte first give all
-    labels the same one.
+    A letter prompt is scored by one token, the first of each label. Some tokenizers write a space or a byte first,
+    which is the same for all labels.
     """
+    # The item with the most options has all labels in use.
     item = max(items, key=lambda one: len(one.options))
     first: dict[int, int] = {}
     for option in range(len(item.options)):

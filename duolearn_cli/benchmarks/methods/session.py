@@ -19,7 +19,7 @@ from duolearn_cli.benchmarks.methods.results import figures
 from duolearn_cli.benchmarks.methods.status import FINISHED, SETTLED, status_of
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import RunError, present
 from duolearn_cli.report.terminal import Display
 
 # Seconds between looks at what other processes have done.
@@ -119,8 +119,8 @@ class Session:
         found: dict[str, dict[int, list[Result]]] = {}
         for method in self.tries:
             for job in self.runs(method):
-                assert job.epochs is not None  # of a run that is reported
-                found.setdefault(method, {}).setdefault(job.epochs, []).append(Result.read(self.folder / job.folder))
+                epochs = present(job.epochs, "the number of passes of a run that is reported")
+                found.setdefault(method, {}).setdefault(epochs, []).append(Result.read(self.folder / job.folder))
         return found
 
     def _told(self, method: str) -> list[dict[str, Any]]:

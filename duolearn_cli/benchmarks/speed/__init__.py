@@ -1,1 +1,1 @@
-"""What a step and an evaluation cost, beside plain ways of doing the same. docs/speed.md says how it is measured."""
+"""The cost of a step and of an evaluation, relative to plain implementations of the same (docs/speed.md)."""

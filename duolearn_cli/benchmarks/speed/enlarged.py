@@ -1,4 +1,4 @@
-"""The configured model with a larger vocabulary: the same texts, and logits as wide as those of larger models."""
+"""The configured model with a larger vocabulary: its texts stay the same, its logits are as wide as a large model's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from duolearn_cli.model.weights import find_weights
 
 
 def enlarge(config: RunConfig, size: int, folder: Path) -> Mapping[str, Any]:
-    """Write the model with random rows up to `size` tokens into `folder`, with its own tokenizer.
+    """Write the configured model, with random embeddings added up to `size` tokens, and its tokenizer into `folder`.
 
-    Returns the settings, by dotted key, that name it. Raises ConfigError where the model has more tokens already.
+    Returns:
+        The settings that load the new model, by dotted key.
+
+    Raises:
+        ConfigError: the model already has more than `size` tokens.
     """
     weights = find_weights(config.model, config.cache_dir)
     tokenizer = load_tokenizer(weights, config.model)
@@ -34,15 +38,16 @@ def enlarge(config: RunConfig, size: int, folder: Path) -> Mapping[str, Any]:
     is_tied = outputs.weight is inputs.weight
     inputs.weight = nn.Parameter(_grown(inputs.weight.data, size, generator))
     inputs.num_embeddings = size
+    # A tied model keeps one parameter for both.
     outputs.weight = inputs.weight if is_tied else nn.Parameter(_grown(outputs.weight.data, size, generator))
     outputs.out_features = base.config.vocab_size = size
     base.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    plain = {"embedded": False, "path": str(folder), "wheel": None, "gguf_file": None, "revision": None}
-    return {f"model.{name}": value for name, value in plain.items()}
+    settings = {"embedded": False, "path": str(folder), "wheel": None, "gguf_file": None, "revision": None}
+    return {f"model.{name}": value for name, value in settings.items()}
 
 
 def _grown(weight: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Add rows as scattered as those that are there. Shapes: [tokens, width] -> [size, width]."""
-    fresh = torch.randn(size - len(weight), weight.shape[1], generator=generator)
-    return torch.cat([weight, weight.std() * fresh.to(weight.dtype)])
+    """Append random rows with the standard deviation of the existing ones. Shapes: [tokens, width] -> [size, width]."""
+    added = torch.randn(size - len(weight), weight.shape[1], generator=generator)
+    return torch.cat([weight, weight.std() * added.to(weight.dtype)])

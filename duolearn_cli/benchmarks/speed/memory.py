@@ -1,4 +1,4 @@
-"""Peak memory of a variant: a fresh process makes its steps, so that no other variant's memory is counted."""
+"""Peak memory of a variant, measured in a fresh process, so that no other variant's memory counts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak(config: DictConfig, name: str) -> dict[str, int]:
-    """Bytes of a fresh process: at most while it makes the steps of a variant, and before the first of them.
+    """Measure the memory of the variant `name` in a fresh process.
+
+    Returns:
+        `peak_bytes`, the process's peak while it runs the variant's steps, and `before_bytes`, what it holds before the
+        first step.
 
     Raises:
-        RunError: the process failed; the message has its last line.
+        RunError: the process failed. The message has its last line.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
@@ -36,48 +40,56 @@ def peak(config: DictConfig, name: str) -> dict[str, int]:
         command = [sys.executable, "-m", "duolearn_cli.benchmarks.speed.memory", str(path), name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
         raise RunError(f"bench.memory=true: the process of {name} failed with status {done.returncode}: {last}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def measured(workbench: Workbench, name: str) -> dict[str, int]:
-    """The same of this process. Linux and CUDA forget the peak of loading; elsewhere it is counted."""
+    """Measure the memory of the variant `name` in this process; see `peak` for what is returned.
+
+    On Linux and CUDA the peak counter is reset before the first step. Elsewhere the peak includes loading.
+    """
     step = workbench.step(variants(workbench.study.config)[name])  # type: ignore[arg-type]
+    # Garbage of preparing the step must not count as memory of the step.
     gc.collect()
-    _give_back()
+    _release_freed_memory()
     on_gpu = workbench.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
         if CLEAR_REFS.exists():
-            CLEAR_REFS.write_text("5")
+            CLEAR_REFS.write_text("5")  # resets VmHWM, the peak resident size (man 5 proc)
         before = _resident("VmRSS")
     for _ in range(1 + step.warm_up):
         step.run()
     return {"peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else _resident("VmHWM"), "before_bytes": before}
 
 
-def _give_back() -> None:
-    """Return what loading has freed to the system, where the C library can: it would hide a step's own memory."""
+def _release_freed_memory() -> None:
+    """Return freed memory to the system, if the C library can.
+
+    Loading frees much memory that the allocator holds on to. A step would be served from it, and seem to need none.
+    """
     trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
 
 
 def _resident(field: str) -> int:
-    """A field of the process's status in bytes; off Linux the peak since it began."""
+    """A memory field of this process's /proc status, in bytes. Without /proc, the peak since the process started."""
     if STATUS.exists():
-        (found,) = [line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(f"{field}:")]
-        return 1024 * int(found.split()[1])
+        (line,) = [one for one in STATUS.read_text(encoding="utf-8").splitlines() if one.startswith(f"{field}:")]
+        return 1024 * int(line.split()[1])
     import resource
 
+    # macOS reports bytes, other systems KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(path: str, name: str) -> None:
-    """Print the measurement as one line of JSON. The configuration comes from the process that measures."""
+    """Print the measurement of the variant `name` as one line of JSON; `path` holds the configuration from `peak`."""
     config: Any = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(path))
     with tempfile.TemporaryDirectory() as folder:
         study = prepare(config)

@@ -1,4 +1,4 @@
-"""One run of the bench: open the models, time the variants side by side, ask fresh processes for their memory."""
+"""One run of the speed benchmark: open the models, time the variants in turn, measure memory in fresh processes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from duolearn_cli import __version__
 from duolearn_cli.benchmarks.speed.enlarged import enlarge
 from duolearn_cli.benchmarks.speed.memory import peak
 from duolearn_cli.benchmarks.speed.results import SCHEMA, check_same, compared, judged
 from duolearn_cli.benchmarks.speed.timing import Step, interleaved, num_runs
 from duolearn_cli.benchmarks.speed.variants import Variant, ratios_of
 from duolearn_cli.benchmarks.speed.workbench import Workbench
+from duolearn_cli.config.version import __version__
 from duolearn_cli.pipeline.run_folder import LIBRARIES
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
@@ -32,13 +32,24 @@ def measure(
     overrides: Sequence[str],
     earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything that bench.json holds (docs/speed.md).
+    """Measure the variants.
+
+    Args:
+        study: the prepared data; only the items of one step are used.
+        chosen: the variants by name.
+        display: shows progress.
+        overrides: the command's overrides, for the record.
+        earlier: an earlier result that this one will be compared with.
+
+    Returns:
+        The content of bench.json (docs/speed.md).
 
     Raises:
-        ConfigError, ModelError: a variant does not go with the data or the model.
-        RunError: `earlier` is of another model; a process that measures memory failed.
+        ConfigError, ModelError: a variant does not fit the data or the model.
+        RunError: `earlier` is not comparable, or a process that measures memory failed.
     """
     settings = study.config.bench
+    # The enlarged model and the accounts of private steps are needed only while measuring.
     with tempfile.TemporaryDirectory() as scratch:
         study = with_vocabulary(study, Path(scratch) / "model")
         workbench = Workbench(study, Path(scratch))
@@ -49,6 +60,7 @@ def measure(
                 steps[name] = workbench.step(variant)
                 advance()
         head = header(workbench, overrides)
+        # Checked before anything is timed: the vocabulary is known only once the model is open.
         if earlier:
             check_same(str(settings.compare), earlier, head)
         display.stage(f"Time them, {settings.repeats} repeats")
@@ -56,15 +68,15 @@ def measure(
             seconds = interleaved(steps, settings.repeats, workbench.device, lambda n: advance(n=n))
         memory = _memory(study, chosen, display) if settings.memory else {}
     ratios = compared(ratios_of(chosen), seconds, memory)
-    told = {
+    measurements = {
         name: {"about": variant.about, "seconds": seconds[name]} | memory.get(name, {})
         for name, variant in chosen.items()
     }
-    return head | {"variants": told, "ratios": ratios, "goals": judged(ratios, head["vocabulary"])}
+    return head | {"variants": measurements, "ratios": ratios, "goals": judged(ratios, head["vocabulary"])}
 
 
 def with_vocabulary(study: Study, folder: Path) -> Study:
-    """The study with the model of ``bench.vocabulary`` tokens, where that is set."""
+    """The study with its model enlarged to ``bench.vocabulary`` tokens, if that is set."""
     config: Any = study.config
     if config.bench.vocabulary is None:
         return study
@@ -75,7 +87,7 @@ def with_vocabulary(study: Study, folder: Path) -> Study:
 
 
 def header(workbench: Workbench, overrides: Sequence[str]) -> dict[str, Any]:
-    """What was measured, on what, with what."""
+    """The part of bench.json that describes the machine, the model, the texts and the settings."""
     config, model, device = workbench.study.config, workbench.lab.model, workbench.device
     texts = [text for side in workbench.texts for text in side]
     forget, retain = map(len, workbench.texts)
@@ -104,10 +116,11 @@ def header(workbench: Workbench, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _memory(study: Study, chosen: Mapping[str, Variant], display: Display) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    """The memory of each variant, by name; see `peak`."""
+    by_variant: dict[str, dict[str, int]] = {}
     display.stage("Measure memory, each variant in a process of its own")
     with display.progress("memory", len(chosen)) as advance:
         for name in chosen:
-            found[name] = peak(study.config, name)  # type: ignore[arg-type]
+            by_variant[name] = peak(study.config, name)  # type: ignore[arg-type]
             advance()
-    return found
+    return by_variant

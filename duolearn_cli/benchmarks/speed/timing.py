@@ -1,4 +1,4 @@
-"""Timing several steps side by side, so that whatever else a machine does slows them all alike."""
+"""Interleaved timing of several steps: whatever else the machine does slows all of them alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to time: `run` does it once; after `warm_up` of them each costs as much as the next."""
+    """A step to time.
+
+    Attributes:
+        run: takes the step once.
+        warm_up: how many untimed steps it takes until each costs as much as the next.
+    """
 
     run: Callable[[], object]
     warm_up: int = 2
@@ -20,32 +25,39 @@ class Step:
 def interleaved(
     steps: Mapping[str, Step], repeats: int, device: torch.device, advance: Callable[[int], None] = lambda n: None
 ) -> dict[str, list[float]]:
-    """Seconds of each step in each of `repeats` rounds; a round runs all of them once, every other one backwards.
+    """Time the steps in `repeats` rounds. A round runs each step once; every second round runs them in reverse.
 
-    `advance` is told how many steps are done, those that warm up among them.
+    Args:
+        steps: the steps by name.
+        repeats: the number of rounds.
+        device: where the steps compute.
+        advance: called with the number of steps just taken, warm-up included.
+
+    Returns:
+        For each step, the seconds of each round. Pair the times of one round: they met the same load.
     """
     for step in steps.values():
         for _ in range(step.warm_up):
             step.run()
             advance(1)
-    found: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(repeats):
-        # What ran before leaves its traces in caches: no variant should always follow the same one.
+        # A step leaves its traces in caches, so no step should always follow the same other one.
         for name in list(steps)[:: 1 if turn % 2 == 0 else -1]:
-            began = now(device)
+            start = now(device)
             steps[name].run()
-            found[name].append(now(device) - began)
+            seconds[name].append(now(device) - start)
             advance(1)
-    return found
+    return seconds
 
 
 def num_runs(steps: Mapping[str, Step], repeats: int) -> int:
-    """How often `interleaved` runs a step."""
+    """How many steps `interleaved` takes in total, warm-up included."""
     return sum(step.warm_up + repeats for step in steps.values())
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock; a GPU has finished what it was given by then."""
+    """The time in seconds, after a GPU has finished all work submitted so far."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

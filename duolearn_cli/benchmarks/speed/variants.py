@@ -1,4 +1,4 @@
-"""What can be measured, by name, and what each is compared with. Nothing here loads a model."""
+"""The variants that can be measured, by name, and what each is compared with. Nothing here loads a model."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from duolearn_cli.config.check import check
 from duolearn_cli.config.components import component_class
 from duolearn_cli.errors import ConfigError, nearest
 from duolearn_cli.files import conf_dir, first_comment
+from duolearn_cli.methods.base import Method
 
 GEOMETRY, SPARSITY = "method.geometry.", "method.sparsity."
-# The method whose settings the families after `method` vary.
+# The families `step`, `sparsity`, `private`, `attention` and `loop` vary the settings of this method.
 OURS = "duolearn"
 PLAIN = {"text": "plain/lora_text", "answer": "plain/lora_answer"}
 PEER, FORWARD = "peer/npo_lora", "evaluation/forward"
-# More steps than are timed: private ones end with their budget.
+# Private steps end with their budget, so it must hold more steps than are timed.
 MANY_EPOCHS = 2000
+# Epsilon sets the size of the noise, and does not change what a step costs.
 EPSILON = 4.0
+# The command's own privacy would make every variant private: only the family `private` is.
 NO_PRIVACY: Mapping[str, Any] = {"privacy.name": "none", "privacy.epsilon": None, "privacy.learn_epsilon": None}
+# Earlier gradients have a cost of their own, which `step/basis_8` and `step/basis_32` measure.
 NO_BASIS = {f"{GEOMETRY}basis_size": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """What a variant is compared with: `times` as much as another one costs."""
+    """What a variant is compared with: `times` times the cost of the variant `name`."""
 
     name: str
     times: int = 1
@@ -39,15 +43,15 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Something to measure.
+    """A step or an evaluation to measure.
 
     Attributes:
-        name: family and detail, ``private/both``.
-        about: what it is, for people.
+        name: family and detail, such as ``private/both``.
+        about: a description for people.
         over: what it is compared with.
-        method: of a step of ours, the option of conf/method.
-        settings: values by dotted key, set over the configuration of the command.
-        adapter_share: of a step that may change a part of the adapter, how large a share.
+        method: for an unlearning step, its option of conf/method.
+        settings: settings that override the command's configuration, by dotted key.
+        adapter_share: for a step with sparsity, the share of the adapter's parameters that may change.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Variant:
 
     @property
     def family(self) -> str:
+        """The part of the name before the slash; ``bench.only`` takes it too."""
         return self.name.partition("/")[0]
 
 
@@ -76,6 +81,7 @@ EVALUATIONS = (
 
 
 def _ours(name: str, about: str, over: str, settings: Mapping[str, Any], share: float | None = None) -> Variant:
+    """A variant of our method. The one named `over` is what the others are compared with, and has nothing itself."""
     return Variant(name, about, () if name == over else (Over(over),), OURS, settings, share)
 
 
@@ -88,9 +94,9 @@ def _rest(name: str, about: str, settings: Mapping[str, Any], share: float | Non
 
 
 def _private(name: str, about: str, settings: Mapping[str, Any]) -> Variant:
-    given = {"privacy.name": "bench", "privacy.epsilon": EPSILON, "unlearn.epochs": MANY_EPOCHS}
+    budget = {"privacy.name": "bench", "privacy.epsilon": EPSILON, "unlearn.epochs": MANY_EPOCHS}
     secure = {"privacy.protect": "both", "privacy.randomness": "secure"}
-    return _rest(f"private/{name}", about, {**given, **secure, **settings})
+    return _rest(f"private/{name}", about, {**budget, **secure, **settings})
 
 
 STEPS = (
@@ -111,6 +117,7 @@ STEPS = (
     _private("retain", "private, retain set", {"privacy.protect": "retain"}),
     _private("forget", "private, forget set", {"privacy.protect": "forget"}),
     _private("both_seeded", "private, both sets, seeded noise", {"privacy.randomness": "seeded"}),
+    # Any bias and any weight but zero will do: they switch on the code that is measured.
     _rest("attention/biased", "key biases", {"method.unlearn_key_bias": -1.0, "method.preserve_key_bias": 1.0}),
     _rest("attention/kept", "attention of some layers kept", {"method.attention_weight": 1.0}),
     _rest("loop/micro_batch", "forwards of 8 items", {"unlearn.micro_batch": 8}),
@@ -120,40 +127,46 @@ STEPS = (
 
 
 def methods(config: DictConfig) -> dict[str, DictConfig]:
-    """The methods to measure, by name: every file of conf/method, with `config`'s own settings where it is that one.
+    """The settings of every method to measure, by name: all files of conf/method, and the configured method.
 
-    A method of the user's own, which is in none of these files, is there under the name of its class.
+    The configured method replaces the file that it came from. A user's own method, which has no file there, is added
+    under the name of its class.
     """
     paths = sorted((conf_dir() / "method").glob("*.yaml"))
-    found: dict[str, Any] = {path.stem: OmegaConf.load(path) for path in paths}
+    by_name: dict[str, Any] = {path.stem: OmegaConf.load(path) for path in paths}
     chosen = config.method
-    same = [name for name, node in found.items() if node["_target_"] == chosen["_target_"]]
+    same = [name for name, node in by_name.items() if node["_target_"] == chosen["_target_"]]
 
+    # Several files may configure the same class: the one with the most settings in common is where it came from.
     def agreement(name: str) -> int:
-        return sum(chosen.get(key) == value for key, value in found[name].items())
+        return sum(chosen.get(key) == value for key, value in by_name[name].items())
 
     own = max(same, key=agreement) if same else str(chosen["_target_"]).rpartition(".")[2].lower()
-    return {**found, own: chosen}
+    return {**by_name, own: chosen}
 
 
 def variants(config: DictConfig) -> dict[str, Variant]:
-    """Everything that can be measured, by name, each after what it is compared with."""
-    found = [*REFERENCES]
+    """All variants by name. Each comes after those that it is compared with."""
+    listed = [*REFERENCES]
     for name, node in methods(config).items():
-        labels = getattr(component_class(node, config.plugins), "labels", "text")
-        plain = PLAIN.get(labels, PLAIN["text"])
-        # Of one that forgets and keeps by losses of its own, two training steps are the plain way to both.
+        kind: type[Method] = component_class(node, config.plugins)
+        # The plain step is trained on the same labels as the method.
+        plain = PLAIN[kind.labels]
+        # Our method takes one gradient to forget and one to preserve: its plain counterpart is two training steps.
         more = {OURS: (Over(plain, 2),), "npo": (Over(PEER),)}.get(name, ())
         about = first_comment(path) if (path := conf_dir() / "method" / f"{name}.yaml").is_file() else name
-        found.append(Variant(f"method/{name}", about, (Over(plain), *more), name))
-    return {variant.name: variant for variant in (*found, *STEPS, *EVALUATIONS)}
+        listed.append(Variant(f"method/{name}", about, (Over(plain), *more), name))
+    return {variant.name: variant for variant in (*listed, *STEPS, *EVALUATIONS)}
 
 
 def chosen_variants(config: DictConfig) -> dict[str, Variant]:
-    """The variants that `bench.only` names, by name or family, and what they are compared with, in the usual order.
+    """The variants that `bench.only` lists, by name or family, and all that they are compared with.
+
+    Returns:
+        The variants by name, in the order of `variants`.
 
     Raises:
-        ConfigError: a name that is none, with the nearest one.
+        ConfigError: `bench.only` has an unknown name; the message suggests the nearest one.
     """
     every, only = variants(config), list(config.bench.only)
     names = {name for name, variant in every.items() if not only or {name, variant.family} & set(only)}
@@ -165,43 +178,55 @@ def chosen_variants(config: DictConfig) -> dict[str, Variant]:
     ]
     if problems:
         raise ConfigError("\n".join(problems))
-    waiting = list(names)
-    while waiting:
-        fresh = {over.name for over in every[waiting.pop()].over} - names
-        names |= fresh
-        waiting += fresh
+    # Add what the variants are compared with, and what that is compared with in turn.
+    unvisited = list(names)
+    while unvisited:
+        added = {over.name for over in every[unvisited.pop()].over} - names
+        names |= added
+        unvisited += added
     return {name: variant for name, variant in every.items() if name in names}
 
 
 def configured(config: DictConfig, variant: Variant) -> DictConfig:
-    """The configuration of a variant: that of the command with the variant's method and settings.
+    """The configuration of a variant: the command's, with the variant's method and settings.
+
+    The command's own privacy is switched off. The variants of the family `private` set theirs.
 
     Raises:
-        ConfigError: what the variant sets does not go together with the rest.
+        ConfigError: the variant's settings conflict with the command's.
     """
-    found = copy.deepcopy(config)
+    own = copy.deepcopy(config)
     if variant.method:
-        found.method = copy.deepcopy(methods(config)[variant.method])
+        own.method = copy.deepcopy(methods(config)[variant.method])
     for key, value in {**NO_PRIVACY, **variant.settings}.items():
-        OmegaConf.update(found, key, value)
-    if problems := list(_said(variant, check(found))):
+        OmegaConf.update(own, key, value)
+    if problems := list(_named(variant, check(own))):
         raise ConfigError("\n".join(problems))
-    return found
+    return own
 
 
-def _said(variant: Variant, problems: Iterator[str]) -> Iterator[str]:
+def _named(variant: Variant, problems: Iterator[str]) -> Iterator[str]:
     yield from (f"{variant.name}: {problem}" for problem in problems)
 
 
 def with_adapter_share(config: DictConfig, share: float | None, adapter: int, base: int) -> DictConfig:
-    """Set how many coordinates may change as a share of the `adapter`'s parameters; `base` counts the model's."""
+    """Let a share of the adapter's coordinates change.
+
+    The setting `method.sparsity.fraction` is a share of the model's parameters, hence the conversion.
+
+    Args:
+        config: the configuration of a variant.
+        share: the share of the adapter; None leaves the configuration as it is.
+        adapter: the number of the adapter's parameters.
+        base: the number of the model's parameters.
+    """
     if share is None:
         return config
-    found = copy.deepcopy(config)
-    OmegaConf.update(found, f"{SPARSITY}fraction", share * adapter / base)
-    return found
+    changed = copy.deepcopy(config)
+    OmegaConf.update(changed, f"{SPARSITY}fraction", share * adapter / base)
+    return changed
 
 
 def ratios_of(chosen: Mapping[str, Variant]) -> Sequence[tuple[str, Over]]:
-    """What is compared with what."""
+    """All pairs of a variant's name and what it is compared with."""
     return [(name, over) for name, variant in chosen.items() for over in variant.over]

@@ -1,4 +1,4 @@
-"""One study's models, items and texts, each loaded when a variant first needs it, and the step of every variant."""
+"""The workbench: the models and texts of one study, loaded when first needed, and the step of every variant."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from duolearn_cli.benchmarks.speed.timing import Step
 from duolearn_cli.benchmarks.speed.variants import FORWARD, Variant, configured, methods, with_adapter_share
 from duolearn_cli.config.components import component
 from duolearn_cli.data.items import Item
+from duolearn_cli.errors import present
 from duolearn_cli.methods.base import Attention, attention_of, geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, Encoder
@@ -44,7 +45,12 @@ from duolearn_cli.training.update import Update
 
 
 class Workbench:
-    """Makes steps. `folder` takes what private steps write; the user's cache of models is left alone."""
+    """Makes the step of each variant.
+
+    Args:
+        study: the prepared data.
+        folder: where private steps write their accounts and adapters. The user's model cache is not touched.
+    """
 
     def __init__(self, study: Study, folder: Path) -> None:
         config, self.folder = study.config, folder
@@ -53,37 +59,43 @@ class Workbench:
             torch.set_num_threads(config.runtime.threads)
         batch = slice(config.unlearn.batch_size)
         request = replace(study.request, forget=study.request.forget[batch], retain=study.request.retain[batch])
-        # Of as many records as a step holds, each joins every step.
+        # With only as many records as a step takes, every record joins every step, private steps included.
         self.study = replace(study, request=request)
         self._splits = study.splits
         self._examples: dict[tuple[str, Attention], tuple[list[Example], list[Example]]] = {}
 
     @cached_property
     def encoder(self) -> Encoder:
+        """The configured model's prompt encoder."""
         config = self.study.config
         return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
 
     @cached_property
     def lab(self) -> Laboratory:
-        """Our model, with an adapter that is neither empty nor learned."""
+        """A laboratory with our model, whose adapter has random weights."""
         lab = Laboratory.open(self.study, Display(Console(file=StringIO())), Run(self.folder), is_main=False)
         plain.scatter(lab.model.network)
+        # Private steps save a target: into this folder, never into the user's model cache.
         return replace(lab, cache=replace(lab.cache, root=self.folder))
 
     @cached_property
     def plain(self) -> Plain:
-        """PEFT's model with the same adapter."""
+        """The plain PEFT model, with the same random adapter."""
         return plain.load_plain(self.study.config)
 
     @cached_property
     def texts(self) -> tuple[list[Encoded], list[Encoded]]:
-        """Those of a step: to forget, to keep."""
+        """The encoded forget texts and retain texts of a step."""
         request = self.study.request
         forget, retain = ([self.encoder.encode(item) for item in side] for side in (request.forget, request.retain))
         return forget, retain
 
     def step(self, variant: Variant) -> Step:
-        """The step of a variant. Raises ConfigError, ModelError where the data or the model does not allow it."""
+        """Make the step of a variant.
+
+        Raises:
+            ConfigError, ModelError: the variant does not fit the data or the model.
+        """
         config = configured(self.study.config, variant)  # type: ignore[arg-type]
         if variant.method:
             return self._unlearning(variant, config)
@@ -99,6 +111,7 @@ class Workbench:
         return Step(makers[variant.name](), warm_up=1 if variant.family == "evaluation" else 2)
 
     def _scoring(self, is_forget: bool | None) -> Callable[[], object]:
+        """The scoring of the evaluated items; with `is_forget` None the losses of token classes are left out."""
         lab = self.lab
         return lambda: score_items(lab.model, lab.encoder, lab.study, self._evaluated, is_forget=is_forget)
 
@@ -107,7 +120,7 @@ class Workbench:
         return plain.training_step(self.plain, plain.language_model_loss(self.plain, [*forget, *retain], labels))
 
     def _peer_step(self, model: Plain) -> Callable[[], None]:
-        """With the settings of conf/method/npo.yaml, or the user's own."""
+        """The peer's NPO step, with the settings of conf/method/npo.yaml or the user's own."""
         npo = component(methods(self.study.config)["npo"])  # type: ignore[arg-type]
         reference, (forget, retain) = plain.reference_of(model.network), self.texts
         return plain.training_step(
@@ -116,14 +129,16 @@ class Workbench:
 
     @cached_property
     def _evaluated(self) -> list[Item]:
+        """The items that the evaluation variants score, half of each side."""
         half = max(1, self.study.config.bench.evaluate_items // 2)
         return [*self._splits.forget_train[:half], *self._splits.retain_train[:half]]
 
     def _forward(self) -> Callable[[], None]:
-        """All logits of the texts that an evaluation scores, in the same batches; nothing is read from them."""
+        """A forward pass over the texts that an evaluation scores, in the same batches; the logits are not read."""
         encoder, model = self.encoder, self.plain
         letters = encoder.prompt.form == "letter"
         items = self._evaluated
+        # A letter prompt is scored from one text; a cloze prompt needs one for each option.
         texts = [encoder.encode(i, k) for i in items for k in ([i.answer] if letters else range(len(i.options)))]
         size = self.study.config.evaluation.batch_tokens
 
@@ -137,7 +152,7 @@ class Workbench:
         return run
 
     def _unlearning(self, variant: Variant, config: DictConfig) -> Step:
-        """One step of a method: both gradients, the update, and what the history is told of it."""
+        """One unlearning step of a method: both gradients, the update, and the diagnostics for the history."""
         model = self.lab.model
         config = with_adapter_share(
             config, variant.adapter_share, model.num_adapter_parameters, model.num_base_parameters
@@ -154,45 +169,47 @@ class Workbench:
         processes = Processes(Accelerator(cpu=model.device.type == "cpu"))
         pack_to = config.prompt.max_tokens if settings.packing else None
         task = UnlearningTask(forget, retain, method, settings, config.seed, pack_to)
+        # With sparsity the coordinates are chosen once before a run: that is not part of a step's time.
         index = chosen_coordinates(lab, task, processes)
         update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
-        make_gradients = self._gradients(lab, task, update, processes)
-        numbers, rest = count(1), geometry_of(method)
+        compute = self._gradients(lab, task, update, processes)
+        numbers, geometry = count(1), geometry_of(method)
 
         def step() -> None:
             with model.recomputed(settings.checkpointing):
-                gradient = make_gradients()
-            measure(gradient, update.apply(next(numbers), LEARNING_RATE, gradient), update)
+                both = compute()
+            measure(both, update.apply(next(numbers), LEARNING_RATE, both), update)
 
-        # A basis costs its full price once it is full.
-        full = 0 if rest.space == "none" else rest.basis_size * rest.basis_every
-        return Step(step, warm_up=2 + full)
+        # A constraint with a basis of earlier gradients has its full cost only once the basis is full.
+        until_full = 0 if geometry.space == "none" else geometry.basis_size * geometry.basis_every
+        return Step(step, warm_up=2 + until_full)
 
     def _gradients(
         self, lab: Laboratory, task: UnlearningTask, update: Update, processes: Processes
     ) -> Callable[[], Gradients]:
-        """How a step gets its gradients, as the loop does; private ones begin an account in the variant's folder."""
+        """A function that computes a step's gradients as the unlearning loop does.
+
+        For a private variant it opens an account in the variant's folder.
+        """
         model = lab.model
         squares = update.constraint.settings.needs_fisher
         if account := plan_unlearning(lab.study):
             account.write(lab.run.folder)
-            # An account names the adapter that it begins with, by its content.
+            # An account records the digest of the adapter that it starts from, which must therefore be on disk.
             model.save_adapter(lab.cache.folder("target"))
-            private = private_steps(lab, task, update, processes)
-            assert private is not None
+            private = present(private_steps(lab, task, update, processes), "the private steps")
             numbers = count(1)
 
             def privately() -> Gradients:
-                both = private.gradients(next(numbers))
-                assert both is not None, "the budget holds more steps than are timed"
-                return both
+                # The budget holds more steps than are timed.
+                return present(private.gradients(next(numbers)), "what the account allows")
 
             return privately
         items, batching = [*task.forget, *task.retain], Batching(task.settings.micro_batch, task.pack_to)
         return lambda: gradients(model, items, task.method, update.coordinates, processes, batching, squares)
 
     def _labelled(self, labels: str, attention: Attention) -> tuple[list[Example], list[Example]]:
-        """The step's texts with what base and target think of them, which a run computes once."""
+        """The step's texts with the predictions of base and target, which a run computes once and this caches."""
         if (labels, attention) not in self._examples:
             request, target = self.study.request, self.lab.hold("target")
             self._examples[labels, attention] = (

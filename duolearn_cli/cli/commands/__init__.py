@@ -1,1 +1,1 @@
-"""One module for each command, named like the command; its `main` receives the checked configuration."""
+"""One module per command, with the command's name. Its `run` receives the checked configuration."""

@@ -1,4 +1,4 @@
-"""duolearn audit privacy and audit robustness: does a promise hold, can what was forgotten be got back?"""
+"""duolearn audit: test the privacy claim of a run (privacy), or try to recover forgotten knowledge (robustness)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from duolearn_cli.cli.commands.common import Invocation
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Run the audit of `audit.kind`; return its run folder. Raises whatever that audit does."""
+    """Run the audit that ``audit.kind`` names. Return its run folder."""
     audit = audit_robustness if config.audit.kind == "robustness" else audit_privacy
     return audit.run(config, invocation)

@@ -1,4 +1,4 @@
-"""duolearn audit privacy: does a private run keep its promise?"""
+"""duolearn audit privacy: measure whether private unlearning leaks more than it claims."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.beginning import check_beginning, check_words
 from duolearn_cli.cli.commands.common import Invocation, dry_run, prepared, readable
-from duolearn_cli.errors import LeakError
+from duolearn_cli.errors import LeakError, present
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.run_folder import Run
@@ -22,22 +22,21 @@ if TYPE_CHECKING:
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Unlearn as the configuration says, with canaries; write audit.json and return the run folder.
+    """Unlearn with canaries as configured, and write audit.json. Return the run folder.
 
     Raises:
-        LeakError: a bound exceeds its claim.
+        LeakError: a measured lower bound exceeds the claimed epsilon.
     """
-    told = check_beginning(config, invocation.config_dir) if config.adapter else []
+    forgotten = check_beginning(config, invocation.config_dir) if config.adapter else []
     display = Display()
     study = prepared(config, display)
-    check_words(study, told)
+    check_words(study, forgotten)
     account = plan_unlearning(study)
     if config.dry_run:
         dry_run(study, display, account)
         return ""
     study = readable(study, display)
-    account = plan_unlearning(study)
-    assert account is not None, "an audit needs privacy: see rules.py"
+    account = present(plan_unlearning(study), "the promise that is audited")  # privacy_rules.py requires privacy
     from duolearn_cli.audits.privacy.audit import audit_stage
     from duolearn_cli.pipeline.laboratory import Laboratory
 
@@ -53,15 +52,15 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         display.show(findings_table(findings))
         display.note(f"written to {opened.folder}: audit.json")
         if broken := [finding for finding in findings if not finding.holds]:
-            raise LeakError("; ".join(map(_said, broken)))
+            raise LeakError("; ".join(map(_leak, broken)))
         for finding in findings:
             if not finding.can_fail:
-                display.note(_blind(finding))
+                display.note(_no_power(finding))
     return str(opened.folder)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row a protected set."""
+    """Return the table of findings, one row per protected set."""
     header = ("Set", "Claimed epsilon", "Lower bound", "Largest possible", "Confidence", "Right guesses", "Canaries")
     header = (*header, "Steps", "Verdict")
     rows = [
@@ -87,18 +86,18 @@ def _verdict(finding: Finding) -> str:
     return "the claim stands" if finding.can_fail else "could not be contradicted"
 
 
-def _blind(finding: Finding) -> str:
+def _no_power(finding: Finding) -> str:
     return (
-        f"{finding.set_name}: no outcome could have contradicted the claim of {finding.claim:.3g}: were every guess "
-        f"right, the bound would be {finding.reach:.3g}. Audit with a smaller privacy.epsilon or privacy.delta, or "
-        "more audit.guesses."
+        f"{finding.set_name}: no outcome could have contradicted the claim of {finding.claim:.3g}: even if every guess "
+        f"were right, the bound would be {finding.reach:.3g}. Audit with a smaller privacy.epsilon or privacy.delta, "
+        "or more audit.guesses."
     )
 
 
-def _said(finding: Finding) -> str:
+def _leak(finding: Finding) -> str:
     return (
         f"the {finding.set_name} set leaks more than claimed: epsilon is at least {finding.bound:.3g} with "
         f"{100 * finding.confidence:g} % confidence, and the claim is {finding.claim:.3g}. Do not release models of "
-        f"this configuration. (At most one in {1 / (1 - finding.confidence):.0f} sound sets is accused "
-        "wrongly: audit again with another seed.)"
+        f"this configuration. (At most one in {1 / (1 - finding.confidence):.0f} audits of a correct claim reports a "
+        "leak: audit again with another seed.)"
     )

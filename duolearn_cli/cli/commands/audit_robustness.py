@@ -1,4 +1,4 @@
-"""duolearn audit robustness: can forgotten knowledge be got back out of an unlearned model?"""
+"""duolearn audit robustness: attack an unlearned model to recover forgotten knowledge."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from duolearn_cli.cli.commands.common import (
     with_changes,
 )
 from duolearn_cli.cli.commands.rescored import items_note
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import RunError, present
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
 
-# What the attacks on a run take from the command line; all else is the run's own.
+# Settings of the command line that an attack uses; all others are those of the attacked run.
 CHANGEABLE = ("run", "audit", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Attack `run`'s adapter, its target and gold; write robustness.json and .jsonl; return the new run folder."""
+    """Attack the adapter, the target and the gold model of ``run=``, and write robustness.json and .jsonl.
+
+    Return the new run folder.
+    """
     folder = Path(config.run)
     config = _configuration_of_run(config, invocation.overrides)
     check_adapter(folder / "adapter")
@@ -39,31 +42,31 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     study = prepared(config, display)
     if config.dry_run:
         dry_run(study, display)
-        _say_what_is_tried(study, display)
+        _show_attacks(study, display)
         return ""
     study = readable(study, display)
     if note := items_note(study, folder):
         display.note(note)
-    assert study.texts, "the texts have been read"
+    texts = present(study.texts, "what the tokenizer has read")
     from duolearn_cli.audits.robustness.audit import Planned, robustness
     from duolearn_cli.pipeline.laboratory import Laboratory
     from duolearn_cli.report.robustness import remarks, robustness_table, write_page
 
-    planned = Planned.of(study, study.texts.encoder.tokenizer)
+    planned = Planned.of(study, texts.encoder.tokenizer)
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     with opened.active():
-        rows, found = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)
+        rows, results = robustness(Laboratory.open(study, display, opened), folder / "adapter", planned)
         write_jsonl(opened.folder / "robustness.jsonl", rows)
-        write_json(opened.folder / "robustness.json", found)
-        write_page(opened.folder, found)
-        display.show(robustness_table(found))
-        for remark in remarks(found):
+        write_json(opened.folder / "robustness.json", results)
+        write_page(opened.folder, results)
+        display.show(robustness_table(results))
+        for remark in remarks(results):
             display.note(remark)
     display.note(f"written to {opened.folder}: robustness.md, robustness.json, robustness.jsonl")
     return str(opened.folder)
 
 
-def _say_what_is_tried(study: Study, display: Display) -> None:
+def _show_attacks(study: Study, display: Display) -> None:
     settings = study.config.audit.robustness
     material = Material.of(study.splits, settings.max_items, study.config.seed)
     display.note(
@@ -73,7 +76,11 @@ def _say_what_is_tried(study: Study, display: Display) -> None:
 
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The attacked run's configuration with what may change. Raises RunError for the rest, or a run of another kind."""
+    """Return the attacked run's configuration with the `CHANGEABLE` settings of the command line.
+
+    Raises:
+        RunError: the command line changes other settings, or the run is no finished run of `duolearn unlearn`.
+    """
     refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is attacked")
     opened, saved = reopen(Path(config.run), overrides)
     if saved.command != "unlearn":

@@ -1,4 +1,4 @@
-"""duolearn bench: what steps and evaluation cost beside plain ways of doing the same."""
+"""duolearn bench: the time and memory of steps and evaluation, compared with plain implementations of the same."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from duolearn_cli.report.terminal import Display
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Measure, write bench.json and bench.md, show the tables; return the run folder.
+    """Measure, write bench.json and bench.md, and show the tables. Return the run folder.
 
     Raises:
-        RunError: a ratio is worse than `bench.compare` tolerates, or a goal is missed; one line each.
+        RunError: a ratio is worse than in ``bench.compare`` by more than the tolerance, or a goal is missed; one line
+            each.
     """
     chosen, settings = chosen_variants(config), config.bench
     earlier = read_result(settings.compare) if settings.compare else None
@@ -35,26 +36,26 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     with opened.active():
-        found = measure(study, chosen, display, invocation.overrides, earlier)
-        tables = [table for table in (bench_table(found), goals_table(found)) if table]
-        write_json(opened.folder / "bench.json", found)
+        results = measure(study, chosen, display, invocation.overrides, earlier)
+        tables = [table for table in (bench_table(results), goals_table(results)) if table]
+        write_json(opened.folder / "bench.json", results)
         write_text(opened.folder / "bench.md", "\n\n".join(f"{t.title}\n\n{t.markdown()}" for t in tables) + "\n")
     for table in tables:
         display.show(table)
     display.note(f"written to {opened.folder}: bench.json, bench.md")
-    if problems := list(_problems(config, found, earlier)):
+    if problems := list(_problems(config, results, earlier)):
         raise RunError("\n".join(problems))
     return str(opened.folder)
 
 
 def listed(chosen: Mapping[str, Variant]) -> Table:
-    """The variants that would be measured."""
+    """Return the table of the variants that would be measured."""
     rows = tuple((one.name, one.about, ", ".join(map(str, one.over)) or DASH) for one in chosen.values())
     return Table("Variants", ("Variant", "What it is", "Over"), rows, num_text=3)
 
 
-def _problems(config: DictConfig, found: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterator[str]:
+def _problems(config: DictConfig, results: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterator[str]:
     if earlier:
-        yield from worse(earlier, found["ratios"], config.bench.tolerance, config.bench.compare)
+        yield from worse(earlier, results["ratios"], config.bench.tolerance, config.bench.compare)
     if config.bench.goals:
-        yield from missed(found["goals"])
+        yield from missed(results["goals"])

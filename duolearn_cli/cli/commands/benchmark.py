@@ -1,4 +1,4 @@
-"""duolearn benchmark: methods tuned with equally many tries on validation facts, compared on test facts."""
+"""duolearn benchmark: tune methods with equally many tries on validation facts, and compare them on test facts."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
 
-# What a benchmark that is gone on with takes from the command line; all else is its own.
+# Settings of the command line that a resumed benchmark uses; all others are its own.
 CHANGEABLE = ("resume", "dry_run")
-# What a run leaves beside its adapter: answers to every item, history, report.
+# The files of a run apart from its adapter: answers to every item, history, report.
 FILES_BYTES = 10_000_000
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Do all runs that are left, write benchmark.json, .md and pareto.svg, show the table; return the folder."""
+    """Perform all missing runs, write benchmark.json, .md and pareto.svg, and show the table. Return the folder."""
     only_plan, opened, overrides = config.dry_run, None, list(invocation.overrides)
     if config.resume:
         refuse_changes(overrides, CHANGEABLE, "a benchmark that is resumed")
@@ -48,12 +48,12 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     shared, display = common(overrides), Display()
     if config.benchmark.learn_seeds and any(is_of(key_of(text), "learn.seed") for text in shared):
         raise ConfigError(
-            "learn.seed is given and benchmark.learn_seeds=true, which sets it: leave out one of the two."
+            "learn.seed conflicts with benchmark.learn_seeds=true, which sets it: leave out one of the two."
         )
     study = prepared(config, display)
     display.stage("Check every method's tries")
     planned = _tries(config, shared, invocation.config_dir)
-    # Which they are is settled here, whatever is added to the folders later.
+    # Saved with the benchmark: methods that are installed later must not join it on resume.
     config.benchmark.methods = list(planned)
     if only_plan:
         display.show(_plan(planned))
@@ -86,70 +86,70 @@ def _complete(
     display.stage(f"{session.num_jobs} runs; others may share them: duolearn benchmark resume={opened.folder}")
     try:
         session.complete()
-    finally:  # of a benchmark that was broken off, as far as it has come
+    finally:  # an interrupted benchmark gets a report too, of the runs so far
         answered = session.answered()
-        found = session.results(runner.study.config, answered)
-        write_record(opened.folder / FILE, found, answered)
-        write_json(opened.folder / "benchmark.json", found)
-        write_page(opened.folder, found)
+        results = session.results(runner.study.config, answered)
+        write_record(opened.folder / FILE, results, answered)
+        write_json(opened.folder / "benchmark.json", results)
+        write_page(opened.folder, results)
     opened.update(status="finished")
-    display.show(benchmark_table(found))
+    display.show(benchmark_table(results))
     display.note(f"written to {opened.folder}: benchmark.md, benchmark.json, pareto.svg, {FILE}")
     return str(opened.folder)
 
 
 def _saved(opened: Run) -> list[str]:
-    """The overrides that a benchmark was begun with. Raises RunError where run.json has none."""
-    found = opened.info.get("overrides")
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise RunError(f"{opened.folder / 'run.json'}: `overrides` is no list of words: begin the benchmark anew.")
-    return found
+    """Return the overrides that a benchmark was begun with. Raises RunError if run.json has none."""
+    overrides = opened.info.get("overrides")
+    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
+        raise RunError(f"{opened.folder / 'run.json'}: `overrides` is not a list of words; start a new benchmark.")
+    return overrides
 
 
 def _tries(config: DictConfig, shared: Sequence[str], config_dir: str | None) -> dict[str, list[dict[str, Value]]]:
-    """Every method's tries, each composed and checked: what is wrong with one is known before anything runs."""
+    """Return the tries of every method. Each is composed and checked, so that errors appear before anything runs."""
     options = groups(Path(config_dir) if config_dir else None)["method"]
-    found: dict[str, list[dict[str, Value]]] = {}
+    by_method: dict[str, list[dict[str, Value]]] = {}
     for method in config.benchmark.methods or options:
         own = _composed(trial(method, 0, {}, config.seed), shared, config_dir)
         search = config.benchmark.search.get(method) or search_of(component_class(own.method, own.plugins))
-        found[method] = tries(own, search, config.benchmark.trials, shared, config.seed)
-        for place, settings in enumerate(found[method][1:], start=1):
-            _composed(trial(method, place, settings, config.seed), shared, config_dir)
-    return found
+        by_method[method] = tries(own, search, config.benchmark.trials, shared, config.seed)
+        for number, settings in enumerate(by_method[method][1:], start=1):
+            _composed(trial(method, number, settings, config.seed), shared, config_dir)
+    return by_method
 
 
 def _composed(job: Job, shared: Sequence[str], config_dir: str | None) -> DictConfig:
-    """A job's configuration. Raises ConfigError, naming the job."""
+    """Return the configuration of a job. Raises ConfigError with the name of the job."""
     try:
         return compose("unlearn", [*shared, *job.overrides], config_dir)
     except ConfigError as error:
-        said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
-        raise ConfigError("\n".join(f"{job.method} ({said}): {line}" for line in str(error).splitlines())) from error
+        named = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
+        raise ConfigError("\n".join(f"{job.method} ({named}): {line}" for line in str(error).splitlines())) from error
 
 
 def _check_space(config: RunConfig, planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
-    """Raise RunError if there is no room for what all runs leave, and for the checkpoints of the one at work."""
-    shape, asked = read_shape(find_weights(config.model, config.cache_dir)), config.benchmark
+    """Raise RunError unless the disk has room for the files of all runs and the checkpoints of one."""
+    shape, benchmark = read_shape(find_weights(config.model, config.cache_dir)), config.benchmark
     if shape:
-        runs = sum(map(len, planned.values())) + len(planned) * len(asked.seeds) * max(1, len(asked.epochs))
+        runs = sum(map(len, planned.values())) + len(planned) * len(benchmark.seeds) * max(1, len(benchmark.epochs))
         each = adapter_bytes(config, shape) + FILES_BYTES
         check_space(Path(config.output_dir), NEEDED_BYTES + 2 * checkpoint_bytes(config, shape) + runs * each)
 
 
 def _plan(planned: Mapping[str, Sequence[Mapping[str, Value]]]) -> Table:
-    """The tries that would be made."""
+    """Return the table of the tries that would be made."""
     rows = tuple(
-        (method, str(place), " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults")
+        (method, str(number), " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults")
         for method, own in planned.items()
-        for place, settings in enumerate(own)
+        for number, settings in enumerate(own)
     )
     return Table("Tries", ("Method", "Try", "Settings"), rows, num_text=3)
 
 
 @dataclass(frozen=True, eq=False)
 class _Runner:
-    """Does a benchmark's runs in this process, on the data that it has read once."""
+    """Performs the runs of a benchmark in this process, on data that was read once."""
 
     study: Study
     folder: Path
@@ -157,24 +157,25 @@ class _Runner:
     config_dir: str | None
 
     def perform(self, job: Job) -> None:
-        """Begin a job's run or go on with it. That it diverged is left in its folder; other errors are raised."""
-        folder, given, opened = self.folder / job.folder, [*self.shared, *job.overrides], None
+        """Begin or resume the run of a job. A diverged run counts as done; other errors are raised."""
+        folder, overrides, opened = self.folder / job.folder, [*self.shared, *job.overrides], None
         config = _composed(job, self.shared, self.config_dir)
         if (folder / "run.json").is_file():
             if status_of(folder, job.overrides) == OTHER:
-                raise RunError(f"{folder}: this run has other settings; delete the folder, and it is done anew.")
+                raise RunError(f"{folder}: this run has other settings; delete the folder to perform it again.")
             opened, _ = Run.open(folder)
         study = replace(self.study, config=cast(RunConfig, config))
         notes = fit(study)
-        opened = opened or unlearn.begin(study, plan_unlearning(study), Invocation(given, folder))
-        # That it diverged is in the run's run.json and log.
+        opened = opened or unlearn.begin(study, plan_unlearning(study), Invocation(overrides, folder))
+        # run.json and the log say that a run diverged, which the benchmark reports as its result.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, suppress(DivergedError):
             unlearn.complete(study, opened, _silent(nowhere), notes)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # some hundred runs are kept
+        # A benchmark may have hundreds of runs: their checkpoints would fill the disk.
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _silent(file: Any) -> Display:
-    """A display that shows nothing: what a run says is in its log."""
+    """Return a display that shows nothing. The messages of a run are in its log."""
     from rich.console import Console
 
     return Display(Console(file=file))

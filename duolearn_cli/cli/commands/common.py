@@ -1,4 +1,4 @@
-"""What several commands share: how they were called, the cheap checks, the dry run."""
+"""What several commands share: their invocation, checks without a model, the dry run, opening a run folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.evaluation.lm_eval import read_results
 from duolearn_cli.files import cache_dir
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.quantization import check_device, check_libraries
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape
@@ -28,17 +29,23 @@ if TYPE_CHECKING:
     from duolearn_cli.privacy.account import Account
     from duolearn_cli.report.terminal import Display
 
-# Adapters, per-item results and reports, beside checkpoints.
+# Disk space for adapters, per-item results and reports, apart from checkpoints.
 NEEDED_BYTES = 500_000_000
-# Limits that refuse and change nothing: a run that was made before they were may be let pass.
+# Settings that only refuse a run and change no result. An older run may be given other values for them.
 LIMITS = ("prompt.max_cut",)
-# Trust must be given anew on each command line: see `reopen`.
+# Each command line must give trust again, see `reopen`.
 TRUST = ("plugins=", "model.trust_remote_code=")
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How a command was called: its overrides, the folder that a sweep made for this job, the user's own groups."""
+    """How a command was called.
+
+    Attributes:
+        overrides: the overrides of the command line.
+        sweep_folder: the folder that a sweep has made for this job; None outside of sweeps.
+        config_dir: the folder of ``--config-dir``, with the user's own configuration groups.
+    """
 
     overrides: Sequence[str] = ()
     sweep_folder: Path | None = None
@@ -46,7 +53,7 @@ class Invocation:
 
 
 def prepared(config: DictConfig, display: Display | None = None) -> Study:
-    """Check data, hierarchy, forget target, weights and disk space: all that costs no model. Says so on `display`."""
+    """Prepare the data, and check hierarchy, forget target, weights and disk space: everything that needs no model."""
     if display:
         data = dataset_name(config.dataset)
         display.stage(f"Read the data ({data}) and the hierarchy ({config.hierarchy.name})")
@@ -58,8 +65,8 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
     layers, unlearns = study.config.model.adapter.layers, study.config.command == "unlearn"
     shape = read_shape(weights) if unlearns or layers != ALL else None
     if shape:
-        chosen_layers(layers, shape.layers)  # refuses those that the model has not
-    # A new checkpoint is whole before the last one goes.
+        chosen_layers(layers, shape.layers)  # raises ConfigError for layers that the model does not have
+    # The old checkpoint is deleted only when the new one is complete.
     checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape and unlearns else 0
     if config.evaluation.lm_eval:
         read_results(Path(config.evaluation.lm_eval))
@@ -70,7 +77,7 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
 
 
 def _make_cache(configured: str | None) -> None:
-    """The first write of a run: a cache that cannot be written is known before anything else is there."""
+    """Create the cache folder. This is the first write of a run, so a read-only cache leaves nothing behind."""
     folder = cache_dir(configured) / "models"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,10 +86,10 @@ def _make_cache(configured: str | None) -> None:
 
 
 def readable(study: Study, display: Display) -> Study:
-    """The study as the model's tokenizer reads it, without the items that it cannot read.
+    """Return the study as the model's tokenizer reads it, without the items that it cannot encode.
 
     Raises:
-        ConfigError, DataError, ModelError: see `Study.readable`; the tokenizer's ids are beyond the model's.
+        ConfigError, DataError, ModelError: see `Study.readable`.
     """
     config = study.config
     display.stage("Start PyTorch")
@@ -95,7 +102,7 @@ def readable(study: Study, display: Display) -> Study:
 
 
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[], dict[str, Any]]) -> str:
-    """Go through the `stages` of a run, which return its metrics, and show the results. Return the run folder."""
+    """Run the `stages` of a run, which return its metrics, and show the results. Return the run folder."""
     with opened.active():
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
@@ -105,8 +112,8 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[], di
         display.note(study.tally.sentence())
         for warning in study.warnings():
             display.note(f"warning: {warning}")
-        if said := study.forgotten.sentence():
-            display.note(said)
+        if sentence := study.forgotten.sentence():
+            display.note(sentence)
         metrics = stages()
     show_results(opened.folder, metrics, opened.info, display)
     if study.config.command == "evaluate":
@@ -117,7 +124,7 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[], di
 
 
 def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, Any], display: Display) -> None:
-    """Print the table, then the verdict in a paragraph and every warning: who reads no report has seen them."""
+    """Print the table, the verdict and every warning, for users who do not open the report."""
     from duolearn_cli.report.inputs import read_history
     from duolearn_cli.report.requests import requests_table
     from duolearn_cli.report.tables import FLAGGED, measures_table
@@ -127,28 +134,28 @@ def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, An
     if table := requests_table(metrics.get("requests") or ()):
         display.show(table)
     display.note(verdict(metrics))
-    said = warnings(metrics, read_history(folder / "history.jsonl"), info)
-    if said:
-        display.note(f"warnings ({len(said)}), marked{FLAGGED} in the table where a row is theirs:")
-    for sentence in said:
+    sentences = warnings(metrics, read_history(folder / "history.jsonl"), info)
+    if sentences:
+        display.note(f"warnings ({len(sentences)}); rows of the table that they concern are marked{FLAGGED}:")
+    for sentence in sentences:
         display.note(f"- {sentence}")
 
 
 def check_adapter(folder: Path) -> None:
-    """Raise RunError for a folder without an adapter."""
-    if not (folder / "adapter_model.safetensors").is_file():
+    """Raise RunError if a folder holds no adapter."""
+    if not (folder / ADAPTER_FILE).is_file():
         raise RunError(f"{folder} holds no adapter; if its run did not finish, use duolearn unlearn resume=RUN.")
 
 
 def refuse_changes(overrides: Sequence[str], changeable: Sequence[str], what: str) -> None:
-    """Refuse what would change the configuration of a run that has one already.
+    """Check that the command line changes no fixed setting of an existing run.
 
     Args:
-        changeable: settings, or groups of them, that the command line may give.
-        what: the run, as the message names it.
+        changeable: the settings, or groups of settings, that the command line may change.
+        what: the name of the run in the message.
 
     Raises:
-        RunError: naming each override that has to go, and what may change.
+        RunError: some overrides are not allowed; the message names them and what may change.
     """
     allowed = (*(f"{key}{end}" for key in changeable for end in "=."), *TRUST)
     changes = [text for text in overrides if not text.startswith(allowed)]
@@ -162,17 +169,20 @@ def refuse_changes(overrides: Sequence[str], changeable: Sequence[str], what: st
 def with_changes(
     saved: DictConfig, command: str, config: DictConfig, changeable: Sequence[str], overrides: Sequence[str]
 ) -> DictConfig:
-    """The configuration of a run for another command: its `changeable` settings, and the limits that are given."""
+    """Return a run's `saved` configuration for another command.
+
+    Settings in `changeable`, and those `LIMITS` that the command line overrides, come from `config`.
+    """
     changes = {key: config[key] for key in changeable}
-    found = cast(DictConfig, OmegaConf.merge(saved, {"command": command}, changes))
+    merged = cast(DictConfig, OmegaConf.merge(saved, {"command": command}, changes))
     for key in LIMITS:
         if any(key_of(text) == key for text in overrides):
-            OmegaConf.update(found, key, OmegaConf.select(config, key))
-    return found
+            OmegaConf.update(merged, key, OmegaConf.select(config, key))
+    return merged
 
 
 def dry_run(study: Study, display: Display, account: Account | None = None) -> None:
-    """Print what the run would do, and what it would spend."""
+    """Print the plan of a run, with the spending of a private run."""
     from duolearn_cli.pipeline.planning.plan import plan, remarks
 
     display.show(plan(study, account))
@@ -181,7 +191,11 @@ def dry_run(study: Study, display: Display, account: Account | None = None) -> N
 
 
 def export_file(configured: str, source: str | None = None) -> Path:
-    """The file to write for a user. Raises DataError where it cannot be one, or is the `source` that is read."""
+    """Return the path of a file to write for the user.
+
+    Raises:
+        DataError: it is a folder, its folder is missing, or it is the `source` that the command reads.
+    """
     path = Path(configured)
     try:
         path = path.expanduser()
@@ -190,7 +204,7 @@ def export_file(configured: str, source: str | None = None) -> Path:
     except (OSError, RuntimeError) as error:
         raise DataError(f"export_path={path}: {getattr(error, 'strerror', None) or error}.") from error
     if is_source:
-        raise DataError(f"export_path={path}: this is the file that is read; give another one to write.")
+        raise DataError(f"export_path={path}: this is the input file; give another one to write.")
     if is_folder:
         raise DataError(f"export_path={path}: this is a folder; give the path of a file.")
     if not path.parent.is_dir():
@@ -201,32 +215,32 @@ def export_file(configured: str, source: str | None = None) -> Path:
 def reopen(
     folder: Path, overrides: Sequence[str] = (), command: str | None = None, config_dir: str | None = None
 ) -> tuple[Run, DictConfig]:
-    """Open a run folder, of `command` if that is given, and check its saved configuration as strictly as a fresh one.
+    """Open a run folder, of `command` if not None, and check its configuration as strictly as a new one.
 
-    Whoever wrote the file must not run code here: `plugins` and ``model.trust_remote_code=true`` count only where
-    `overrides`, the command line, repeats them.
+    The file may come from someone else, who must not be able to run code here. So `plugins` and
+    ``model.trust_remote_code=true`` are refused unless `overrides`, the command line, repeats them.
 
     Raises:
-        RunError: the folder is none, or everything that its config.yaml is refused for.
+        RunError: it is not a run folder, or its config.yaml has problems; one line each.
     """
     opened, config = Run.open(folder)
     if command and config.command != command:
-        raise RunError(f"{folder} is of `duolearn {config.command}`, not of `duolearn {command}`.")
-    granted = _given(overrides)
+        raise RunError(f"{folder} is a run of `duolearn {config.command}`, not of `duolearn {command}`.")
+    granted = _values(overrides)
     refused = [name for name in config.plugins if name not in (granted.get("plugins") or [])]
     problems = []
     if refused:
-        problems.append(f"it names modules of code to run; if you trust them, add plugins=[{','.join(refused)}]")
+        problems.append(f"it would run code of these modules; if you trust them, add plugins=[{','.join(refused)}]")
     if config.model.trust_remote_code and granted.get("model.trust_remote_code") is not True:
-        problems.append("it lets the model's own code run; if you trust it, add model.trust_remote_code=true")
+        problems.append("it would run code of the model's folder; if you trust it, add model.trust_remote_code=true")
     problems = problems or list(check(config, Path(config_dir) if config_dir else None))
     if problems:
         raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
     return opened, config
 
 
-def _given(overrides: Sequence[str]) -> dict[str, Any]:
-    """Values by key of a command line that Hydra has accepted."""
+def _values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of overrides that Hydra has accepted, by key."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return {parsed.key_or_group: parsed.value() for parsed in OverridesParser.create().parse_overrides(list(overrides))}

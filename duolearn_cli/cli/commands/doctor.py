@@ -1,4 +1,4 @@
-"""duolearn doctor: is this machine ready, and are the chosen data and model usable?"""
+"""duolearn doctor: check that this machine is ready, and that the chosen data and model can be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Check = tuple[str, Callable[[], str]]
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Print one line a check; raise UserError at the end if any failed."""
+    """Print one line per check. Raises UserError at the end if any failed."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -38,12 +38,12 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             failed += 1
             console.print(f"[red]wrong[/] {name:<12} {escape(str(error))}")
     if failed:
-        raise UserError(f"{failed} checks failed; each line above says what to mend.")
+        raise UserError(f"{failed} checks failed; the lines above say what to fix.")
     return ""
 
 
 def checks(config: RunConfig) -> Iterator[Check]:
-    """The checks, cheapest first."""
+    """Yield the checks by name, the cheapest first."""
     yield "python", lambda: f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     yield "device", _device

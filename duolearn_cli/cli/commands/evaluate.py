@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from duolearn_cli.cli.commands.beginning import check_words, expand, note_of, told_by
+from duolearn_cli.cli.commands.beginning import check_words, expand, note_of, recorded_by
 from duolearn_cli.cli.commands.common import (
     LIMITS,
     Invocation,
@@ -27,12 +27,16 @@ from duolearn_cli.config.explain import key_of
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
 
-# What a run that is scored again takes from the command line; all else is the run's own.
+# Settings of the command line that are used when a run is scored again; all others are those of the run.
 CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Score `run`'s adapter beside base, target and gold; `adapter` beside base; or base alone, into a new folder."""
+    """Score a model into a new run folder, and return it.
+
+    With ``run=``, score the run's adapter next to base, target and gold. With ``adapter=``, score that adapter next to
+    the base. With neither, score the base alone.
+    """
     only_plan, scored = config.dry_run, bool(config.run)
     adapter = Path(config.run) / "adapter" if scored else Path(config.adapter) if config.adapter else None
     if scored:
@@ -44,9 +48,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     display = Display()
     study = prepared(config, display)
     if not scored:
-        told = told_by(adapter, study.hierarchy) or [] if adapter else []
-        check_words(study, told)
-        for note in filter(None, (note_of(study, told), limits_note(study, invocation.overrides))):
+        recorded = recorded_by(adapter, study.hierarchy) or [] if adapter else []
+        check_words(study, recorded)
+        for note in filter(None, (note_of(study, recorded), limits_note(study, invocation.overrides))):
             display.note(note)
     if only_plan:
         dry_run(study, display)

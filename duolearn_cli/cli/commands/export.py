@@ -1,4 +1,4 @@
-"""duolearn export: a data set in MedMCQA's own format."""
+"""duolearn export: write a data set in MedMCQA's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duolearn_cli.files import write_jsonl
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Write every usable item; the file appears whole or not at all."""
+    """Write every usable item, and return the path of the file."""
     path = export_file(config.export_path)
     loaded = component(config.dataset, config.plugins).load()
     write_jsonl(path, [to_medmcqa(item) for item in loaded.items])

@@ -1,4 +1,4 @@
-"""duolearn fetch: a model's weights into the cache."""
+"""duolearn fetch: download a model's weights into the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""duolearn hierarchy: look at the concepts, check them, find them in a text, write them as a file."""
+"""duolearn hierarchy: show concepts, check them, find them in a text, write them as a file."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ from duolearn_cli.errors import ConfigError
 from duolearn_cli.evaluation.hierarchy_fit import survey
 from duolearn_cli.files import write_text
 from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
-from duolearn_cli.report import concepts as view
+from duolearn_cli.report import concepts as pages
 from duolearn_cli.report.survey import rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
 
-# Of each kind; a large vocabulary has thousands.
+# The number of warnings shown of each kind; a large vocabulary has thousands.
 SHOWN_WARNINGS = 20
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Do the action; return the file that `import` wrote, or nothing."""
+    """Perform the action. Return the file that `import` wrote, or an empty string."""
     settings = cast(RunConfig, config)
-    if settings.action == "import":
+    view = settings.hierarchy_view
+    if view.action == "import":
         return _import(settings)
     display = Display()
-    if settings.action == "target":
+    if view.action == "target":
         study = prepare(settings)
         _target(display, study.coverage().as_dict())
         display.note(study.tally.sentence())
         return ""
     hierarchy = load_hierarchy(settings)
-    if settings.action == "coverage":
+    if view.action == "coverage":
         _coverage(display, hierarchy, settings)
         return ""
-    if settings.action == "check":
+    if view.action == "check":
         _check(display, hierarchy, settings.hierarchy.name)
         return ""
     target = None
     if not OmegaConf.is_missing(config.forget, "name"):
         target = resolve_target(settings.forget, hierarchy)
-    if settings.action == "find":
-        _find(display, hierarchy, target, settings.text or "")
+    if view.action == "find":
+        _find(display, hierarchy, target, view.text or "")
     else:
-        _show(display, hierarchy, target, settings.node, settings.depth)
+        _show(display, hierarchy, target, view.node, view.depth)
     return ""
 
 
@@ -64,7 +65,7 @@ def _show(display: Display, hierarchy: Hierarchy, target: Target | None, word: s
     node = hierarchy.lookup(word) if word is not None else None
     if word is not None and node is None:
         raise ConfigError(f"node={word}: the hierarchy has no concept {word!r}{hierarchy.suggestion(word)}.")
-    display.show(view.tree(hierarchy, target, node, depth))
+    display.show(pages.tree(hierarchy, target, node, depth))
     if target:
         display.note(
             f"forget={target.name}: {len(target.forget):,} concepts to forget, {len(target.boundary):,} on the "
@@ -73,7 +74,7 @@ def _show(display: Display, hierarchy: Hierarchy, target: Target | None, word: s
 
 
 def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> None:
-    """How the hierarchy fits the data set, whose labels are spelled as in a run."""
+    """Show how the hierarchy fits the data set. Labels are unified as in a run."""
     loaded = component(settings.dataset, settings.plugins).load()
     items, spelled = unified(loaded.items, (), hierarchy)
     display.show(survey_table(survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)))
@@ -86,11 +87,11 @@ def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> No
 
 
 def _check(display: Display, hierarchy: Hierarchy, name: str) -> None:
-    """Loading has refused every problem already: what is left are warnings."""
+    """Show counts and warnings. Loading the hierarchy has already refused any problem."""
     concepts = list(hierarchy.concepts.values())
     display.stage(f"{name}: {len(concepts):,} concepts, no problems")
-    display.show(view.counts_table(hierarchy))
-    for line in (*view.facts(concepts), *hierarchy.notes):
+    display.show(pages.counts_table(hierarchy))
+    for line in (*pages.facts(concepts), *hierarchy.notes):
         display.note(line)
     warnings = find_warnings(concepts)
     for kind, messages in warnings.items():
@@ -105,9 +106,9 @@ def _check(display: Display, hierarchy: Hierarchy, name: str) -> None:
 
 def _find(display: Display, hierarchy: Hierarchy, target: Target | None, text: str) -> None:
     mentions = Matcher(hierarchy).find(text)
-    display.show(view.marked(text, mentions, target))
+    display.show(pages.marked(text, mentions, target))
     if mentions:
-        display.show(view.mentions_table(text, mentions, hierarchy, target))
+        display.show(pages.mentions_table(text, mentions, hierarchy, target))
     else:
         display.note("no concept in this text")
 

@@ -1,4 +1,4 @@
-"""duolearn inspect: one item as unlearning sees it, its tokens coloured by class and weight."""
+"""duolearn inspect: show one item as unlearning sees it, with tokens coloured by class and weight."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Print the item that `item` names, by default the first one to forget; writes nothing into a run folder."""
+    """Print the item that `inspect.item` names, by default the first forget item. No run folder is written."""
     display = Display()
     study = prepared(config, display)
-    item, is_forget = find_item(study, config.item)
-    if config.scores:
+    item, is_forget = find_item(study, config.inspect.item)
+    if config.inspect.scores:
         views = _scored(study, item, is_forget, display)
     else:
         views = token_views(study, _encoder(study).encode(item), is_forget, study.request.weights.get(item.id, 1.0))
@@ -34,44 +34,51 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
-    """The item with that id and whether it is to be forgotten: as unlearning is given it, else as it is.
+    """Return the item with the id `name`, and whether it is a forget item.
+
+    An item of the request is returned as unlearning gets it.
 
     Raises:
         DataError: there is no such item; the message has the nearest id.
     """
-    found = {item.id: (item, item.fact_id in study.forget_facts) for item in study.items}
+    by_id = {item.id: (item, item.fact_id in study.forget_facts) for item in study.items}
     for split, items in study.splits.by_name().items():
-        found |= {item.id: (item, split.startswith("forget")) for item in items}
+        by_id |= {item.id: (item, split.startswith("forget")) for item in items}
     for items, is_forget in ((study.request.forget, True), (study.request.retain, False)):
-        found |= {item.id: (item, is_forget) for item in items}
+        by_id |= {item.id: (item, is_forget) for item in items}
     if name is None:
         return study.request.forget[0], True
-    if name in found:
-        return found[name]
+    if name in by_id:
+        return by_id[name]
     if outcome := next((doubt.outcome for doubt in study.filled if doubt.id == name), None):
         raise DataError(f"item={name}: it is neither forgotten nor kept: {WHY[outcome]}.")
-    raise DataError(f"item={name}: there is no such item{nearest(name, found)}; `duolearn export` lists them all.")
+    raise DataError(f"item={name}: there is no such item{nearest(name, by_id)}; `duolearn export` lists them all.")
 
 
 def token_views(
     study: Study, text: Encoded, is_forget: bool, weight: float, scores: dict[int, float] | None = None
 ) -> list[TokenView]:
-    """Every token of a text; `weight` is the item's, `scores` holds the dual-purpose score by position."""
+    """Return the view of every token of a text.
+
+    Args:
+        weight: the weight of the item, which multiplies those of its tokens.
+        scores: the dual-purpose score (nats) by position; None: not computed.
+    """
     from duolearn_cli.report.tokens import TokenView
 
     kinds, concepts, weights = study.label(text, is_forget)
     views: list[TokenView] = []
     written = 0
-    for place, (start, end) in enumerate(text.offsets):
-        concept = study.hierarchy[name] if (name := concepts[place]) else None
+    for position, (start, end) in enumerate(text.offsets):
+        concept = study.hierarchy[name] if (name := concepts[position]) else None
         views.append(
             TokenView(
                 _shown(text.text, written, start, end),
-                kinds[place],
-                weights[place] * weight,
+                kinds[position],
+                weights[position] * weight,
                 concept and concept.name,
                 concept and concept.level,
-                (scores or {}).get(place),
+                (scores or {}).get(position),
             )
         )
         written = max(written, end)
@@ -79,10 +86,10 @@ def token_views(
 
 
 def _shown(text: str, written: int, start: int, end: int) -> str:
-    """A token's text from where the last one ended: white space that no token claims stands before the next one."""
+    """Return the text of a token, from where the last one ended: spaces between tokens go to the next one."""
     if end <= written:
         return ""
-    if text[written:start].strip():  # what a long question has lost
+    if text[written:start].strip():  # words that were cut out of a long question
         return f" ... {text[start:end]}"
     return text[min(start, written) : end]
 
@@ -97,7 +104,7 @@ def _encoder(study: Study) -> Encoder:
 
 
 def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
-    """With the scores of the target model, which is learned first where the cache has none."""
+    """Return the views of an item's tokens with scores under the target model, which is learned unless cached."""
     from duolearn_cli.methods.base import attention_of
     from duolearn_cli.pipeline.examples import answer_form, examples
     from duolearn_cli.pipeline.laboratory import Laboratory

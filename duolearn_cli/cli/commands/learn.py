@@ -1,4 +1,4 @@
-"""duolearn learn: the target model."""
+"""duolearn learn: make the target model."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from duolearn_cli.cli.commands.learning import learn
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Fine-tune on forget and retain items, evaluate beside the base model; return the run folder."""
+    """Fine-tune on forget and retain items, and evaluate next to the base model. Return the run folder."""
     return learn(config, invocation, "target")

@@ -1,4 +1,4 @@
-"""The common course of learn and retrain."""
+"""What the commands learn and retrain have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from duolearn_cli.report.terminal import Display
 
 
 def learn(config: DictConfig, invocation: Invocation, which: str) -> str:
-    """Make the ``target`` or ``gold`` model or take it from the cache, evaluate it, copy its adapter to a folder."""
+    """Learn the ``target`` or ``gold`` model unless cached, evaluate it, and copy its adapter into a run folder."""
     display = Display()
     study = prepared(config, display)
     account = plan_learning(study) if which == "target" else None

@@ -1,4 +1,4 @@
-"""Before a model is scored: is it asked what it was asked where it comes from?"""
+"""A check before a model is scored: are items and prompts limited as they were where the model comes from?"""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from duolearn_cli.pipeline.study import Study
 
 
 def limits_note(study: Study, overrides: Sequence[str]) -> str:
-    """Tell which settings its run, or the preset of a model of the same shape, has otherwise; empty where none.
+    """Return a note about limits that differ from those of the model's run, or of the preset with its shape; else "".
 
-    What `overrides` set is meant as it is.
+    Limits that `overrides` set are taken as intended.
     """
-    config, given = study.config, set(map(key_of, overrides))
-    for origin, asked in _origins(config).items():
+    config, overridden = study.config, set(map(key_of, overrides))
+    for origin, limits in _origins(config).items():
         others = {
             key: value
-            for key, value in asked.items()
-            if key not in given and OmegaConf.select(cast(DictConfig, config), key) != value
+            for key, value in limits.items()
+            if key not in overridden and OmegaConf.select(cast(DictConfig, config), key) != value
         }
         if others:
             here = {key: OmegaConf.select(cast(DictConfig, config), key) for key in others}
             return (
-                f"{origin} was asked otherwise: {_listed(others)} there, {_listed(here)} here. For the same items and "
+                f"{origin} had other limits: {_listed(others)} there, {_listed(here)} here. For the same items and "
                 f"prompts give {_listed(others)}."
             )
     return ""
@@ -49,10 +49,10 @@ def _plain(value: Any) -> str:
 
 
 def _origins(config: RunConfig) -> dict[str, Mapping[str, Any]]:
-    """Where the model comes from, and what decided there what was asked: the nearest run folder, else a preset."""
-    for place in filter(None, (config.adapter, config.model.path)):
-        if found := Run.around(Path(place)):
-            opened, saved = found
+    """Return the limits by origin of the model: those of its run folder, else of the presets with its shape."""
+    for path in filter(None, (config.adapter, config.model.path)):
+        if run := Run.around(Path(path)):
+            opened, saved = run
             return {f"the model of run {opened.folder}": dict(settings(saved))}
     shape = _shape(config.model, config.cache_dir)
     return {
@@ -63,7 +63,7 @@ def _origins(config: RunConfig) -> dict[str, Mapping[str, Any]]:
 
 
 def _preset_shape(name: str, cache: str | None) -> Shape | None:
-    """The shape of a preset's model where it ships or was fetched; the hub is not asked."""
+    """Return the shape of a preset's model if it is embedded or packaged. No request goes to the hub."""
     document = cast(DictConfig, OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
     model = cast(ModelConfig, OmegaConf.merge(OmegaConf.structured(ModelConfig), document.model))
     return _shape(model, cache) if model.embedded or model.wheel else None

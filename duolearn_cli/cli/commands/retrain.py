@@ -1,4 +1,4 @@
-"""duolearn retrain: the gold model."""
+"""duolearn retrain: make the gold model."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from duolearn_cli.cli.commands.learning import learn
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Fine-tune on retain items only, evaluate beside the base model; return the run folder."""
+    """Fine-tune on retain items only, and evaluate next to the base model. Return the run folder."""
     return learn(config, invocation, "gold")

@@ -1,4 +1,4 @@
-"""duolearn unlearn: the main job."""
+"""duolearn unlearn: make the unlearned model. This is the main command."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Make target and gold where they are missing, unlearn, evaluate all four; return the run folder."""
-    only_plan, opened, told = config.dry_run, None, list[str]()
+    """Learn target and gold unless cached, unlearn, and evaluate all four models. Return the run folder."""
+    only_plan, opened, forgotten = config.dry_run, None, list[str]()
     if config.resume:
         refuse_changes(invocation.overrides, ("resume", "dry_run"), "a resumed run")
         opened, config = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
     elif config.after:
         config = follow(config, invocation.overrides)
     elif config.adapter:
-        told = check_beginning(config, invocation.config_dir)
+        forgotten = check_beginning(config, invocation.config_dir)
     display = Display()
     study = prepared(config, display)
     if not opened:
-        check_words(study, told)
-    # A resumed run goes on with the account in its folder.
+        check_words(study, forgotten)
+    # A resumed run continues with the account in its folder.
     account = plan_unlearning(study) if not config.resume else None
     notes = fit(study)
     if only_plan:
@@ -44,6 +44,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             display.note(note)
         return ""
     study = readable(study, display)
+    # Fewer items mean fewer units, and so another noise multiplier.
     if study.texts and study.texts.rejected and account:
         account = plan_unlearning(study)
     opened = opened or begin(study, account, invocation)
@@ -55,7 +56,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
-    """Make the run folder, with what a private run plans to spend."""
+    """Create the run folder, with the planned account of a private run."""
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     if account:
         account.write(opened.folder, account.planned().spent())
@@ -63,7 +64,7 @@ def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
 
 
 def complete(study: Study, opened: Run, display: Display, notes: Sequence[str]) -> str:
-    """Go through the stages of a run that has its folder, from where it was left; return the folder."""
+    """Run the stages of a run in its folder, from where it stopped. Return the folder."""
 
     def stages() -> dict[str, Any]:
         from duolearn_cli.pipeline.run import unlearning_run

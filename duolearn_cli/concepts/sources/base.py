@@ -1,4 +1,4 @@
-"""What every source of a hierarchy shares: its name and weights, and how foreign vocabularies become four levels."""
+"""The base class of hierarchy sources, and helpers that give a foreign vocabulary four levels and unique terms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -16,40 +16,39 @@ from duolearn_cli.concepts.concept import LEVELS, Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.rows import existing
 from duolearn_cli.concepts.validation import settle
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
+# The first bytes of a file: gzip, which is read; bzip2, xz, zip and zstd, which are not.
 GZIP, OTHER_ARCHIVES = b"\x1f\x8b", (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
 
 def depths_setting() -> list[int]:
-    """Declare the setting `level_depths`: depths below a root, itself at depth 1, at which levels 1 to 4 begin."""
-    return field(
-        default_factory=lambda: [1, 2, 3, 4],
-        metadata={"help": "depths at which levels 1 to 4 begin; a root has depth 1"},
-    )
+    """Declare the setting `level_depths`: the depths at which levels 1 to 4 begin. A root has depth 1."""
+    return setting([1, 2, 3, 4], "depths at which levels 1 to 4 begin; a root has depth 1")
 
 
 @dataclass
 class HierarchySource(ABC):
-    """A component that makes a hierarchy; a subclass adds its settings and `load`."""
+    """The base class of a component that makes a hierarchy. A subclass adds its settings and `load`."""
 
     name: str = setting("hierarchy", "short name", pattern=NAME)
-    level_weights: list[float] = field(
-        default_factory=lambda: [1.0, 1.0, 1.0, 1.0],
-        metadata={"help": "weight of a token by its concept's level, 1 to 4"},
-    )
+    level_weights: list[float] = setting([1.0, 1.0, 1.0, 1.0], "weight of a token by its concept's level, 1 to 4")
 
     @abstractmethod
     def load(self) -> Hierarchy:
-        """Read and check the hierarchy. Raises DataError or ConfigError with the mend."""
+        """Read and check the hierarchy.
+
+        Raises:
+            DataError or ConfigError: the source or a setting cannot be used; the message says how to fix it.
+        """
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the settings beyond their types, one line each, without the component's name."""
+        """Yield faults of the settings that their types do not exclude, one line each, without the component's name."""
         weights = self.level_weights
         if len(weights) != len(LEVELS) or not all(weight >= 0 and math.isfinite(weight) for weight in weights):
             yield f"level_weights={weights}: four numbers of 0 or more are needed, for levels 1 to 4."
+        # Only sources without levels of their own declare `level_depths`.
         depths = getattr(self, "level_depths", None)
         if depths is not None and not _ascend(depths):
             yield f"level_depths={depths}: four whole numbers are needed, the first 1, none less than the one before."
@@ -59,58 +58,68 @@ def _ascend(depths: Sequence[int]) -> bool:
     return len(depths) == len(LEVELS) and depths[0] == 1 and all(low <= high for low, high in pairwise(depths))
 
 
-def given_file(path: str | None) -> Path:
-    """Return the file that `path` names. Raises DataError where there is none."""
+def required_file(path: str | None) -> Path:
+    """Return the file that the setting `path` names.
+
+    Raises:
+        DataError: the setting is empty, or there is no such file.
+    """
     if not path:
-        raise DataError("hierarchy.path is not set: name the vocabulary's file, hierarchy.path=FILE.")
+        raise DataError("hierarchy.path is not set: give the vocabulary's file, hierarchy.path=FILE.")
     try:
         return existing(Path(path).expanduser())
-    except (OSError, RuntimeError) as error:  # a name too long, a user that does not exist
+    except (OSError, RuntimeError) as error:  # the name is too long, or "~name" is not a user
         raise DataError(f"hierarchy.path={path}: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a plain or gzip-compressed file, told apart by content. Raises DataError for other archives."""
+    """Open a plain or gzip-compressed file for reading bytes. The content decides which it is, not the file's name.
+
+    Raises:
+        DataError: the file is another kind of archive.
+    """
     with path.open("rb") as file:
         start = file.read(6)
     if start.startswith(OTHER_ARCHIVES):
-        raise DataError(f"{path}: this is an archive of a kind that is not read; unpack it, or use gzip.")
+        raise DataError(f"{path}: this kind of archive cannot be read; unpack it, or compress it with gzip.")
     return cast(BinaryIO, gzip.open(path) if start.startswith(GZIP) else path.open("rb"))
 
 
 def depths(parents: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return each node's fewest steps to a root, plus one. What only a cycle leads to is left out."""
+    """Return the depth of each node: the fewest steps to a root, plus one. Nodes that no root leads to are left out."""
     children: dict[str, list[str]] = {}
     for node, above in parents.items():
         for parent in above:
             children.setdefault(parent, []).append(node)
+    # Breadth first, so that the first depth at which a node is reached is its smallest.
     layer, depth = [node for node, above in parents.items() if not above], 1
-    found: dict[str, int] = {}
+    reached: dict[str, int] = {}
     while layer:
-        found |= dict.fromkeys(layer, depth)
-        layer = list(dict.fromkeys(child for node in layer for child in children.get(node, ()) if child not in found))
+        reached |= dict.fromkeys(layer, depth)
+        layer = list(dict.fromkeys(child for node in layer for child in children.get(node, ()) if child not in reached))
         depth += 1
-    return found
+    return reached
 
 
 def level_of(depth: int, level_depths: Sequence[int]) -> int:
-    """Return the highest level that has begun at `depth`."""
+    """Return the last level that begins at `depth` or above it."""
     return sum(first <= depth for first in level_depths)
 
 
 def with_levels_by_depth(concepts: Sequence[Concept], level_depths: Sequence[int]) -> list[Concept]:
-    """Give every concept the level of its depth, and never one above a parent's."""
+    """Give every concept the level of its depth (`level_depths`), but never a level above a parent's."""
     known = depths({concept.id: concept.parents for concept in concepts})
     return raised([replace(c, level=level_of(known.get(c.id, 1), level_depths)) for c in concepts])
 
 
 def raised(concepts: Sequence[Concept]) -> list[Concept]:
-    """Lower concepts in the tree, raise their level number, where it is less than a parent's.
+    """Raise each level number that is less than a parent's to the parent's.
 
-    Cycles and unknown parents are left as they are: the hierarchy refuses them with a message.
+    Cycles and unknown parents stay as they are: the constructor of Hierarchy reports them.
     """
     by_id = {concept.id: concept for concept in concepts}
     try:
+        # Parents before children, so that one pass carries a raised level down the whole tree.
         order = list(TopologicalSorter({c.id: c.parents for c in concepts}).static_order())
     except CycleError:
         return list(concepts)
@@ -123,8 +132,16 @@ def raised(concepts: Sequence[Concept]) -> list[Concept]:
 
 
 def imported(concepts: Sequence[Concept], source: str, notes: Sequence[str] = ()) -> Hierarchy:
-    """Make a hierarchy of a vocabulary that shares terms between concepts; its notes tell what was changed."""
+    """Make a hierarchy from a vocabulary whose concepts may share terms.
+
+    Each shared term is given to one concept (`validation.settle`); the hierarchy's notes say how many terms changed.
+
+    Raises:
+        DataError: there is no concept, or the concepts make no hierarchy.
+    """
     if not concepts:
-        raise DataError(f"{source}: no concept is left; is this the right file, and do the settings leave any?")
-    settled, done = settle(concepts)
-    return Hierarchy(settled, source, [*notes, *done])
+        raise DataError(
+            f"{source}: no concept is left; check that this is the right file and what the settings select."
+        )
+    settled, changes = settle(concepts)
+    return Hierarchy(settled, source, [*notes, *changes])

@@ -1,4 +1,4 @@
-"""A hierarchy of the user's own: a CSV or TSV file, with a mapping from concept fields to its columns."""
+"""A hierarchy from the user's own CSV or TSV file, with a mapping from concept fields to its columns."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from duolearn_cli.concepts.rows import Layout, read_concepts
 from duolearn_cli.concepts.sources.base import (
     HierarchySource,
     depths_setting,
-    given_file,
     imported,
+    required_file,
     with_levels_by_depth,
 )
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 
 
 @dataclass
 class Columns:
-    """From concept fields to the columns of the user's file; null where there is no such column."""
+    """The column of each concept field in the user's file; null if there is none."""
 
     id: str = setting("id", "column of the id")
     name: str = setting("name", "column of the preferred name")
@@ -32,7 +31,7 @@ class Columns:
 
 @dataclass
 class Csv(HierarchySource):
-    """One concept a row. Without a column of levels, they follow from the depth, as `level_depths` says."""
+    """A table with one concept in each row. Without a column for levels, `level_depths` derives them from the depth."""
 
     name: str = setting("csv", "short name", pattern=NAME)
     path: str | None = setting(None, "CSV or TSV file")
@@ -43,18 +42,18 @@ class Csv(HierarchySource):
     encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Hierarchy:
-        """Read and check. Raises DataError with every unusable row and its line."""
-        path = given_file(self.path)
-        delimiter = self.delimiter.replace("\\t", "\t")
+        """Read and check the file. Raises a DataError that lists every unusable row with its line."""
+        path = required_file(self.path)
+        delimiter = self.delimiter.replace("\\t", "\t")  # a shell passes a tab as the two characters \t
         concepts = read_concepts(path, Layout(asdict(self.columns), delimiter, self.separator, self.encoding, True))
         if not self.columns.level:
             concepts = with_levels_by_depth(concepts, self.level_depths)
         return imported(concepts, path.name)
 
     def problems(self) -> Iterator[str]:
-        """The delimiter is one character, and a list needs a separator."""
+        """Yield faults of the settings: the delimiter must be one character, and the separator must not be empty."""
         yield from super().problems()
         if len(self.delimiter.replace("\\t", "\t")) != 1 or self.delimiter in '"\r\n':
-            yield f"delimiter={self.delimiter!r}: one character is needed that is no quote or line end."
+            yield f"delimiter={self.delimiter!r}: one character is needed, and not a quote or a line end."
         if not self.separator:
             yield "separator is empty: give what separates the parts of a list, such as |."

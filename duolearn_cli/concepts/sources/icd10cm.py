@@ -1,4 +1,4 @@
-"""ICD-10-CM, the clinical classification of diseases of the United States, through the package simple-icd-10-cm."""
+"""ICD-10-CM, the United States' clinical classification of diseases, from the package simple-icd-10-cm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.sources.base import HierarchySource, imported, raised
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 # A chapter's or block's description ends in its range of codes: "Mental disorders (F01-F99)".
@@ -20,20 +19,20 @@ _RANGE = re.compile(r"\s*\([A-Z]\w+(-[A-Z]\w+)?\)$")
 
 @dataclass
 class Icd10Cm(HierarchySource):
-    """Chapters, blocks, categories and codes, with their descriptions as names and inclusion terms as synonyms.
+    """ICD-10-CM as a hierarchy: descriptions are names, inclusion terms are synonyms.
 
-    The classification's four kinds are the four levels: chapters 1, blocks 2, categories (F40) 3, the codes below them
-    (F40.1, F40.11) 4. A block of one category is that category. Codes that a seventh character extends by the encounter
-    are left out: they name nothing new.
+    Its four kinds of entries are the four levels: chapters are level 1, blocks 2, categories (F40) 3, and the codes
+    below them (F40.1, F40.11) 4. A block with a single category has the category's code; the two become one concept.
+    Codes whose seventh character only adds the encounter are left out, because they name nothing new.
     """
 
     name: str = setting("icd10cm", "short name", pattern=NAME)
 
     def load(self) -> Hierarchy:
-        """Read the classification that the package holds. Raises DataError where it is not installed."""
+        """Read the classification from the package. Raises DataError if the package is not installed."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of how it reads its own data
+                warnings.simplefilter("ignore", DeprecationWarning)  # from how the package reads its own data
                 import simple_icd_10_cm as icd
         except ImportError as error:
             raise DataError(
@@ -41,13 +40,13 @@ class Icd10Cm(HierarchySource):
             ) from error
         codes = list(dict.fromkeys(icd.get_all_codes(True)))
         used = [code for code in codes if not icd.is_extended_subcategory(code)]
-        notes = [f"{len(codes) - len(used):,} codes left out that only add an encounter"]
+        notes = [f"{len(codes) - len(used):,} codes left out: they only add an encounter"]
         return imported(raised([_concept(icd, code) for code in used]), "ICD-10-CM", notes)
 
 
 def _concept(icd: Any, code: str) -> Concept:
     parent = icd.get_parent(code)
-    if parent == code:  # a block of one category, which stands for both
+    if parent == code:  # a block of one category has the same code: take the parent of the block
         parent = icd.get_parent(code, True)
     name = _RANGE.sub("", icd.get_description(code)).strip()
     return Concept(code, _level(icd, code), name, (parent,) if parent else (), tuple(icd.get_inclusion_term(code)))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
-from duolearn_cli.concepts.sources.base import HierarchySource, given_file, imported, opened, raised
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.concepts.sources.base import HierarchySource, imported, opened, raised, required_file
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError
 
 RECORD = "DescriptorRecord"
@@ -21,7 +20,7 @@ RECORD = "DescriptorRecord"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """One record: its unique id, its heading, its entry terms and its places in the trees (``C14.280.647``)."""
+    """One record: its unique id, its heading, its entry terms and its tree numbers (``C14.280.647``)."""
 
     id: str
     name: str
@@ -31,32 +30,30 @@ class Descriptor:
 
 @dataclass
 class Mesh(HierarchySource):
-    """MeSH descriptors; a tree number without its last part is the parent's.
+    """MeSH descriptors as a hierarchy. A tree number without its last part is the parent's tree number.
 
-    Levels follow from the branch, a tree number's letter. Descriptors of `foundation` (anatomy, phenomena and
-    processes) are level 1. Those of `specialties` (diseases, techniques, psychiatry) are level 3 (a field, such as
-    cardiovascular diseases) and from `focused_depth` on level 4 (named diseases and procedures). The others, such as
-    organisms, chemicals and drugs, health care, are level 2, the clinical core. A descriptor with several tree numbers
-    takes the most basic of their levels; then no level is less than a parent's.
+    The branch, the first letter of a tree number, decides the level:
 
-    The few cycles that tree numbers make are broken at the parent that closes them. Descriptors without a tree number,
-    or with none in `branches`, are left out.
+    - branches of `foundation` (anatomy; phenomena and processes): level 1;
+    - branches of `specialties` (diseases; techniques; psychiatry): level 3 (a field, such as cardiovascular diseases),
+      and level 4 from `focused_depth` on (named diseases and procedures);
+    - the other branches (organisms, chemicals and drugs, health care, ...): level 2.
+
+    A descriptor with several tree numbers takes the lowest of their levels. Then levels are raised so that none is less
+    than a parent's. Tree numbers form a few cycles; the parent that closes one is dropped. Descriptors without a tree
+    number in `branches` are left out.
     """
 
     name: str = setting("mesh", "short name", pattern=NAME)
     path: str | None = setting(None, "NLM's descriptor file, descYYYY.xml or descYYYY.xml.gz")
-    branches: list[str] = field(
-        default_factory=list, metadata={"help": "only these branches, such as [A,C,E,F]; empty: all"}
-    )
-    foundation: list[str] = field(default_factory=lambda: ["A", "G"], metadata={"help": "branches of level 1"})
-    specialties: list[str] = field(
-        default_factory=lambda: ["C", "E", "F"], metadata={"help": "branches of levels 3 and 4"}
-    )
+    branches: list[str] = setting([], "only these branches, such as [A,C,E,F]; empty: all")
+    foundation: list[str] = setting(["A", "G"], "branches of level 1")
+    specialties: list[str] = setting(["C", "E", "F"], "branches of levels 3 and 4")
     focused_depth: int = setting(3, "tree depth at which level 4 begins; C14 has depth 1", minimum=2)
 
     def load(self) -> Hierarchy:
-        """Read the file as a stream. Raises DataError for a file that is missing, no MeSH, or no safe XML."""
-        path = given_file(self.path)
+        """Read the file as a stream. Raises DataError if it is missing, is not MeSH, or declares XML entities."""
+        path = required_file(self.path)
         every = list(descriptors(path))
         used = [d for d in map(self._within, every) if d.numbers]
         owner = {number: d.id for d in used for number in d.numbers}
@@ -70,14 +67,14 @@ class Mesh(HierarchySource):
         return imported(raised(concepts), path.name, [f"{n:,} {what}" for what, n in counts.items() if n])
 
     def problems(self) -> Iterator[str]:
-        """Branches are single letters, and one branch has one level."""
+        """Yield faults of the settings: a branch must be a single letter, and it must have one level."""
         yield from super().problems()
         for key in ("branches", "foundation", "specialties"):
             for branch in getattr(self, key):
                 if len(branch) != 1 or not "A" <= branch <= "Z":
-                    yield f"{key}: {branch!r} is no branch; branches are single letters, such as C for diseases."
+                    yield f"{key}: {branch!r} is not a branch; branches are single letters, such as C for diseases."
         if shared := sorted(set(self.foundation) & set(self.specialties)):
-            yield f"foundation and specialties both name {', '.join(shared)}; a branch has one level."
+            yield f"foundation and specialties both name {', '.join(shared)}; name a branch in only one of them."
 
     def _within(self, descriptor: Descriptor) -> Descriptor:
         numbers = tuple(n for n in descriptor.numbers if not self.branches or n[0] in self.branches)
@@ -92,11 +89,16 @@ class Mesh(HierarchySource):
 
 
 def descriptors(path: Path) -> Iterator[Descriptor]:
-    """Read the records one by one. Raises DataError; entity declarations are refused, the DOCTYPE line is not."""
+    """Yield the records of a descriptor file one by one.
+
+    Raises:
+        DataError: the file is not whole, has no record, or declares XML entities. A DOCTYPE line is allowed: NLM's
+            files have one.
+    """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
-    found, root = False, None
+    any_record, root = False, None
     try:
         with opened(path) as file:
             stream = iterparse(
@@ -105,15 +107,15 @@ def descriptors(path: Path) -> Iterator[Descriptor]:
             for event, element in stream:
                 root = element if root is None else root
                 if event == "end" and element.tag == RECORD:
-                    found = True
+                    any_record = True
                     yield _descriptor(element, path)
-                    root.clear()  # or the whole file would gather below it
+                    root.clear()  # otherwise the parser keeps the whole file in memory below the root
     except DefusedXmlException as error:
-        raise DataError(f"{path}: it declares XML entities, which are not read; NLM's files have none.") from error
+        raise DataError(f"{path}: it declares XML entities, which are refused; NLM's files have none.") from error
     except (ParseError, EOFError, OSError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: not a whole XML file: {error}; download it again.") from error
-    if not found:
-        raise DataError(f"{path}: no {RECORD} in it; give NLM's descriptor file, descYYYY.xml.")
+    if not any_record:
+        raise DataError(f"{path}: it contains no {RECORD}; give NLM's descriptor file, descYYYY.xml.")
 
 
 def _descriptor(record: Element, path: Path) -> Descriptor:
@@ -137,9 +139,14 @@ def _is_orphan(number: str, owner: Mapping[str, str]) -> bool:
 
 
 def without_cycles(parents: Mapping[str, Sequence[str]]) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Drop each parent that would close a cycle, walking upwards in file order; return how many were dropped."""
-    kept: dict[str, list[str]] = {node: [] for node in parents}
+    """Drop every parent that would close a cycle. Return the remaining parents of each node, and how many were dropped.
+
+    The walk follows the file's order, so the result is the same each time.
+    """
+    remaining: dict[str, list[str]] = {node: [] for node in parents}
     done: set[str] = set()
+    # A depth-first walk upwards with its own stack, since Python's recursion is limited. `path` maps the nodes from the
+    # first one to the current one to their parents not yet visited; a parent that is on the path closes a cycle.
     for first in parents:
         path: dict[str, Any] = {first: iter(parents[first])} if first not in done else {}
         while path:
@@ -149,8 +156,8 @@ def without_cycles(parents: Mapping[str, Sequence[str]]) -> tuple[dict[str, tupl
                 done.add(node)
                 del path[node]
             elif parent not in path:
-                kept[node].append(parent)
+                remaining[node].append(parent)
                 if parent not in done:
                     path[parent] = iter(parents[parent])
-    dropped = sum(len(parents[node]) - len(above) for node, above in kept.items())
-    return {node: tuple(above) for node, above in kept.items()}, dropped
+    dropped = sum(len(parents[node]) - len(above) for node, above in remaining.items())
+    return {node: tuple(above) for node, above in remaining.items()}, dropped

@@ -1,11 +1,11 @@
-"""Ontologies in OBO, OBO graph JSON or OWL (RDF/XML), such as MONDO or HPO, through the library pronto."""
+"""Ontologies such as MONDO or HPO, in OBO, OBO graph JSON or OWL (RDF/XML), read with the library pronto."""
 
 from __future__ import annotations
 
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.sources.base import (
     HierarchySource,
     depths_setting,
-    given_file,
     imported,
     opened,
+    required_file,
     with_levels_by_depth,
 )
-from duolearn_cli.config.schema import NAME
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.errors import DataError, nearest
 
 SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
@@ -28,25 +27,24 @@ SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
 
 @dataclass
 class Obo(HierarchySource):
-    """An ontology's terms, their is_a parents and the synonyms of the chosen `scopes`.
+    """An ontology's terms as a hierarchy, with their is_a parents and the synonyms of the chosen `scopes`.
 
-    A term's depth is its fewest is_a steps to a term without parents, plus one; `level_depths` says at which depth each
-    level begins, and no level is less than a parent's. Many ontologies have one root and a few groups below it, so the
-    defaults make the root level 1, the groups level 2, their children level 3 and the rest level 4.
+    A term's depth is the fewest is_a steps to a term without parents, plus one. `level_depths` says at which depth each
+    level begins, and levels are raised so that none is less than a parent's. Many ontologies have one root and a few
+    groups below it. With the defaults the root is level 1, the groups are level 2, their children level 3 and the rest
+    level 4.
 
-    Obsolete terms are left out, as are terms that another ontology would have to name: imports are not followed.
+    Obsolete terms are left out. So are terms whose name stands in another ontology, because imports are not followed.
     """
 
     name: str = setting("obo", "short name", pattern=NAME)
     path: str | None = setting(None, "OBO, OBO graph JSON or OWL file, plain or gzip")
-    scopes: list[str] = field(
-        default_factory=lambda: ["EXACT"], metadata={"help": "kinds of synonyms: EXACT, BROAD, NARROW, RELATED"}
-    )
+    scopes: list[str] = setting(["EXACT"], "kinds of synonyms: EXACT, BROAD, NARROW, RELATED")
     level_depths: list[int] = depths_setting()
 
     def load(self) -> Hierarchy:
-        """Read the file without any network. Raises DataError for an unusable file or a missing library."""
-        path = given_file(self.path)
+        """Read the file; nothing is downloaded. Raises DataError if the file cannot be used or pronto is missing."""
+        path = required_file(self.path)
         every = list(_ontology(path).terms())
         used = [term for term in every if term.name and not term.obsolete]
         ids = {term.id for term in used}
@@ -56,12 +54,12 @@ class Obo(HierarchySource):
         return imported(with_levels_by_depth(concepts, self.level_depths), path.name, notes)
 
     def problems(self) -> Iterator[str]:
-        """Scopes are OBO's four."""
+        """Yield faults of the settings: a scope must be one of OBO's four."""
         yield from super().problems()
         for scope in self.scopes:
             if scope not in SCOPES:
                 hint = nearest(scope.upper(), SCOPES)
-                yield f"scopes: {scope!r} is no kind of synonym; allowed: {', '.join(SCOPES)}{hint}."
+                yield f"scopes: {scope!r} is not a kind of synonym; allowed: {', '.join(SCOPES)}{hint}."
 
     def _concept(self, term: Any, ids: set[str]) -> Concept:
         above = (parent.id for parent in term.superclasses(distance=1, with_self=False))
@@ -78,20 +76,23 @@ def _ontology(path: Path) -> Any:
     _refuse_entities(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parts that are not used here
-            # One thread, so that terms come in the same order each time: the first of two keeps a shared synonym.
+            warnings.simplefilter("ignore")  # they are about parts of an ontology that are not used here
+            # One thread, so that terms always come in the same order: the first of two concepts gets a shared synonym.
             return pronto.Ontology(str(path), import_depth=0, encoding="utf-8", threads=1)
     except KeyError as error:
         raise DataError(
-            f"{path}: it names the term {error} that it does not hold; give the ontology merged with its imports."
+            f"{path}: it refers to the term {error} but does not contain it; give the ontology merged with its imports."
         ) from error
-    except Exception as error:  # the parsers' errors share no base class
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DataError(f"{path}: cannot be read as OBO, OBO graph JSON or OWL: {said}") from error
+    except Exception as error:  # the errors of pronto's parsers have no common base class
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(f"{path}: cannot be read as OBO, OBO graph JSON or OWL: {reason}") from error
 
 
 def _refuse_entities(path: Path) -> None:
-    """Entities can be declared only before an XML file's first element, and pronto would expand them."""
+    """Refuse an XML file that declares entities, because pronto would expand them (the "billion laughs" attack).
+
+    Entities can only be declared before the first element, so nothing beyond it is read.
+    """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
@@ -103,8 +104,8 @@ def _refuse_entities(path: Path) -> None:
             next(iterparse(file, events=("start",), forbid_dtd=False, forbid_entities=True, forbid_external=True))
         except DefusedXmlException as error:
             raise DataError(
-                f"{path}: it declares XML entities, which are not read; save the ontology as OBO, or as OWL without "
+                f"{path}: it declares XML entities, which are refused; save the ontology as OBO, or as OWL without "
                 "entities."
             ) from error
         except (SyntaxError, StopIteration, EOFError, OSError, ValueError, zlib.error) as error:
-            raise DataError(f"{path}: not a whole OWL file: {error}.") from error
+            raise DataError(f"{path}: not a complete OWL file: {error}.") from error

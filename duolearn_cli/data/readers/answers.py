@@ -1,4 +1,4 @@
-"""How a row says which option is right: a number, a letter, a name or a text, in the forms that data sets use."""
+"""Read which option a row marks as right: by number, letter, option name or text, in the forms that data sets use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRAME = "().:[]{}\"' "
 
 
 class AnswerError(Exception):
-    """An answer cannot be read: the reason's code and the detail."""
+    """An answer cannot be read. `reason` is a code, `detail` a sentence, as in `Rejected`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -24,42 +24,44 @@ class AnswerError(Exception):
 
 
 def bare(answer: object) -> str:
-    """An answer without what surrounds it: "option3" is "3", "(c)." is "c", "3.0" stays."""
+    """Return an answer without words and marks around it: "option3" gives "3", "(c)." gives "c"; "3.0" stays."""
     text = clean(answer[0] if isinstance(answer, list | tuple) and len(answer) == 1 else answer).strip(_FRAME)
     return _WORD.sub("", text, count=1).strip(_FRAME)
 
 
 def number_of(answer: object) -> int | None:
-    """The whole number that an answer is, or None."""
+    """Return the whole number that an answer is, or None."""
     number = None if isinstance(answer, list | tuple) and len(answer) != 1 else whole_number(answer)
     return number if number is not None or isinstance(answer, bool) else whole_number(bare(answer))
 
 
 def letter_of(answer: object) -> int | None:
-    """The place (0 for A) of the letter that an answer is, or None."""
+    """Return the position (0 for A) of the letter that an answer is, or None."""
     letter = bare(answer).upper()
     return LETTERS.index(letter) if len(letter) == 1 and letter in LETTERS else None
 
 
 def texts(options: Sequence[object]) -> list[str]:
-    """The options as text, places without an option as the empty string."""
+    """Return the options as clean texts; a position without an option gives an empty string."""
     return ["" if option is NO_OPTION else clean(option) for option in options]
 
 
 def matched(raw: Raw) -> int | None:
-    """The place of the option whose text the answer is; None for none."""
+    """Return the position of the option whose text is the answer, or None."""
     answer = raw.answer[0] if isinstance(raw.answer, list | tuple) and len(raw.answer) == 1 else raw.answer
     return match_text(clean(answer), texts(raw.options))
 
 
 def place_of(raw: Raw, kind: str | None = None) -> int | None:
-    """The 0-based place that the answer names among all of `raw.options`, read as `kind`; None where it names none.
+    """Return the 0-based position in `raw.options` that the answer means, or None if it cannot be read.
 
-    The place may be out of range, or that of no option.
+    The answer is read as `kind` (default: the row's own `answer_kind`). The position may be out of range, or that of a
+    filled column (`NO_OPTION`).
     """
     kind = kind or raw.answer_kind
     if kind == "text":
         return matched(raw)
+    # Names first: an option may be called "1" or "A" in another order than its position.
     if (named := _named(raw)) is not None:
         return named
     if kind == "letter":
@@ -69,7 +71,7 @@ def place_of(raw: Raw, kind: str | None = None) -> int | None:
 
 
 def _named(raw: Raw) -> int | None:
-    """The place of the option whose name the answer is."""
+    """Return the position of the option whose name is the answer, or None."""
     names = [fold(name) for name in raw.names]
     for form in (fold(raw.answer), fold(bare(raw.answer))):
         if form and names.count(form) == 1:
@@ -78,7 +80,11 @@ def _named(raw: Raw) -> int | None:
 
 
 def read_answer(raw: Raw) -> int:
-    """`place_of`, where it is one of the options. Raises AnswerError with the reason where it is not."""
+    """Return the 0-based position of the right option in `raw.options`.
+
+    Raises:
+        AnswerError: the answer cannot be read, or it means a position without an option.
+    """
     answer, kind = raw.answer, raw.answer_kind
     if isinstance(answer, list | tuple) and len(answer) > 1:
         raise AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
@@ -87,24 +93,25 @@ def read_answer(raw: Raw) -> int:
         raise _unreadable(raw)
     if not 0 <= place < len(raw.options):
         num = sum(option is not NO_OPTION for option in raw.options)
-        raise AnswerError("answer_out_of_range", f"answer {answer!r}, read as {kind}, is none of the {num} options")
+        raise AnswerError("answer_out_of_range", f"answer {answer!r}, read as {kind}, is not one of the {num} options")
     if raw.options[place] is NO_OPTION:
-        raise AnswerError("answer_is_no_option", f"the answer {answer!r} is option {place + 1}, which is filled in")
+        raise AnswerError("answer_is_no_option", f"the answer {answer!r} is option {place + 1}, which is only a filler")
     return place
 
 
 def _unreadable(raw: Raw) -> AnswerError:
+    """Return the error for an answer that cannot be read: several answers in one cell, or the wrong kind."""
     answer, kind = raw.answer, raw.answer_kind
     if kind == "text":
-        found = [option for option in texts(raw.options) if option]
+        options = [option for option in texts(raw.options) if option]
         parts = [part for part in re.split(r"\s*[,;|]\s*", clean(answer)) if part]
-        if len(parts) > 1 and all(match_text(part, found) is not None for part in parts):
+        if len(parts) > 1 and all(match_text(part, options) is not None for part in parts):
             return AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
-        return AnswerError("answer_text_mismatch", f"the answer {clean(answer)!r} is none of the options {found}")
+        return AnswerError("answer_text_mismatch", f"the answer {clean(answer)!r} is not one of the options {options}")
     read = letter_of if kind == "letter" else number_of
     parts = _SEPARATOR.split(clean(answer).strip("()[]{} "))
     if len(parts) > 1 and all(read(part) is not None for part in parts):
         return AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
     if kind == "letter":
-        return AnswerError("answer_not_a_letter", f"the answer is {answer!r}, one letter such as A is needed")
-    return AnswerError("answer_not_a_number", f"the answer is {answer!r}, a whole number is needed")
+        return AnswerError("answer_not_a_letter", f"the answer is {answer!r}; one letter such as A is needed")
+    return AnswerError("answer_not_a_number", f"the answer is {answer!r}; a whole number is needed")

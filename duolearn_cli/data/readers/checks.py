@@ -1,4 +1,4 @@
-"""From raw fields to an item, or to the reason why there is none."""
+"""Check the raw fields of a row and turn them into an item, or into a rejected row with the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes
 
 
 class _CheckError(Exception):
-    """A check failed: the reason's code and the detail, turned into a Rejected by `build`."""
+    """A check failed. `build` turns the reason (a code) and the detail (a sentence) into a `Rejected`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -27,15 +27,15 @@ class _CheckError(Exception):
 
 
 def content_id(question: object, options: tuple[object, ...]) -> str:
-    """An id for a row without one: 16 hex digits of a hash of the folded text."""
+    """Return an id for a row without one: 16 hexadecimal digits of a hash of the folded question and options."""
     text = "\x1f".join(fold(part) for part in (question, *options))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
-    """Check `raw` in the order a reader would: question, options, answer. The first failure is the reason.
+    """Check `raw` and return an item, or a rejected row with the first check that failed: question, options, answer.
 
-    What is accepted although it looks odd, or was read in a form that had to be recognised, goes into `notes`.
+    What looks odd but was accepted, and what had to be changed, is added to `notes`.
     """
     notes = notes if notes is not None else Notes()
     name = None if isinstance(raw.id, _CONTAINERS) else clean(raw.id) or None
@@ -55,6 +55,7 @@ def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
         id=name or content_id(raw.question, options),
         question=question,
         options=options,
+        # The item has only real options, so its answer counts the real options before the right one.
         answer=sum(option is not NO_OPTION for option in raw.options[:place]),
         subject=clean(raw.subject) or None,
         topic=clean(raw.topic) or None,
@@ -69,40 +70,40 @@ def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
 
 
 def _check_types(raw: Raw) -> None:
-    """A list or object where text belongs would otherwise become its Python representation."""
+    """Refuse a list or object where text is needed; otherwise its Python representation would become the text."""
     concepts = {f"concept {number}": concept for number, concept in enumerate(raw.concepts, start=1)}
     fields = {"id": raw.id, "question": raw.question, "subject": raw.subject, "topic": raw.topic}
     options = {f"option {number}": option for number, option in enumerate(raw.options, start=1)}
     fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient}
     for field, value in {**fields, **options, **concepts}.items():
         if isinstance(value, _CONTAINERS) or (field in options and isinstance(value, datetime.date)):
-            raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}, text is needed")
+            raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}; text is needed")
         if isinstance(value, str) and UNUSABLE.search(value):
-            raise _CheckError("malformed_row", f"{field} holds a NUL or a lone surrogate: {value[:40]!r}")
+            raise _CheckError("malformed_row", f"{field} contains a NUL or a lone surrogate: {value[:40]!r}")
     if isinstance(raw.answer, dict | set | bytes):
-        raise _CheckError("malformed_row", f"answer is a {type(raw.answer).__name__}, text is needed")
+        raise _CheckError("malformed_row", f"answer is a {type(raw.answer).__name__}; text is needed")
 
 
 def _flag(value: object) -> bool:
     flag = _FLAGS.get(fold(value))
     if flag is None:
-        raise _CheckError("malformed_row", f"heldout is {value!r}, true or false is needed")
+        raise _CheckError("malformed_row", f"heldout is {value!r}; true or false is needed")
     return flag
 
 
 def _without_letters(raw: Raw, notes: Notes) -> Raw:
-    """Options that carry letters already would be asked with two: "A. A. text"."""
+    """Return `raw` with letters or numbers removed from its options; a prompt would add a second one ("A. A. text")."""
     real = [place for place, option in enumerate(raw.options) if option is not NO_OPTION]
     plain, places, partly = unlettered([clean(raw.options[place]) for place in real])
     if partly:
-        notes.add("some options, not all, begin with their own letter: they are asked as they stand", raw.row)
+        notes.add("some options, not all, begin with their own letter: they are asked unchanged", raw.row)
     if places is None:
         return raw
     if places != tuple(range(len(real))) and raw.answer_kind != "text":
         marks = ", ".join(LETTERS[place] for place in places)
-        detail = f"the options carry the letters {marks} in this order, so it cannot be told which one an answer names"
+        detail = f"the options have the letters {marks} in this order, so it is unclear which one an answer means"
         raise _CheckError("options_lettered_otherwise", detail)
-    notes.add("options carry letters or numbers (A., 1.) already: these are taken off", raw.row)
+    notes.add("options already have letters or numbers (A., 1.): these are removed", raw.row)
     options = list(raw.options)
     for place, text in zip(real, plain, strict=True):
         options[place] = text
@@ -115,7 +116,7 @@ def _options(raw: Raw) -> tuple[str, ...]:
         raise _CheckError("empty_option", f"option {options.index('') + 1} of {len(options)} is empty")
     if not 2 <= len(options) <= len(LETTERS):
         reason = "too_few_options" if len(options) < 2 else "too_many_options"
-        raise _CheckError(reason, f"{len(options)} options, 2 to {len(LETTERS)} are accepted")
+        raise _CheckError(reason, f"{len(options)} options; 2 to {len(LETTERS)} are allowed")
     folded = [fold(option) for option in options]
     if len(set(folded)) < len(folded):
         _check_different(options)
@@ -123,6 +124,7 @@ def _options(raw: Raw) -> tuple[str, ...]:
 
 
 def _check_different(options: tuple[str, ...]) -> None:
+    # Two options that only differ in the case of a short word (PT, pT) may be different symbols: `same_option` decides.
     for position, text in enumerate(options):
         for first, earlier in enumerate(options[:position]):
             if same_option(earlier, text):
@@ -131,32 +133,33 @@ def _check_different(options: tuple[str, ...]) -> None:
 
 
 def _answer(raw: Raw, notes: Notes) -> int:
-    """The 0-based place of the right option among all of `raw.options`."""
+    """Return the 0-based position of the right option in `raw.options`, after a check against `raw.answer_text`."""
     if not clean(raw.answer) or raw.answer == [] or (raw.answer_kind != "text" and fold(raw.answer) in NO_LABEL):
         raise _CheckError("missing_answer", "the answer is empty")
+    # A text answer is its own check; beside a number or letter the source may have the text too, which must agree.
     place = read_answer(raw)
     if raw.answer_kind == "text":
         if clean(raw.answer) != clean(raw.options[place]) and not isinstance(raw.answer, list | tuple):
             notes.add(TEXT_MATCHED, raw.row)
         return place
-    given = clean(raw.answer_text)
-    if not given or given == clean(raw.options[place]):
+    text = clean(raw.answer_text)
+    if not text or text == clean(raw.options[place]):
         return place
     options = ["" if option is NO_OPTION else clean(option) for option in raw.options]
-    if match_text(given, options) != place:
-        detail = f"the answer text {given!r} is not option {place + 1}, {options[place]!r}"
+    if match_text(text, options) != place:
+        detail = f"the answer text {text!r} is not option {place + 1}, {options[place]!r}"
         raise _CheckError("answer_text_mismatch", detail)
     notes.add(TEXT_MATCHED, raw.row)
     return place
 
 
-TEXT_MATCHED = "the answer's text differs from its option by case, spaces or marks alone: it counts as the same"
+TEXT_MATCHED = "the answer's text differs from its option only in case, spaces or marks: it counts as the same"
 
 
 def _note_oddities(raw: Raw, texts: tuple[str, ...], notes: Notes) -> None:
     for name in dict.fromkeys(name for text in texts for name in odd_marks(text)):
-        notes.add(f"question or options hold {name}: they are asked as they stand", raw.row)
+        notes.add(f"question or options contain {name}: they are asked unchanged", raw.row)
     if any(is_spreadsheet_date(text) for text in texts[1:]):
-        notes.add("an option looks like a date that a spreadsheet made of something else (3-4): compare it", raw.row)
+        notes.add("an option looks like a date that a spreadsheet made from something else (3-4): check it", raw.row)
     if len({fold(text) for text in texts[1:]}) < len(texts) - 1:
-        notes.add("two options differ by case alone (PT, pT): they count as two", raw.row)
+        notes.add("two options differ only in case (PT, pT): they count as two", raw.row)

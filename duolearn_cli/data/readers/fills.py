@@ -1,4 +1,4 @@
-"""What fills an empty column: words such as N/A, which are no option and no label."""
+"""Recognise fillers: words such as N/A that stand in an empty column and are neither an option nor a label."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ _BLANKS = ("", "-", "--", "\u2013", "\u2014")
 FILLS = frozenset(
     ("n/a", "na", "n.a.", "#n/a", "<na>", "null", "nan", "nat", "not applicable", "not available", *_BLANKS)
 )
-# "None" is how Python prints a missing value, and also how exams say "none of these".
+# Python prints a missing value as "None", but exams also use it for "none of these". So these words need more evidence.
 WORDS = frozenset(("none", "nil"))
 NO_LABEL = FILLS | {"none", "unknown", "unlabelled", "unlabeled"}
+# The share of a column's rows from which a word of `FILLS`, or one of `WORDS`, is a filler.
 SHARE, WORD_SHARE = 0.1, 0.5
-# It may be marked as right by mistake in so many of its rows.
+# The share of its rows in which a filler of `WORDS` may be marked as right, by mistake.
 SLIPS = 0.01
 
 
 def without_fills(entries: Sequence[Raw | Rejected], notes: Notes) -> list[Raw | Rejected]:
-    """Mark as `NO_OPTION` what fills a column of options.
+    """Replace fillers in columns of options by `NO_OPTION`.
 
-    A fill is one of `FILLS` in a tenth of a column's rows, or one of `WORDS` in half of them that is (nearly) never
-    right there. In fewer rows it stays what it says: an empty option, for which the row is rejected, or an option that
-    reads "N/A", which is noted.
+    A word of `FILLS` is a filler if it stands in at least a tenth of a column's rows. A word of `WORDS` is one if it
+    stands in at least half of them and is almost never the right answer. In fewer rows the words keep their meaning: an
+    empty option, for which the row is rejected later, or an option that reads "N/A", which is noted.
     """
     rows = [entry for entry in entries if isinstance(entry, Raw)]
     counts: dict[int, Counter[str]] = defaultdict(Counter)
@@ -58,20 +59,21 @@ def _has_options(raw: Raw) -> bool:
 
 
 def _word(option: object) -> str | None:
-    """The fill that an option is, or None."""
+    """Return the folded word if an option may be a filler, else None."""
     if option is not None and not isinstance(option, str | float):
         return None
-    if isinstance(option, str) and len(option) > 20:  # most options: no need to fold them
+    if isinstance(option, str) and len(option) > 20:  # saves folding most options
         return None
     word = fold(option)
     return word if word in FILLS or word in WORDS else None
 
 
 def _is_filled(rows: Sequence[Raw], place: int, word: str, count: int, size: int) -> bool:
-    """Whether "None" fills a column: in half of the rows, and the answer to none of them but for slips."""
+    """Return whether a word such as "None" is a filler: it stands in half of the rows and is almost never right."""
     if count < WORD_SHARE * size:
         return False
-    # A wrongly declared base must not make the last option look right: the base is what the column shows.
+    # The base of the numbers is taken from the column, not from the setting: with a wrong setting the last option could
+    # look right.
     counts_from_0 = any(number_of(raw.answer) == 0 for raw in rows)
     own = [raw for raw in rows if place < len(raw.options) and _word(raw.options[place]) == word]
     base = "index0" if counts_from_0 else "index1"
@@ -87,12 +89,12 @@ def _marked(raw: Raw, fills: set[tuple[int, str]], notes: Notes) -> Raw:
         if (place, word) in fills:
             options[place] = NO_OPTION
             shown = repr(clean(option)) if word else "empty"
-            notes.add(f"option {place + 1} is {shown} where there is none: it is not asked and not counted", raw.row)
+            notes.add(f"option {place + 1} is {shown}, a filler: it is neither asked nor counted", raw.row)
         elif word in FILLS and word:
-            notes.add(f"an option reads {clean(option)!r}: it is asked as an option, for few rows have it", raw.row)
+            notes.add(f"an option reads {clean(option)!r}: it is asked as an option, because few rows have it", raw.row)
     return raw if NO_OPTION not in options else replace(raw, options=tuple(options))
 
 
 def label(value: object) -> object:
-    """A subject or topic; None where it only says that there is none (N/A, nan, unknown)."""
+    """Return a subject or topic, or None if the value only says that there is none (N/A, nan, unknown)."""
     return None if fold(value) in NO_LABEL else value

@@ -1,4 +1,4 @@
-"""Records of a JSON file: one a line, an array, an object around an array, or pretty-printed one after the other."""
+"""Read the records of a JSON file: one on each line, an array, an object around an array, or one after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.readers.row import Entry, Row, malformed
 from duolearn_cli.errors import DataError
 
-# What objects around records call them.
+# Keys of a list of records in an object around it.
 _AROUND = (
     "data",
     "rows",
@@ -29,18 +29,19 @@ _RECORDS = "to_json(FILE, orient='records', lines=True)"
 
 
 class _TwiceError(ValueError):
-    """An object names a key twice, of which Python would keep the last."""
+    """An object has a key twice. Python's parser would silently keep the last value."""
 
 
 def read_json(file: Path, text: str) -> Iterator[Entry]:
-    """Yield the records of a JSON text.
+    """Yield the records of a JSON text; `file` only names it in messages.
 
     Raises:
-        DataError: the file is JSON of a layout that holds no records, with what it is.
+        DataError: the text is JSON, but in a layout without records. The message names the layout.
     """
     if text.lstrip().startswith("["):
         yield from _array(file, text)
         return
+    # JSON lines are the usual case. If not even the first line parses, records may be pretty-printed over many lines.
     entries = list(_lines(file, text))
     if len(entries) > 1 and isinstance(entries[0], Rejected) and (values := _values(text)) is not None:
         entries = [_entry(file, number, value) for number, value in values]
@@ -59,7 +60,7 @@ def _lines(file: Path, text: str) -> Iterator[Entry]:
 
 def _line(file: Path, number: int, line: str) -> Entry:
     try:
-        value = _load(line.rstrip().removesuffix(","))  # lines cut out of an array keep their commas
+        value = _load(line.rstrip().removesuffix(","))  # lines copied from an array end in a comma
     except (ValueError, RecursionError) as error:
         return malformed(file, number, f"not JSON: {error}")
     return _entry(file, number, value)
@@ -70,27 +71,30 @@ def _load(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _TwiceError(f"the key {twice!r} stands there twice")
-    return found
+        raise _TwiceError(f"the key {twice!r} occurs twice")
+    return values
 
 
 def _values(text: str) -> list[tuple[int, Any]] | None:
-    """JSON values one after the other, each with its first line; None where the text is something else."""
-    decoder, place, found = json.JSONDecoder(object_pairs_hook=_object), 0, []
+    """Return the JSON values that follow one another in `text`, each with its first line, or None for another text.
+
+    White space or commas may separate the values.
+    """
+    decoder, place, values = json.JSONDecoder(object_pairs_hook=_object), 0, []
     while True:
         while place < len(text) and (text[place].isspace() or text[place] == ","):
             place += 1
         if place == len(text):
-            return found
+            return values
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             return None
-        found.append((text.count("\n", 0, place) + 1, value))
+        values.append((text.count("\n", 0, place) + 1, value))
         place = end
 
 
@@ -100,13 +104,17 @@ def _array(file: Path, text: str) -> Iterator[Entry]:
     except _TwiceError as error:
         raise DataError(f"{file}: {error} in one object of the array; rename one of the two.") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: starts as a JSON array but is not one: {error}.") from error
+        raise DataError(f"{file}: begins like a JSON array but is not one: {error}.") from error
     for number, value in enumerate(records, start=1):
         yield _entry(file, number, value)
 
 
 def _whole(file: Path, row: Row) -> Iterator[Entry]:
-    """A file that is one object: around the records, a data frame, or one record."""
+    """Yield the records of a file that is one object: an object around the records, or a single record.
+
+    Raises:
+        DataError: the object has several lists of records, or is a data frame that pandas saved in another layout.
+    """
     values = row.values
     around = [key for key in values if (len(values) == 1 or key.lower() in _AROUND) and _are_records(values[key])]
     if len(around) > 1:
@@ -122,8 +130,8 @@ def _whole(file: Path, row: Row) -> Iterator[Entry]:
     if _is_frame(values):
         columns = ", ".join(list(values)[:4])
         raise DataError(
-            f"{file}: a data frame saved by column (an object of the columns {columns}, each with its rows), as "
-            f"pandas' to_json does it unless told otherwise; save it with {_RECORDS}."
+            f"{file}: a data frame saved by column (an object of the columns {columns}, each with its rows), which is "
+            f"the default of pandas' to_json; save it with {_RECORDS}."
         )
     yield row
 
@@ -133,7 +141,10 @@ def _are_records(value: object) -> bool:
 
 
 def _is_frame(values: dict[str, Any]) -> bool:
-    """Whether all values are objects with the same keys, or lists of one length above one: columns, not a record."""
+    """Return whether an object is a data frame, {column: values}, and not a record.
+
+    The values are then objects with the same keys, or lists of the same length above one.
+    """
     columns = list(values.values())
     if columns and all(isinstance(one, dict) for one in columns):
         return len({tuple(one) for one in columns}) == 1

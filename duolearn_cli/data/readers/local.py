@@ -1,11 +1,12 @@
-"""A user's own questions: any table file, with a mapping from item fields to its columns."""
+"""A user's own questions, from any table file, with a mapping from item fields to its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.fills import label
@@ -17,60 +18,50 @@ from duolearn_cli.data.readers.tabular import require_columns, rows
 from duolearn_cli.errors import DataError
 
 NEEDED = ("question", "options", "answer", "answer_kind")
-_NO_COLUMN = ("options", "answer_kind")  # a list of columns or the column of all options; not a column at all
+_NO_COLUMN = ("options", "answer_kind")  # fields that do not name one column: options may be a list of columns
 
 
 @dataclass
 class Fields:
-    """From item fields to the columns of the user's file; null where there is no such column."""
+    """The column of each item field in the user's file; null if there is none."""
 
-    id: str | None = field(default=None, metadata={"help": "column of the id; null: a hash of the content"})
-    question: str | None = field(default=None, metadata={"help": "column of the question"})
-    options: Any = field(
-        default=None, metadata={"help": "a list of columns, or one column that holds a list or an object"}
+    id: str | None = setting(None, "column of the id; null: a hash of the content")
+    question: str | None = setting(None, "column of the question")
+    options: Any = setting(None, "a list of columns, or one column that contains a list or an object")
+    answer: str | None = setting(None, "column of the answer")
+    answer_kind: str | None = setting(
+        None,
+        "what answers are: a position (index: from 0 or 1, read from the column), a letter, or a text",
+        choices=ANSWER_KINDS,
     )
-    answer: str | None = field(default=None, metadata={"help": "column of the answer"})
-    answer_kind: str | None = field(
-        default=None,
-        metadata={
-            "help": "how answers are given: a position (index: from 0 or 1, as the column shows), a letter, or a text",
-            "choices": ANSWER_KINDS,
-        },
-    )
-    answer_text: str | None = field(
-        default=None, metadata={"help": "column of the right option's text, beside a position or letter: must agree"}
-    )
-    subject: str | None = field(default=None, metadata={"help": "column of the subject"})
-    topic: str | None = field(default=None, metadata={"help": "column of the topic"})
-    explanation: str | None = field(default=None, metadata={"help": "column of the explanation"})
-    concepts: str | None = field(default=None, metadata={"help": "column of concept ids, a list or separated by |"})
-    fact: str | None = field(default=None, metadata={"help": "column that rows about the same fact agree in"})
-    heldout: str | None = field(
-        default=None, metadata={"help": "column of true or false: a fact in other words, never trained on"}
-    )
-    patient: str | None = field(default=None, metadata={"help": "column that rows about the same person agree in"})
+    answer_text: str | None = setting(None, "column of the right option's text, checked against the position or letter")
+    subject: str | None = setting(None, "column of the subject")
+    topic: str | None = setting(None, "column of the topic")
+    explanation: str | None = setting(None, "column of the explanation")
+    concepts: str | None = setting(None, "column of concept ids, a list or separated by |")
+    fact: str | None = setting(None, "column with the same value for rows about the same fact")
+    heldout: str | None = setting(None, "column of true or false; true: another phrasing of a fact, never trained on")
+    patient: str | None = setting(None, "column with the same value for rows about the same person")
 
 
 @dataclass
 class LocalData:
-    """A table file of the user's own; `load` reads it. Rows without an id get a hash of their content."""
+    """The user's own table file as a data set. Rows without an id get a hash of their content as id."""
 
-    path: str | None = field(default=None, metadata={"help": "CSV, TSV, JSON lines, JSON or Parquet file"})
-    fields: Fields = field(default_factory=Fields, metadata={"help": "columns of the item fields"})
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+    path: str | None = setting(None, "CSV, TSV, JSON lines, JSON or Parquet file")
+    fields: Fields = setting(Fields, "columns of the item fields")
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Loaded:
-        """Read and check.
+        """Read and check the file.
 
         Raises:
-            DataError: no path, a mapping that is incomplete, a mapped column that the file lacks, answers that
-                contradict `answer_kind`, or an unusable file.
+            DataError: there is no path, the mapping is incomplete, the file lacks a mapped column or cannot be used, or
+                the answers contradict `answer_kind`.
         """
         if not self.path:
-            raise DataError("a data set of your own needs dataset.path=FILE.")
+            raise DataError("dataset.path is not set: give the path of your file, dataset.path=FILE.")
         _check_mapping(self.fields)
         columns = {f.name: getattr(self.fields, f.name) for f in fields(Fields) if f.name not in _NO_COLUMN}
         options = _option_columns(self.fields.options)
@@ -87,13 +78,13 @@ def _check_mapping(mapping: Fields) -> None:
         if not getattr(mapping, key):
             raise DataError(f"dataset.fields.{key} is not set. Needed: {', '.join(NEEDED)}.")
     if mapping.answer_kind not in ANSWER_KINDS:
-        raise DataError(f"dataset.fields.answer_kind is {mapping.answer_kind!r}; accepted: {', '.join(ANSWER_KINDS)}.")
+        raise DataError(f"dataset.fields.answer_kind is {mapping.answer_kind!r}; allowed: {', '.join(ANSWER_KINDS)}.")
     if mapping.heldout and not mapping.fact:
-        raise DataError("dataset.fields.heldout needs dataset.fields.fact: which rows are about the same fact.")
+        raise DataError("dataset.fields.heldout needs dataset.fields.fact, which says which rows are about one fact.")
 
 
 def _option_columns(options: object) -> str | list[str]:
-    """The columns of the options, or the one that holds a list. A column may be called 3."""
+    """Return the columns of the options, or the one column that has all. YAML reads a column name 3 as a number."""
     if isinstance(options, Sequence) and not isinstance(options, str):
         if all(isinstance(column, str | int) for column in options):
             return [str(column) for column in options]
@@ -111,6 +102,7 @@ def _raw(
     if isinstance(cell, str):
         return Rejected(path, entry.number, None, "malformed_row", f"column {option_columns!r} {cell}")
     value = {key: entry.values.get(column) if column else None for key, column in columns.items()}
+    # Words such as "N/A" in a label column mean that the row has no label.
     value |= {key: label(value[key]) for key in ("subject", "topic")}
     return Raw(
         source=path,
@@ -124,7 +116,7 @@ def _raw(
 
 
 def _cell(row: Row, columns: str | Sequence[str]) -> Cell | str:
-    """The options' raw values; a sentence where the one column that should hold them does not."""
+    """Return the raw options, or a sentence that says why the one column with all options has none."""
     if isinstance(columns, str):
         return read_cell(row.values.get(columns))
     return Cell(tuple(row.values.get(column) for column in columns))

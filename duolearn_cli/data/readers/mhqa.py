@@ -1,10 +1,11 @@
-"""MHQA (Racha et al. 2025): mental-health questions, from the user's own copy in either of its two formats."""
+"""MHQA (Racha et al. 2025): questions on mental health, from the user's own copy in either of its two formats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from duolearn_cli.config.settings import setting
 from duolearn_cli.data.cleaning import clean, fold
 from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.raw import Raw
@@ -14,29 +15,28 @@ from duolearn_cli.data.readers.tabular import require_columns, rows
 from duolearn_cli.errors import DataError
 
 OPTIONS = ("option1", "option2", "option3", "option4")
+# The columns of the answer's text and number: in the gold file, and in the other splits.
 GOLD = ("correct_option", "correct_option_number")
 OTHER = ("correct_answer", "correct_option_num")
 
 
 @dataclass
 class MHQA:
-    """The MHQA data set; `load` reads it. Its subject is Psychiatry, its topics are the four conditions."""
+    """The MHQA data set. All its items have the subject Psychiatry; the topics are the four conditions."""
 
-    path: str | None = field(default=None, metadata={"help": "your own copy (CSV); it may not be distributed"})
-    on_bad_row: str = field(
-        default="skip", metadata={"help": "stop at a bad row, or leave it out", "choices": BAD_ROW_POLICIES}
-    )
-    encoding: str = field(default="utf-8", metadata={"help": "encoding of the file"})
+    path: str | None = setting(None, "your own copy (CSV); it may not be distributed")
+    on_bad_row: str = setting("skip", "stop at a bad row, or leave it out", choices=BAD_ROW_POLICIES)
+    encoding: str = setting("utf-8", "encoding of the file")
 
     def load(self) -> Loaded:
-        """Read and check. A repeated id with another question gets the suffix -2, -3 and so on.
+        """Read and check the file. An id that is repeated with another question gets the suffix -2, -3 and so on.
 
         Raises:
-            DataError: no path is given, or the file is unusable or lacks a column.
+            DataError: there is no path, or the file cannot be used or lacks a column.
         """
         if not self.path:
             raise DataError(
-                "MHQA has no licence to distribute it: get a copy from its authors and set dataset.path=FILE.csv."
+                "MHQA has no licence that allows us to ship it: get a copy from its authors, dataset.path=FILE.csv."
             )
         entries = list(rows(self.path, encoding=self.encoding))
         format_ = _format(entries)
@@ -45,9 +45,9 @@ class MHQA:
 
 
 def _format(entries: list[Entry]) -> tuple[str, str]:
-    """The answer's text and number column: the other splits' names where one of them occurs, else the gold file's."""
-    found = {name for entry in entries if isinstance(entry, Row) for name in entry.values}
-    return OTHER if found & set(OTHER) else GOLD
+    """Return the columns of the answer's text and number: `OTHER` if the file has one of them, else `GOLD`."""
+    columns = {name for entry in entries if isinstance(entry, Row) for name in entry.values}
+    return OTHER if columns & set(OTHER) else GOLD
 
 
 def _raws(path: str, entries: list[Entry], answer: tuple[str, str]) -> Iterator[Raw | Rejected]:
@@ -61,9 +61,9 @@ def _raws(path: str, entries: list[Entry], answer: tuple[str, str]) -> Iterator[
 
 
 def _unique_id(row: Row, questions: dict[str, list[str]]) -> str:
-    """The row's id, suffixed by how many other questions had it before.
+    """Return the row's id, with a suffix if other questions had the same id before.
 
-    The same question keeps the same id, so that the repeat is found. `questions` is updated.
+    A repeated question keeps its id, so that it is rejected as a duplicate. `questions` ({id: questions}) is updated.
     """
     name, question = clean(row.values.get("id")), fold(row.values.get("question"))
     known = questions.setdefault(name, [])

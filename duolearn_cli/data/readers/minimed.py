@@ -1,4 +1,4 @@
-"""The embedded textbook facts: structured tables, filled into templates, as multiple-choice items."""
+"""The embedded textbook facts: tables that are filled into templates to make multiple-choice items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ NUM_OPTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One row of a table: for `x`, `y` is right. `wrong` are answers of the same kind that are wrong for `x`."""
+    """One row of a table: `y` is the right answer for `x`, and `wrong` are answers of the same kind that are wrong.
+
+    `train` and `heldout` are questions in different words; `statement` says the fact in one sentence.
+    """
 
     id: str
     subject: str
@@ -35,7 +38,7 @@ class Fact:
 
 @lru_cache(maxsize=1)
 def facts() -> tuple[Fact, ...]:
-    """Read every fact of the embedded tables, in file order. Raises DataError where a table is malformed."""
+    """Return all facts of the embedded tables, in file order. Raises DataError if a table is malformed."""
     return tuple(fact for path in sorted(FOLDER.glob("*.yaml")) for fact in _read(path))
 
 
@@ -51,6 +54,8 @@ def _read(path: Path) -> Iterator[Fact]:
 
 
 def _facts_of(table: dict[str, Any], subject: str) -> Iterator[Fact]:
+    # Wrong options are the answers of other rows, so that they are of the same kind; `also` lists further right answers
+    # of a row, which must not be among them.
     answers = dict.fromkeys([row["y"] for row in table["rows"]] + list(table.get("distractors") or ()))
     for row in table["rows"]:
         right = {row["y"], *row.get("also", ())}
@@ -74,8 +79,8 @@ def _fill(template: str, row: dict[str, str]) -> str:
 
 
 def phrasings(fact: Fact) -> Iterator[Item]:
-    """Yield one item a phrasing; over four phrasings the right answer takes each letter once."""
-    generator = random.Random(f"minimed:{fact.id}")  # fixed: the data set is the same in every run
+    """Yield one item for each phrasing. Over four phrasings the right answer has each letter once."""
+    generator = random.Random(f"minimed:{fact.id}")  # not the run's seed: the data set is the same in every run
     places = generator.sample(range(NUM_OPTIONS), NUM_OPTIONS)
     for number, question in enumerate((*fact.train, *fact.heldout)):
         options = generator.sample(fact.wrong, NUM_OPTIONS - 1)
@@ -97,14 +102,19 @@ def phrasings(fact: Fact) -> Iterator[Item]:
 
 @dataclass
 class Minimed:
-    """The embedded data set. It has no settings: it is the same everywhere."""
+    """The embedded data set. It has no settings, so it is the same everywhere."""
 
     def load(self) -> Loaded:
+        """Return all phrasings of all facts."""
         return Loaded(tuple(item for fact in facts() for item in phrasings(fact)))
 
 
 def to_medmcqa(item: Item) -> dict[str, Any]:
-    """The item in MedMCQA's own JSON-lines format (`cop` counts from 1). DataError unless it has four options."""
+    """Return the item in MedMCQA's JSON-lines format, where `cop` counts from 1.
+
+    Raises:
+        DataError: the item does not have four options.
+    """
     if len(item.options) != NUM_OPTIONS:
         raise DataError(f"item {item.id} has {len(item.options)} options; MedMCQA's format has four.")
     return {

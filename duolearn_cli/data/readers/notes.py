@@ -1,4 +1,4 @@
-"""What a reader changed, guessed or found odd in rows that it accepted: one sentence a kind, with a count."""
+"""Notes on rows that a reader accepted although it changed something, guessed, or saw something odd."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ SHOWN_ROWS = 3
 
 
 class Notes:
-    """Sentences about accepted rows, each with the rows that it is true of."""
+    """Collects sentences about accepted rows, each with the rows that it applies to."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[int]] = {}
 
     def add(self, sentence: str, row: int | None = None) -> None:
-        """Note `sentence`, about one `row` or about the whole file."""
+        """Add `sentence` about one `row`, or about the whole file."""
         rows = self._rows.setdefault(sentence, [])
         if row is not None:
             rows.append(row)
 
     def sentences(self) -> tuple[str, ...]:
-        """Every sentence once, in the order in which they came up, with the number of rows and the first of them."""
+        """Return every sentence once, in the order of first use, with the number of rows and the first of them."""
         return tuple(self._sentences())
 
     def _sentences(self) -> Iterator[str]:

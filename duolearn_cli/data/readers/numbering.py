@@ -1,4 +1,4 @@
-"""What a whole column of answers says about how it is to be read: from 0 or from 1, as letters or as texts."""
+"""Decide from a whole column of answers how to read them: as numbers from 0 or from 1, as letters, or as texts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.raw import NO_OPTION, Raw
 from duolearn_cli.errors import DataError
 
-_SLIPS = 0.01  # share of the rows below which an answer may be a slip
-_OUTWEIGHED = 4  # times as many rows against a base as for it
-# A kind is refused where it reads no more than this, and another one reads nearly all.
+_SLIPS = 0.01  # an answer in a smaller share of the rows may be a mistake
+_OUTWEIGHED = 4  # a base is refused if this many times as many rows speak against it as for it
+# A configured kind is refused if it reads at most the first share of the answers, and another one at least the second.
 _READS_FEW, _READS_NEARLY_ALL = 0.6, 0.9
 
 
 class Seen(NamedTuple):
-    """Rows whose answer is 0, and rows whose answer is the number of their options: what tells 0-based from 1-based."""
+    """The evidence on whether answers count from 0 or from 1.
+
+    `zero` are the rows with the answer 0, which only exists when counting from 0. `last` are the rows whose answer is
+    the number of options, which only exists when counting from 1. `total` is the number of numeric answers.
+    """
 
     zero: tuple[int, ...]
     last: tuple[int, ...]
@@ -28,7 +32,7 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[Raw]) -> Seen:
-        """Count the whole numbers among the answers."""
+        """Collect the evidence from the rows whose answers are whole numbers."""
         numbers = [(raw, number) for raw in rows if (number := number_of(raw.answer)) is not None]
         return cls(
             tuple(raw.row for raw, number in numbers if number == 0),
@@ -37,24 +41,28 @@ class Seen(NamedTuple):
         )
 
     def rows(self, base: int) -> tuple[int, ...]:
-        """The rows that speak for counting from `base`."""
+        """Return the rows that show that answers count from `base`."""
         return self.last if base else self.zero
 
 
 def _size(raw: Raw) -> int:
-    """How many places there are up to the last option."""
+    """Return the number of positions up to the last real option."""
     return max((place + 1 for place, option in enumerate(raw.options) if option is not NO_OPTION), default=0)
 
 
 def settle(
     source: str, entries: Sequence[Raw | Rejected], notes: Notes, setting: str | None = "dataset.fields.answer_kind"
 ) -> list[Raw | Rejected]:
-    """Settle "index" as index0 or index1, and refuse a declared kind that the column contradicts.
+    """Replace the answer kind "index" by index0 or index1, and refuse a configured kind that the column contradicts.
 
-    `setting` is what the user can change; None where the reader knows how its data set counts.
+    Args:
+        source: the name of the source, for messages.
+        entries: all rows; they have the same `answer_kind`.
+        notes: gets a note if the column does not decide, or if some rows contradict the kind.
+        setting: the setting that the user can change, for messages. None if the reader knows how its data set counts.
 
     Raises:
-        DataError: the column contradicts what was declared, or leaves open what was to be inferred.
+        DataError: the column contradicts the configured kind, or does not decide between index0 and index1.
     """
     rows = [entry for entry in entries if isinstance(entry, Raw) and clean(entry.answer)]
     if not rows:
@@ -67,7 +75,10 @@ def settle(
 
 
 def _check_kind(source: str, rows: Sequence[Raw], kind: str, setting: str | None) -> None:
-    """Letters declared as numbers and the like: say which kind reads the column, before every row is rejected."""
+    """Refuse a kind that reads few answers if another reads almost all, such as letters configured as numbers.
+
+    Otherwise every row would be rejected for itself, and the user would not see the one setting to change.
+    """
     if setting is None:
         return
     number = "index1" if kind == "index" else kind if kind.startswith("index") else "index"
@@ -99,6 +110,7 @@ def _settled(source: str, rows: Sequence[Raw], kind: str, notes: Notes, setting:
     seen = Seen.of(rows)
     if kind == "index":
         return _inferred(source, seen, setting)
+    # A configured base is refused only if the column speaks clearly against it: a few rows may be mistakes.
     base = int(kind[-1])
     ours, theirs = len(seen.rows(base)), len(seen.rows(1 - base))
     least = _SLIPS * seen.total
@@ -106,24 +118,24 @@ def _settled(source: str, rows: Sequence[Raw], kind: str, notes: Notes, setting:
         raise _contradiction(source, seen, base, setting)
     if setting and seen.total and not ours and not theirs:
         notes.add(
-            f"answers are read as {kind}: none is 0 and none the number of its options, so the column cannot show "
+            f"answers are read as {kind}: none is 0 and none is the number of its options, so the column does not show "
             f"whether options are counted from 0 or from 1"
         )
     elif theirs:
-        notes.add(f"answers are read as {kind}, though {theirs} of {seen.total} speak for counting from {1 - base}")
+        notes.add(f"answers are read as {kind}, although {theirs} of {seen.total} suggest counting from {1 - base}")
     return kind
 
 
 def _inferred(source: str, seen: Seen, setting: str | None) -> str:
     if not seen.total:
-        return "index0"  # names of options, or what no kind reads: numbers play no part
+        return "index0"  # the answers are option names, or unreadable: the base does not matter
     least = _SLIPS * seen.total
     proven = [base for base in (0, 1) if len(seen.rows(base)) >= max(1, least)]
     if len(proven) == 1:
         return f"index{proven[0]}"
-    found = f"{len(seen.zero)} of {seen.total} answers are 0 and {len(seen.last)} are the number of options"
+    evidence = f"{len(seen.zero)} of {seen.total} answers are 0 and {len(seen.last)} are the number of options"
     raise DataError(
-        f"{source}: {found}, so it cannot be told whether options are counted from 0 or from 1. "
+        f"{source}: {evidence}, so it is unclear whether options are counted from 0 or from 1. "
         f"Set {setting}=index0 (the first option is 0) or {setting}=index1 (the first option is 1)."
     )
 
@@ -131,10 +143,10 @@ def _inferred(source: str, seen: Seen, setting: str | None) -> str:
 def _contradiction(source: str, seen: Seen, base: int, setting: str | None) -> DataError:
     ours, theirs = len(seen.rows(base)), seen.rows(1 - base)
     what = {0: "0", 1: "equal to the number of options"}
-    cure = f"Set {setting}=index{1 - base}, or correct the rows." if setting else "Correct the column."
+    fix = f"Set {setting}=index{1 - base}, or correct the rows." if setting else "Correct the column."
     few = {0: "none is", 1: "1 is"}.get(ours, f"{ours} are")
     many = f"{len(theirs)} of {seen.total} answers {'is' if len(theirs) == 1 else 'are'} {what[1 - base]}"
     return DataError(
         f"{source}: answers should count options from {base}, but {many} (first in row {theirs[0]}) and {few} "
-        f"{what[base]}: the first option seems to be {1 - base}. {cure}"
+        f"{what[base]}: the first option seems to be {1 - base}. {fix}"
     )

@@ -1,4 +1,4 @@
-"""One row as its source gives it, before any check."""
+"""One row of a source, before any check."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 ANSWER_KINDS = ("index", "index0", "index1", "letter", "text")
-# Stands in `Raw.options` where a column is filled with N/A or the like: no option, but places and letters count it.
+# Marks a filler such as N/A in `Raw.options`. It is not an option, but numbers and letters of answers count it.
 NO_OPTION: Any = type("NoOption", (), {"__repr__": lambda self: "NO_OPTION"})()
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The fields of one row as its source gives them, nothing checked yet.
+    """The unchecked fields of one row.
 
-    `answer` is read as `answer_kind` says: a position from 0 or from 1, a letter, or the option's text ("index", a
-    position from where the column shows, is settled before rows are built). `answer_text`, where the source has it
-    too, must agree with the option that `answer` points at. `names`, where the source names its options (A, option1),
-    are those names: an answer may be one of them.
+    answer, answer_kind: the answer, and how to read it: a position from 0 ("index0") or from 1 ("index1"), a letter, or
+        the option's text. "index" is a position whose base `numbering.settle` reads from the whole column.
+    answer_text: the right option's text if the source also has it; it must agree with `answer`.
+    names: the options' names if the source has them (A, option1); an answer may be one of them.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""From the rows of a source to items: what only the whole file shows first, then row by row."""
+"""Turn the rows of a source into items: first what only the whole file shows, then row by row."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ def read(
     setting: str | None = ANSWER_KIND,
     base_is_known: bool = False,
 ) -> Loaded:
-    """Find what fills columns and how answers are numbered, then check every row.
+    """Recognise fillers and the numbering of answers, then check every row.
 
     Args:
-        setting: what tells how answers are read, as messages name it; None where the user has no such setting.
-        base_is_known: the reader has looked for itself where numbers begin.
+        source: the name of the source, for messages.
+        rows: the raw rows, and rows that are already rejected.
+        policy: what to do with a bad row: ``error`` or ``skip``.
+        setting: the setting that says how answers are read, for messages; None if the user has no such setting.
+        base_is_known: the reader itself has found out whether numbers begin at 0 or 1.
 
     Raises:
-        DataError: the answers contradict what was declared; see `collect` for the rest.
+        DataError: the answers contradict the setting, or one of the cases of `collect`.
     """
     notes = Notes()
+    # Fillers first: they are not options, so they change which answer is the number of the last option.
     entries = without_fills(list(rows), notes)
     if not base_is_known:
         entries = settle(source, entries, notes, setting)
@@ -43,13 +47,13 @@ def read(
 
 
 def _note_contradictions(items: Iterable[Item], notes: Notes) -> None:
-    """Note items that ask the same as an earlier one, of the same options, and have another right answer."""
+    """Note items that have the question and options of an earlier item, but another right answer."""
     earlier: dict[str, list[Item]] = {}
     for item in items:
         same = earlier.setdefault(fold(item.question), [])
         options = sorted(map(fold, item.options)) if same else []
         for other in same:
             if sorted(map(fold, other.options)) == options and fold(other.answer_text) != fold(item.answer_text):
-                notes.add("an item asks what an earlier one asks, and has another right answer: one is wrong", item.row)
+                notes.add("an item repeats an earlier one with another right answer: one of them is wrong", item.row)
                 break
         same.append(item)

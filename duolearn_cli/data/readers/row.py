@@ -1,4 +1,4 @@
-"""One record of a table file, or the reason why it is none."""
+"""One record of a table file, or the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from duolearn_cli.data.items import Rejected
 
 
 class Row(NamedTuple):
-    """One record: its number as an editor or spreadsheet shows it, and its values by column.
+    """One record: its number, as an editor or spreadsheet shows it, and its values by column.
 
-    The header of a CSV file is row 1; a JSON line has its line number; Parquet and JSON arrays count from 1.
+    In a CSV file the header is row 1. A JSON line has its line number. Parquet and JSON arrays count from 1.
     """
 
     number: int
@@ -22,5 +22,5 @@ Entry = Row | Rejected
 
 
 def malformed(file: Path, number: int, detail: str) -> Rejected:
-    """The record at `number` of `file`, which cannot be read."""
+    """Return record `number` of `file` as rejected, because it cannot be read."""
     return Rejected(str(file), number, None, "malformed_row", detail)

@@ -1,4 +1,4 @@
-"""Rows of a table file, whatever its format, with every way a file can be broken told apart."""
+"""Read the rows of a table file in any format, with a message of its own for each way in which a file can be broken."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from duolearn_cli.data.readers.json_records import read_json
 from duolearn_cli.data.readers.row import Entry, Row, malformed
 from duolearn_cli.errors import DataError, nearest
 
-# What else tables come in, and how to get at them.
-_CURES = {
+# What to do with other kinds of files.
+_FIXES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "save the sheet as CSV (UTF-8)"),
     **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it"),
-    ".txt": "rename it by what it holds, to .csv, .tsv or .jsonl",
+    ".txt": "rename it by its content, to .csv, .tsv or .jsonl",
     ".arrow": "save it as Parquet",
 }
-# Where the header has not the usual one, one of these separates the columns.
+# Column separators to try if the header does not contain the usual one.
 _SEPARATORS = ",;\t|"
-_SAMPLE_BYTES = 200_000
+_SAMPLE_BYTES = 200_000  # bytes from which an encoding is guessed
 
 
 def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
-    """Yield the records of a CSV, TSV, JSON lines, JSON array or Parquet file, chosen by its extension.
+    """Yield the records of a CSV, TSV, JSON or Parquet file; the extension decides which it is.
 
     Raises:
-        DataError: the file is missing, of an unknown kind, not decodable or holds no record.
+        DataError: the file is missing, has an unknown extension, cannot be decoded, or has no record.
     """
     file = Path(path).expanduser()
     suffix = file.suffix.lower()
     if suffix not in _READERS:
-        cure = f" Please {_CURES[suffix]}." if suffix in _CURES else ""
-        raise DataError(f"{file}: unknown extension {suffix!r}; accepted: {', '.join(_READERS)}.{cure}")
+        fix = f" Please {_FIXES[suffix]}." if suffix in _FIXES else ""
+        raise DataError(f"{file}: unknown extension {suffix!r}; allowed: {', '.join(_READERS)}.{fix}")
     _require_file(file)
     empty = True
     for entry in _READERS[suffix](file, encoding):
         empty = False
         yield _check_text(entry, str(file)) if isinstance(entry, Row) else entry
     if empty:
-        raise DataError(f"{file}: the file holds no record. Give a file with at least one.")
+        raise DataError(f"{file}: the file has no record. Give a file with at least one.")
 
 
 def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str]) -> None:
-    """Refuse a file without a readable record, or none of whose records has one of the `needed` columns.
+    """Refuse a file that has no readable record, or that lacks one of the `needed` columns in all records.
 
     Raises:
-        DataError: naming the missing, the needed and the found columns, or what is wrong with the first record.
+        DataError: the message names the missing, the needed and the found columns, or the fault of the first record.
     """
     if isinstance(first := entries[0], Rejected) and not any(isinstance(entry, Row) for entry in entries):
         raise DataError(f"{path}: none of {len(entries)} records can be read. Row {first.row}: {first.detail}.")
-    found = list(dict.fromkeys(name for entry in entries if isinstance(entry, Row) for name in entry.values))
-    missing = [name for name in needed if name not in found]
+    columns = list(dict.fromkeys(name for entry in entries if isinstance(entry, Row) for name in entry.values))
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise DataError(
-            f"{path}: no column {missing[0]!r}{nearest(missing[0], found)}. "
-            f"Needed: {', '.join(needed)}. Found: {', '.join(found)}."
+            f"{path}: no column {missing[0]!r}{nearest(missing[0], columns)}. "
+            f"Needed: {', '.join(needed)}. Found: {', '.join(columns)}."
         )
 
 
@@ -74,17 +74,21 @@ def _require_file(file: Path) -> None:
 
 
 def _check_text(row: Row, source: str) -> Entry:
-    """Reject text that later steps cannot hash, tokenize or write: NUL and lone surrogates."""
+    """Reject a row with text that later steps cannot hash, tokenise or write: a NUL or a lone surrogate."""
     for column, value in row.values.items():
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str) and UNUSABLE.search(part):
-                detail = f"column {column!r} holds a NUL or a lone surrogate: {part[:40]!r}"
+                detail = f"column {column!r} contains a NUL or a lone surrogate: {part[:40]!r}"
                 return Rejected(source, row.number, None, "malformed_row", detail)
     return row
 
 
 def _text(file: Path, encoding: str) -> str:
-    """Decode strictly: replaced characters would end up in a model. A byte-order mark is dropped under utf-8."""
+    """Decode a file strictly, because replacement characters would be learned. utf-8 drops a byte order mark.
+
+    Raises:
+        DataError: the encoding is unknown or wrong; the message proposes one that fits.
+    """
     data = file.read_bytes()
     try:
         codec = codecs.lookup(encoding).name
@@ -94,11 +98,11 @@ def _text(file: Path, encoding: str) -> str:
             f"{file}: dataset.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16."
         ) from error
     except UnicodeDecodeError as error:
-        offset = error.start + len(data) - len(error.object)  # the codec counts from after the mark
+        offset = error.start + len(data) - len(error.object)  # the codec counts from behind the byte order mark
         raise DataError(
             f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}"
         ) from error
-    if text[1:2] == "\0" or text[:1] == "\0":  # ASCII in UTF-16 is valid UTF-8, every other character a NUL
+    if text[1:2] == "\0" or text[:1] == "\0":  # ASCII text in UTF-16 is valid UTF-8 with a NUL beside every letter
         wide = "utf-16-be" if text[:1] == "\0" else "utf-16-le"
         raise DataError(f"{file}: not {encoding} but {wide}: set dataset.encoding={wide}, or save the file as UTF-8.")
     return text
@@ -107,7 +111,7 @@ def _text(file: Path, encoding: str) -> str:
 def _guess(data: bytes, offset: int) -> str:
     from charset_normalizer import from_bytes
 
-    # Around the offending byte, or plain ASCII would be the guess; a sample, for megabytes take seconds.
+    # A sample, because megabytes take seconds; around the offending byte, because the rest may be plain ASCII.
     start = max(0, offset - _SAMPLE_BYTES // 2)
     best = from_bytes(data[start : start + _SAMPLE_BYTES]).best()
     if best is None:
@@ -116,10 +120,11 @@ def _guess(data: bytes, offset: int) -> str:
 
 
 def _csv(file: Path, encoding: str) -> Iterator[Entry]:
-    # strict, so that a quote never closed is reported instead of swallowing the rest of the file.
+    # strict, so that an unclosed quote is reported; otherwise the rest of the file would become one cell.
     text = _text(file, encoding)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(file, text), strict=True)
     header = _header(file, reader)
+    # Rows are counted as a spreadsheet does: the header is row 1, and line breaks in a cell do not count.
     number = 1
     while True:
         number += 1
@@ -133,11 +138,14 @@ def _csv(file: Path, encoding: str) -> Iterator[Entry]:
         if len(cells) == len(header):
             yield Row(number, dict(zip(header, cells, strict=True)))
         elif cells:
-            yield malformed(file, number, f"{len(cells)} columns where the header has {len(header)}")
+            yield malformed(file, number, f"{len(cells)} columns, but the header has {len(header)}")
 
 
 def _separator(file: Path, text: str) -> str:
-    """A comma, or a tab for .tsv; what the header has where it has none of these: spreadsheets write semicolons."""
+    """Return the column separator: a comma, or a tab for .tsv, if the header contains it.
+
+    Otherwise it is the most frequent other one in the header: some spreadsheets write semicolons.
+    """
     usual = "\t" if file.suffix.lower() == ".tsv" else ","
     header = text.lstrip("\r\n").partition("\n")[0]
     if usual in header:
@@ -161,6 +169,7 @@ def _json(file: Path, encoding: str) -> Iterator[Entry]:
 
 
 def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:
+    """Yield the records of a Parquet file; it has its own encoding."""
     try:
         import pyarrow
         import pyarrow.parquet

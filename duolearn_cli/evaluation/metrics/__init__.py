@@ -1,1 +1,1 @@
-"""Pure functions from scores to metrics with confidence intervals. Knows no model."""
+"""Metrics with confidence intervals: pure functions of scores, which know no model (docs/metrics.md)."""

@@ -1,6 +1,7 @@
-"""Areas under ROC curves and true-positive rates of two independent samples, with intervals that hold at the ends.
+"""Areas under ROC curves (AUC) and true-positive rates, with intervals that also hold near 0 and 1.
 
-Members are the positives, and higher scores are theirs. All counts are of facts, one score a fact.
+Members are the positives and should have the higher scores. Every fact has one score, so that the scores are
+independent and all counts are counts of facts.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from scipy import optimize, special, stats
 
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE
 
-# Standard errors on each side of an interval by itself.
+# Standard errors on each side of a single 95 % interval; intervals that hold for several attacks together need more.
 ALONE = float(special.ndtri((1 + CONFIDENCE) / 2))
 
-# Half a placement at 0 and half a one at 1: a sample whose scores are all apart has no spread of its own, though
-# another one may well have.
+# Half a placement at 0 and half a placement at 1 are added. A sample whose groups do not overlap has no spread of its
+# own, although another sample may have.
 PSEUDO = 0.5
 
 
 def _placements(member_scores: np.ndarray, other_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each member the share of non-members below it, for each non-member that of members above it; ties half.
+    """The share of non-members below each member, and of members above each non-member; a tie counts half.
 
     Shapes: [..., m] and [..., n] -> the same.
     """
@@ -31,14 +32,15 @@ def _placements(member_scores: np.ndarray, other_scores: np.ndarray) -> tuple[np
 
 
 def auc_and_trials(member_scores: np.ndarray, other_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The AUC, and the number of independent trials of which a share would be as uncertain.
+    """The AUC, and the effective number of trials: a share of so many independent trials would be as uncertain.
 
-    The AUC A is P(member scores higher than non-member) + P(tie) / 2, the Mann-Whitney form of the area under the ROC.
-    Its variance is that of the placements (DeLong et al. 1988), whatever the two distributions are like; as a number of
-    trials it fits Wilson's interval of a share, which stays within 0 and 1 and has a width at the ends. The variance is
-    never above A (1 - A) / min(m, n) (van Dantzig 1951), so that there are at least min(m, n) trials; `PSEUDO`
-    placements keep it from being underestimated near the ends. Shapes: [..., m] and [..., n], both with one at least
-    -> [...] twice.
+    The AUC is A = P(a member scores higher than a non-member) + P(tie) / 2, the Mann-Whitney form of the area under the
+    ROC curve. Its variance is DeLong's (DeLong et al. 1988), which assumes nothing about the two distributions.
+    Expressed as a number of trials it fits Wilson's interval of a share, which stays within 0 and 1 and has a width at
+    both ends. The variance is at most A (1 - A) / min(m, n) (van Dantzig 1951), so there are at least min(m, n)
+    trials. The `PSEUDO` placements keep the variance from being underestimated near the ends.
+
+    Shapes: [..., m] and [..., n], with m, n >= 1 -> [...], [...].
     """
     below, above = _placements(member_scores, other_scores)
     trials = 1 / (_relative_variance(below) + _relative_variance(above))
@@ -46,16 +48,16 @@ def auc_and_trials(member_scores: np.ndarray, other_scores: np.ndarray) -> tuple
 
 
 def wilson(share: np.ndarray, trials: np.ndarray, critical: float = ALONE) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of Wilson's interval of a share, with `critical` standard errors on each side. Shapes: [...]."""
+    """Wilson's interval of a share of `trials`, with `critical` standard errors on each side. Shapes: [...]."""
     middle = share + critical**2 / (2 * trials)
     reach = critical * np.sqrt(share * (1 - share) / trials + (critical / (2 * trials)) ** 2)
     low, high = ((middle + side * reach) / (1 + critical**2 / trials) for side in (-1, 1))
-    # Rounding must not push an end past the value, which lies inside, or past the range.
+    # Rounding must push no end past the share, which lies inside, or out of the range.
     return np.clip(np.minimum(low, share), 0, 1), np.clip(np.maximum(high, share), 0, 1)
 
 
 def _relative_variance(placements: np.ndarray) -> np.ndarray:
-    """One sample's part of DeLong's variance, over A (1 - A): at most 1 / count. Shape: [..., count] -> [...]."""
+    """One sample's part of DeLong's variance, over A (1 - A); at most 1 / count. Shapes: [..., count] -> [...]."""
     count = placements.shape[-1]
     mean = (placements.sum(-1) + PSEUDO) / (count + 2 * PSEUDO)
     square = ((placements**2).sum(-1) + PSEUDO) / (count + 2 * PSEUDO)
@@ -63,41 +65,46 @@ def _relative_variance(placements: np.ndarray) -> np.ndarray:
 
 
 def tpr_at(member_scores: np.ndarray, other_scores: np.ndarray, rate: float) -> float:
-    """The largest share of members that a threshold finds while at most `rate` of the non-members pass it.
+    """The true-positive rate: the largest share of members above a threshold that few non-members pass.
 
-    With fewer than ``1 / rate`` non-members none may pass. Shapes: [m] and [n].
+    At most a share `rate` of the non-members may pass. With fewer than ``1 / rate`` non-members none may pass. Shapes:
+    [m] and [n] -> scalar.
     """
     others = np.sort(other_scores)
-    # The highest `allowed` may pass: the threshold lies on the next one, and is passed by what is above it.
+    # The highest `_allowed` non-members may pass. The threshold is the next score, and only higher scores pass it.
     threshold = others[len(others) - 1 - _allowed(len(others), rate)]
     return float((member_scores > threshold).mean())
 
 
 def _allowed(count: int, rate: float) -> int:
-    """How many of `count` non-members may pass. What is missing by rounding alone must not cost one."""
+    """How many of `count` non-members may pass."""
+    # 0.01 * 100 may come out just below 1, which must still allow one.
     return int(rate * count + 1e-9)
 
 
 def tpr_interval(
     member_scores: np.ndarray, other_scores: np.ndarray, rate: float, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """An interval of the share of members above the threshold that `rate` of all non-members, drawn or not, pass.
+    """An interval of the true-positive rate at the threshold that a share `rate` of the population of non-members
+    passes.
 
-    Where that threshold lies among the n drawn non-members is uncertain: k of them pass it with the probability of a
-    binomial share. Each k leaves the members between two counts, and each count has the ends of Clopper and Pearson;
-    the interval is made of quantiles of the mixture over k. It is conservative: with fewer than about 4.4 / `rate`
-    non-members all of them may lie below the threshold, so that the lower end is 0. Shapes: [m] and [n].
+    Where this threshold lies among the n sampled non-members is uncertain: the number k of them that pass it is
+    binomial. Each k bounds the number of members above the threshold from below and above, and each count has its
+    Clopper-Pearson ends. The interval's ends are quantiles of the mixture over k. It is conservative: with fewer than
+    about ``4.4 / rate`` non-members, all of them may lie below the threshold, and the lower end is 0.
+
+    Shapes: [m] and [n] -> two scalars.
     """
     others, members = np.sort(other_scores), np.sort(member_scores)
     count, passed = len(members), np.arange(len(others) + 1)
     weights = stats.binom.pmf(passed, len(others), rate)
-    kept = weights > 1e-9
-    passed, weights = passed[kept], weights[kept] / weights[kept].sum()
-    # The k-th highest of the others, the lowest that still passes, and the next one, which does not. The threshold may
-    # lie on either where scores are tied: members pass that are above.
+    likely = weights > 1e-9
+    passed, weights = passed[likely], weights[likely] / weights[likely].sum()
+    # If k non-members pass, the threshold lies between the k-th highest of them and the next. With ties it may lie on
+    # either, and members strictly above it pass: the two ends give the fewest and the most members.
     bounds = np.concatenate([[-np.inf], others, [np.inf]])
     least, most = (
-        count - np.searchsorted(members, bounds[len(others) + place - passed], side="right") for place in (1, 0)
+        count - np.searchsorted(members, bounds[len(others) + offset - passed], side="right") for offset in (1, 0)
     )
     tail = (1 - confidence) / 2
     return (
@@ -107,14 +114,17 @@ def tpr_interval(
 
 
 def _quantile(first: np.ndarray, second: np.ndarray, weights: np.ndarray, level: float) -> float:
-    """A quantile of a mixture of beta distributions; where a parameter is 0, all its mass is at that end."""
+    """The quantile at `level` of a mixture of beta distributions; with a parameter of 0 all mass is at 0 or at 1.
 
-    def above(share: float) -> float:
+    Shapes: first, second (the parameters) and weights [k] -> scalar.
+    """
+
+    def excess(share: float) -> float:
         inside = special.betainc(np.maximum(first, 1), np.maximum(second, 1), share)
         return float((weights * np.where(first == 0, 1.0, np.where(second == 0, 0.0, inside))).sum()) - level
 
-    if above(0.0) >= 0:
+    if excess(0.0) >= 0:
         return 0.0
-    if above(1.0) < 0 or above(1.0 - 1e-12) < 0:
+    if excess(1.0) < 0 or excess(1.0 - 1e-12) < 0:
         return 1.0
-    return float(optimize.root_scalar(above, bracket=(0.0, 1.0 - 1e-12)).root)
+    return float(optimize.root_scalar(excess, bracket=(0.0, 1.0 - 1e-12)).root)

@@ -1,4 +1,4 @@
-"""Whether a model's confidence in its answers is right, and whether it prefers a place among the options."""
+"""Calibration: whether a model's confidence matches its accuracy, and whether it prefers a position of the options."""
 
 from __future__ import annotations
 
@@ -17,56 +17,81 @@ BINS = 10
 def expected_calibration_error(
     confidences: Sequence[float], correct: Sequence[float], facts: Sequence[str], bins: int = BINS
 ) -> Estimate:
-    """ECE (Guo et al. 2017): the sum over `bins` of equal width of |correct answers - confidence| over all items.
+    """The expected calibration error (ECE, Guo et al. 2017), with the interval of `intervals.distance`.
 
-    A confidence on an edge belongs to the bin below it. Its interval is that of a `distance`.
+    The sum over bins of equal width of ``|sum of (correct - confidence) in the bin|``, divided by the number of items.
+    A confidence on the edge of two bins belongs to the lower one.
+
+    Args:
+        confidences: the probability of the answer, by item.
+        correct: 1 for a right answer, 0 for a wrong one, a share for a tie.
+        facts: the fact of each item.
+        bins: the number of bins.
     """
-    place = np.clip(np.ceil(np.asarray(confidences, dtype=float) * bins).astype(int) - 1, 0, bins - 1)
+    index = np.clip(np.ceil(np.asarray(confidences, dtype=float) * bins).astype(int) - 1, 0, bins - 1)
     gap = np.asarray(correct, dtype=float) - np.asarray(confidences, dtype=float)
-    columns = [by_cluster(np.where(place == b, gap, 0.0).tolist(), facts) for b in range(bins)]
+    # Items of other bins count 0 in a bin's column, so that all columns are over the same facts.
+    columns = [by_cluster(np.where(index == b, gap, 0.0).tolist(), facts) for b in range(bins)]
     return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))
 
 
 def normalised_entropy(chances: Sequence[Sequence[float]], facts: Sequence[str]) -> Estimate:
-    """The mean entropy of the options' probabilities, as a share of the largest possible: 1 is "any may be right"."""
+    """The mean entropy of the options' probabilities, as a share of its maximum: 1 if all options are equally likely.
+
+    Args:
+        chances: the probabilities of each item's options.
+        facts: the fact of each item.
+    """
     values = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in chances]
     return mean(values, facts, most=1.0)
 
 
 def as_shares(places: Sequence[int]) -> list[list[float]]:
-    """Of each item 1 in its place among the options and 0 before it."""
+    """One-hot rows, cut after the one: each item's choice among its options, in the form of `position_shares`."""
     return [[float(k == place) for k in range(place + 1)] for place in places]
 
 
 def position_shares(chosen: Sequence[Sequence[float]]) -> list[float]:
-    """The mean share of each place among the options, the first place first; options that are not there have none.
+    """How often each position among the options is chosen, first position first.
 
-    `chosen` has a row an item and a share an option, in all 1.
+    Args:
+        chosen: one row for each item with a share for each option, which sum to 1: equal shares for tied options. Rows
+            may differ in length; a position that an item does not have counts 0.
     """
     return [math.fsum(column) / len(chosen) for column in zip_longest(*chosen, fillvalue=0.0)]
 
 
 def position_bias(chosen: Sequence[Sequence[float]], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
-    """Total variation between the places that were answered and those of the right answers: 0 no bias, 1 the most.
+    """The total variation distance between chosen and right positions: 0 is no bias, 1 the largest possible.
 
-    Half the sum over places of |share chosen - share right|; `chosen` is as for `position_shares`. Its interval is that
-    of a `distance`.
+    Half the sum over positions of ``|share chosen - share right|``, with the interval of `intervals.distance`.
+
+    Args:
+        chosen: as for `position_shares`.
+        answers: the position of each item's right option.
+        facts: the fact of each item.
     """
     count = len(answers)
     columns = [
-        by_cluster([said - right for said, right in zip(place[:count], place[count:], strict=True)], facts) / 2
-        for place in zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)
+        by_cluster([own - right for own, right in zip(position[:count], position[count:], strict=True)], facts) / 2
+        for position in zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)
     ]
     return distance(columns, by_cluster([1.0] * len(facts), facts), n=len(facts))
 
 
 def favourite_place(chosen: Sequence[Sequence[float]], answers: Sequence[int], facts: Sequence[str]) -> Estimate:
-    """How much more often the place that is answered most beyond its right is answered than right.
+    """The largest excess of a position: how much more often the favourite position is chosen than it is right.
 
-    The difference of two shares of the same items; 0 if places are answered as often as they are right. Its interval is
-    widened for the choice among the places (Bonferroni). Needs one item at least; `chosen` as for `position_shares`.
+    A difference of two shares of the same items, 0 if every position is chosen as often as it is right. The interval is
+    widened for the choice among the positions (Bonferroni). Needs at least one item.
+
+    Args:
+        chosen: as for `position_shares`.
+        answers: the position of each item's right option.
+        facts: the fact of each item.
     """
-    places = np.array(list(zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)))
-    said, right = np.split(places, 2, axis=1)
-    place = int((said - right).sum(axis=1).argmax())
-    return difference(said[place], right[place], facts, confidence=1 - (1 - CONFIDENCE) / len(places))
+    shares = np.array(list(zip_longest(*chosen, *as_shares(answers), fillvalue=0.0)))
+    own, right = np.split(shares, 2, axis=1)
+    # The position was picked after looking, which the interval below allows for.
+    favourite = int((own - right).sum(axis=1).argmax())
+    return difference(own[favourite], right[favourite], facts, confidence=1 - (1 - CONFIDENCE) / len(shares))

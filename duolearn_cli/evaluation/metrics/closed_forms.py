@@ -1,7 +1,7 @@
-"""Intervals in closed form, over whole facts: phrasings of one fact are not independent.
+"""Confidence intervals in closed form over whole facts, since phrasings of one fact are not independent.
 
-Everything here takes sums by fact and returns the two ends of an interval. What these intervals cover was simulated:
-docs/intervals.md.
+Every function takes sums by fact and returns the two ends of an interval. Their coverage was simulated
+(docs/intervals.md).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-# Facts that are thought to have been seen besides, so that a sample without a surprise does not claim that there are
-# none. For ratios z^2 of them in all, as Agresti and Coull (1998) add to a share; they only widen, and move no centre.
-# A share needs one: Wilson's interval allows for the rest.
+# Pseudo-facts are added to a sample, so that one in which all answers agree does not claim that all others do too.
+# Ratios and differences get z^2 of them in total, as Agresti and Coull (1998) add to a share. Here they only widen the
+# interval and never move its centre. Shares need no more than one, since Wilson's interval allows for the rest.
 PSEUDO_FACTS = float(stats.norm.ppf(0.975)) ** 2
-# Up to so many hits Wilson's lower end is too high (Brown, Cai and DasGupta 2001, section 4.1.1).
+# With up to this many hits, Wilson's lower end is too high (Brown, Cai and DasGupta 2001, section 4.1.1).
 RARE = 3.0
 
 Interval = tuple[float, float]
@@ -25,8 +25,9 @@ Interval = tuple[float, float]
 def wilson(share: float, count: float, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's (1927) score interval of a share of `count` trials; `count` need not be whole.
 
-    With at most three hits the lower end is Poisson's, with at most three misses the upper end (Brown, Cai and DasGupta
-    2001, "Interval estimation for a binomial proportion", eq. 10): Wilson's own misses rare events too often.
+    With at most three hits the lower end is Poisson's instead, and with at most three misses the upper end (Brown, Cai
+    and DasGupta 2001, "Interval estimation for a binomial proportion", eq. 10): for rare events Wilson's own end fails
+    to cover the truth too often.
     """
     z2 = float(stats.norm.ppf(0.5 + confidence / 2)) ** 2
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
@@ -37,30 +38,32 @@ def wilson(share: float, count: float, confidence: float = CONFIDENCE) -> Interv
 
 
 def _rarest(hits: float, confidence: float) -> float:
-    """The smallest mean with which so few hits are not surprising, if they are few; else infinite."""
+    """The smallest Poisson mean that is consistent with so many hits; infinite for more than `RARE` hits."""
     if hits > RARE:
         return np.inf
     return float(stats.chi2.ppf(1 - confidence, 2 * hits)) / 2 if hits > 0 else 0.0
 
 
 def clustered_wilson(hits: np.ndarray, sizes: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's interval of sum(hits) / sum(sizes) on the effective number of facts (Dean and Pagano 2015).
+    """Wilson's interval of ``sum(hits) / sum(sizes)`` on the effective number of facts (Dean and Pagano 2015).
 
-    That number is the facts' over the design effect: facts whose questions agree count one each, questions that are
-    right or wrong by themselves count up to one each. The design effect is that of the facts and of one more, half
-    right and half wrong in all its questions; without it few errors would say that questions are independent. No error
-    may raise the lower end above that of a sample without one, nor a hit lower the upper end.
+    The effective number is the number of facts divided by the design effect. A fact whose questions all agree counts as
+    one; if questions err independently, each counts as up to one.
 
     Args:
-        hits: right answers by fact, each from 0 to its size; means of several answers are allowed. Shape: [facts].
-        sizes: questions by fact, positive. Shape: [facts].
+        hits: right answers of each fact, from 0 to its size; means of several answers are allowed. Shape: [facts].
+        sizes: questions of each fact, positive. Shape: [facts].
+        confidence: the interval's confidence level.
     """
     num_facts, share = len(sizes), float(hits.sum() / sizes.sum())
     mean_size = float(sizes.mean())
+    # The design effect is estimated with one pseudo-fact more: one half is right in all its questions, the other half
+    # wrong. Without it, a sample with few errors would claim that questions err independently.
     middle = float((hits.sum() + mean_size / 2) / (sizes.sum() + mean_size))
     squares = ((hits - middle * sizes) ** 2).sum() + mean_size**2 * ((1 - middle) ** 2 + middle**2) / 2
     design = squares / (num_facts + 1) / (mean_size**2 * middle * (1 - middle))
     low, high = wilson(share, num_facts / design, confidence)
+    # An error must not raise the lower end above that of a sample without errors, nor a hit lower the upper end.
     low = min(low, wilson(1.0, num_facts, confidence)[0])
     return low, max(high, wilson(0.0, num_facts, confidence)[1])
 
@@ -72,17 +75,22 @@ def fieller(
     size: float,
     confidence: float = CONFIDENCE,
 ) -> Interval | None:
-    """Fieller's (1954) interval of sum(numerator) / sum(denominator); None where it is unbounded.
+    """Fieller's (1954) interval of ``sum(numerator) / sum(denominator)``.
 
-    It holds all ratios R for which the mean of ``numerator - R * denominator`` is zero by a t-test over facts. Where
-    the denominator itself may be zero, no finite interval has 95 %, and there is none.
+    The interval holds all ratios R for which a t-test over facts does not reject that the mean of
+    ``numerator - R * denominator`` is zero.
 
     Args:
-        numerator, denominator: sums by fact, two facts at least. Shape: [facts].
-        outcomes: the pairs of numerator and denominator that one question can have. `PSEUDO_FACTS` facts, whose
-            questions agree and which have all outcomes equally often, widen the interval: where all answers stayed the
-            same, the sample has no spread, and the next fact may differ.
-        size: questions of a fact.
+        numerator: sums by fact, at least two facts. Shape: [facts].
+        denominator: likewise. Shape: [facts].
+        outcomes: all pairs (numerator, denominator) that one question can contribute. `PSEUDO_FACTS` facts with these
+            outcomes in equal shares widen the interval: if no answer changed, the sample has no spread, although the
+            next fact may differ.
+        size: the mean number of questions of a fact.
+        confidence: the interval's confidence level.
+
+    Returns:
+        None if the denominator may be zero: then no finite interval has the confidence level.
     """
     num_facts, columns = len(numerator), np.stack([numerator, denominator]).astype(float)
     t2 = float(stats.t.ppf(0.5 + confidence / 2, num_facts - 1)) ** 2
@@ -91,7 +99,7 @@ def fieller(
     pseudo = size * np.asarray(outcomes, dtype=float).T - means
     spread = spread + PSEUDO_FACTS / len(outcomes) * pseudo @ pseudo.T
     above, below = columns.sum(1)
-    # a R^2 - 2 b R + c <= 0
+    # The test does not reject R where a R^2 - 2 b R + c <= 0; that is bounded only for a > 0.
     a, b, c = below**2 - t2 * spread[1, 1], above * below - t2 * spread[0, 1], above**2 - t2 * spread[0, 0]
     if a <= 0:
         return None
@@ -100,27 +108,37 @@ def fieller(
 
 
 def hall(numerator: np.ndarray, denominator: np.ndarray, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of sum(numerator) / sum(denominator), positive and hardly varying denominators; None without spread.
+    """A skewness-corrected interval of ``sum(numerator) / sum(denominator)``, for positive, similar denominators.
 
-    A t-interval of the ratio's linear part over facts, after Hall's (1992) transformation has removed its skewness:
-    losses are skewed, and the plain t-interval of 30 of them covers 88 % where this one covers 94 %.
+    A t-interval over facts of the ratio's linear part, after Hall's (1992) transformation has removed the skewness.
+    Losses are skewed: for 30 of them the plain t-interval covers 88 % where this one covers 94 %.
+
+    Shapes: [facts] each. Returns None if the facts have no spread.
     """
     value = float(numerator.sum() / denominator.sum())
     parts = (numerator - value * denominator) / float(denominator.mean())
     deviation = float(parts.std(ddof=1))
-    # What is left of equal values by rounding is no spread.
+    # Equal values differ by rounding at most, which is no spread.
     if deviation <= 1e-12 * max(1.0, abs(value)):
         return None
     return value - hall_arm(parts, 0.5 + confidence / 2), value - hall_arm(parts, 0.5 - confidence / 2)
 
 
 def hall_arm(parts: np.ndarray, confidence: float) -> float:
-    """How far the mean of `parts` is above its one-sided bound of that confidence, a lower one from .5 up; 0 if equal.
+    """The distance of the mean of `parts` from its one-sided bound, by a t-test after Hall's (1992) transformation.
 
-    A t-test after Hall's (1992) transformation. Shape of `parts`: [facts], two at least.
+    For q above 0.5, ``mean - hall_arm(parts, q)`` is the lower bound of confidence q. For q below 0.5 it is the upper
+    bound of confidence 1 - q.
+
+    Args:
+        parts: one value for each fact, at least two. Shape: [facts].
+        confidence: q.
+
+    Returns:
+        The distance; 0 if all values are equal.
     """
     num_facts, apart = len(parts), parts - parts.mean()
-    # What is left of equal values by rounding is no spread.
+    # Equal values differ by rounding at most, which is no spread.
     if np.abs(apart).max() <= 1e-12 * max(1.0, np.abs(parts).max()):
         return 0.0
     skewness = float((apart**3).mean()) / float(apart.std()) ** 3
@@ -129,23 +147,30 @@ def hall_arm(parts: np.ndarray, confidence: float) -> float:
 
 
 def _untransformed(t: float, skewness: float, count: int) -> float:
-    """The studentised mean whose transform is `t`: Hall 1992, "On the removal of skewness by transformation", g^-1.
+    """The inverse of Hall's transformation: the studentised mean x with ``g(x) = t``.
 
-    g(x) = x + a x^2 / sqrt(n) + a^2 x^3 / (3 n) + a / (2 sqrt(n)), with a = skewness / 3.
+    ``g(x) = x + a x^2 / sqrt(n) + a^2 x^3 / (3 n) + a / (2 sqrt(n))`` with ``a = skewness / 3`` and n = `count` (Hall
+    1992, "On the removal of skewness by transformation").
     """
     a = skewness / (3 * np.sqrt(count))
     shifted = t - a / 2
+    # The closed form divides by `a`; without skewness g is the identity.
     return float((np.cbrt(1 + 3 * a * shifted) - 1) / a) if abs(a) > 1e-9 else float(shifted)
 
 
 def paired_difference(
     differences: np.ndarray, sizes: np.ndarray, confidence: float = CONFIDENCE, most: float = 1.0
 ) -> Interval:
-    """Interval of sum(differences) / sum(sizes), the difference of two shares of the same questions.
+    """An interval of ``sum(differences) / sum(sizes)``, the difference of two shares of the same questions.
 
-    It ends at -+ `most`, the largest difference there can be: 1 of two shares, 2 of the differences of two pairs.
+    A t-interval over facts, widened by `PSEUDO_FACTS` facts with the outcomes -1, 0, 0, 1 (Agresti and Min 2005).
 
-    A t-interval over facts, widened by `PSEUDO_FACTS` facts of the outcomes -1, 0, 0, 1 (Agresti and Min 2005).
+    Args:
+        differences: the sum of each fact's differences. Shape: [facts].
+        sizes: questions of each fact. Shape: [facts].
+        confidence: the interval's confidence level.
+        most: the largest possible difference, where the interval is cut: 1 for two shares, 2 for the difference of two
+            such differences.
     """
     num_facts, value = len(sizes), float(differences.sum() / sizes.sum())
     mean_size = float(sizes.mean())

@@ -1,4 +1,4 @@
-"""Several methods side by side: how far each is behind the best one, which was picked by the same answers."""
+"""Comparison of several methods: how far each is behind the best, which the same answers have picked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Behind:
-    """The place of the best method, by how much it leads each other one, and how far that may be off.
+    """The lead of the best method over each other method, in ``value +- reach`` for all pairs at once.
 
     Attributes:
-        value, reach: the lead over each method lies in ``value +- reach``, for all pairs at once. Shape: [methods].
+        best: the index of the best method.
+        value: the lead over each method, 0 for the best one. Shape: [methods].
+        reach: half the width of each lead's interval. Shape: [methods].
     """
 
     best: int
@@ -23,19 +25,21 @@ class Behind:
 
 
 def behind_best(values: np.ndarray, draws: np.ndarray, confidence: float = CONFIDENCE) -> Behind:
-    """How far methods are behind the one with the highest of `values` [methods].
+    """How far each method is behind the one with the highest value.
 
-    Which method is best is told by the same answers that judge it: of equal methods the luckiest leads. The intervals
-    therefore hold for the differences of *all* pairs together, whichever pair is looked at (as Tukey's range does, by
-    the distribution of the largest difference instead of a table): with the given confidence none of them is wrong.
+    The answers that pick the best method also judge it: among equal methods the luckiest leads. The intervals therefore
+    hold for the differences of *all* pairs simultaneously, as in Tukey's range test, with the simulated distribution of
+    the largest difference in place of a table. With the given confidence none of them misses the truth.
 
     Args:
-        draws: the values again as other seeds and facts would have given them, with what methods have in common drawn
+        values: the value of each method. Shape: [methods].
+        draws: what other seeds and facts would have given, simulated; errors that methods have in common must be drawn
             in common. Shape: [draws, methods].
+        confidence: the simultaneous confidence level.
     """
     error = draws - values
     apart = np.abs(error[:, :, None] - error[:, None, :])
-    # Each pair's own reach puts all pairs on one scale; the factor is what the largest of them needs.
+    # Dividing by each pair's own quantile puts all pairs on one scale. The factor is what the largest of them needs.
     own = np.quantile(apart, confidence, axis=0)
     ratio = np.divide(apart, own, out=np.zeros_like(apart), where=own > 0)
     factor = float(np.quantile(ratio.max((1, 2)), confidence))

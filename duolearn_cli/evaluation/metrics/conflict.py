@@ -1,4 +1,4 @@
-"""How forgetting met keeping over a run: means of the steps' diagnostics. No torch: plain numbers."""
+"""Conflict between forgetting and preserving over a run: means of the steps' diagnostics. Plain numbers, no torch."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# What a step tells of the whole and, under the name with the suffix, of each layer; runs are summed up by means.
+# Diagnostics of a step. Each is logged for the whole model and, with the suffix `BY_LAYER`, for each layer. Those in
+# `MEANS` are averaged over a run.
 MEANS = ("conflict", "cosine", "opposed", "removed")
 FIGURES = (*MEANS, "step_norm")
 BY_LAYER = "_by_layer"
 
 
 def summarise(history: Iterable[Mapping[str, Any]], layers: Sequence[int]) -> dict[str, Any] | None:
-    """Means over the unlearning steps, as in metrics.json; None where no step tells anything.
+    """The `geometry` section of metrics.json: means of the diagnostics over the unlearning steps.
 
-    `layers` are the layers' numbers in the order of the ``..._by_layer`` lists. A step that was computed again after a
-    resume counts once, with its last line. A mean over no value is None.
+    A step that was repeated after a resume counts once, with its last line. A mean over no values is None.
+
+    Args:
+        history: the lines of history.jsonl.
+        layers: the layers' numbers, in the order of the ``..._by_layer`` lists.
+
+    Returns:
+        None if no step has diagnostics.
     """
-    # A quick evaluation writes a line of the same stage and step, but with other keys.
+    # A quick evaluation logs a line for the same stage and step, too, but with other keys.
     steps = {e["step"]: e for e in history if e.get("stage") == "unlearn" and any(name in e for name in MEANS)}
     if not steps:
         return None
@@ -35,8 +42,8 @@ def summarise(history: Iterable[Mapping[str, Any]], layers: Sequence[int]) -> di
     }
 
 
-def _at(values: Sequence[float | None] | None, place: int) -> float | None:
-    return values[place] if values is not None else None
+def _at(values: Sequence[float | None] | None, index: int) -> float | None:
+    return values[index] if values is not None else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

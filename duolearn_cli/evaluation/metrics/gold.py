@@ -1,4 +1,4 @@
-"""How far a model is from gold, the model that never learned what was to be forgotten (method.md section 8)."""
+"""The distance of a model from gold, the model that never learned the forget set (method.md section 8)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from duolearn_cli.evaluation.metrics.closed_forms import hall_arm
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, FEW_FACTS, RESAMPLES, by_cluster, mean, proportion
 
-# How far from gold a model may be that is said to be like it, as a share of what learning has changed [D].
+# A model counts as equivalent to gold within this margin, a share of the distance from target to gold [D].
 MARGIN = 0.1
-# Of the test that it is no further.
+# Significance level of the test of equivalence.
 LEVEL = 0.05
 
 
@@ -25,11 +25,19 @@ def distance(
     gold_predictions: Sequence[int],
     facts: Sequence[str],
 ) -> dict[str, Any]:
-    """Distances between two models' losses and answers on the same items, in the same order.
+    """Distances between a model and gold on the same items, given in the same order.
 
-    ``ks``: the Kolmogorov-Smirnov statistic of the two distributions of per-item losses, the largest distance of their
-    cumulative shares (as in Maini et al. 2024, "TOFU"). ``ks_p_value``, ``ks_same``: see `permuted`.
-    ``nll_distance``: mean |loss - gold's loss| in nats. ``agreement``: share of items with the same answer.
+    Args:
+        losses: the model's loss on each item, in nats per token.
+        gold_losses: gold's losses.
+        predictions: the option that the model answers, by item.
+        gold_predictions: gold's answers.
+        facts: the fact of each item.
+
+    Returns:
+        ``ks``: the Kolmogorov-Smirnov statistic of the two distributions of losses, as in Maini et al. 2024, "TOFU".
+        ``ks_p_value`` and ``ks_same``: see `permuted`. ``nll_distance``: the mean of |loss - gold's loss| in nats.
+        ``agreement``: the share of items with the same answer. Empty if there are no items.
     """
     if not losses:
         return {}
@@ -47,47 +55,53 @@ def distance(
 
 
 def kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> float:
-    """The largest distance between the cumulative shares of two samples [n], [m]."""
+    """The largest distance between the cumulative distributions of two samples. Shapes: [n], [m] -> scalar."""
     both = np.concatenate([first, second])
     ours, theirs = (np.searchsorted(np.sort(own), both, side="right") / len(own) for own in (first, second))
     return float(np.abs(ours - theirs).max())
 
 
 def permuted(first: np.ndarray, second: np.ndarray, facts: Sequence[str], seed: int = 0) -> tuple[float, float]:
-    """The KS statistic of two models' losses [items] against models that do not differ.
+    """A permutation test of the Kolmogorov-Smirnov statistic of two models' losses. Shapes: [items], [items].
 
-    If the two models do not differ, it does not matter which of them gave which losses of a fact. They are therefore
-    swapped at random, whole facts at a time, as phrasings of one fact go together.
+    Under the null hypothesis the two models do not differ, so it does not matter which of them gave which losses. The
+    losses are therefore swapped between the models at random, whole facts at a time, since phrasings of one fact are
+    not independent.
 
     Returns:
-        the share of swaps whose statistic is at least the one that was found, a p-value that holds for the same items;
-        and what the statistic is at most in 95 % of the swaps.
+        The p-value: the share of swaps whose statistic is at least the observed one. And the statistic that 95 % of the
+        swaps stay below.
     """
     values = np.concatenate([first, second])
     order = np.argsort(values, kind="stable")
     _, fact = np.unique(np.asarray(facts, dtype=str), return_inverse=True)
     steps = np.concatenate([np.ones(len(first)), -np.ones(len(second))])[order] / len(first)
     owner = np.concatenate([fact, fact])[order]
-    # Shares are compared where the next value is another one.
+    # With ties, the cumulative distributions are compared after the last of several equal values.
     ends = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))
     rng = np.random.default_rng(seed)
-    found = np.empty(RESAMPLES)
+    swapped = np.empty(RESAMPLES)
+    # In blocks of 250 swaps, which bounds the memory to 250 numbers for each loss.
     for start in range(0, RESAMPLES, 250):
-        signs = rng.choice([-1.0, 1.0], (len(found[start : start + 250]), fact.max() + 1))
-        found[start : start + 250] = np.abs(np.cumsum(signs[:, owner] * steps, axis=1)[:, ends]).max(1)
+        signs = rng.choice([-1.0, 1.0], (len(swapped[start : start + 250]), fact.max() + 1))
+        swapped[start : start + 250] = np.abs(np.cumsum(signs[:, owner] * steps, axis=1)[:, ends]).max(1)
     own = float(np.abs(np.cumsum(steps)[ends]).max())
-    p_value = (1 + int((found >= own - 1e-12).sum())) / (RESAMPLES + 1)
-    return p_value, float(np.quantile(found, CONFIDENCE))
+    # The observed assignment counts as one of the swaps, so that the p-value is never zero.
+    p_value = (1 + int((swapped >= own - 1e-12).sum())) / (RESAMPLES + 1)
+    return p_value, float(np.quantile(swapped, CONFIDENCE))
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How much of the way from target to gold a model has gone: 1 is as gold, above 1 beyond it.
+    """How far a model has moved from target towards gold: 0 is the target, 1 is gold, above 1 is beyond gold.
 
     Attributes:
-        low, high: the interval that has to lie within ``1 +- margin``.
-        facts: how many it is over. Fewer than `FEW_FACTS` show nothing: of a few, all may be as gold by chance where
-            one in ten is not.
+        value: the share of the way.
+        low: lower end of the interval that has to lie within ``1 +- margin``.
+        high: its upper end.
+        margin: the margin of equivalence.
+        facts: the number of facts. Fewer than `FEW_FACTS` show nothing: if one fact in ten is unlike gold, a few facts
+            may all be like gold by chance.
     """
 
     value: float
@@ -98,7 +112,7 @@ class Way:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is shown that the model is no further from gold than the margin, on either side."""
+        """Whether equivalence is shown: the model is within the margin of gold on either side."""
         return self.facts >= FEW_FACTS and 1 - self.margin <= self.low and self.high <= 1 + self.margin
 
 
@@ -111,13 +125,24 @@ def way(
     margin: float = MARGIN,
     level: float = LEVEL,
 ) -> Way:
-    """The test of equivalence to gold (TOST, Schuirmann 1987) of a mean over items, by facts.
+    """Test whether a model is equivalent to gold in the mean of a figure over items (TOST, Schuirmann 1987).
 
-    Two one-sided t-tests at `level` each, over facts, of whether the share ``(target - own) / (target - gold)`` of
-    means is below ``1 - margin`` or above ``1 + margin``: both are refused where the interval of twice the level lies
-    within. So where a model is further from gold than the margin, this is said not to be so with a chance of about
-    `level`. Losses are skewed where most facts are as gold and a few untouched; Hall's (1992) transformation allows for
-    that. Infinite bounds where target and gold do not differ, or there are fewer than two facts.
+    Two one-sided t-tests over facts ask whether the share of the way ``(target - own) / (target - gold)``, a ratio of
+    means, is below ``1 - margin`` or above ``1 + margin``. Both are rejected exactly if the returned interval, of
+    confidence ``1 - 2 * level``, lies within ``1 +- margin``. A model further from gold than the margin is thus
+    declared equivalent with a probability of about `level`. Losses are skewed if most facts are like gold and a few
+    are untouched; Hall's (1992) transformation corrects for it.
+
+    Args:
+        target: the target's figure for each item.
+        gold: gold's figures.
+        own: the model's figures.
+        facts: the fact of each item.
+        margin: the margin of equivalence.
+        level: the significance level of each test.
+
+    Returns:
+        The share of the way; with infinite bounds if target and gold do not differ, or with fewer than two facts.
     """
     drop = by_cluster([t - o for t, o in zip(target, own, strict=True)], facts)
     room = by_cluster([t - g for t, g in zip(target, gold, strict=True)], facts)
@@ -125,7 +150,7 @@ def way(
     if total == 0 or count < 2:
         return Way(math.nan, -math.inf, math.inf, margin, count)
     value = float(drop.sum()) / total
-    # Each hypothesis by itself, as Fieller does: whether drop - (1 -+ margin) room is above, or below, 0.
+    # As in Fieller's method, each hypothesis is about a mean: is that of drop - (1 -+ margin) * room above, below 0?
     below, above = ((drop - bound * room) / float(room.mean()) for bound in (1 - margin, 1 + margin))
     return Way(value, value - hall_arm(below, 1 - level), value - hall_arm(above, level), margin, count)
 
@@ -136,10 +161,18 @@ def likeness(
     own: Mapping[str, Sequence[float]],
     facts: Sequence[str],
 ) -> dict[str, Any]:
-    """Whether a model ends where gold ends: `way` by name of what is compared, ``margin``, and ``shown``.
+    """The `likeness` section of metrics.json: whether a model ends where gold ends.
 
-    It is shown where it is for each of them: the level holds for all together.
+    Args:
+        target: the target's value for each item, by the name of the figure.
+        gold: gold's values.
+        own: the model's values.
+        facts: the fact of each item.
+
+    Returns:
+        The share of the way for each figure, ``margin``, and ``shown``. Equivalence is shown only if it is for every
+        figure, and no correction for several tests is needed then.
     """
     ways = {name: way(target[name], gold[name], own[name], facts) for name in own}
-    told = {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in ways.items()}
-    return {**told, "margin": MARGIN, "shown": all(one.is_shown for one in ways.values())}
+    by_name = {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in ways.items()}
+    return {**by_name, "margin": MARGIN, "shown": all(one.is_shown for one in ways.values())}

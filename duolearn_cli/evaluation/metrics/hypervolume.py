@@ -1,4 +1,4 @@
-"""How much of the unit cube of several aims a set of models dominates."""
+"""The hypervolume: how much of the unit cube of several objectives a set of models dominates."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import numpy as np
 
 
 def hypervolume(points: np.ndarray) -> np.ndarray:
-    """The volume of the union of the boxes from 0 to each point; coordinates beyond 0 and 1 are cut.
+    """The volume of the union of the boxes from 0 to each point (Zitzler and Thiele 1998).
 
-    The measure of Zitzler and Thiele (1998), all aims to be maximised, with 0 as reference, in slices along the last
-    aim: each is as large as what the points beyond it dominate in the other aims. A point that is not finite dominates
-    nothing. Shapes: [..., points, aims] -> [...].
+    All objectives are maximised, and the reference point is 0. Coordinates are cut to [0, 1]. A point that is not
+    finite dominates nothing.
+
+    Shapes: [..., points, objectives] -> [...].
     """
     points = np.where(np.isfinite(points).all(-1, keepdims=True), points, 0.0).clip(0, 1)
     count = points.shape[-2]
     if points.shape[-1] == 1:
         return points[..., 0].max(-1, initial=0.0)
+    # Slice along the last objective, between consecutive points. A slice's area is the hypervolume, in the other
+    # objectives, of the points that reach it: the first k + 1 in descending order.
     order = np.argsort(-points[..., -1], axis=-1, kind="stable")[..., None]
     points = np.take_along_axis(points, order, axis=-2)
     last = points[..., -1]

@@ -1,6 +1,6 @@
-"""Values with 95 % intervals over whole facts: phrasings of one fact are not independent.
+"""Estimates with 95 % confidence intervals over whole facts, since phrasings of one fact are not independent.
 
-Shares, ratios and means have intervals in closed form (`closed_forms`); what has none is resampled.
+Shares, ratios and means have closed forms (`closed_forms`). Other statistics are bootstrapped.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval.
+    """A value with its 95 % confidence interval.
 
     Attributes:
-        low, high: None where there is no interval.
-        n: the number of items behind it.
-        facts: the number of facts behind it, which the interval is over; None where it is not told. Of a membership
-            attack the pairs: members alone, while `n` counts both sides.
-        unbounded: there is no interval because the denominator of a ratio may be zero: any value is possible.
+        value: the estimate; NaN if undefined.
+        low: lower end of the interval, None if there is none.
+        high: upper end of the interval, None if there is none.
+        n: the number of items.
+        higher_is_better: the direction, None if neither is better.
+        facts: the number of facts that the interval is over, None if unknown. For a membership attack it is the number
+            of pairs, while `n` counts both sides.
+        unbounded: there is no interval because the denominator of a ratio may be zero, so that any value is possible.
     """
 
     value: float
@@ -42,11 +45,13 @@ class Estimate:
     unbounded: bool = False
 
     def as_dict(self) -> dict[str, Any]:
+        """The estimate as metrics.json holds it."""
         return asdict(self)
 
 
 def by_cluster(values: ArrayLike, clusters: Sequence[str]) -> np.ndarray:
-    """Sum `values` by cluster, clusters in sorted order. Shape: [number of clusters]."""
+    """Sum `values` by cluster, clusters in sorted order. Shapes: [n], n names -> [number of distinct clusters]."""
+    # np.unique sorts, so that the sums of two calls about the same clusters match, whatever the order of the items.
     _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.bincount(index, weights=np.asarray(values, dtype=float))
 
@@ -58,30 +63,33 @@ def bootstrap(
     n: int,
     seed: int = 0,
 ) -> Estimate:
-    """Percentile bootstrap of ``statistic(*columns, axis=-1)``.
+    """Percentile bootstrap of ``statistic(*columns, axis=-1)`` over clusters.
 
     Args:
-        columns: per-cluster sums, resampled together.
+        columns: sums by cluster, resampled together.
+        statistic: a vectorised function of the columns.
         n: the number of items to report.
+        seed: of the resampling.
 
-    The interval is undefined (None) with fewer than two clusters, where the statistic is not finite, or where all
-    resamples agree.
+    Returns:
+        The estimate; without an interval if there are fewer than two clusters, the statistic is not finite, or all
+        resamples agree.
     """
     value = float(statistic(*columns, axis=-1))
     if not math.isfinite(value) or min(len(column) for column in columns) < 2:
         return Estimate(value, None, None, n)
     result = _resampled(columns, statistic, seed)
     low, high = (float(bound) for bound in result.confidence_interval)
-    # Where every resample agrees the bootstrap knows nothing about the uncertainty: better no interval than +-0.
+    # If all resamples agree, the bootstrap knows nothing about the uncertainty: no interval is better than one of +-0.
     if not (math.isfinite(low) and math.isfinite(high)) or low == high:
         return Estimate(value, None, None, n)
     return Estimate(value, low, high, n)
 
 
 def _resampled(columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int) -> Any:
-    """SciPy's result of the bootstrap, with its interval and the statistic of every resample."""
+    """SciPy's bootstrap result: the interval, and the statistic of every resample."""
     with warnings.catch_warnings():
-        # A statistic undefined in some resample (a ratio over zero) makes an interval that is not finite.
+        # If the statistic is undefined in some resample (a ratio over zero), the interval is not finite; callers check.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         return stats.bootstrap(
             tuple(columns),
@@ -97,19 +105,23 @@ def _resampled(columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarra
 
 
 def distance(columns: Sequence[np.ndarray], counts: np.ndarray, *, n: int, seed: int = 0) -> Estimate:
-    """How far means are from zero, ``sum over k of |d_k|`` with ``d_k = sum(columns[k]) / sum(counts)``; 0 is best.
+    """The distance ``sum over k of |d_k|`` of a vector of means ``d_k = sum(columns[k]) / sum(counts)`` from zero.
 
-    Noise can only add to a distance, so that the percentiles of its own bootstrap lie above it, all of them where it is
-    small. The interval is therefore made of the error of the vector d, which noise moves to either side: by the
-    triangle inequality the true distance lies within ``sum |d* - d|`` of ours, and of that the 95 % quantile over
-    resamples is taken. It holds the value by construction, and is rather too wide than too narrow.
+    Noise can only increase a distance, so the percentiles of its own bootstrap lie above the value, all of them if it
+    is small. The interval is therefore made from the error of the vector d, which noise moves to either side. By the
+    triangle inequality the true distance lies within ``sum |d* - d|`` of the estimate; the 95 % quantile of that sum
+    over resamples is the reach of the interval. The interval always holds the value, and is rather too wide than too
+    narrow.
 
     Args:
-        columns: per-cluster sums of each part of the vector. `counts`: the number of items of each cluster.
+        columns: for each component, its sums by cluster.
+        counts: the number of items of each cluster.
         n: the number of items to report.
+        seed: of the resampling.
 
-    The bounds are cut to 0 and 1, for distances that cannot be more. No interval with fewer than two clusters, or where
-    all resamples agree.
+    Returns:
+        The estimate, with its interval cut to [0, 1]: distances above 1 are not supported. No interval if there are
+        fewer than two clusters, or all resamples agree.
     """
     own = [float(column.sum() / counts.sum()) for column in columns]
     value = sum(map(abs, own))
@@ -135,10 +147,7 @@ def proportion(
     higher_is_better: bool | None = None,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """The mean of `hits`, each from 0 to 1, with Wilson's interval on the effective number of facts.
-
-    No interval for a single fact.
-    """
+    """The mean of `hits`, each from 0 to 1, with `clustered_wilson`'s interval. A single cluster has no interval."""
     if not len(hits):
         return Estimate(math.nan, None, None, 0, higher_is_better, 0)
     sums, sizes = by_cluster(hits, clusters), by_cluster([1.0] * len(hits), clusters)
@@ -156,20 +165,28 @@ def ratio_of_sums(
     higher_is_better: bool | None = True,
     least: float = -math.inf,
 ) -> Estimate:
-    """sum(numerator) / sum(denominator) of answers to the same questions, with Fieller's interval over facts.
+    """The ratio ``sum(numerator) / sum(denominator)`` over the same questions, with Fieller's interval over facts.
 
-    `outcomes` are the pairs that one question can have, `least` is the lowest value that the ratio can have. Where the
-    denominator may be zero the interval is unbounded; where it is zero in the sample there is no value either.
+    Args:
+        numerator: one value for each question.
+        denominator: one value for each question.
+        clusters: the fact of each question.
+        outcomes: all pairs (numerator, denominator) that one question can have; see `fieller`.
+        higher_is_better: the direction, for tables.
+        least: the smallest value that the ratio can have, where the interval is cut.
+
+    Returns:
+        The estimate. It is unbounded if the denominator may be zero, and its value is NaN if the denominator is zero.
     """
     above, below = (by_cluster(values, clusters) if len(values) else np.zeros(1) for values in (numerator, denominator))
     value, count = float(ratio(above, below)), len(numerator)
-    found = Estimate(value, None, None, count, higher_is_better, len(above) if count else 0)
+    estimate = Estimate(value, None, None, count, higher_is_better, len(above) if count else 0)
     if len(above) < 2:
-        return found
+        return estimate
     interval = fieller(above, below, outcomes, count / len(above)) if math.isfinite(value) else None
     if interval is None:
-        return replace(found, unbounded=True)
-    return replace(found, low=max(least, interval[0]), high=interval[1])
+        return replace(estimate, unbounded=True)
+    return replace(estimate, low=max(least, interval[0]), high=interval[1])
 
 
 def mean(
@@ -180,24 +197,36 @@ def mean(
     higher_is_better: bool | None = None,
     most: float = math.inf,
 ) -> Estimate:
-    """sum(values) / sum(counts) of numbers that are not negative, with Hall's skewness-corrected interval over facts.
+    """The mean ``sum(values) / sum(counts)`` of non-negative numbers, with Hall's skewness-corrected interval.
 
-    `counts` are ones by default: the mean. `most` is the highest possible value. No interval without spread.
+    Args:
+        values: one number for each item, or a sum over `counts`.
+        clusters: the fact of each item.
+        counts: how many numbers each value sums; 1 by default.
+        higher_is_better: the direction, for tables.
+        most: the largest possible value, where the interval is cut.
+
+    Returns:
+        The estimate; without an interval if the facts have no spread. NaN if there are no values.
     """
     if not len(values):
         return Estimate(math.nan, None, None, 0, higher_is_better, 0)
     above = by_cluster(values, clusters)
     below = by_cluster(np.ones(len(values)) if counts is None else counts, clusters)
     value = float(ratio(above, below))
-    found = Estimate(value, None, None, len(values), higher_is_better, len(above))
+    estimate = Estimate(value, None, None, len(values), higher_is_better, len(above))
     interval = hall(above, below) if len(above) > 1 and math.isfinite(value) else None
-    return found if interval is None else replace(found, low=max(0.0, interval[0]), high=min(most, interval[1]))
+    return estimate if interval is None else replace(estimate, low=max(0.0, interval[0]), high=min(most, interval[1]))
 
 
 def difference(
     first: ArrayLike, second: ArrayLike, clusters: Sequence[str], *, confidence: float = CONFIDENCE
 ) -> Estimate:
-    """The difference of two shares of the same questions, each answer from 0 to 1, with an interval over facts."""
+    """The difference of two shares over the same questions, each answer from 0 to 1, with `paired_difference`'s
+    interval.
+
+    A single fact has no interval.
+    """
     apart = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     sums, sizes = by_cluster(apart, clusters), by_cluster(np.ones(len(apart)), clusters)
     value = float(sums.sum() / sizes.sum())
@@ -206,6 +235,6 @@ def difference(
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Ratio of sums along `axis`; not a number where the denominator sums to zero."""
+    """The ratio of sums along `axis`; NaN where the denominator sums to zero."""
     below = denominator.sum(axis)
     return np.divide(numerator.sum(axis), below, out=np.full(np.shape(below), np.nan), where=below != 0)

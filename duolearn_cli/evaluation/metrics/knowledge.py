@@ -1,6 +1,7 @@
-"""Forgetting and preservation, from per-item answers (method.md section 8, our definitions).
+"""Forgetting and preservation, computed from the answers to each item (method.md section 8; our definitions).
 
-Every function takes answers as 0/1 per item and `facts`, the cluster of each item, in the same order.
+Answers are 1 (right) or 0 (wrong) for each item. `facts` gives the fact of each item, in the same order: intervals are
+over facts.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from duolearn_cli.evaluation.metrics.chance import above_chance, common_unit
 from duolearn_cli.evaluation.metrics.closed_forms import CONFIDENCE
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion, ratio_of_sums
 
-# Right or wrong, before and after: what can become of one question.
+# All outcomes of one question: right or wrong, before and after.
 BEFORE_AFTER = tuple(product((0.0, 1.0), repeat=2))
 
 
 def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """FR = 1 - accuracy on forget items after unlearning."""
+    """The forgetting rate FR: 1 - accuracy on forget items after unlearning."""
     return proportion([1.0 - hit for hit in after], facts)
 
 
 def relative_drop(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """(accuracy before - accuracy after) / accuracy before."""
+    """The relative drop in accuracy: (before - after) / before."""
     drop = [b - a for b, a in zip(before, after, strict=True)]
     return ratio_of_sums(drop, before, facts, [(b - a, b) for b, a in BEFORE_AFTER])
 
@@ -34,10 +35,18 @@ def relative_drop(before: Sequence[float], after: Sequence[float], facts: Sequen
 def chance_corrected_forgetting(
     before: Sequence[float], after: Sequence[float], chance: Sequence[float], facts: Sequence[str]
 ) -> Estimate:
-    """(accuracy before - accuracy after) / (accuracy before - chance): 1 at chance, above 1 below chance.
+    """Chance-corrected forgetting CCF: (accuracy before - after) / (accuracy before - chance).
 
-    `chance` is each item's 1 / number of options, or 1 or 0 for the answer of a model that never learned it. No value
-    where the answers before were as good as chance, an unbounded one where they may have been.
+    1 is an accuracy at chance, above 1 one below chance: answers are avoided.
+
+    Args:
+        before: the target's answers.
+        after: the model's answers.
+        chance: 1 / number of options of each item, or the answer (0 or 1) of a model that never learned it.
+        facts: the fact of each item.
+
+    Returns:
+        NaN if accuracy before was at chance; unbounded if it may have been.
     """
     unit = common_unit(chance)
     drop = [unit * (b - a) for b, a in zip(before, after, strict=True)]
@@ -46,47 +55,59 @@ def chance_corrected_forgetting(
 
 
 def forgetting_outcomes(chance: Sequence[float], unit: int = 1) -> list[tuple[float, float]]:
-    """`unit` times what one question can add to drop and room, in pairs.
+    """All pairs (before - after, before - chance) that one question can have, times `unit`; see `fieller`.
 
-    `chance` counts with its mean; where it is the answers of a model, as right and as wrong.
+    Chances of 1 / number of options enter with their mean, a model's answers as both 0 and 1.
     """
-    answered = set(chance) <= {0.0, 1.0}
-    levels = (0.0, 1.0) if answered else (fmean(chance),) if len(chance) else ()
+    are_answers = set(chance) <= {0.0, 1.0}
+    levels = (0.0, 1.0) if are_answers else (fmean(chance),) if len(chance) else ()
     return [(unit * (b - a), unit * (b - level)) for b, a in BEFORE_AFTER for level in levels]
 
 
 def forgetting_against_gold(
     before: Sequence[float], after: Sequence[float], gold: Sequence[float], facts: Sequence[str]
 ) -> Estimate:
-    """(accuracy before - after) / (accuracy before - gold's): 1 where as much is known as if it had never been learned.
+    """Forgetting relative to gold: (accuracy before - after) / (accuracy before - gold's).
 
-    `gold` are the answers of the model that did not learn the forget items. Above 1 less is known than that.
+    1 means that the model knows as much as if it had never learned the forget items, above 1 that it knows less.
+
+    Args:
+        before: the target's answers.
+        after: the model's answers.
+        gold: the answers of gold, which did not learn the forget items.
+        facts: the fact of each item.
     """
     drop = [b - a for b, a in zip(before, after, strict=True)]
     room = [b - g for b, g in zip(before, gold, strict=True)]
-    # One is best: more than gold forgets is no gain.
+    # The best value is 1, so neither direction is better: to forget more than gold is no gain.
     return ratio_of_sums(drop, room, facts, forgetting_outcomes((0.0, 1.0)), higher_is_better=None)
 
 
 def recall_share(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """Answers that the model says of itself after / before; may exceed 1. Both are 1 for a recalled item, else 0."""
+    """The ratio of recalled items after / before; may exceed 1. Answers are 1 for a recalled item, else 0."""
     return ratio_of_sums(after, before, facts, [(a, b) for b, a in BEFORE_AFTER], least=0.0)
 
 
 def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """KPR = accuracy on retain items after / before; may exceed 1."""
+    """Knowledge preservation KPR: accuracy on retain items after / before; may exceed 1."""
     return recall_share(before, after, facts)
 
 
 def commonest(answers: Sequence[Hashable], facts: Sequence[str], chance: float) -> tuple[Hashable, Estimate, bool]:
-    """The answer that is right most often, its share, and whether that is more than `chance` beyond doubt.
+    """The most common right answer, its share, and whether the share is significantly above `chance`.
 
-    Beyond doubt: the lower end of Wilson's interval over facts, widened for the choice among ``1 / chance`` answers.
-    Needs one answer at least; of several that are equally common it is the first.
+    It is significant if the lower end of Wilson's interval over facts, widened for the choice among ``1 / chance``
+    answers, is above chance.
+
+    Args:
+        answers: the right answers, at least one. The first of several equally common answers wins.
+        facts: the fact of each answer.
+        chance: 1 / number of options.
     """
     answer, _ = Counter(answers).most_common(1)[0]
     share = proportion([float(one == answer) for one in answers], facts)
     num_facts = len(set(facts))
+    # Bonferroni: the most common of 1 / chance answers was picked after looking.
     confidence = 1 - (1 - CONFIDENCE) * chance
     low = stats.binomtest(round(share.value * num_facts), num_facts).proportion_ci(confidence, method="wilson").low
     return answer, share, bool(low > chance)

@@ -1,8 +1,8 @@
-"""Membership inference: can an attacker tell trained items from never-seen ones? (method.md section 8)
+"""Membership inference: can an attacker tell trained items from unseen ones? (method.md section 8)
 
-Every attack gives each fact one score, higher for what looks trained on: see `ATTACKS`. Members and non-members are
-compared in pairs of about equal length, as many of the one as of the other. If nothing tells them apart, either side of
-a pair is as likely to be the member: swapping sides at random is the null that all is judged by.
+Every attack (`ATTACKS`) gives each fact one score, which should be higher for members, the trained facts. Members and
+non-members are compared in pairs of about equal length. The null hypothesis is that nothing distinguishes them: either
+side of a pair is then equally likely to be the member, and swapping sides at random gives the null distribution.
 """
 
 from __future__ import annotations
@@ -16,22 +16,27 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special, stats
 
+from duolearn_cli.errors import present
 from duolearn_cli.evaluation.metrics.auc import auc_and_trials, tpr_at, tpr_interval, wilson
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, RESAMPLES, Estimate
 
-# loss: Yeom et al. 2018; zlib: after Carlini et al. 2021, who divide the whole text's loss by the whole text's bytes:
-# here the summed loss of the answer alone is divided by the bytes of the answer alone; min_k: Shi et al. 2024;
-# min_k_plus: Zhang et al. 2025; reference: the loss against that of the base model, Carlini et al. 2021.
+# The attacks and their sources:
+#   loss        Yeom et al. 2018
+#   zlib        after Carlini et al. 2021, who divide the loss of the whole text by its compressed bytes; here it is
+#               the summed loss of the answer, divided by the compressed bytes of the answer
+#   min_k       Shi et al. 2024
+#   min_k_plus  Zhang et al. 2025
+#   reference   Carlini et al. 2021: the loss relative to the base model's
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus", "reference")
-# False-positive rates at which an attack has to be good to be a danger (Carlini et al. 2022).
+# False-positive rates at which an attack must succeed to be a danger (Carlini et al. 2022).
 RATES = {"tpr_1": 0.01, "tpr_01": 0.001}
-# Lengths of a pair differ by one token, or by this share of the longer.
+# The lengths of a pair differ by at most one token, or by this share of the longer.
 GAP = 0.25
-# The pairing takes time as the cube of this: of more on a side some are drawn.
+# The pairing takes cubic time, so at most this many facts of a side are drawn for it.
 MOST = 2000
-# So few pairs have all their swaps counted; of more, `RESAMPLES` are drawn.
+# Up to this many pairs all swaps are enumerated; for more, `RESAMPLES` are drawn.
 FEW_PAIRS = 10
-# How often a difference that is called detectable is seen.
+# A difference counts as detectable if it would be detected with this probability.
 POWER = 0.8
 
 Scores = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -39,19 +44,25 @@ Scores = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
 @dataclass(frozen=True, slots=True)
 class Withheld(Estimate):
-    """A figure that the data cannot give; the value is not a number, null in JSON."""
+    """A figure that the data are too few for. The value is NaN, null in JSON; `reason` says what is missing."""
 
     reason: str = ""
 
 
 def matched(members: Mapping[str, float], others: Mapping[str, float], seed: int) -> list[tuple[str, str]]:
-    """Pair members with non-members of about the same length, by name; the pairing with the least total difference.
+    """Pair members with non-members of about the same length, with the least total difference in length.
 
-    Both arguments give lengths by name. Who is left over, or would differ by more than `GAP`, is in no pair.
+    Args:
+        members: the length of each member in tokens, by name.
+        others: the length of each non-member.
+        seed: of the choice among equally good pairings.
+
+    Returns:
+        Pairs of names, sorted. Facts without a partner within `GAP` are left out.
     """
     from scipy.optimize import linear_sum_assignment
 
-    # Of equally good pairings the order decides, which must not be that of the names.
+    # The order decides among equally good pairings. It must not be the order of the names, hence the permutation.
     rng = np.random.default_rng(seed)
     ours, theirs = ([str(name) for name in rng.permutation(sorted(side))[:MOST]] for side in (members, others))
     if not ours or not theirs:
@@ -59,20 +70,20 @@ def matched(members: Mapping[str, float], others: Mapping[str, float], seed: int
     left, right = np.array([members[name] for name in ours]), np.array([others[name] for name in theirs])
     distance = np.abs(left[:, None] - right[None, :])
     far = distance > np.maximum(1.0, GAP * np.maximum(left[:, None], right[None, :]))
-    # A pair that is not allowed costs more than any number of others could save.
+    # A forbidden pair costs more than all other pairs together could save.
     rows, columns = linear_sum_assignment(np.where(far, distance.sum() + 1, distance))
     return sorted((ours[i], theirs[j]) for i, j in zip(rows, columns, strict=True) if not far[i, j])
 
 
 def mia_score(area: np.ndarray | float) -> np.ndarray:
-    """1 - 2 |AUC - 0.5|: 1 if the attack sees nothing, 0 if it is always right (or always wrong)."""
+    """The MIA score ``1 - 2 |AUC - 0.5|``: 1 if the attack is at chance, 0 if it is always right or always wrong."""
     return np.asarray(1 - 2 * np.abs(np.asarray(area) - 0.5))
 
 
 def attack(member_scores: Sequence[float], other_scores: Sequence[float]) -> dict[str, Estimate]:
-    """AUC, MIA score and true-positive rates of one attack, one score a fact; empty if a group is empty.
+    """AUC, MIA score and true-positive rates of one attack, from one score for each fact; empty if a group is empty.
 
-    A true-positive rate at a rate of false positives that would allow less than one non-member is `Withheld`.
+    A true-positive rate is `Withheld` if its false-positive rate allows less than one non-member.
     """
     if not len(member_scores) or not len(other_scores):
         return {}
@@ -82,20 +93,21 @@ def attack(member_scores: Sequence[float], other_scores: Sequence[float]) -> dic
 
 
 def _rates(members: np.ndarray, others: np.ndarray) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
+    """The true-positive rates at `RATES`, by name."""
+    rates: dict[str, Estimate] = {}
     n, pairs = len(members) + len(others), min(len(members), len(others))
     for name, rate in RATES.items():
         if len(others) < round(1 / rate):
             reason = f"needs {round(1 / rate):,} non-members, there are {len(others):,}"
-            found[name] = Withheld(np.nan, None, None, n, higher_is_better=False, facts=pairs, reason=reason)
+            rates[name] = Withheld(np.nan, None, None, n, higher_is_better=False, facts=pairs, reason=reason)
         else:
             ends = tpr_interval(members, others, rate)
-            found[name] = Estimate(tpr_at(members, others, rate), *ends, n, higher_is_better=False, facts=pairs)
-    return found
+            rates[name] = Estimate(tpr_at(members, others, rate), *ends, n, higher_is_better=False, facts=pairs)
+    return rates
 
 
 def _areas(members: np.ndarray, others: np.ndarray, critical: float | None = None) -> list[Estimate]:
-    """The AUC with an interval at 95 %, and, given `critical`, once more with so many standard errors on each side."""
+    """The AUC with its 95 % interval and, with `critical`, again with that many standard errors on each side."""
     area, trials = auc_and_trials(members, others)
     ends = [wilson(area, trials), *([] if critical is None else [wilson(area, trials, critical)])]
     n, pairs = len(members) + len(others), min(len(members), len(others))
@@ -103,22 +115,23 @@ def _areas(members: np.ndarray, others: np.ndarray, critical: float | None = Non
 
 
 def _folded(area: Estimate) -> Estimate:
-    """The MIA score of an AUC; every AUC in the one interval has its score in the other."""
-    assert area.low is not None and area.high is not None
-    ends = [float(mia_score(end)) for end in (area.low, area.high)]
-    high = 1.0 if area.low <= 0.5 <= area.high else max(ends)
+    """The MIA score of an AUC. Its interval holds the scores of all AUCs in the AUC's interval."""
+    low, high = (present(end, "the interval of an AUC") for end in (area.low, area.high))
+    ends = [float(mia_score(end)) for end in (low, high)]
+    # The score has its maximum at an AUC of 0.5, which may lie inside the interval.
+    high = 1.0 if low <= 0.5 <= high else max(ends)
     return Estimate(float(mia_score(area.value)), min(ends), high, area.n, higher_is_better=True, facts=area.facts)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Null:
-    """What AUCs would be if nothing told members from non-members: the sides of pairs swapped at random.
+    """The null distribution of AUCs, if nothing distinguishes members from non-members: sides are swapped at random.
 
-    All attacks have the same swaps, so that what the largest of several would be is known, too.
+    All attacks share the same swaps, so that the distribution of the most successful of several attacks follows too.
 
     Attributes:
-        away: |AUC - 0.5| of each swap by attack. Shape: [swaps, attacks].
-        deviation: of AUC, over swaps and attacks.
+        away: |AUC - 0.5| of each swap and attack. Shape: [swaps, attacks].
+        deviation: the standard deviation of the AUC over swaps and attacks.
     """
 
     away: np.ndarray
@@ -126,12 +139,14 @@ class Null:
 
     @classmethod
     def of(cls, scores: Scores, seed: int = 0) -> Null:
-        """From members' and non-members' scores by attack, each in the order of the pairs.
+        """The null distribution for `scores`: by attack, the scores of members and of non-members in the order of
+        pairs.
 
         Raises:
-            ValueError: a score is not a number, and has no rank.
+            ValueError: a score is NaN, which has no rank.
         """
-        # With ranks r in both sides together, AUC - 0.5 is the sum over pairs of r(member) - r(non-member), over 2 n^2.
+        # With r the ranks in both sides together, AUC - 0.5 = sum over pairs of (r(member) - r(non-member)) / (2 n^2).
+        # A swap changes the sign of its pair's term.
         gaps = []
         for name, (members, others) in scores.items():
             both = np.concatenate([members, others])
@@ -145,53 +160,57 @@ class Null:
 
     @property
     def largest(self) -> np.ndarray:
-        """|AUC - 0.5| of the best attack of each swap."""
+        """|AUC - 0.5| of the most successful attack of each swap. Shape: [swaps]."""
         return self.away.max(-1)
 
     @property
     def threshold(self) -> float | None:
-        """An attack is seen, all of them judged together at 95 %, with |AUC - 0.5| above this.
+        """The |AUC - 0.5| above which an attack is significant at 5 %, corrected for the number of attacks.
 
-        None: so few pairs can show nothing.
+        None if there are so few pairs that nothing can be significant.
         """
-        # p <= 5 % allows so many swaps that are as far away, the true one among them.
+        # p <= 5 % means that at most so many swaps, the unswapped one included, are as far from 0.5.
         ordered = np.sort(self.largest)[::-1]
-        beyond = ordered[int((1 - CONFIDENCE) * len(ordered) + 1e-9)]
-        return None if beyond >= ordered[0] - 1e-12 else float(beyond)
+        critical = ordered[int((1 - CONFIDENCE) * len(ordered) + 1e-9)]
+        return None if critical >= ordered[0] - 1e-12 else float(critical)
 
     def p_value(self, area: float) -> float:
-        """Of an attack with this AUC, all judged together: the share of swaps whose best attack is as far from 0.5."""
+        """The p-value of an AUC, corrected for the number of attacks.
+
+        It is the share of swaps whose most successful attack is at least as far from 0.5.
+        """
         return float((self.largest >= abs(area - 0.5) - 1e-12).mean())
 
     @property
     def critical(self) -> float:
-        """Standard errors on each side of intervals that hold for all attacks together at 95 %."""
-        one, all_of_them = (special.ndtri(1 - (1 - CONFIDENCE) / 2 / m) for m in (1, self.away.shape[1]))
+        """How many standard errors on each side give intervals that hold for all attacks together at 95 %."""
+        # Attacks that read the same losses are correlated: the value lies between that of one attack and Bonferroni's.
+        one, bonferroni = (special.ndtri(1 - (1 - CONFIDENCE) / 2 / m) for m in (1, self.away.shape[1]))
         reach = np.quantile(self.largest, CONFIDENCE)
-        return float(np.clip(reach / self.deviation if self.deviation else all_of_them, one, all_of_them))
+        return float(np.clip(reach / self.deviation if self.deviation else bonferroni, one, bonferroni))
 
     def detectable(self, pairs: int) -> float | None:
-        """The smallest true AUC above 0.5 that would be seen in `POWER` of all draws of pairs; None: no AUC below 1.
+        """The smallest true AUC above 0.5 that would be significant with probability `POWER`; None if there is none.
 
-        The spread at that AUC is Hanley and McNeil's (1982).
+        The standard error at that AUC is Hanley and McNeil's (1982).
         """
         threshold = self.threshold
         if threshold is None:
             return None
 
-        def missing(area: float) -> float:
+        def margin(area: float) -> float:
             more = (pairs - 1) * ((1 - area) / (2 - area) + area / (1 + area))
             spread = np.sqrt(area * (1 - area) * (1 + more)) / pairs
             return area - 0.5 - threshold - special.ndtri(POWER) * spread
 
-        return float(optimize.root_scalar(missing, bracket=(0.5, 1.0)).root) if missing(1.0) > 0 else None
+        return float(optimize.root_scalar(margin, bracket=(0.5, 1.0)).root) if margin(1.0) > 0 else None
 
 
 @lru_cache(maxsize=2)
 def _signs(pairs: int, seed: int) -> np.ndarray:
-    """Rows of swaps: 1 for a pair as it is, -1 for one that is swapped. The first row swaps none.
+    """The swaps: 1 for a pair as it is, -1 for a swapped one. The first row swaps none. Shape: [swaps, pairs].
 
-    The same for every model of a run, hence kept; nobody may write to it.
+    Every model of a run uses the same swaps, hence the cache. The array must not be written to.
     """
     if pairs <= FEW_PAIRS:
         return np.array(list(itertools.product((1.0, -1.0), repeat=pairs)))
@@ -200,33 +219,43 @@ def _signs(pairs: int, seed: int) -> np.ndarray:
 
 
 def _expected(away: np.ndarray, of: Estimate) -> Estimate:
-    """The mean MIA score over swaps of the pairs `of` is of; 95 % of them are above its lower end. Shape: [swaps]."""
+    """The MIA score that is expected under the null: its mean over swaps, and the value that 95 % of them exceed.
+
+    Shape of `away`: [swaps]. `of` is the estimate whose counts the result gets.
+    """
     scores = mia_score(0.5 + away)
     return Estimate(float(scores.mean()), float(np.quantile(scores, 1 - CONFIDENCE)), 1.0, of.n, facts=of.facts)
 
 
 def attacks(scores: Scores) -> tuple[dict[str, dict[str, Estimate]], dict[str, Any]]:
-    """Every attack's figures, and the worst attack: that with the lowest MIA score. Both empty without a pair.
+    """The figures of every attack, and of the worst attack, the one with the lowest MIA score. Both empty without
+    pairs.
 
-    Beside what `attack` gives, each attack has ``expected``, its MIA score if nothing differed, and ``auc_together``,
-    whose intervals hold for all attacks together. The worst one has its name (``attack``), ``auc``, ``score`` (both at
-    95 % for the choice among all), ``expected`` and ``p_value``: of swaps, the worst attack of each being chosen.
+    Args:
+        scores: by attack, the scores of members and of non-members, in the order of the pairs.
+
+    Returns:
+        By attack, the figures of `attack` and two more: ``expected``, its MIA score under the null, and
+        ``auc_together``, whose interval holds for all attacks together. For the worst attack, its name (``attack``),
+        ``auc`` and ``score`` with intervals corrected for the choice among all, ``expected`` and ``p_value``, for
+        which the worst attack of each swap was chosen as well.
     """
     scores = {name: sides for name, sides in scores.items() if len(sides[0])}
     if not scores:
         return {}, {}
     null = Null.of(scores)
-    critical, found = null.critical, {}
+    critical, figures = null.critical, {}
     for away, (name, sides) in zip(null.away.T, scores.items(), strict=True):
         members, others = (np.asarray(side, dtype=float) for side in sides)
         area, together = _areas(members, others, critical)
-        found[name] = {"auc": area, "score": _folded(area), "expected": _expected(away, area)}
-        found[name] |= {"auc_together": together, **_rates(members, others)}
-    together = {name: _folded(one["auc_together"]) for name, one in found.items()}
+        figures[name] = {"auc": area, "score": _folded(area), "expected": _expected(away, area)}
+        figures[name] |= {"auc_together": together, **_rates(members, others)}
+    together = {name: _folded(one["auc_together"]) for name, one in figures.items()}
     worst = min(together, key=lambda name: together[name].value)
+    # The true score of the worst attack is the smallest of the true scores, each of which lies in its interval.
     low, high = (min(getattr(one, end) for one in together.values()) for end in ("low", "high"))
-    area, value = found[worst]["auc_together"], together[worst].value
-    return found, {
+    area, value = figures[worst]["auc_together"], together[worst].value
+    return figures, {
         "attack": worst,
         "auc": area,
         "score": Estimate(value, low, high, area.n, higher_is_better=True, facts=area.facts),
@@ -236,7 +265,7 @@ def attacks(scores: Scores) -> tuple[dict[str, dict[str, Estimate]], dict[str, A
 
 
 def roc(member_scores: Sequence[float], other_scores: Sequence[float]) -> dict[str, list[float]]:
-    """The corners of the ROC curve: ``fpr`` and ``tpr``, both from 0 to 1."""
+    """The corners of the ROC curve: false-positive rates ``fpr`` and true-positive rates ``tpr``, from 0 to 1."""
     from sklearn.metrics import roc_curve
 
     labels = [1] * len(member_scores) + [0] * len(other_scores)
@@ -245,26 +274,30 @@ def roc(member_scores: Sequence[float], other_scores: Sequence[float]) -> dict[s
 
 
 def self_check(scores: Scores) -> dict[str, Any]:
-    """Whether attacks see a difference where none was made: on a model that saw neither members nor non-members.
+    """Check the attacks on a model that was trained on neither side: none of them should see a difference.
 
-    `scores` are members' and non-members' by attack, one pair at least. An attack sees a difference where swapping the
-    sides of pairs at random gives the best attack an AUC as far from 0.5 in at most 5 % of the swaps: sound splits are
-    accused that often, whatever their size. Intervals are at 95 % for all attacks together.
+    An attack sees a difference if its p-value is at most 5 %, corrected for the number of attacks. Sound splits are
+    falsely accused that often, whatever their size.
 
-    Returns: ``usable`` (None: so few pairs can show nothing), ``detectable`` (see `Null.detectable`), ``confidence`` of
-    each interval by itself, and by attack the AUC with that interval, ``p_value`` and ``seen``.
+    Args:
+        scores: by attack, the scores of members and of non-members; at least one pair.
+
+    Returns:
+        ``usable``: whether no attack sees a difference; None if there are too few pairs to see any. ``detectable``: see
+        `Null.detectable`. ``confidence``: of each interval alone, such that all together hold at 95 %. ``attacks``: the
+        AUC with that interval, ``p_value`` and ``seen`` of each.
     """
     null = Null.of(scores)
-    critical, found = null.critical, {}
+    critical, figures = null.critical, {}
     for name, sides in scores.items():
         members, others = (np.asarray(side, dtype=float) for side in sides)
         _, area = _areas(members, others, critical)
         p_value = null.p_value(area.value)
-        found[name] = {"auc": area.as_dict(), "p_value": p_value, "seen": p_value <= 1 - CONFIDENCE}
-    usable = None if null.threshold is None else not any(one["seen"] for one in found.values())
+        figures[name] = {"auc": area.as_dict(), "p_value": p_value, "seen": p_value <= 1 - CONFIDENCE}
+    usable = None if null.threshold is None else not any(one["seen"] for one in figures.values())
     return {
         "usable": usable,
         "detectable": null.detectable(len(next(iter(scores.values()))[0])),
         "confidence": float(2 * special.ndtr(critical) - 1),
-        "attacks": found,
+        "attacks": figures,
     }

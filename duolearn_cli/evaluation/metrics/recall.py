@@ -1,9 +1,9 @@
-"""How much of the right answer a generated text holds, and whether the text is language at all.
+"""How much of the right answer a generated text contains, and whether the text is language at all.
 
-ROUGE (Lin 2004, "ROUGE: a package for automatic evaluation of summaries") by Google's `rouge-score`, with its own
-tokenizer and without stemming: texts are compared in lower case as words of the letters a-z and digits. Everything
-else, Greek letters too, only separates words. All values lie between 0 and 1; 1 says that nothing is missing. A text
-without a word scores 0, and where the right answer has none the value is not a number: nothing could be recalled.
+ROUGE (Lin 2004, "ROUGE: a package for automatic evaluation of summaries") is computed by Google's `rouge-score`, with
+its own tokenizer and no stemming: texts are compared in lower case as words of the letters a-z and digits. Every other
+character, Greek letters included, only separates words. Values lie between 0 and 1, where 1 means that nothing is
+missing. A generated text without words scores 0. If the right answer has no words, the value is NaN.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rouge_score.scoring import Score
 
-# Radford et al. 2023 ("Robust speech recognition via large-scale weak supervision", section 4.5): Whisper decodes
-# again what gzip makes more than 2.4 times smaller, since it repeats itself. Chosen by them, on segments of 30 seconds.
+# Whisper decodes a text again if gzip compresses it more than 2.4 times, since it then repeats itself (Radford et al.
+# 2023, "Robust speech recognition via large-scale weak supervision", section 4.5). They chose the limit on segments of
+# 30 seconds.
 COMPRESSION_LIMIT = 2.4
 
 
 def rouge_l_recall(generated: str, answer: str) -> float:
-    """The share of the answer's words that the generated text has in the same order, others in between or not.
+    """ROUGE-L recall: the share of the answer's words that the generated text has in the same order, with gaps allowed.
 
-    The length of the longest common subsequence over that of the answer (Lin 2004, eq. 2), which extra words do not
-    lower: a model that goes on talking after the right answer has recalled it. TOFU (Maini et al. 2024) reports this.
+    The length of the longest common subsequence divided by the length of the answer (Lin 2004, eq. 2). It ignores extra
+    words: a model that goes on after the right answer has still recalled it. TOFU (Maini et al. 2024) reports this.
     """
     return float(_rouge("rougeL", generated, answer).recall)
 
 
 def rouge_l_f1(generated: str, answer: str) -> float:
-    """The harmonic mean of `rouge_l_recall` and the share of the generated words that are in the subsequence.
+    """ROUGE-L F1: the harmonic mean of `rouge_l_recall` and the share of generated words that are in the subsequence.
 
     Lin 2004, eq. 4 with beta = 1. Extra words lower it.
     """
@@ -39,21 +40,21 @@ def rouge_l_f1(generated: str, answer: str) -> float:
 
 
 def rouge_1_recall(generated: str, answer: str) -> float:
-    """The share of the answer's words that the generated text has, in any order (Lin 2004, eq. 1 with n = 1).
+    """ROUGE-1 recall: the share of the answer's words that the generated text has, in any order (Lin 2004, eq. 1, n =
+    1).
 
-    A word that the answer has twice must be there twice to count twice.
+    A word that occurs twice in the answer must occur twice to count twice.
     """
     return float(_rouge("rouge1", generated, answer).recall)
 
 
 def degenerate(text: str) -> bool:
-    """Whether a generated text is no language: it says nothing, or little more than the same again and again.
+    """Whether a generated text is degenerate: it says nothing, or repeats itself.
 
-    It holds no letter or digit, or zlib makes its UTF-8 bytes more than 2.4 times smaller, the test by which Whisper
-    finds repetition. Since zlib itself costs about ten bytes, no text under 27 bytes fails the second part: short
-    answers never do, nor does a loop before it has gone on for that long ("the the the"). Ordinary prose compresses the
-    better the longer it is and comes near the limit by itself: the test is meant for at most some hundred tokens, which
-    is what Whisper's segments have.
+    It has no letter or digit, or zlib compresses its UTF-8 bytes more than `COMPRESSION_LIMIT` times, which is
+    Whisper's test for repetition. zlib's own overhead is about ten bytes, so no text under 27 bytes fails the second
+    test: short answers never do, and a loop ("the the the") only once it is that long. Long ordinary prose compresses
+    well, too, and may come near the limit: the test is meant for up to some hundred tokens, as in Whisper's segments.
     """
     stripped = text.strip()
     if not any(character.isalnum() for character in stripped):
@@ -62,12 +63,13 @@ def degenerate(text: str) -> bool:
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text in UTF-8 over its bytes after zlib: above 1 where it repeats itself, 0 for an empty text."""
+    """UTF-8 bytes of the text divided by its bytes after zlib; 0 for an empty text."""
     raw = text.encode("utf-8")
     return len(raw) / len(zlib.compress(raw))
 
 
 def _rouge(kind: str, generated: str, answer: str) -> Score:
+    """ROUGE of one kind (``rougeL``, ``rouge1``); all NaN if the answer has no words."""
     from rouge_score.scoring import Score
 
     if not _tokenizer().tokenize(answer):

@@ -1,7 +1,7 @@
-"""Intervals over the seeds of an experiment and over the facts that its runs were asked, together.
+"""Confidence intervals over seeds and facts together.
 
-Runs that differ in their seeds ask the same facts. Their values scatter less than another choice of facts would make
-them scatter, so that an interval over seeds alone leaves out the larger part of what is not known.
+Runs that differ only in their seeds are asked the same facts. Their values scatter less than those of another choice of
+facts would, so an interval over seeds alone leaves out the larger part of the uncertainty.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import numpy as np
 from duolearn_cli.evaluation.metrics.closed_forms import PSEUDO_FACTS
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE
 
-# Fewer seeds say nothing about others.
+# Fewer seeds give no interval: they say nothing about other seeds.
 FEWEST = 3
 ANY, POSITIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
-# Of what facts have given to the scatter of seeds, the share that is taken off it. With all of it, three seeds whose
-# scatter happens to be small have intervals that cover 93 %; with half of it 95 to 98 % (simulated, variances known).
+# Facts contribute to the scatter of seeds, and this share of the contribution is subtracted. Subtracting all of it,
+# three seeds that happen to scatter little get intervals that cover 93 %; with half of it coverage is 95 to 98 %
+# (simulated with known variances).
 TAKEN_OFF = 0.5
-# What a figure can be at all, where that is not a share; by the last part of its name.
+# The range of figures that are not shares, by the last part of their names.
 LIMITS = {
     "relative_drop": (-math.inf, 1.0),
     "chance_corrected_forgetting": ANY,
@@ -45,18 +46,19 @@ LIMITS = {
 
 
 def limits_of(name: str) -> tuple[float, float]:
-    """The least and the most that a figure of this name can be; a share unless it is known to be something else."""
+    """The smallest and the largest possible value of the figure `name`: 0 and 1 unless `LIMITS` has it."""
     return LIMITS.get(name, SHARE)
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Variances that the choice of facts gives: to the mean over seeds, to one run, and to each run apart from others.
+    """Variances due to the choice of facts.
 
     Attributes:
-        mean: of the mean over seeds, from one choice of facts to another.
-        run: of one run's value, on average over the runs.
-        apart: what of `mean` is no run's in common: it is in the scatter of seeds as well, and counts once.
+        mean: the variance of the mean over seeds.
+        run: the variance of one run's value, averaged over the runs.
+        apart: the part of `mean` that the runs do not have in common. The scatter of the seeds contains it too, and it
+            must be counted once.
     """
 
     mean: float
@@ -65,11 +67,10 @@ class Spread:
 
     @classmethod
     def of(cls, errors: np.ndarray) -> Spread:
-        """From what each fact adds to each run's error, as far as errors are sums over facts. Shape: [seeds, facts].
+        """Estimate the variances from each fact's contribution to each run's error. Shape: [seeds, facts].
 
-        Facts that only some runs were asked are 0 for the others. The variance of the mean is that of clusters of
-        facts, with the seeds' answers to a fact in one cluster; two-way clustering (Cameron, Gelbach and Miller 2011)
-        takes the part off that seeds and facts share.
+        A fact that a run was not asked contributes 0. For the variance of the mean, all seeds' answers to a fact form
+        one cluster; two-way clustering (Cameron, Gelbach and Miller 2011) removes the part that seeds and facts share.
         """
         count, facts = errors.shape
         scale = facts / max(1, facts - 1)
@@ -79,7 +80,7 @@ class Spread:
 
     @property
     def share(self) -> float:
-        """How wide an interval of the mean over facts is, as a share of one run's; 1 where nothing is known."""
+        """The width of the interval of the mean relative to one run's; 1 if the variances are unknown."""
         return min(1.0, math.sqrt(self.mean / self.run)) if self.run > 0 else 1.0
 
 
@@ -90,37 +91,37 @@ def over_seeds(
     limits: tuple[float, float] = ANY,
     confidence: float = CONFIDENCE,
 ) -> dict[str, Any]:
-    """The mean of one estimate a seed with a 95 % interval over seeds and facts together.
+    """The mean of one estimate for each seed, with a 95 % interval over seeds and facts together.
 
-    Both arms of the interval are ``hypot(facts, seeds)`` (MOVER, Zou and Donner 2008). `facts` is the mean arm of the
-    runs' own intervals, so that what these are good for holds for their mean; it is as much shorter as `errors` says
-    that runs err on different facts. `seeds` is Student's t with ``seeds - 1`` degrees of freedom times the standard
-    error over seeds, less a part of what facts have given to that already (`TAKEN_OFF`).
+    Each arm of the interval is ``hypot(facts, seeds)`` (MOVER, Zou and Donner 2008). `facts` is the mean arm of the
+    runs' own intervals, so that their properties carry over to the mean. It is shortened as far as `errors` shows that
+    the runs err on different facts. `seeds` is the t quantile with ``seeds - 1`` degrees of freedom times the standard
+    error over seeds, minus a part of what the facts contribute to it (`TAKEN_OFF`).
 
     Args:
-        estimates: ``value``, ``low`` and ``high`` of each run, the last two None where it has no interval.
-        errors: see `Spread.of`; None: the runs are taken to err alike and their scatter to be the seeds' own, so that
+        estimates: ``value``, ``low`` and ``high`` of each run; the last two are None for a run without an interval.
+        errors: as for `Spread.of`. None: the runs are assumed to err alike and to scatter by their seeds only, so that
             the interval is rather too wide.
-        limits: the bounds are cut to these.
-        confidence: of the whole, where the runs' intervals have it too.
+        limits: the interval is cut to these.
+        confidence: of the interval, which the runs' own intervals must have too.
 
     Returns:
-        ``value``, and ``low`` and ``high`` from three seeds on, if every run has an interval: fewer say nothing about
-        other seeds.
+        ``value``; and ``low`` and ``high`` if there are at least `FEWEST` seeds and every run has an interval.
     """
     values = [float(one["value"]) for one in estimates]
-    found: dict[str, Any] = {"value": fmean(values)}
+    estimate: dict[str, Any] = {"value": fmean(values)}
     arms = [_arms(one) for one in estimates]
     known = [arm for arm in arms if arm is not None]
     if len(values) < FEWEST or len(known) < len(values):
-        return found
+        return estimate
     spread = Spread.of(errors) if errors is not None and errors.size else Spread(0.0, 0.0, 0.0)
     seeds = _reach(values, spread.apart, confidence)
     below, above = (math.hypot(spread.share * fmean(side), seeds) for side in zip(*known, strict=True))
-    return found | _cut(found["value"] - below, found["value"] + above, limits)
+    return estimate | _cut(estimate["value"] - below, estimate["value"] + above, limits)
 
 
 def _arms(estimate: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The distances of a run's value from the ends of its interval; None if it has none."""
     value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
     if value is None or low is None or high is None or not all(map(math.isfinite, (value, low, high))):
         return None
@@ -128,7 +129,7 @@ def _arms(estimate: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _reach(values: Sequence[float], apart: float = 0.0, confidence: float = CONFIDENCE) -> float:
-    """Half of the t-interval over seeds, without what is taken off of the variance `apart`, which is the facts'."""
+    """Half the width of the t-interval over seeds, after subtracting `TAKEN_OFF` of the facts' variance `apart`."""
     from scipy import stats
 
     own = max(0.0, stdev(values) ** 2 / len(values) - TAKEN_OFF * apart)
@@ -142,15 +143,18 @@ def _cut(low: float, high: float, limits: tuple[float, float]) -> dict[str, floa
 def difference_over_seeds(
     first: Sequence[float], second: Sequence[float], errors: np.ndarray, confidence: float = CONFIDENCE
 ) -> dict[str, Any]:
-    """The mean over seeds of `first` less `second` with an interval over seeds and facts, both paired.
+    """The mean over seeds of ``first - second``, with an interval over seeds and facts, both paired.
 
     Args:
-        first, second: one value a seed each, in the same order of seeds.
-        errors: what each fact adds to the error of each value; the same facts for both. Shape: [2, seeds, facts].
+        first: one value for each seed.
+        second: the other values, in the same order of seeds.
+        errors: each fact's contribution to the error of each value, with the same facts for both. Shape: [2, seeds,
+            facts].
+        confidence: of the interval.
 
     Returns:
-        As `over_seeds`; the facts' arm is Student's t of clusters of facts, widened by the pseudo-facts of
-        `paired_difference`, which are the same for all seeds: answers that agree are no proof that others do.
+        As `over_seeds`. The facts' arm is a t interval over clusters of facts, widened by the pseudo-facts of
+        `paired_difference`.
     """
     from scipy import stats
 
@@ -159,6 +163,7 @@ def difference_over_seeds(
     values = [ours - theirs for ours, theirs in zip(first, second, strict=True)]
     if facts < 2:
         return {"value": fmean(values)}
+    # The pseudo-facts are the same for all seeds: that all seeds' answers agree is no evidence about other facts.
     outcomes = np.array([-1.0, 0.0, 0.0, 1.0])
     pseudo = math.sqrt(PSEUDO_FACTS / len(outcomes)) * (outcomes - fmean(values)) / facts
     apart = np.concatenate([apart, np.broadcast_to(pseudo, (len(values), len(outcomes)))], axis=1)
@@ -172,33 +177,34 @@ def difference_over_seeds(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Noise:
-    """Draws of what other seeds would have given: Student's t of the seeds' scatter, the same for all figures.
+    """Simulated errors of a mean over seeds: Student's t on the seeds' scatter, with the same draws for all figures.
 
     Attributes:
-        weights: of the seeds' deviations from their mean. Shape: [draws, seeds].
+        weights: weights of the seeds' deviations from their mean. Shape: [draws, seeds].
     """
 
     weights: np.ndarray
 
     @classmethod
     def draw(cls, rng: np.random.Generator, draws: int, seeds: int) -> Noise:
-        """With one seed there is no scatter, and the draws are 0."""
+        """Draw the weights for `seeds` seeds. With one seed there is no scatter, and every simulated error is 0."""
         freedom = max(1, seeds - 1)
         tail = np.sqrt(freedom / rng.chisquare(freedom, (draws, 1)))
         return cls(rng.standard_normal((draws, seeds)) * tail / math.sqrt(seeds * freedom))
 
     def of(self, values: np.ndarray, apart: float = 0.0) -> np.ndarray:
-        """Draws of the error of the mean of `values` [seeds]; `apart`: see `Spread`. Shape: [draws]."""
+        """Simulated errors of the mean of `values`; `apart` as in `Spread`. Shapes: [seeds] -> [draws]."""
         deviations = values - values.mean()
         variance = float((deviations**2).sum()) / (len(values) * max(1, len(values) - 1))
-        kept = math.sqrt(max(0.0, 1 - TAKEN_OFF * apart / variance)) if variance > 0 else 0.0
-        return kept * (self.weights @ deviations)
+        # Shrink the scatter by what the facts contribute to it, as `_reach` does.
+        shrinkage = math.sqrt(max(0.0, 1 - TAKEN_OFF * apart / variance)) if variance > 0 else 0.0
+        return shrinkage * (self.weights @ deviations)
 
 
 def ratio_errors(sums: np.ndarray) -> np.ndarray:
-    """What each fact adds to the error of each run's ratio of sums, to first order. [runs, facts, 2] -> [runs, facts].
+    """Each fact's contribution to the error of each run's ratio of sums, to first order; 0 if the denominator is 0.
 
-    0 where a ratio has no denominator.
+    Shapes: numerator and denominator sums [runs, facts, 2] -> [runs, facts].
     """
     above, below = sums[..., 0], sums[..., 1]
     total = below.sum(-1, keepdims=True)
@@ -207,13 +213,14 @@ def ratio_errors(sums: np.ndarray) -> np.ndarray:
 
 
 def auc_errors(wins: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The same of each run's AUC, for members and then for non-members (DeLong's structural components).
+    """Each fact's contribution to the error of each run's AUC (DeLong's structural components).
 
     Args:
-        wins: 1 where a member scores above a non-member, half where it ties. Shape: [runs, members, others].
-        pairs: 1 where the run was asked both, else 0. Same shape.
+        wins: 1 if a member scores above a non-member, 0.5 for a tie. Shape: [runs, members, others].
+        pairs: 1 if the run was asked both facts, else 0. Shape: [runs, members, others].
 
-    Shape: [runs, members + others].
+    Returns:
+        The contributions of the members, then of the non-members. Shape: [runs, members + others].
     """
     total = pairs.sum((1, 2))
     area = np.divide(wins.sum((1, 2)), total, out=np.zeros_like(total), where=total > 0)

@@ -1,7 +1,7 @@
-"""What the log-probabilities of one text's tokens tell: extraction strength and the scores of membership attacks.
+"""Scores of one text from the log-probabilities of its tokens: extraction strength, and scores of membership attacks.
 
-All take one number a token, in the order of the text, and return one number a text. A higher score means: more likely a
-member.
+Every function takes one number for each token, in the order of the text, and returns one number for the text. A higher
+score means that the text is more likely a member.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Shi et al. 2024 ("Detecting pretraining data") and Zhang et al. 2025 ("Min-K%++") both use a fifth where they compare.
+# Both Shi et al. 2024 ("Detecting pretraining data") and Zhang et al. 2025 ("Min-K%++") use a fifth in comparisons.
 SHARE = 0.2
-# Where the prediction is certain, all tokens are equally far from what was to be expected.
+# A certain prediction has a deviation of 0; dividing by this instead keeps the score finite.
 SMALLEST_DEVIATION = 1e-6
 
 
 def extraction_strength(greedy: Sequence[bool]) -> float:
-    """The share of a text's end that follows by itself, given the rest: 1 is the whole, 0 is nothing.
+    """The share of a text's end that greedy decoding reproduces, given the tokens before: 1 is the whole text.
 
-    ``1 - k / n``, k being the least number of first tokens after which every next token is the most likely one (Carlini
-    et al. 2021; as in Wang et al. 2025, "Towards effective evaluations"). `greedy` says so of each of the n tokens.
+    ``1 - k / n``, where k is the smallest number of first tokens after which each of the n tokens is the most likely
+    one (Carlini et al. 2021; as in Wang et al. 2025, "Towards effective evaluations").
+
+    Args:
+        greedy: whether each token is the most likely one.
+
+    Returns:
+        From 0 to 1; NaN for a text without tokens.
     """
     if not greedy:
         return math.nan
@@ -32,21 +38,25 @@ def extraction_strength(greedy: Sequence[bool]) -> float:
 
 
 def min_k(log_p: ArrayLike, share: float = SHARE) -> float:
-    """Min-k% (Shi et al. 2024): mean log-probability of the least likely tokens, a `share` of them, at least one."""
+    """Min-k% (Shi et al. 2024): the mean log-probability of the least likely `share` of the tokens, at least one."""
     return _mean_of_lowest(np.asarray(log_p, dtype=float), share)
 
 
 def min_k_plus(log_p: ArrayLike, mean: ArrayLike, deviation: ArrayLike, share: float = SHARE) -> float:
-    """Min-k%++ (Zhang et al. 2025): as `min_k`, of log-probabilities standardised by what the prediction expects.
+    """Min-k%++ (Zhang et al. 2025): `min_k` of standardised log-probabilities.
 
-    `mean` and `deviation` are those of log p(z) over z drawn from the prediction p at each place.
+    Args:
+        log_p: the log-probability of each token, in nats.
+        mean: the mean of log p(z) over tokens z drawn from the prediction p for that token.
+        deviation: its standard deviation.
+        share: the share of tokens to average.
     """
     spread = np.maximum(np.asarray(deviation, dtype=float), SMALLEST_DEVIATION)
     return _mean_of_lowest((np.asarray(log_p, dtype=float) - np.asarray(mean, dtype=float)) / spread, share)
 
 
 def compressed_bytes(text: str) -> int:
-    """The length of a text after zlib, in bytes: what the zlib attack (Carlini et al. 2021) divides the loss by."""
+    """The length of a text after zlib, in bytes: the divisor of the zlib attack (Carlini et al. 2021)."""
     return len(zlib.compress(text.encode("utf-8")))
 
 

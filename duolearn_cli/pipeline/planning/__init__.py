@@ -1,1 +1,1 @@
-"""What a run will cost, estimated before a model is loaded: memory, steps, time."""
+"""Estimates of a run's cost before a model is loaded: memory, steps, time."""

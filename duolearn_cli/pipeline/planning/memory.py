@@ -1,7 +1,7 @@
-"""How much memory unlearning needs, before anything is loaded: from the model's shape, the items and the settings.
+"""The memory that unlearning needs, predicted from the model's shape, the items and the settings.
 
-Counted is what is there at once in the largest step. docs/memory.md says where the formulas come from, and compares
-them with what processes were measured to need.
+The prediction is the peak of the largest step. docs/memory.md derives the formulas and compares predictions with
+measured processes.
 """
 
 from __future__ import annotations
@@ -19,33 +19,32 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.model.quantization import BYTES
 from duolearn_cli.model.shape import Shape, read_shape
+from duolearn_cli.model.sizes import BF16_FROM_PARAMETERS, LOGITS_PER_CHUNK
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.activation_sizes import Layer, Side
 from duolearn_cli.pipeline.planning.machine import has_bf16, uses_gpu
 from duolearn_cli.pipeline.privacy_plan import group
 from duolearn_cli.pipeline.study import Study
 
-# English text with its prompt; and the labelled tokens of an answer.
+# Tokens per character of English text, characters of the prompt around it, labelled tokens of an answer.
 TOKENS_PER_CHARACTER, PROMPT_CHARACTERS, ANSWER_TOKENS = 0.25, 19, 8
-# Resident without a model: Python, PyTorch, transformers, hierarchy, data, and what computing references has left
-# behind; on a GPU what CUDA needs.
+# Resident without a model: Python, PyTorch, transformers, hierarchy, data, and what the allocator retains after the
+# references were computed. On a GPU: what CUDA needs (a guess).
 LIBRARIES, CUDA = 690 << 20, 500 << 20
-# As in readout.py and model.py, which import PyTorch.
-CHUNK, BF16_FROM_PARAMETERS = 2**23, 20_000_000
-# Tensors like the logits of a chunk, and like the hidden states of all labels, that are there at once.
+# The number of live tensors of the size of a chunk's logits, and of the size of all labels' hidden states.
 LOGITS_AT_ONCE, STATES_AT_ONCE = 4, 6
-# The two sides of a step; and by how many standard deviations more units of a side join the largest private step: of
-# both together those are two.
+# The largest private step has this many standard deviations more units on each side than expected: about two for both
+# sides together.
 SETS, DEVIATIONS = ("forget", "retain"), 1.5
-# Vectors over the coordinates that may change at an update, beside what optimiser and constraint keep.
+# Live vectors over the changing coordinates during an update, apart from the state of optimiser and constraint.
 VECTORS_OF_UPDATE = 9
-# What the allocator holds beside live tensors, of those that come and go.
+# The allocator holds this many times the live bytes of short-lived tensors.
 SLACK = 1.15
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by part."""
+    """Predicted bytes by part, in the order of docs/memory.md."""
 
     parts: Mapping[str, int]
 
@@ -56,11 +55,11 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Planner:
-    """Predicts for one study.
+    """Predicts the memory of unlearning for one study.
 
     Attributes:
-        lengths: those of its items to forget and to retain, in tokens.
-        largest: how many items the largest unit of privacy has on each side; 1 without privacy.
+        lengths: the estimated lengths of forget and retain items, in tokens.
+        largest: the number of items in the largest privacy unit of each side; 1 without privacy.
     """
 
     config: RunConfig
@@ -72,7 +71,7 @@ class Planner:
 
     @classmethod
     def of(cls, study: Study) -> Planner | None:
-        """None for a model that is not here, a mixture of experts, or a configuration that tells no sizes."""
+        """Return the planner, or None for a missing model, a mixture of experts or a configuration without sizes."""
         config, request = study.config, study.request
         shape = read_shape(find_weights(config.model, config.cache_dir))
         if shape is None or shape.is_mixture:
@@ -85,23 +84,26 @@ class Planner:
 
     @property
     def units(self) -> list[int]:
-        """What a step has of each side: items, or protected units, of which chance may bring more than are expected."""
-        privacy, found = self.config.privacy, []
+        """The number of items or protected units of each side in the largest step of one process.
+
+        Poisson sampling draws a random number of protected units, so more than expected are counted.
+        """
+        privacy, counts = self.config.privacy, []
         for name, own in zip(SETS, self.lengths, strict=True):
             count: float = self.config.unlearn.batch_size
             if self._protects(name):
                 expected = privacy.batch_size or self.config.unlearn.batch_size
                 count = expected + DEVIATIONS * math.sqrt(expected) * (privacy.sampling == "poisson")
-            found.append(math.ceil(min(count, len(own)) / self.config.runtime.num_processes))
-        return found
+            counts.append(math.ceil(min(count, len(own)) / self.config.runtime.num_processes))
+        return counts
 
     def predict(self, micro_batch: int | None) -> Memory:
-        """What a process needs at most while it makes steps, with so many items a forward; None: all at once."""
+        """Predict the peak memory of a process during steps with `micro_batch` items per forward; None: all items."""
         sides, adapter, changed = self.sides(micro_batch), self._adapter, self._changed
-        kept, singles, remembered = self._kept(sides), self._single_gradients(sides), self._remembered()
-        # Sums of both sides, and gradients by parameter and flat; then what passes through the graph.
+        saved, per_example, remembered = self._saved(sides), self._per_example(sides), self._remembered()
+        # Peak in a backward: sums of both sides, gradients by parameter and flat, and what passes through the graph.
         in_graph = 4 * (2 * changed + 2 * adapter) + max(self._readout(sides), self._layer.passing(sides))
-        # The constraint squares what it remembers.
+        # Peak during an update, when the graph is gone: the constraint squares the vectors that it remembers.
         in_update = 4 * changed * (VECTORS_OF_UPDATE + remembered)
         parts = {
             "libraries": CUDA if self.on_gpu else LIBRARIES,
@@ -109,16 +111,17 @@ class Planner:
             "adapter": 4 * (2 * adapter + changed),
             "optimiser and constraint": 4 * changed * (self._moments() + remembered),
             "references": 0 if self.on_gpu else self._references(),
-            "single gradients": SLACK * singles,
-            "activations": SLACK * kept,
-            "passing": SLACK * max(in_graph, in_update - kept - singles),
+            "single gradients": SLACK * per_example,
+            "activations": SLACK * saved,
+            # Whichever peak is higher. Graph and per-example gradients do not exist during an update.
+            "passing": SLACK * max(in_graph, in_update - saved - per_example),
         }
         return Memory({name: int(size) for name, size in parts.items()})
 
     def sides(self, micro_batch: int | None) -> list[Side]:
-        """The largest forward of a step: the longest text of a side is in one of its batches."""
+        """Return the sides of the largest forward of a step; its rows are padded to the longest text of each side."""
         total = sum(self.units)
-        # Micro-batches take turns with the units of a step.
+        # `gradients.cut` deals the units out in turn, so each micro-batch has its share of both sides.
         parts = math.ceil(total / min(micro_batch or total, total))
         return [
             self._side(min(len(own), math.ceil(count / parts) * (each if self._protects(name) else 1)), own)
@@ -144,14 +147,14 @@ class Planner:
 
     @property
     def half(self) -> bool:
-        """Whether products are computed in bfloat16, as `choose_precision` of model_loading.py decides later."""
+        """Whether products are computed in bfloat16, as `choose_precision` decides when the model is loaded."""
         if self.config.runtime.precision != "auto":
             return self.config.runtime.precision == "bf16"
         return self.shape.parameters() >= BF16_FROM_PARAMETERS and (self.on_gpu or has_bf16())
 
     @cached_property
     def _layer(self) -> Layer:
-        # Weights are cast to half precision anew in each product of a float32 model, and the graph holds them.
+        # With float32 weights, each product casts its weight to half precision, and the graph holds the cast.
         return Layer(self.shape, self.config.model.adapter, self.half, casts_weights=self.half and not self.on_gpu)
 
     @cached_property
@@ -173,41 +176,42 @@ class Planner:
         return BYTES.get(self.config.model.quantization, width) * linear + width * (self._weights - linear)
 
     def _moments(self) -> int:
-        """Vectors that the optimiser keeps."""
+        """Return the number of vectors in the optimiser's state."""
         settings = self.config.unlearn
         if settings.optimizer in ("AdamW", "Adam", "NAdam"):
             return 2
         return (OPTIMIZERS[settings.optimizer] != "") + (settings.momentum > 0)
 
     def _remembered(self) -> int:
-        """Vectors that the constraint keeps: the basis with the gradient at hand, and the Fisher."""
+        """Return the number of vectors in the constraint's state: the basis with this step's gradient, the Fisher."""
         geometry = geometry_of(self.method)
         if geometry.space == "none":
             return 0
         return (1 + geometry.basis_size if geometry.basis_size else 0) + geometry.needs_fisher
 
     def _references(self) -> int:
-        """Hidden states of base and target at every label of every item, in float32."""
+        """Return the bytes of hidden states of base and target at every label of every item, in float32."""
         labels = (sum(own) if self.method.labels == "text" else ANSWER_TOKENS * len(own) for own in self.lengths)
         return 2 * 4 * sum(labels) * self.shape.width
 
-    def _single_gradients(self, sides: Sequence[Side]) -> int:
-        """Gradients of single items in a private step: those of a forward, as rows by side and put together."""
+    def _per_example(self, sides: Sequence[Side]) -> int:
+        """Return the bytes of a forward's per-example gradients in a private step: rows by group, and concatenated."""
         rows = sum(side.rows for name, side in zip(SETS, sides, strict=True) if self._protects(name))
         return 2 * 4 * self._adapter * rows
 
-    def _kept(self, sides: Sequence[Side]) -> int:
-        """What the graphs of both sides hold for the backward; layers below the adapter hold nothing."""
+    def _saved(self, sides: Sequence[Side]) -> int:
+        """Return the bytes that the graphs of both sides save for the backward; layers below the adapter save none."""
         lowest = chosen_layers(self.config.model.adapter.layers, self.shape.layers)[0]
-        followed = self._is_private or geometry_of(self.method).needs_fisher
-        again = self.config.unlearn.checkpointing
-        return self._layer.kept(sides, self.shape.layers - lowest, followed=followed, again=again)
+        per_example = self._is_private or geometry_of(self.method).needs_fisher
+        checkpointing = self.config.unlearn.checkpointing
+        layers = self.shape.layers - lowest
+        return self._layer.saved(sides, layers, per_example=per_example, checkpointing=checkpointing)
 
     def _readout(self, sides: Sequence[Side]) -> int:
-        """Logits of a chunk and what is computed of them; hidden states, both references, the readings' gradients."""
+        """Return the bytes of a chunk's logits and their derivatives, hidden states, references and gradients."""
         labels = sum(side.labels for side in sides)
-        chunk = min(CHUNK, labels * self.shape.vocabulary)
-        # In half precision the output layer is cast for each product.
+        chunk = min(LOGITS_PER_CHUNK, labels * self.shape.vocabulary)
+        # In half precision, each product also casts the output layer.
         cast = 2 * self.shape.vocabulary * self.shape.width if self._layer.casts_weights else 0
         return 4 * (LOGITS_AT_ONCE * chunk + STATES_AT_ONCE * labels * self.shape.width) + cast
 
@@ -217,12 +221,12 @@ def _largest_unit(items: Sequence[Item], config: RunConfig) -> int:
 
 
 def _tokens(item: Item, config: RunConfig) -> int:
-    """About how many tokens an item's text has, as it is used."""
+    """Estimate the number of tokens of an item's text after cutting."""
     return min(config.prompt.max_tokens, estimated_tokens(item, config))
 
 
 def estimated_tokens(item: Item, config: RunConfig) -> int:
-    """About how many tokens an item's text has whole."""
+    """Estimate the number of tokens of an item's text before cutting: reading the tokenizer would take a second."""
     answer = item.answer_text if config.prompt.form == "cloze" else "".join(item.options)
     characters = PROMPT_CHARACTERS + len(item.question) + len(answer)
     return max(2, round(TOKENS_PER_CHARACTER * characters))

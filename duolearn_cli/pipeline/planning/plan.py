@@ -1,4 +1,4 @@
-"""What a run would do: sizes, steps, trainable share, memory, time, folder. Estimates, without loading a model."""
+"""The dry run: sizes, steps, trainable share, memory, time and folder of a run, estimated without loading a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
 from duolearn_cli.model.shape import Shape, read_shape
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.fitting import gib
-from duolearn_cli.pipeline.planning.memory import Planner, estimated_tokens
+from duolearn_cli.pipeline.planning.memory import TOKENS_PER_CHARACTER, Planner, estimated_tokens
 from duolearn_cli.pipeline.run_folder import planned_folder
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import Account
 
-TOKENS_PER_CHARACTER = 0.3
 MIXTURE = (
-    "not predicted: the model is a mixture of experts; which share of its weights the adapter reaches is said once it "
-    "is loaded, before anything is learned"
+    "not predicted: the model is a mixture of experts; the share of its weights that the adapter reaches is shown once "
+    "the model is loaded, before anything is learned"
 )
-# A LoRA step costs about twice a forward (2 FLOPs a parameter and token) for each of forward and backward.
+# FLOPs per parameter and token. A forward takes 2; the backward of a LoRA step takes 2 more, for it computes gradients
+# at inputs but none of the frozen weights.
 TRAINING_FLOPS, FORWARD_FLOPS = 4, 2
 
 
 def plan(study: Study, account: Account | None = None) -> Any:
-    """Return a rich table of the plan, with what a private run would spend."""
+    """Return the plan as a rich table, with the spending of a private run."""
     from rich.table import Table
 
     table = Table("plan", "value", title="Dry run: nothing is written", title_justify="left")
@@ -41,7 +41,7 @@ def plan(study: Study, account: Account | None = None) -> Any:
 
 
 def spending(account: Account | None) -> list[tuple[str, str]]:
-    """What each protected set's privacy would cost, and the terms."""
+    """Return the rows of the plan about privacy: epsilon and terms of each protected set; none without an account."""
     if account is None:
         return []
     planned = account.planned()
@@ -60,17 +60,17 @@ def spending(account: Account | None) -> list[tuple[str, str]]:
 
 
 def _of_group(epsilon: float, kind: str) -> str:
-    """What the units of one fact or patient pay together."""
-    bound = "nothing bounds it" if math.isinf(epsilon) else f"epsilon {epsilon:.3g} for its units together"
+    """Describe the epsilon of all units of one fact or patient together."""
+    bound = "no bound" if math.isinf(epsilon) else f"epsilon {epsilon:.3g} for its units together"
     return f"{bound}; privacy.unit={kind} promises privacy.epsilon to each {kind}"
 
 
 def rows(study: Study) -> list[tuple[str, str]]:
-    """The plan as (name, value) pairs."""
+    """Return the plan as (name, value) pairs."""
     config, splits = study.config, study.splits
     learn, unlearn = config.learn, config.unlearn
     sizes, covered = study.summary(), study.coverage()
-    found = [
+    pairs = [
         ("forget", covered.sentence()),
         ("data", ", ".join(f"{name} {len(items)}" for name, items in splits.by_name().items())),
         (
@@ -79,7 +79,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         *study.tally.rows(),
-        *((("earlier requests", said),) if (said := study.forgotten.sentence()) else ()),
+        *((("earlier requests", sentence),) if (sentence := study.forgotten.sentence()) else ()),
         ("rejected rows", ", ".join(f"{count} {why}" for why, count in sizes["rejected"].items()) or "none"),
         *(("data note", note) for note in study.notes),
         ("longer than prompt.max_tokens", _cut(study)),
@@ -90,23 +90,23 @@ def rows(study: Study) -> list[tuple[str, str]]:
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     if shape is None:
-        found.append(("parameters, memory, time", "unknown: the model is not on this machine"))
+        pairs.append(("parameters, memory, time", "unknown: the model is not on this machine"))
     elif shape.is_mixture:
-        found.append(("parameters, memory, time", MIXTURE))
+        pairs.append(("parameters, memory, time", MIXTURE))
     else:
-        found += _costs(study, shape)
-    return [*found, ("output folder", planned_folder(config))]
+        pairs += _costs(study, shape)
+    return [*pairs, ("output folder", planned_folder(config))]
 
 
 def remarks(study: Study) -> list[str]:
-    """What the table is too narrow for: warnings of the data, and a few items that mention the target in passing."""
+    """Return lines too wide for the table: warnings about the data, and items that mention the target in passing."""
     passing = borderline(study.filled, study.loaded.items)
     listed = [f"in passing, score below forget.about={study.config.forget.about:g}:"] if passing else []
     return [*(f"warning: {warning}" for warning in study.warnings()), *listed, *(f"  {line}" for line in passing)]
 
 
 def _learn_steps(study: Study) -> str:
-    """How many; none where the model to begin with is given."""
+    """Return the number of learning steps, or that there are none because ``adapter=`` is the target."""
     config = study.config
     if config.adapter and config.command != "evaluate":
         return f"none: {config.adapter} is the target"
@@ -114,17 +114,18 @@ def _learn_steps(study: Study) -> str:
 
 
 def _cut(study: Study) -> str:
-    """About how many items lose words: the tokenizer is not read, so characters tell."""
+    """Estimate from characters how many items lose words. The tokenizer is not read."""
     config = study.config
     items = [item for own in study.splits.by_name().values() for item in own]
     tokens = [estimated_tokens(item, config) for item in items]
     count = sum(one > config.prompt.max_tokens for one in tokens)
     if not count:
         return f"none by the number of characters (the longest: about {max(tokens)} tokens)"
-    told = f"about {count} of {len(items)} items lose words in the middle of their question"
+    sentence = f"about {count} of {len(items)} items lose words in the middle of their question"
     if count > config.prompt.max_cut * len(items):
-        told += f"; a run refuses more than prompt.max_cut={config.prompt.max_cut:g} of them: raise prompt.max_tokens"
-    return f"{told} (the longest: about {max(tokens)} tokens)"
+        limit = f"prompt.max_cut={config.prompt.max_cut:g}"
+        sentence += f"; a run refuses more than {limit} of them: raise prompt.max_tokens"
+    return f"{sentence} (the longest: about {max(tokens)} tokens)"
 
 
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
@@ -146,7 +147,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
 
 
 def _memory(study: Study) -> list[tuple[str, str]]:
-    """What unlearning is predicted to need, and of what."""
+    """Return the predicted memory of unlearning and its parts; nothing if it cannot be predicted."""
     planner = Planner.of(study)
     if planner is None:
         return []
@@ -157,23 +158,23 @@ def _memory(study: Study) -> list[tuple[str, str]]:
 
 
 def adapter_bytes(config: RunConfig, shape: Shape) -> int:
-    """The size of the adapter that a run leaves."""
+    """Return the size in bytes of the adapter that a run writes."""
     return 4 * shape.adapter_parameters(config.model.adapter)
 
 
 def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
-    """The size of a checkpoint: the adapter, two moments of the optimiser, what the constraint remembers."""
+    """Return the size in bytes of a checkpoint: adapter, two moments of the optimiser, state of the constraint."""
     return adapter_bytes(config, shape) + 4 * _changed(config, shape) * (2 + _rows_of_state(config))
 
 
 def _changed(config: RunConfig, shape: Shape) -> int:
-    """How many coordinates may change."""
+    """Return the number of coordinates that may change."""
     adapter, sparse = shape.adapter_parameters(config.model.adapter), sparsity_of(_method(config))
     return adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * shape.parameters()))
 
 
 def _rows_of_state(config: RunConfig) -> int:
-    """How many numbers a coordinate the constraint keeps: the basis with the gradient at hand, and the Fisher."""
+    """Return the numbers per coordinate in the constraint's state: the basis with this step's gradient, the Fisher."""
     geometry = geometry_of(_method(config))
     return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
 
@@ -187,7 +188,7 @@ def _tokens(items: Sequence[Item]) -> float:
 
 
 def _speed() -> float:
-    """FLOP/s of a short matrix product on this machine."""
+    """Measure the FLOP/s of a short matrix product on this machine."""
     import numpy as np
 
     matrix = np.ones((768, 768), dtype=np.float32)
@@ -196,5 +197,5 @@ def _speed() -> float:
         started = time.perf_counter()
         np.matmul(matrix, matrix)
         seconds.append(time.perf_counter() - started)
-    # The first product also starts threads; the best one was disturbed least.
+    # The first product also starts threads. The fastest one was least disturbed by other processes.
     return 2 * 768**3 / min(seconds)

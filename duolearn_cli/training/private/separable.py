@@ -1,4 +1,4 @@
-"""Whether a method's losses are sums over items, without which no item's contribution can be bounded."""
+"""The check that a method's losses are sums over items. Otherwise no item's contribution can be bounded."""
 
 from __future__ import annotations
 
@@ -9,78 +9,80 @@ import torch
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.errors import ConfigError
-from duolearn_cli.methods.base import Method, Tokens, attention_of
+from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.readout import Readout
 
 VOCABULARY, WIDTH = 7, 4
-# Labelled tokens of each made-up item, and whether it is to be forgotten.
+# Each made-up item: its number of labelled tokens, and whether it is a forget item.
 ITEMS = ((5, True), (4, False), (6, False), (3, True))
 TOLERANCE = 1e-3
-MEND = "Take means with tokens.mean(values, weights, owner), or choose privacy=none."
+FIX = "Take means with tokens.mean(values, weights, owner), or choose privacy=none."
 
 
 def check_separable(method: Method) -> None:
-    """Compare losses and gradients of made-up items together with those of each alone; no data is read.
+    """Compare the losses and gradients of several made-up items together with those of each item alone.
 
-    It finds mistakes. Code that means to deceive, a plugin's as well as any, can do so elsewhere.
+    The check reads no data. It finds mistakes; it does not stop code that is written to deceive.
 
     Raises:
-        ConfigError: they differ, so that one item's part depends on what else is in the step, or came before.
+        ConfigError: they differ, so one item's gradient depends on the other items of the step, or on earlier steps.
     """
     generator = torch.Generator().manual_seed(0)
     draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
-    asked = attention_of(method)
-    kept = [torch.randn(2, max(1, asked.kept_layers), 2, WIDTH, generator=generator) for _ in ITEMS]
+    wanted = attention_of(method)
+    attended = [torch.randn(2, max(1, wanted.kept_layers), 2, WIDTH, generator=generator) for _ in ITEMS]
     inner = [torch.randn(2, count, WIDTH, generator=generator) for count, _ in ITEMS]
 
     def losses(chosen: Sequence[int]) -> dict[str, tuple[float, torch.Tensor]]:
         tokens, leaves = _tokens(chosen, draws)
-        if asked.kept_layers:
-            own, target = torch.cat([kept[i] for i in chosen], dim=2)
+        if wanted.kept_layers:
+            own, target = torch.cat([attended[i] for i in chosen], dim=2)
             tokens = replace(tokens, attention=own, target_attention=target)
-        if asked.depth:
+        if wanted.depth:
             own, target = torch.cat([inner[i] for i in chosen], dim=1)
             leaves.append(own.clone().requires_grad_())
             tokens = replace(tokens, activations=Rows([leaves[-1]]), target_activations=target)
         return _losses(method, tokens, leaves)
 
     everything = range(len(ITEMS))
+    # The second pass over everything shows state that a method keeps between steps.
     try:
         whole, alone, again = losses(everything), [losses([i]) for i in everything], losses(everything)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {MEND}") from error
+        raise ConfigError(f"method={type(method).__name__} has no loss in a private step: {error}. {FIX}") from error
     for loss, (together, gradient) in whole.items():
         parts, rows = [one[loss][0] for one in alone], torch.cat([one[loss][1] for one in alone])
         scale = 1 + sum(map(abs, parts))
         if abs(together - sum(parts)) > TOLERANCE * scale:
             raise ConfigError(
-                f"method={type(method).__name__}: its {loss} loss of several items is not the sum of theirs "
-                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's part can be bounded. {MEND}"
+                f"method={type(method).__name__}: its {loss} loss of several items is not the sum of their losses "
+                f"({together:.6g} together, {sum(parts):.6g} alone), so no record's contribution can be bounded. {FIX}"
             )
         distance = max(float((gradient - rows).abs().max()), float((gradient - again[loss][1]).abs().max()))
         if distance > TOLERANCE * scale:
             raise ConfigError(
                 f"method={type(method).__name__}: the gradient of its {loss} loss with respect to an item's logits or "
-                f"activations depends on other items, or on earlier steps (by {distance:.3g}), so no record's part can "
-                f"be bounded. {MEND}"
+                f"activations depends on other items, or on earlier steps (by {distance:.3g}), so no record's "
+                f"contribution can be bounded. {FIX}"
             )
 
 
 def _losses(method: Method, tokens: Tokens, leaves: Sequence[torch.Tensor]) -> dict[str, tuple[float, torch.Tensor]]:
-    """Each loss and its gradient with respect to all that tokens give, side by side. Shape: [n, all widths]."""
-    objective, found = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
+    """Return each loss with its gradients with respect to all `leaves`, side by side [n, sum of widths]."""
+    objective, losses = method.objective(tokens), dict[str, tuple[float, torch.Tensor]]()
     for name in ("forget", "preserve"):
         loss = getattr(objective, name)
         gradients = [torch.zeros_like(leaf) for leaf in leaves]
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
-        found[name] = loss.item(), torch.cat(list(gradients), dim=1)
-    return found
+        losses[name] = loss.item(), torch.cat(list(gradients), dim=1)
+    return losses
 
 
 class _Logits:
-    """An output layer that hands hidden states on: those that are made up are logits themselves."""
+    """An output layer that returns its input: the made-up hidden states are logits already."""
 
     vocabulary = VOCABULARY
 
@@ -92,7 +94,7 @@ class _Logits:
 
 
 def _tokens(chosen: Sequence[int], draws: Sequence[torch.Tensor]) -> tuple[Tokens, list[torch.Tensor]]:
-    """The tokens of some made-up items, as a private step has them, and what their losses' gradients end at."""
+    """Return the tokens of the chosen made-up items as in a private step, and the leaves that gradients end at."""
     counts = torch.tensor([ITEMS[i][0] for i in chosen])
     sequence = torch.arange(len(chosen)).repeat_interleave(counts)
     logits, base, target, other = torch.cat([draws[i] for i in chosen], dim=1).unbind(0)

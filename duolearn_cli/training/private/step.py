@@ -1,8 +1,9 @@
-"""The gradients of a private step: what protected units contribute is clipped and noised before anything else sees it.
+"""The gradients of a private step. Each protected unit's gradient is clipped, and noise is added to their sum.
 
-With the model that a run begins with as a given, an item's contribution depends on that item and on what was released
-before, on no other item. All that is made of these gradients later (momentum, projection, basis, Fisher) is
-post-processing. docs/privacy.md lists every access to data.
+Nothing else sees a protected gradient before that. A unit's contribution depends on its own items, on the model that
+the run began with, and on what earlier steps released, but on no other unit. All later uses of the noisy gradients
+(momentum, projection, basis, Fisher) are post-processing (Dwork and Roth 2014, proposition 2.1). docs/privacy.md has
+the proof and lists every access to data.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from duolearn_cli.training.forward import SIDES, TOKEN_CLASSES, Example, labels_
 from duolearn_cli.training.gradients import Gradients, cut
 from duolearn_cli.training.per_example import GradientRows
 
-# Which of the two gradients the units of a set are for.
+# The side that the clipped vectors of a protected set are added to.
 SIDE = {"forget": "forget", "retain": "preserve"}
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """What is protected as a whole: one example, or those of one fact or patient that are used.
+    """What privacy protects as a whole: one example, or the examples of one fact or patient that the run uses.
 
-    A unit with a `canary` has no example: its gradient is this long, and along one coordinate (see audit.py).
+    A unit with a `canary` (coordinate, length) has no examples. The privacy audit inserts such units: the gradient has
+    that length along that coordinate and is zero elsewhere.
     """
 
     set_name: str
@@ -43,7 +45,14 @@ class Unit:
 
 @dataclass(eq=False)
 class Sums:
-    """What a process has of a step: `clipped` and `norms` by protected set, `raw` by side, the losses' `figures`."""
+    """One process's sums over the units of a step.
+
+    Attributes:
+        clipped: the sum of clipped vectors [n], by protected set.
+        raw: the sum of the gradients of unprotected units [n], by side.
+        norms: the norms of vectors before clipping, by protected set.
+        figures: what `Forward.figures` gives, by forward.
+    """
 
     clipped: dict[str, Tensor]
     raw: dict[str, Tensor]
@@ -53,15 +62,18 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class PrivateSteps:
-    """All steps of a run, by number.
+    """The private steps of a run.
 
-    A unit's loss is the mean over its examples of the method's losses, each taken over that example alone. A protected
-    unit gives one vector, of both losses, which counts for its set's side; of other units the two gradients stay apart.
+    A unit's loss is the mean over its examples of the method's losses, each computed on that example alone. A protected
+    unit gives one vector, the gradient of the sum of both losses, which counts for the side of its set: the accounting
+    needs one clipped vector per unit. An unprotected unit gives its two gradients separately.
 
     Attributes:
-        units: by set, forget first.
-        batches: the units that join each step, by set, for those that are not protected.
-        needs_fisher: whether squares of the preserve gradient are wanted.
+        units: the units of each set, forget first.
+        batches: the indices of the units in each step, for unprotected sets. The mechanism samples protected ones.
+        micro_batch: the maximum number of units in one forward; None: all units of the step.
+        pack_to: the length in tokens of rows that several texts share; None: one text per row.
+        needs_fisher: also compute squares of the preserve gradient.
     """
 
     model: LanguageModel
@@ -78,14 +90,16 @@ class PrivateSteps:
 
     @property
     def num_steps(self) -> int:
-        """How many steps are planned."""
+        """The number of planned steps."""
         return self.ledger.account.num_steps
 
     def gradients(self, step: int) -> Gradients | None:
-        """Both gradients of a step, privatised; None where the ledger has no step left.
+        """Return both gradients of a step after clipping and noise, or None if the ledger has no step left.
 
-        Without any unit there is noise alone. `squares` are those of the privatised gradient: its units' were raw data.
+        A step without units is noise alone. `squares` are those of the noisy gradient: per-example squares would be raw
+        data.
         """
+        # The ledger records the step before anything is computed: after a crash, a lost step counts as taken.
         if not self.ledger.begin(step):
             return None
         units, names, zero = self.chosen(step), list(self.mechanism.terms), torch.zeros_like(self.coordinates.values)
@@ -93,77 +107,82 @@ class PrivateSteps:
         for part in cut(units, self.micro_batch, self.processes):
             if part:
                 self._add(part, sums)
-        bare = sum(unit.set_name not in names for unit in units)
-        found = {side: self.processes.sum_gradients(raw) / max(1, bare) for side, raw in sums.raw.items()}
-        told: dict[str, Tensor] = {}
+        num_unprotected = sum(unit.set_name not in names for unit in units)
+        by_side = {side: self.processes.sum_gradients(raw) / max(1, num_unprotected) for side, raw in sums.raw.items()}
+        statistics: dict[str, Tensor] = {}
         for name in names:
+            # Sum over processes first, then add noise once: the processes share the key of the noise.
             total = self.processes.sum_gradients(sums.clipped[name])
-            found[SIDE[name]] += self.mechanism.privatise(name, step, total)
-            told |= self._told(name, total, sums.norms[name])
-        squares = found["preserve"].square() if self.needs_fisher else None
-        return Gradients(found["forget"], found["preserve"], squares, self._losses(units, sums) | told)
+            by_side[SIDE[name]] += self.mechanism.privatise(name, step, total)
+            statistics |= self._statistics(name, total, sums.norms[name])
+        squares = by_side["preserve"].square() if self.needs_fisher else None
+        return Gradients(by_side["forget"], by_side["preserve"], squares, self._losses(units, sums) | statistics)
 
     def chosen(self, step: int) -> list[Unit]:
-        """The units of a step, over all processes."""
-        found: list[Unit] = []
+        """Return the units of a step, over all processes. The units of one set are consecutive."""
+        chosen: list[Unit] = []
         for name, units in self.units.items():
             protected = name in self.mechanism.terms
             joins = self.mechanism.sample(name, step) if protected else self.batches[name][step - 1]
-            found += [units[i] for i in joins]
-        return found
+            chosen += [units[i] for i in joins]
+        return chosen
 
     def _add(self, part: Sequence[Unit], sums: Sums) -> None:
-        """One forward over some units, and what comes of them."""
+        """Run one forward over some units, and add their gradients to `sums`."""
         protected = [unit for unit in part if unit.set_name in sums.clipped]
         rows = self._rows(part, protected, sums)
         for i, unit in enumerate(protected):
             if unit.canary is not None:
-                place, length = unit.canary
-                rows[i, place] = length
+                coordinate, length = unit.canary
+                rows[i, coordinate] = length
         for name in sums.clipped:
-            own = _run([unit.set_name == name for unit in protected])
+            own = _as_slice([unit.set_name == name for unit in protected])
             total, norms = clipped_sum(rows[own], self.mechanism.max_grad_norm, self.mechanism.clipping)
             sums.clipped[name] += total
             sums.norms[name].append(norms)
 
     def _rows(self, part: Sequence[Unit], protected: Sequence[Unit], sums: Sums) -> Tensor:
-        """The gradient of each protected unit [protected, n]; those of the others go to the raw sums."""
+        """Return the gradient of each protected unit [protected, n]; add those of the others to ``sums.raw``."""
         examples = [example for unit in part for example in unit.examples]
         if not examples:
             return self.coordinates.values.new_zeros(len(protected), len(self.coordinates.values)).detach()
-        model, method, watch = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
-        with watch.watching():
+        model, method, recorder = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
+        with recorder.recording():
             forward = predict(model, examples, method.labels, attention_of(method), self.pack_to).item_by_item()
         objective = method.objective(forward.tokens)
         sums.figures.append(forward.figures(objective))
         raw = {side: forward.reached(getattr(objective, side)) for side in SIDES}
         both = forward.reached(objective.forget + objective.preserve)
-        is_own = {id(example): unit.set_name in sums.clipped for unit in part for example in unit.examples}
-        found: list[Tensor] = []
+        is_protected = {id(example): unit.set_name in sums.clipped for unit in part for example in unit.examples}
+        by_group: list[Tensor] = []
         for i, group in enumerate(forward.groups):
-            own = [k for k, example in enumerate(group.examples) if is_own[id(example)]]
-            bare = [k for k, example in enumerate(group.examples) if not is_own[id(example)]]
-            with watch.rows(group.batch, own, bare) as (rows, total):
-                # A protected unit has one vector; of others the two gradients stay apart.
-                for side, pulled in {side: raw[side][i] for side in SIDES}.items() if bare else [("", both[i])]:
+            own = [k for k, example in enumerate(group.examples) if is_protected[id(example)]]
+            others = [k for k, example in enumerate(group.examples) if not is_protected[id(example)]]
+            with recorder.rows(group.batch, own, others) as (rows, total):
+                # One backward of both losses, unless the group has unprotected examples: those need one for each side.
+                for side, pulled in {side: raw[side][i] for side in SIDES}.items() if others else [("", both[i])]:
                     if pulled:
-                        watch.backward(*pulled)
-                    if bare:
+                        recorder.backward(*pulled)
+                    if others:
                         sums.raw[side] += self.coordinates.take(total)
                         total.zero_()
-            self.coordinates.mark(watch.received)
-            found.append(self.coordinates.take(rows))
-        rows = torch.cat(found)
+            self.coordinates.mark(recorder.received)
+            by_group.append(self.coordinates.take(rows))
+        rows = torch.cat(by_group)
         if all(len(unit.examples) == 1 for unit in protected):
             return rows
         owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], dtype=torch.long)
         return unit_means(rows, send(owner, model.device), len(protected))
 
-    def _told(self, name: str, total: Tensor, norms: Sequence[Tensor]) -> dict[str, Tensor]:
-        """For the history: how many units came, the share that was clipped, the sum's norm over the noise's."""
+    def _statistics(self, name: str, total: Tensor, norms: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return a set's figures for the history: number of units, share clipped, norm of the sum over the noise's.
+
+        They are computed from raw gradients and not covered by the guarantee; only the operator sees them.
+        """
         every = torch.cat([*norms, total.new_zeros(0)])
         longer = (every > self.mechanism.max_grad_norm).sum()
         count, clipped = self.processes.sum_items(torch.stack([longer.new_full((), len(every)), longer]).float())
+        # The norm of the noise is close to its standard deviation times the square root of the dimension.
         noise = self.mechanism.noise(name) * math.sqrt(len(total))
         return {
             f"units_{name}": count,
@@ -172,7 +191,7 @@ class PrivateSteps:
         }
 
     def _losses(self, units: Sequence[Unit], sums: Sums) -> dict[str, Tensor]:
-        """The step's losses by name, means over its examples; NaN where there are none."""
+        """Return the losses of the step by name, as means over its examples; nothing for a step without examples."""
         examples = [example for unit in units for example in unit.examples]
         if not examples:
             return {}
@@ -183,8 +202,8 @@ class PrivateSteps:
         return named_losses(figures, labels_of(examples, self.method.labels))
 
 
-def _run(chosen: Sequence[bool]) -> slice:
-    """Where the true ones are: one after the other, as `PrivateSteps.chosen` has the units of a set."""
+def _as_slice(chosen: Sequence[bool]) -> slice:
+    """Return the slice of the true entries, which are consecutive: `PrivateSteps.chosen` keeps sets together."""
     start = chosen.index(True) if any(chosen) else 0
     run = slice(start, start + sum(chosen))
     assert all(chosen[run])

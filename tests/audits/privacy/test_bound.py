@@ -1,4 +1,4 @@
-"""The statistics of the one-run audit: published values, an explicit loop, calibration by simulation."""
+"""The statistics of the one-run audit, against published values, an explicit loop, and simulation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 
 
 def naive(num_canaries, num_guesses, num_correct, epsilon, delta):
-    truth = 1 / (1 + math.exp(-epsilon))
-    mass = [binom.pmf(k, num_guesses, truth) for k in range(num_guesses + 1)]
+    p_correct = 1 / (1 + math.exp(-epsilon))
+    mass = [binom.pmf(k, num_guesses, p_correct) for k in range(num_guesses + 1)]
     steps = [sum(mass[num_correct - i : num_correct]) / i for i in range(1, num_correct + 1)]
     return min(1, sum(mass[num_correct:]) + 2 * num_canaries * delta * max(steps, default=0))
 
@@ -29,49 +29,49 @@ def naive(num_canaries, num_guesses, num_correct, epsilon, delta):
 )
 def test_the_p_value_is_the_theorem(guessed, share, epsilon, delta):
     correct = round(share * guessed)
-    found = p_value(100, guessed, correct, epsilon, delta)
-    assert found == pytest.approx(naive(100, guessed, correct, epsilon, delta), rel=1e-9, abs=1e-12)
+    value = p_value(100, guessed, correct, epsilon, delta)
+    assert value == pytest.approx(naive(100, guessed, correct, epsilon, delta), rel=1e-9, abs=1e-12)
 
 
 def test_the_published_bound():
-    """Their appendix D: 75 of 100 right guesses about 1,000 canaries, delta 1e-4: epsilon at least 0.673."""
+    """Appendix D of the paper: 75 of 100 guesses correct, 1,000 canaries, delta 1e-4: epsilon is at least 0.673."""
     assert lower_bound(1000, 100, 75, 1e-4) == pytest.approx(0.673, abs=5e-4)
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.1e-4, 1e-2])
 @pytest.mark.parametrize(("canaries", "guessed"), [(100, 20), (1000, 200), (5000, 50)])
 def test_p_values_grow_with_epsilon(canaries, guessed, delta):
-    """Its delta term alone does not; the search for the bound needs the sum to."""
+    """The search for the bound relies on this. The delta term alone does not grow; its sum with the tail does."""
     for correct in range(guessed // 2, guessed + 1, guessed // 10):
         values = [p_value(canaries, guessed, correct, epsilon, delta) for epsilon in np.linspace(0, 8, 161)]
         assert (np.diff(values) > -1e-12).all()
 
 
-def test_the_reach_is_what_no_outcome_exceeds():
-    """It grows with guesses and shrinks with delta: few records, whose delta is large, can hide everything."""
+def test_no_outcome_exceeds_the_reach():
+    """The reach grows with guesses and shrinks with delta: with few records delta is large and may hide any leak."""
     assert reach(1000, 200, 1 / 9000) == lower_bound(1000, 200, 200, 1 / 9000) == pytest.approx(3.87, abs=0.01)
     assert reach(1000, 200, 1e-5) < reach(1000, 400, 1e-5)
     assert reach(300, 60, 1 / 240) == 0
 
 
-def test_bounds_grow_with_right_guesses_and_start_at_zero():
+def test_bounds_grow_with_correct_guesses_and_start_at_zero():
     bounds = [lower_bound(1000, 200, correct, 1e-5) for correct in range(0, 201, 10)]
     assert bounds == sorted(bounds)
     assert bounds[10] == 0 and lower_bound(1000, 200, 110, 1e-5) == 0
-    # All right: the binomial's tail alone allows (1 + e^-epsilon)^-r = 0.05.
+    # With every guess correct, the binomial tail alone gives (1 + e^-epsilon)^-r = 0.05.
     assert bounds[-1] <= math.log(1 / (0.05 ** (-1 / 200) - 1)) + 1e-5
     assert lower_bound(1000, 200, 150, 1e-5, 0.99) < lower_bound(1000, 200, 150, 1e-5, 0.9)
 
 
 @given(correct=st.integers(0, 50), delta=st.sampled_from([0.0, 1e-5, 1e-3]))
-def test_what_the_bound_rules_out_is_unlikely(correct, delta):
+def test_every_epsilon_below_the_bound_is_unlikely(correct, delta):
     bound = lower_bound(500, 50, correct, delta)
     if bound:
         assert p_value(500, 50, correct, bound - 1e-5, delta) <= 0.05
         assert p_value(500, 50, correct, bound + 1e-5, delta) >= 0.05 - 1e-6
 
 
-def test_randomised_response_is_accused_in_one_of_twenty_at_most():
+def test_randomised_response_is_falsely_accused_at_most_once_in_twenty():
     generator, epsilon, trials = np.random.default_rng(0), 1.5, 400
     right = generator.binomial(200, 1 / (1 + math.exp(-epsilon)), size=trials)
     accused = sum(lower_bound(200, 200, int(correct), 0.0) > epsilon for correct in right)
@@ -80,8 +80,8 @@ def test_randomised_response_is_accused_in_one_of_twenty_at_most():
 
 
 def test_guesses_are_the_extremes():
-    found = guesses(np.array([0.3, -2.0, 5.0, 0.1, 0.2, -1.0, 3.0]), 4)
-    assert found.tolist() == [0, -1, 1, 0, 0, -1, 1]
+    guessed = guesses(np.array([0.3, -2.0, 5.0, 0.1, 0.2, -1.0, 3.0]), 4)
+    assert guessed.tolist() == [0, -1, 1, 0, 0, -1, 1]
     assert np.abs(guesses(np.zeros(10), 5)).sum() == 4
 
 
@@ -95,7 +95,7 @@ def test_the_score_is_the_likelihood_ratio(rate):
 
 
 def test_the_score_beats_the_sum():
-    """Where a canary joins few steps, most of a sum is noise of steps in which it was not there."""
+    """If a canary joins few steps, its plain sum is mostly noise from steps that it did not join."""
     generator, rate, steps = np.random.default_rng(1), 0.036, 80
     sigma = noise_multiplier(8, 1e-4, [Spending(0, rate, steps)])
     coin = np.arange(2000) % 2 == 0

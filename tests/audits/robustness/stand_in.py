@@ -1,4 +1,4 @@
-"""What the tests of attacks share: a laboratory without a run folder, rows, and a model's whole state."""
+"""Helpers for the tests of attacks: a laboratory without a run folder, rows, and a model's whole state."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from duolearn_cli.model.encoding import Encoder
 
 
 def everything(model):
-    """Copies of all weights and buffers by name."""
+    """Copies of all weights and buffers, by name."""
     return {name: value.clone() for name, value in model.network.state_dict().items()}
 
 
 def laboratory(model, study, form="cloze"):
-    """As much of a laboratory, and of a loaded model, as an attack uses."""
+    """The parts of a laboratory, and of a loaded model, that attacks use."""
     config = OmegaConf.merge(study.config, {"prompt": {"form": form}})
-    small = SimpleNamespace(config=config, splits=study.splits, target=study.target)
-    return SimpleNamespace(name="unlearned", model=model, encoder=Encoder(model.tokenizer, config.prompt), study=small)
+    reduced = SimpleNamespace(config=config, splits=study.splits, target=study.target)
+    encoder = Encoder(model.tokenizer, config.prompt)
+    return SimpleNamespace(name="unlearned", model=model, encoder=encoder, study=reduced)
 
 
 def settings(**values):

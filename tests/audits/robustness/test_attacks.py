@@ -1,4 +1,4 @@
-"""Every attack through the code that runs it: it leaves no trace, asks nothing that it taught, and draws no luck."""
+"""Every attack as the audit runs it: it restores the model, scores nothing that it taught, and is reproducible."""
 
 import random
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ from duolearn_cli.audits.robustness import prompts, relearning
 from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.audits.robustness.audit import Planned, or_skipped
 from duolearn_cli.audits.robustness.material import Material
-from duolearn_cli.audits.robustness.restoring import kept
+from duolearn_cli.audits.robustness.restoring import adapter_restored
 from duolearn_cli.audits.robustness.wording import FRAMES
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.option_references import if_renamed
@@ -34,10 +34,11 @@ def tried(lab, attack, material):
 
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])
-def test_every_attack_puts_the_model_back_bit_for_bit(fresh, study, form):
+def test_every_attack_restores_the_model_bit_for_bit(fresh, study, form):
+    """The global random generators are left alone too."""
     lab = laboratory(fresh, study, form)
     plan = planned(lab)
-    before, luck = everything(fresh), (random.getstate(), torch.get_rng_state(), np.random.get_state()[1].copy())
+    before, states = everything(fresh), (random.getstate(), torch.get_rng_state(), np.random.get_state()[1].copy())
     plain = scorer(lab)(plan.material.forget)
     assert {attack.name for attack in plan.attacks} == {"relearn", "quantise", "prompts", "probe"}
     for attack in plan.attacks:
@@ -48,7 +49,7 @@ def test_every_attack_puts_the_model_back_bit_for_bit(fresh, study, form):
         assert not fresh.network.training and all(parameter.grad is None for parameter in fresh.adapter)
     assert scorer(lab)(plan.material.forget) == plain
     now = (random.getstate(), torch.get_rng_state(), np.random.get_state()[1])
-    assert now[0] == luck[0] and torch.equal(now[1], luck[1]) and (now[2] == luck[2]).all()
+    assert now[0] == states[0] and torch.equal(now[1], states[1]) and (now[2] == states[2]).all()
 
 
 def test_an_attack_is_reproducible(fresh, study):
@@ -59,14 +60,14 @@ def test_an_attack_is_reproducible(fresh, study):
 
 
 def test_relearning_teaches(fresh, study):
-    """What was taught is known better; it is marked as used, and so is the control of every lesson."""
+    """Taught items become likelier and are marked as used, in lessons and in controls."""
     lab = laboratory(fresh, study)
     plan = planned(lab, attacks=["relearn"], relearn_epochs=10, relearn_shares=[0.5], relearn_learning_rate=1e-2)
     attack, control, _ = plan.attacks
     assert (attack.details["material"], control.details["material"]) == ("forget", "retain")
     assert attack.used == control.used and attack.models == ("gold", "unlearned")
     assert attack.details["examples"] == control.details["examples"]
-    plain = {row["id"]: row["nll"] for row in tried(lab, Attack("none", "none", plain_during), plan.material)}
+    plain = {row["id"]: row["nll"] for row in tried(lab, Attack("none", "none", no_attack), plan.material)}
     for one, side in ((attack, "forget"), (control, "retain")):
         rows = [row for row in tried(lab, one, plan.material) if row["side"] == side and not row["heldout"]]
         used = [row["nll"] - plain[row["id"]] for row in rows if row["used"]]
@@ -75,7 +76,7 @@ def test_relearning_teaches(fresh, study):
 
 
 def test_plain_text_is_a_control_too(fresh, study):
-    """It is learned, in as many texts as the largest lesson has, and the same items are asked."""
+    """As many plain texts as the largest lesson has are learned, and the same items are asked."""
     lab = laboratory(fresh, study)
     plan = planned(lab, attacks=["relearn"], relearn_epochs=3, relearn_shares=[0.2, 0.5], relearn_learning_rate=1e-3)
     *lessons, plain = plan.attacks
@@ -88,12 +89,12 @@ def test_plain_text_is_a_control_too(fresh, study):
         return bits_per_byte(perplexity(lab.model, lab.model.tokenizer, plain_texts(), 4096, size))
 
     before = bits()
-    with plain.during(lab):
+    with plain.apply(lab):
         assert bits() < before - 0.03
     assert bits() == before
 
 
-def plain_during(lab):
+def no_attack(lab):
     return nullcontext(scorer(lab))
 
 
@@ -106,14 +107,14 @@ def test_a_diverging_lesson_names_its_own_setting(fresh, study):
     assert all(torch.equal(value, before[name]) for name, value in everything(fresh).items())
 
 
-def test_fine_tuning_is_the_runs_own(study):
+def test_relearning_fine_tunes_as_the_run_did(study):
     config = OmegaConf.merge(study.config, {"seed": 7, "learn": {"batch_size": 3, "warmup": 0.5}})
-    found = relearning.learn_settings(config)
-    assert (found.seed, found.epochs, found.batch_size, found.warmup) == (7, 5, 3, 0.5)
-    assert found.learning_rate == config.learn.learning_rate
+    settings = relearning.learn_settings(config)
+    assert (settings.seed, settings.epochs, settings.batch_size, settings.warmup) == (7, 5, 3, 0.5)
+    assert settings.learning_rate == config.learn.learning_rate
 
 
-def test_what_makes_no_sense_is_said(fresh, study):
+def test_attacks_that_do_not_apply_are_listed_as_skipped(fresh, study):
     cloze, letter = (planned(laboratory(fresh, study, form), attacks=["prompts"]) for form in ("cloze", "letter"))
     assert [(one.variant, "cloze" in one.reason) for one in cloze.skipped] == [("other orders", True)]
     assert letter.skipped == ()
@@ -123,16 +124,16 @@ def test_what_makes_no_sense_is_said(fresh, study):
     assert {"letters W to Z", "digits", "held-out phrasings", "role", "2 shots"} < variants[0]
 
 
-def test_options_that_speak_of_each_other_are_asked_only_where_they_can_be(fresh, study):
+def test_options_that_refer_to_each_other_are_asked_only_where_that_is_possible(fresh, study):
     plan = {form: planned(laboratory(fresh, study, form), attacks=["prompts", "probe"]) for form in ("cloze", "letter")}
     by_variant = {attack.variant: attack for one in plan.values() for attack in one.attacks}
     letters, others = (Item("i", "q", ("w", "x", "y", last), 0) for last in ("Both A and B", "None of the above"))
     plain = Item("i", "q", ("w", "x", "y", "z"), 0)
-    asked = {
+    counts = {
         variant: [len(by_variant[variant].vary(item)) for item in (plain, others, letters)]
         for variant in ("2 other orders", "digits", "letters W to Z", "cloze form", "letter form", "linear", "role")
     }
-    assert asked == {
+    assert counts == {
         "2 other orders": [2, 2, 0],
         "digits": [1, 1, 0],
         "letters W to Z": [1, 1, 0],
@@ -153,8 +154,8 @@ def test_an_attack_that_can_ask_nothing_of_a_side_is_skipped():
 def test_copies_in_another_order_are_not_called_phrasings():
     item = Item("a", "Question?", ("x", "y"), 0, heldout=True)
     copy = replace(item, id="a~shuffled")
-    found = [prompts._heldout(Material((one,), ())).variant for one in (item, copy)]
-    assert found == ["held-out phrasings", "options in another order"]
+    variants = [prompts._heldout(Material((one,), ())).variant for one in (item, copy)]
+    assert variants == ["held-out phrasings", "options in another order"]
 
 
 def test_orders_ask_an_item_several_times_and_shots_are_not_asked(fresh, study):
@@ -167,9 +168,9 @@ def test_orders_ask_an_item_several_times_and_shots_are_not_asked(fresh, study):
     assert len(shots.used) == 2 and not shots.used & {item.fact_id for item in study.splits.forget_train}
 
 
-def test_an_adapter_is_kept_through_an_error(fresh):
+def test_an_adapter_is_restored_after_an_error(fresh):
     before = everything(fresh)
-    with pytest.raises(KeyError), kept(fresh):
+    with pytest.raises(KeyError), adapter_restored(fresh):
         fresh.adapter[0].data.fill_(3)
         fresh.network.train()
         raise KeyError

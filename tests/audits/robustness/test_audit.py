@@ -1,4 +1,4 @@
-"""Attacks on base, target and gold are made once for all runs that share them; those on what was unlearned, always."""
+"""Attacks on base, target and gold are cached for all runs that share these models; on an unlearned model, never."""
 
 from contextlib import nullcontext
 from io import StringIO
@@ -19,7 +19,7 @@ from tests.conftest import SMALL
 
 
 class Cache(ModelCache):
-    """Folders by name alone."""
+    """A model cache whose folders have the models' names only."""
 
     def folder(self, which):
         return self.root / which
@@ -27,8 +27,8 @@ class Cache(ModelCache):
 
 @pytest.fixture
 def attacked(tmp_path):
-    """Try one counted attack on a model of a study with these overrides; return the rows and how often it was made."""
-    made = []
+    """Return a function that tries an attack on one model, and returns the rows and how often the attack really ran."""
+    applied = []
 
     def call(model, *overrides, variant="v"):
         study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
@@ -38,17 +38,17 @@ def attacked(tmp_path):
         lab.load = lab.hold
         lab.load_unlearned = lambda folder: lab.hold("unlearned")
 
-        def during(loaded):
-            made.append(model)
+        def apply(loaded):
+            applied.append(model)
             return nullcontext(lambda items: [Verdict(1.0, 0.25, float(len(items))) for _ in items])
 
         settings = study.config.audit.robustness
         material = Material.of(study.splits, settings.max_items, study.config.seed)
-        attack = Attack("probe", variant, during, models=(model,))
+        attack = Attack("probe", variant, apply, models=(model,))
         plan = Planned(material, (attack,), ())
-        before = len(made)
+        before = len(applied)
         rows = [row for row in _tried_on(lab, tmp_path, plan, model) if row["attack"] == "probe"]
-        return rows, len(made) - before
+        return rows, len(applied) - before
 
     return call
 
@@ -65,7 +65,7 @@ def no_plain_scoring(monkeypatch):
     monkeypatch.setattr(Attack, "rows", only_probes)
 
 
-def test_the_second_run_finds_what_the_first_one_made(attacked):
+def test_a_second_run_reuses_the_rows_of_the_first(attacked):
     first, count = attacked("gold")
     again, none = attacked("gold", "method=npo", "audit.robustness.attacks=[probe]")
     assert first and again == first and (count, none) == (1, 0)
@@ -81,12 +81,12 @@ def test_the_second_run_finds_what_the_first_one_made(attacked):
         "split.seed=1",
     ],
 )
-def test_what_an_attack_follows_from_makes_another(attacked, override):
+def test_a_setting_that_an_attack_depends_on_makes_another_cache_entry(attacked, override):
     attacked("gold")
     assert attacked("gold", override)[1] == 1
 
 
-def test_other_attacks_other_models_and_what_was_unlearned_are_tried(attacked):
+def test_other_attacks_other_models_and_unlearned_models_are_tried_anew(attacked):
     attacked("gold")
     assert attacked("gold", variant="w")[1] == attacked("target")[1] == 1
     assert attacked("unlearned")[1] == attacked("unlearned")[1] == 1

@@ -1,4 +1,4 @@
-"""`duolearn audit robustness` through the command line: what it leaves, and what it refuses before it starts."""
+"""`duolearn audit robustness` through the command line: the files it writes, and what it refuses before it starts."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def rows_of(folder):
 
 
 def check_files(folder):
-    """Every figure of robustness.json follows from the rows."""
-    found = json.loads((folder / "robustness.json").read_text())
+    """Every figure of robustness.json can be computed from the rows."""
+    written = json.loads((folder / "robustness.json").read_text())
     rows = rows_of(folder)
-    assert found["schema"] == 1 and set(found["before"]) == {"target", "gold", "unlearned"}
+    assert written["schema"] == 1 and set(written["before"]) == {"target", "gold", "unlearned"}
     assert {row["model"] for row in rows if row["attack"] == "probe"} == {"base", "target", "gold", "unlearned"}
-    assert {one["attack"] for one in found["attacks"]} == {"relearn", "quantise", "prompts", "probe"}
+    assert {one["attack"] for one in written["attacks"]} == {"relearn", "quantise", "prompts", "probe"}
     attacks = [
         Attack(
             one["attack"],
@@ -63,12 +63,12 @@ def check_files(folder):
             one["compared_with"],
             details=one["details"],
         )  # type: ignore[arg-type]
-        for one in found["attacks"]
+        for one in written["attacks"]
     ]
     again = json.loads(json.dumps(summarise(rows, attacks, [])))
     for key in ("before", "chance", "attacks"):
-        assert again[key] == found[key]
-    assert [one["variant"] for one in found["skipped"]] == ["other orders"]
+        assert again[key] == written[key]
+    assert [one["variant"] for one in written["skipped"]] == ["other orders"]
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
@@ -82,7 +82,7 @@ def check_files(folder):
 
 
 def refused_unfinished(duolearn, attacked, tmp_path):
-    """Runs that did not finish, forgot nothing or have no adapter are refused, and nothing is written."""
+    """Runs that did not finish, forgot nothing or have no adapter are refused. Nothing is written."""
     copy = tmp_path / "copy"
     shutil.copytree(attacked, copy)
     before = sorted(tmp_path.iterdir())
@@ -110,7 +110,7 @@ def assert_refused(done, said):
         (["robustness"], "run is not set: which run is attacked? Give run=FOLDER"),
         (["robustnes", "run=x"], "did you mean 'robustness'"),
         (["robustness", "run=nowhere"], "run=nowhere: there is no such folder"),
-        (["robustness", "run=."], "is no run folder"),
+        (["robustness", "run=."], "is not a run folder"),
         (["privacy", "+forget=surgery", "run=."], "only `duolearn evaluate` and `audit robustness` take run"),
     ],
 )

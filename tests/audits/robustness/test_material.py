@@ -1,4 +1,4 @@
-"""What is taught is never asked, draws are seeded, and facts stay whole."""
+"""Taught facts are never scored, draws are seeded, and facts stay whole."""
 
 import random
 
@@ -31,10 +31,10 @@ def splits(num_forget, num_retain, phrasings=2):
 )
 def test_lessons_grow_and_leave_facts_to_ask(num_forget, num_retain, shares):
     data = splits(num_forget, num_retain)
-    found = lessons(data, shares, seed=3)
-    assert found and found == lessons(data, list(reversed(shares)), seed=3)
+    drawn = lessons(data, shares, seed=3)
+    assert drawn and drawn == lessons(data, list(reversed(shares)), seed=3)
     largest: dict[str, set[str]] = {"forget": set(), "retain": set()}
-    for lesson in found:
+    for lesson in drawn:
         taught = {one.id for one in lesson.items}
         assert largest[lesson.material] <= taught, "larger shares add to smaller ones"
         largest[lesson.material] = taught
@@ -43,14 +43,14 @@ def test_lessons_grow_and_leave_facts_to_ask(num_forget, num_retain, shares):
         if lesson.material == "forget":
             assert len(facts_of(lesson.items)) == min(max(1, round(lesson.share * num_forget)), num_forget - 1)
     for side, items in (("forget", data.forget_train), ("retain", data.retain_train)):
-        assert set(facts_of(items)) - found[0].facts, f"no {side} fact is left"
-    for taught, control in zip(found[::2], found[1::2], strict=True):
+        assert set(facts_of(items)) - drawn[0].facts, f"no {side} fact is left"
+    for taught, control in zip(drawn[::2], drawn[1::2], strict=True):
         assert (taught.material, control.material, taught.share) == ("forget", "retain", control.share)
         assert len(control.items) == min(len(taught.items), 2 * (num_retain - 1))
 
 
 def test_a_control_never_repeats():
-    """Where retain facts run out, larger lessons have the same control."""
+    """When retain facts run out, larger lessons share the same control."""
     assert [len(one.items) for one in lessons(splits(40, 3), [0.5, 0.9], 0)] == [40, 4, 72, 4]
 
 
@@ -60,8 +60,8 @@ def test_lessons_depend_on_the_seed_alone():
     assert one[0].items != other[0].items and one[1].items != other[1].items
     assert random.getstate() == state
     data = splits(30, 30)
-    turned = Splits(**{name: items[::-1] for name, items in data.by_name().items()})
-    assert lessons(turned, [0.2], 0)[0].facts == one[0].facts
+    reversed_order = Splits(**{name: items[::-1] for name, items in data.by_name().items()})
+    assert lessons(reversed_order, [0.2], 0)[0].facts == one[0].facts
 
 
 def test_one_fact_cannot_be_taught():
@@ -81,11 +81,11 @@ def test_sides_and_phrasings():
     material = Material.of(splits(3, 2), None, 0)
     assert len(material.side("forget")) == 12
     for phrasings, heldout in (("trained", False), ("heldout", True)):
-        found = material.side("retain", phrasings)
-        assert len(found) == 4 and all(one.heldout == heldout for one in found)
+        items = material.side("retain", phrasings)
+        assert len(items) == 4 and all(one.heldout == heldout for one in items)
 
 
 def test_a_sample_keeps_the_order_of_the_items():
     items = [item(str(number)) for number in range(20)]
-    found = whole_facts(items, 5, "seed")
-    assert len(found) == 5 and list(found) == [one for one in items if one in found]
+    chosen = whole_facts(items, 5, "seed")
+    assert len(chosen) == 5 and list(chosen) == [one for one in items if one in chosen]

@@ -1,4 +1,4 @@
-"""Features agree with full forwards, probes find what is planted, and none judges a fact that it saw."""
+"""Features agree with full forward passes, probes find a planted direction, and none judges a fact it was fitted on."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from tests.audits.robustness.stand_in import item
 @pytest.mark.parametrize("batch_tokens", [64, 4096])
 def test_states_are_means_over_the_options_own_tokens(fresh, study, batch_tokens):
     encoder, items = Encoder(fresh.tokenizer, PromptConfig()), study.splits.forget_train[:3]
-    for one, found in zip(items, states(fresh, encoder, items, batch_tokens), strict=True):
-        assert found.shape == (4, fresh.network.config.hidden_size)
+    for one, features in zip(items, states(fresh, encoder, items, batch_tokens), strict=True):
+        assert features.shape == (4, fresh.network.config.hidden_size)
         for option in range(4):
             text = encoder.encode(one, option)
             with torch.no_grad():
@@ -24,11 +24,11 @@ def test_states_are_means_over_the_options_own_tokens(fresh, study, batch_tokens
             own = [i for i in text.labels("answer") if text.offsets[i][1] > text.offsets[i][0]]
             assert len(own) == len(text.labels("answer")) - 1
             naive = output.hidden_states[-1][0, own].mean(0)
-            assert found[option] == pytest.approx(naive.double().numpy(), abs=1e-4)
+            assert features[option] == pytest.approx(naive.double().numpy(), abs=1e-4)
 
 
 def planted(count, seed=0, strength=3.0):
-    """Items with random features; the right option's lie further along one direction, under a large common part."""
+    """Items with random features: a large part common to all options; the right one is shifted along a direction."""
     draw = np.random.default_rng(seed)
     items = [item(str(i), f"fact{i // 2}", answer=int(draw.integers(4))) for i in range(count)]
     direction = draw.normal(size=8)
@@ -41,29 +41,29 @@ def planted(count, seed=0, strength=3.0):
     return items, features
 
 
-def test_a_planted_direction_is_found_in_facts_that_were_not_seen():
+def test_a_planted_direction_generalises_to_unseen_facts():
     items, features = planted(200)
     probes = CrossFitted.fit(items[:120], features[:120], 1.0, seed=0)
     for part in (slice(0, 120), slice(120, 200)):
-        found = probes.answer(items[part], features[part])
-        assert np.mean([one.correct for one in found]) > 0.8
-        assert {one.chance for one in found} == {0.25} and {one.nll for one in found} == {None}
+        verdicts = probes.answer(items[part], features[part])
+        assert np.mean([one.correct for one in verdicts]) > 0.8
+        assert {one.chance for one in verdicts} == {0.25} and {one.nll for one in verdicts} == {None}
 
 
-def test_nothing_is_found_where_nothing_is():
+def test_without_a_signal_the_probe_is_at_chance():
     items, features = planted(300, strength=0.0)
     probes = CrossFitted.fit(items, features, 1.0, seed=0)
     assert 0.15 < np.mean([one.correct for one in probes.answer(items, features)]) < 0.36
 
 
-def test_no_item_is_judged_by_a_probe_that_saw_its_fact(monkeypatch):
+def test_no_item_is_judged_by_a_probe_fitted_on_its_fact(monkeypatch):
     items, features = planted(40)
     seen = []
     fit = Probe.fit.__func__
     monkeypatch.setattr(
         Probe,
         "fit",
-        classmethod(lambda cls, given, *rest: seen.append({i.fact_id for i in given}) or fit(cls, given, *rest)),
+        classmethod(lambda cls, items, *rest: seen.append({i.fact_id for i in items}) or fit(cls, items, *rest)),
     )
     probes = CrossFitted.fit(items, features, 1.0, seed=0)
     for fold in range(FOLDS):
@@ -77,6 +77,6 @@ def test_probes_are_reproducible():
     assert np.array_equal(one, other)
 
 
-def test_few_facts_are_too_few():
-    (found,) = attacks(Material((item("a"),), (item("b"), item("c"))), 1.0, 0)
-    assert isinstance(found, Skipped) and "fewer than 5" in found.reason
+def test_with_too_few_facts_the_probe_is_skipped():
+    (skipped,) = attacks(Material((item("a"),), (item("b"), item("c"))), 1.0, 0)
+    assert isinstance(skipped, Skipped) and "fewer than 5" in skipped.reason

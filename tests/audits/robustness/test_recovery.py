@@ -1,4 +1,4 @@
-"""Shares and gains against plain arithmetic and a bootstrap written as a loop."""
+"""Shares and gains, against plain arithmetic and a bootstrap written as a loop."""
 
 import random
 from statistics import fmean
@@ -15,21 +15,21 @@ HITS = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size
 
 
 def answers(hits, per_fact=2):
-    """One item a hit, `per_fact` items a fact."""
+    """A sheet with one item for each hit and `per_fact` items for each fact."""
     return {str(i): (f"fact{i // per_fact}", float(hit)) for i, hit in enumerate(hits)}
 
 
 @given(HITS)
 def test_recovered_is_the_ratio_of_sums_on_the_same_items(hits):
     after, before, target = (list(column) for column in zip(*hits, strict=True))
-    found = recovered(*map(answers, (after, before, target)))
+    share = recovered(*map(answers, (after, before, target)))
     if sum(target) <= sum(before):
-        assert found is None
+        assert share is None
         return
-    assert found.value == pytest.approx((sum(after) - sum(before)) / (sum(target) - sum(before)))
-    assert found.n == len(hits)
+    assert share.value == pytest.approx((sum(after) - sum(before)) / (sum(target) - sum(before)))
+    assert share.n == len(hits)
     if (len(hits) + 1) // 2 < 30:
-        assert found.low is None and found.high is None
+        assert share.low is None and share.high is None
 
 
 def many(seed, share, count=80):
@@ -39,7 +39,7 @@ def many(seed, share, count=80):
 
 def test_intervals_are_near_those_of_resampled_facts():
     after, before, target = many(0, 0.5), many(1, 0.25), many(2, 0.95)
-    found = recovered(after, before, target)
+    share = recovered(after, before, target)
     by_fact = [
         [sum(hit for fact, hit in one.values() if fact == f"fact{k}") for k in range(40)]
         for one in (after, before, target)
@@ -50,12 +50,12 @@ def test_intervals_are_near_those_of_resampled_facts():
         a, b, t = (sum(column[k] for k in chosen) for column in by_fact)
         shares.append((a - b) / (t - b))
     low, high = np.percentile(shares, [2.5, 97.5])
-    assert found.low == pytest.approx(low, abs=0.06) and found.high == pytest.approx(high, abs=0.06)
-    assert found.low < found.value < found.high
+    assert share.low == pytest.approx(low, abs=0.06) and share.high == pytest.approx(high, abs=0.06)
+    assert share.low < share.value < share.high
 
 
 def test_other_phrasings_of_the_same_facts_are_compared_by_accuracy():
-    """One held-out item a fact against two trained ones: sums would not be comparable, accuracies are."""
+    """One held-out item a fact against two trained ones: sums are not comparable, but accuracies are."""
     heldout = answers([1, 0, 1, 1], per_fact=1)
     before, target = answers([0, 0, 1, 0, 0, 0, 0, 0]), answers([1] * 8)
     assert recovered(heldout, before, target).value == pytest.approx((3 / 4 - 1 / 8) / (1 - 1 / 8))
@@ -76,38 +76,38 @@ def test_facts_must_be_the_same():
 @given(st.lists(st.tuples(*[st.booleans()] * 4), min_size=2, max_size=40))
 def test_gain_above_gold(hits):
     columns = [list(column) for column in zip(*hits, strict=True)]
-    found = above_gold(*map(answers, columns))
+    gain = above_gold(*map(answers, columns))
     a, b, c, d = map(fmean, columns)
-    assert found.value == pytest.approx((a - b) - (c - d))
+    assert gain.value == pytest.approx((a - b) - (c - d))
 
 
-def test_nothing_and_all_that_came_back_have_intervals():
-    """Forty facts that agree: a bootstrap has no spread."""
+def test_recovering_nothing_and_everything_have_intervals():
+    """Forty facts that agree, for which a bootstrap has no spread."""
     none, whole = answers([0] * 40, 1), answers([1] * 40, 1)
     nothing, everything = recovered(none, none, whole), recovered(whole, none, whole)
     assert nothing.value == 0 and nothing.low < 0 < nothing.high < 0.15
     assert everything.value == 1 and 0.85 < everything.low < 1 < everything.high
-    # Of a target that knows hardly more than before, any share is possible.
+    # If the target may know no more than the model before the attack, any share is possible.
     assert recovered(none, none, answers([1] + [0] * 39, 1)).unbounded
     gain, most = above_gold(none, none, none, none), above_gold(whole, none, none, whole)
     assert gain.low < 0 < gain.high < 0.15 and most.value == most.high == 2 and most.low > 1.7
 
 
 def test_small_gains_above_gold_are_covered():
-    """Two in three of these had no interval at .01, by a bootstrap."""
+    """A bootstrap, tried first, gave two in three of these samples no interval at 0.01."""
     rng = np.random.default_rng(1)
     none = answers([0] * 40, 1)
     for truth in (0.01, 0.02, 0.05, 0.1):
-        found = [above_gold(answers(rng.random(40) < truth, 1), none, none, none) for _ in range(200)]
-        assert sum(one.low <= truth <= one.high for one in found) >= 0.92 * 200
+        gains = [above_gold(answers(rng.random(40) < truth, 1), none, none, none) for _ in range(200)]
+        assert sum(one.low <= truth <= one.high for one in gains) >= 0.92 * 200
 
 
-def test_several_askings_of_an_item_are_one_answer():
+def test_several_variations_of_an_item_are_one_answer():
     rows = [row("gold", "a", "x", hit, repeat=k) for k, hit in enumerate([1.0, 0.0, 0.0, 1.0])]
     rows += [row("gold", "b", "x", 1.0), row("unlearned", "a", "x", 1.0), row("gold", "c", "y", 1.0, side="retain")]
-    found = sheet(rows, "gold", "forget")
-    assert found == {"a": ("x", 0.5), "b": ("x", 1.0)}
-    assert accuracy(found).value == 0.75 and accuracy(found).n == 2
+    own = sheet(rows, "gold", "forget")
+    assert own == {"a": ("x", 0.5), "b": ("x", 1.0)}
+    assert accuracy(own).value == 0.75 and accuracy(own).n == 2
 
 
 def test_few_facts_have_no_interval():

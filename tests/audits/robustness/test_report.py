@@ -1,4 +1,4 @@
-"""The table says what was measured, with what cannot be claimed; the curve shows lessons against their controls."""
+"""The table shows what was measured and marks what carries no claim; the curve shows lessons and their controls."""
 
 import pytest
 
@@ -12,8 +12,8 @@ from tests.audits.robustness.test_results import attack
 LESSONS = {("forget", 4): 0.5, ("forget", 8): 0.75, ("retain", 4): 0.25, ("retain", 8): 0.25}
 
 
-def found(facts=40):
-    """A target that knows all; gold and unlearned know a quarter, and more after lessons on forget items."""
+def results(facts=40):
+    """The target knows everything. Gold and unlearned know a quarter, and more after lessons on forget items."""
 
     def rows(share, **named):
         return [
@@ -39,12 +39,12 @@ def found(facts=40):
     blind = rows(0.25, attack="quantise", variant="2 bit")
     tried += [one | {"correct": float(one["id"].endswith("0"))} for one in blind]
     attacks.append(attack("quantise", "2 bit"))
-    result = summarise(plain + tried, attacks, [Skipped("prompts", "digits", "why")])
-    return {"schema": 1, "forget": "surgery"} | result
+    summary = summarise(plain + tried, attacks, [Skipped("prompts", "digits", "why")])
+    return {"schema": 1, "forget": "surgery"} | summary
 
 
 def test_the_table():
-    table = robustness_table(found())
+    table = robustness_table(results())
     rows = {one[0]: dict(zip(HEADER, one, strict=True)) for one in table.rows}
     assert next(iter(rows)) == "no attack" and len(rows) == 6
     plain, taught = rows["no attack"], rows["relearn: 8 forget items"]
@@ -57,11 +57,11 @@ def test_the_table():
 
 
 def test_the_page_has_the_table_the_remarks_and_the_curve(tmp_path):
-    write_page(tmp_path, found())
+    write_page(tmp_path, results())
     page = (tmp_path / "robustness.md").read_text()
     assert "| relearn: 8 forget items | 40 |" in page and "proves nothing" in page and "(relearning.svg)" in page
     assert "<svg" in (tmp_path / "relearning.svg").read_text()
-    bare = found()
+    bare = results()
     bare["attacks"] = []
     (tmp_path / "bare").mkdir()
     write_page(tmp_path / "bare", bare)
@@ -69,19 +69,19 @@ def test_the_page_has_the_table_the_remarks_and_the_curve(tmp_path):
 
 
 def test_few_items_are_marked_and_have_no_interval():
-    for one in robustness_table(found(facts=20)).rows:
+    for one in robustness_table(results(facts=20)).rows:
         assert one[1] == "20 (too few for a claim)" and "[" not in "".join(one)
 
 
 def test_remarks():
-    said = remarks(found())
+    said = remarks(results())
     assert said[0] == "prompts, digits: left out, why."
-    assert any("no quantised kernel" in one for one in said) and "proves nothing" in said[-1]
+    assert any("not a quantised kernel" in one for one in said) and "proves nothing" in said[-1]
     assert any(one.startswith("blind: ") and one.endswith(": quantise, 2 bit.") for one in said)
 
 
 def test_the_curve_begins_without_a_lesson():
-    figure = relearning_curve(found())
+    figure = relearning_curve(results())
     (axes,) = figure.axes
     lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
     assert lines["unlearned, taught forget items"] == ([0, 4, 8], pytest.approx([25, 50, 75]))
@@ -90,4 +90,4 @@ def test_the_curve_begins_without_a_lesson():
 
 
 def test_no_lesson_no_curve():
-    assert relearning_curve(found() | {"attacks": []}) is None
+    assert relearning_curve(results() | {"attacks": []}) is None

@@ -1,4 +1,4 @@
-"""From rows to figures: what counts, what it is compared with, when an attack is blind."""
+"""From rows to figures: which items count, what they are compared with, and when an attack is blind."""
 
 import json
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ def attack(name="relearn", variant="x", **settings):
 
 
 def study_rows(hits, side="forget", facts=20, **settings):
-    """Two trained phrasings and a held-out one of each fact; `hits` is asked with (model, fact, phrasing)."""
+    """Rows for two trained phrasings and a held-out one of each fact; `hits(model, fact, phrasing)` is the answer."""
     return [
         row(model, f"{side}{fact}-{place}", f"{side}{fact}", hits(model, fact, place), side=side, heldout=place == 2)
         | settings
@@ -38,28 +38,28 @@ def test_figures_by_hand():
     named = {"attack": "relearn", "variant": "x"}
     tried = study_rows(after, **named) + study_rows(lambda *_: 1.0, side="retain", **named)
     skipped = [Skipped("prompts", "other orders", "why")]
-    found = summarise(plain + tried, [attack(details={"examples": 3})], skipped)
-    assert found["skipped"] == [{"attack": "prompts", "variant": "other orders", "reason": "why"}]
-    assert found["before"]["unlearned"]["forget"]["accuracy"]["value"] == 0.25
-    assert found["chance"] == {"forget": 0.25, "retain": 0.25}
-    (entry,) = found["attacks"]
+    summary = summarise(plain + tried, [attack(details={"examples": 3})], skipped)
+    assert summary["skipped"] == [{"attack": "prompts", "variant": "other orders", "reason": "why"}]
+    assert summary["before"]["unlearned"]["forget"]["accuracy"]["value"] == 0.25
+    assert summary["chance"] == {"forget": 0.25, "retain": 0.25}
+    (entry,) = summary["attacks"]
     forget = entry["models"]["unlearned"]["forget"]
     assert forget["accuracy"]["value"] == 0.5 and forget["before"]["value"] == 0.25 and forget["accuracy"]["n"] == 60
     assert forget["recovered"]["value"] == pytest.approx(1 / 3)
     assert entry["models"]["gold"]["forget"]["recovered"]["value"] == 0
     assert entry["above_gold"]["forget"]["value"] == 0.25
-    # Nothing was forgotten of the retain side, nor by the target.
+    # Nothing was forgotten on the retain side, nor by the target.
     assert entry["models"]["unlearned"]["retain"]["recovered"] is None
     assert entry["models"]["target"]["forget"]["recovered"] is None
     assert not entry["blind"] and entry["details"] == {"examples": 3}
-    json.dumps(found)
+    json.dumps(summary)
 
 
-def test_what_the_attack_told_does_not_count():
-    def told(model, fact, place):
+def test_facts_that_the_attack_taught_do_not_count():
+    def after(model, fact, place):
         return 1.0 if fact < 5 else knows(model, fact, place)
 
-    tried = study_rows(told, attack="relearn", variant="x")
+    tried = study_rows(after, attack="relearn", variant="x")
     tried = [one | {"used": int(one["fact"].removeprefix("forget")) < 5} for one in tried]
     retain = study_rows(lambda *_: 1.0, side="retain")
     retain += study_rows(lambda *_: 1.0, side="retain", attack="relearn", variant="x")
@@ -78,10 +78,10 @@ def test_heldout_phrasings_are_compared_with_trained_ones():
 
     plain = study_rows(otherwise) + study_rows(lambda *_: 1.0, side="retain")
     tried = [one | {"attack": "prompts", "variant": "held-out"} for one in plain if one["heldout"]]
-    # A fact without a held-out phrasing is on neither side.
+    # A fact without a held-out phrasing counts neither under the attack nor before it.
     tried = [one for one in tried if one["fact"] != "forget0"]
-    asked = attack("prompts", "held-out", phrasings="heldout", before="trained")
-    (entry,) = summarise(plain + tried, [asked], [])["attacks"]
+    heldout = attack("prompts", "held-out", phrasings="heldout", compared_with="trained")
+    (entry,) = summarise(plain + tried, [heldout], [])["attacks"]
     forget = entry["models"]["unlearned"]["forget"]
     assert forget["accuracy"]["n"] == 19 and forget["before"]["n"] == 38 and not forget["enough"]
     assert forget["accuracy"]["value"] == pytest.approx(9 / 19) and forget["before"]["value"] == pytest.approx(4 / 19)

@@ -1,4 +1,4 @@
-"""Rounding agrees with a loop over single weights, and leaves no trace."""
+"""Rounding agrees with a loop over single weights, and the model is restored exactly."""
 
 import pytest
 import torch
@@ -12,18 +12,18 @@ from tests.mixtures import MIXTURES, mixture
 
 
 def naive(weight, bits, group):
-    """One weight after the other, in float32 as the library counts; halves to the even level."""
-    found = weight.clone()
-    most = 2 ** (bits - 1) - 1
+    """Round one weight after the other, in float32 as `round_to` does; halves go to the even level."""
+    rounded = weight.clone()
+    levels = 2 ** (bits - 1) - 1
     size = weight.shape[1] if group is None else group
     for row in range(weight.shape[0]):
         for start in range(0, weight.shape[1], size):
             run = weight[row, start : start + size]
-            scale = max(abs(value) for value in run) / most
-            for place, value in enumerate(run):
+            scale = max(abs(value) for value in run) / levels
+            for i, value in enumerate(run):
                 level = round((value / scale).item()) if scale > 0 else 0
-                found[row, start + place] = max(-most, min(most, level)) * scale
-    return found
+                rounded[row, start + i] = max(-levels, min(levels, level)) * scale
+    return rounded
 
 
 @given(
@@ -40,7 +40,7 @@ def test_a_loop_over_weights_agrees(bits, group, shape, seed):
 def test_levels_errors_and_zeros():
     weight = torch.tensor([[0.0, 0.0, 0.0, 0.0], [-7.0, 3.4, 3.6, 0.4]])
     assert round_to(weight, 4, None).tolist() == [[0, 0, 0, 0], [-7, 3, 4, 0]]
-    # A group of its own scale loses nothing of its largest weight.
+    # The largest weight of every group is exact.
     assert round_to(weight, 4, 2)[1].tolist() == pytest.approx([-7, 3, 3.6, 3.6 / 7], abs=1e-6)
     torch.testing.assert_close(round_to(weight, 2, 1), weight)
     wide = torch.randn(3, 200, generator=torch.Generator().manual_seed(0))
@@ -71,7 +71,7 @@ def test_rounding_to_many_bits_is_the_merged_model(fresh):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_every_linear_layer_is_merged_and_rounded_and_put_back(fresh, bits):
+def test_every_linear_layer_is_merged_rounded_and_restored(fresh, bits):
     before, plain = everything(fresh), logits(fresh)
     layers = [(one.weight, one.weight.clone(), one.update().detach()) for one in weights(fresh)]
     assert len(layers) == 7 * fresh.network.config.num_hidden_layers
@@ -86,7 +86,7 @@ def test_every_linear_layer_is_merged_and_rounded_and_put_back(fresh, bits):
     assert torch.equal(logits(fresh), plain)
 
 
-def test_a_failure_inside_leaves_no_trace(fresh):
+def test_an_error_inside_the_block_leaves_no_trace(fresh):
     before = everything(fresh)
     with pytest.raises(KeyError), rounded(fresh, 4, 64):
         raise KeyError
@@ -111,9 +111,9 @@ def test_rounding_to_16_bits_changes_nothing_of_experts(kind):
 
 def test_each_expert_is_rounded_as_a_matrix_whose_rows_are_outputs():
     model = mixture("mixtral")
-    found = {tuple(one.weight.shape): one for one in weights(model) if one.weight.ndim == 3}
-    assert set(found) == {(4, 48, 16), (4, 16, 24)}
-    for one in found.values():
+    experts = {tuple(one.weight.shape): one for one in weights(model) if one.weight.ndim == 3}
+    assert set(experts) == {(4, 48, 16), (4, 16, 24)}
+    for one in experts.values():
         before, update = one.weight.clone(), one.update().detach()
         with rounded(model, 4, 5):
             for expert in range(4):
@@ -124,7 +124,7 @@ def test_an_adapter_of_an_unknown_kind_is_refused(fresh, monkeypatch):
     monkeypatch.setattr("duolearn_cli.audits.robustness.rounding.lora.Linear", type("Other", (), {}))
     before = everything(fresh)
     with pytest.raises(
-        ModelError, match=r"not known for Linear\. Mend: audit\.robustness\.attacks=\[relearn,prompts,probe"
+        ModelError, match=r"layer of type Linear\. Fix: audit\.robustness\.attacks=\[relearn,prompts,probe"
     ):
         rounded(fresh, 4, 64).__enter__()
     assert all(torch.equal(value, before[name]) for name, value in everything(fresh).items())

@@ -1,4 +1,4 @@
-"""Another wording changes what it says it changes, and nothing else."""
+"""A wording changes the words that it names, and nothing else."""
 
 import copy
 import random
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from duolearn_cli.audits.robustness.attack import Attack, Skipped
-from duolearn_cli.audits.robustness.prompts import _Asked
+from duolearn_cli.audits.robustness.prompts import _RewordedAttacks as Reworded
 from duolearn_cli.audits.robustness.wording import (
     DIGITS,
     FRAMES,
@@ -31,13 +31,13 @@ TEMPLATE = (
 
 @pytest.fixture(params=[False, True], ids=["plain", "chat"])
 def tokenizer(request, tiny):
-    found = copy.deepcopy(tiny.tokenizer)
-    found.chat_template = TEMPLATE if request.param else None
-    return found
+    own = copy.deepcopy(tiny.tokenizer)
+    own.chat_template = TEMPLATE if request.param else None
+    return own
 
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])
-def test_no_other_wording_is_the_encoder_itself(tokenizer, study, form):
+def test_the_default_wording_equals_the_plain_encoder(tokenizer, study, form):
     prompt = PromptConfig(form=form, chat="auto")
     usual, reworded = Encoder(tokenizer, prompt), RewordedEncoder(tokenizer, prompt, Wording())
     for one in study.splits.forget_train:
@@ -47,7 +47,7 @@ def test_no_other_wording_is_the_encoder_itself(tokenizer, study, form):
 
 @pytest.mark.parametrize("form", ["cloze", "letter"])
 @pytest.mark.parametrize("wording", [*FRAMES.values(), Wording(before="You are kind.", labels=DIGITS)])
-def test_words_of_the_data_and_the_answer_stay(tokenizer, study, form, wording):
+def test_question_options_and_answer_are_unchanged(tokenizer, study, form, wording):
     encoder = RewordedEncoder(tokenizer, PromptConfig(form=form, chat="auto"), wording)
     one = study.splits.forget_train[0]
     text = encoder.encode(one)
@@ -70,16 +70,16 @@ def test_shots_are_asked_and_answered_first(tokenizer, study):
     one = study.splits.forget_train[0]
     encoder = RewordedEncoder(tokenizer, PromptConfig(chat="auto"), Wording(before="Role.", shots=shots))
     text = encoder.question(one)
-    places = [text.index(part) for shot in shots for part in (shot.question, shot.answer_text)]
-    assert places == sorted(places) and text.index(one.question) > places[-1]
-    assert text.count("Role.") == 1 and text.index("Role.") < places[0]
+    offsets = [text.index(part) for shot in shots for part in (shot.question, shot.answer_text)]
+    assert offsets == sorted(offsets) and text.index(one.question) > offsets[-1]
+    assert text.count("Role.") == 1 and text.index("Role.") < offsets[0]
     assert one.answer_text not in text[text.index(one.question) + len(one.question) :]
     assert text.endswith("[assistant] " if encoder.uses_chat else "\nAnswer:")
     assert text.count("[assistant]") == (3 if encoder.uses_chat else 0)
 
 
 def test_other_letters_are_scored_by_their_own_tokens(fresh, study):
-    """What is scored are the first tokens of the labels in use."""
+    """A letter prompt is scored by the first token of each label in use."""
     items = study.splits.forget_train[:5]
     letters = last_letters(items)
     assert letters == "WXYZ"
@@ -91,7 +91,7 @@ def test_other_letters_are_scored_by_their_own_tokens(fresh, study):
         assert confused_labels(RewordedEncoder(fresh.tokenizer, prompt, Wording(labels=labels)), items) is None
 
 
-def test_labels_that_cannot_be_told_apart_are_found(tiny, study):
+def test_labels_that_the_tokenizer_cannot_distinguish_are_reported(tiny, study):
     prompt = PromptConfig(form="letter")
     same = RewordedEncoder(tiny.tokenizer, prompt, Wording(labels="AAAA"))
     assert "same token" in str(confused_labels(same, study.splits.forget_train))
@@ -112,11 +112,11 @@ def test_the_role_comes_from_the_targets_name():
     assert expert("mental_health") == "You are an expert in mental health. Give the right answer."
 
 
-def test_attacks_say_how_many_questions_they_cut_and_are_left_out_where_one_has_no_room(tiny):
+def test_cut_questions_are_counted_and_a_question_without_room_skips_the_attack(tiny):
     items = [item("x"), replace(item("y"), question="what of " + "long and longer and " * 40 + "y?")]
     for size, expected in ((512, {}), (100, {"cut": 1})):
-        attack = _Asked(tiny.tokenizer, items)("role", PromptConfig(max_tokens=size), Wording(before="Role."), {})
+        attack = Reworded(tiny.tokenizer, items)("role", PromptConfig(max_tokens=size), Wording(before="Role."), {})
         assert isinstance(attack, Attack) and attack.details == expected
-    skipped = _Asked(tiny.tokenizer, items)("role", PromptConfig(max_tokens=20), Wording(before="Role. " * 9), {})
+    skipped = Reworded(tiny.tokenizer, items)("role", PromptConfig(max_tokens=20), Wording(before="Role. " * 9), {})
     assert isinstance(skipped, Skipped)
     assert skipped.reason == "2 items are too long in these words; raise prompt.max_tokens=20"

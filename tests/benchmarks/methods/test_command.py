@@ -31,7 +31,7 @@ def test_a_benchmark_from_beginning_to_end(duolearn, tmp_path):
     assert again.returncode == 0, again.stderr
     assert json.loads((folder / "benchmark.json").read_text()) == found
     other = duolearn("unlearn", f"resume={folder}")
-    assert other.returncode == 2 and "is of `duolearn benchmark`, not of `duolearn unlearn`" in other.stderr
+    assert other.returncode == 2 and "is a run of `duolearn benchmark`, not of `duolearn unlearn`" in other.stderr
     refused = duolearn("benchmark", f"resume={folder}", "benchmark.trials=3")
     assert refused.returncode == 2 and "leave out: benchmark.trials=3" in refused.stderr
 

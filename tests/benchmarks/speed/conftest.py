@@ -1,4 +1,4 @@
-"""A workbench on a small study, made once."""
+"""A workbench on a small study, made once for all tests."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`duolearn bench` as a user calls it: what it leaves, and what it fails for."""
+"""`duolearn bench` as a user calls it: the files it writes, and when it fails."""
 
 import json
 from pathlib import Path
@@ -16,16 +16,16 @@ FEW = ["bench.repeats=1", "bench.evaluate_items=4"]
 
 
 def perform(tmp_path, *overrides):
-    given = [*OVERRIDES, *FEW, f"output_dir={tmp_path}", f"cache_dir={tmp_path / 'cache'}", *overrides]
-    return bench.run(compose("bench", given), Invocation(given))
+    overrides = [*OVERRIDES, *FEW, f"output_dir={tmp_path}", f"cache_dir={tmp_path / 'cache'}", *overrides]
+    return bench.run(compose("bench", overrides), Invocation(overrides))
 
 
-def test_what_a_run_leaves(tmp_path, capsys):
+def test_the_files_of_a_run(tmp_path, capsys):
     folder = Path(perform(tmp_path, "bench.only=[method/npo,evaluation/full]"))
-    found = json.loads((folder / "bench.json").read_text())
-    assert found["schema"] == 1 and found["model"] == "tiny" and found["threads"] == 1 and found["device"] == "cpu"
-    assert {"duolearn", "torch", "transformers", "peft"} <= set(found["versions"])
-    assert set(found["variants"]) == {
+    result = json.loads((folder / "bench.json").read_text())
+    assert result["schema"] == 1 and result["model"] == "tiny" and result["threads"] == 1 and result["device"] == "cpu"
+    assert {"duolearn", "torch", "transformers", "peft"} <= set(result["versions"])
+    assert set(result["variants"]) == {
         "plain/lora_text",
         "plain/lora_answer",
         "peer/npo_lora",
@@ -33,24 +33,24 @@ def test_what_a_run_leaves(tmp_path, capsys):
         "evaluation/forward",
         "evaluation/full",
     }
-    assert all(len(one["seconds"]) == 1 for one in found["variants"].values())
-    assert "bench.repeats=1" in found["overrides"]
-    assert [goal["of"] for goal in found["goals"]] == ["evaluation/full"]
+    assert all(len(one["seconds"]) == 1 for one in result["variants"].values())
+    assert "bench.repeats=1" in result["overrides"]
+    assert [goal["of"] for goal in result["goals"]] == ["evaluation/full"]
     shown = capsys.readouterr().out
     assert "| method/npo |" in shown and "| peer/npo_lora |" in shown
     assert "| method/npo |" in (folder / "bench.md").read_text()
     run = json.loads((folder / "run.json").read_text())
     assert run["status"] == "finished" and folder.name.endswith("-bench-surgery")
-    check_comparison(tmp_path, found)
+    check_comparison(tmp_path, result)
 
 
-def check_comparison(tmp_path, found):
-    """Against ratios that nothing can reach the command fails with a line for each; against its own it does not."""
+def check_comparison(tmp_path, result):
+    """Compared with its own result the command passes; with unreachable ratios it fails, with one line for each."""
     same = tmp_path / "same.json"
-    same.write_text(json.dumps(found))
+    same.write_text(json.dumps(result))
     perform(tmp_path, "bench.only=[method/npo]", f"bench.compare={same}", "bench.tolerance=100")
-    found["ratios"] = [one | {"ratio": 1e-6} for one in found["ratios"] if one["of"] == "method/npo"]
-    same.write_text(json.dumps(found))
+    result["ratios"] = [one | {"ratio": 1e-6} for one in result["ratios"] if one["of"] == "method/npo"]
+    same.write_text(json.dumps(result))
     with pytest.raises(RunError) as caught:
         perform(tmp_path, "bench.only=[method/npo]", f"bench.compare={same}")
     assert caught.value.status == 2
@@ -91,8 +91,8 @@ def test_a_dry_run_lists_the_variants(duolearn, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_is_of_a_fresh_process(workbench):
-    found = peak(workbench.study.config, "plain/lora_answer")
-    assert found["peak_bytes"] >= found["before_bytes"] > 0
+def test_memory_is_measured_in_a_fresh_process(workbench):
+    memory = peak(workbench.study.config, "plain/lora_answer")
+    assert memory["peak_bytes"] >= memory["before_bytes"] > 0
     with pytest.raises(RunError, match="the process of no/such failed"):
         peak(workbench.study.config, "no/such")

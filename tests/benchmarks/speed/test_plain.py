@@ -1,4 +1,4 @@
-"""The references are fair: on the same texts they compute the loss and the gradient that we do."""
+"""The plain references are fair: on the same texts they compute the same loss and gradient as our code."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ PROCESSES = Processes(Accelerator(cpu=True))
 
 
 def labelled(workbench, labels):
-    """Examples made here, with references from the adapter that is in place."""
+    """The examples of a step, with reference predictions by the adapter of seed 0."""
     plain.scatter(workbench.lab.model.network, seed=0)
     request = workbench.study.request
     return [
@@ -27,13 +27,13 @@ def labelled(workbench, labels):
 
 @pytest.fixture
 def moved(workbench):
-    """Both models with the same adapter, another one than the references saw; the peer's reference; our examples."""
-    given = labelled(workbench, "answer")
+    """Our examples and the peer's reference, made with one adapter, after which both models get another one."""
+    step_examples = labelled(workbench, "answer")
     plain.scatter(workbench.plain.network, seed=0)
     reference = plain.reference_of(workbench.plain.network)
     for network in (workbench.lab.model.network, workbench.plain.network):
         plain.scatter(network, seed=1)
-    yield given, reference
+    yield step_examples, reference
     for network in (workbench.lab.model.network, workbench.plain.network):
         plain.scatter(network, seed=0)
 
@@ -46,11 +46,11 @@ def gradient_of(workbench, loss):
 
 @pytest.mark.parametrize(("beta", "weight"), [(0.1, 1.0), (1.0, 0.5)])
 def test_the_peers_npo_is_ours(workbench, moved, beta, weight):
-    given, reference = moved
+    step_examples, reference = moved
     npo = component(methods(workbench.study.config)["npo"])
     npo.beta, npo.retain_weight = beta, weight
     everything = Coordinates(workbench.lab.model.named_adapter)
-    ours = gradients(workbench.lab.model, given, npo, everything, PROCESSES)
+    ours = gradients(workbench.lab.model, step_examples, npo, everything, PROCESSES)
     forget, retain = workbench.texts
     theirs = plain.npo_loss(workbench.plain, reference, forget, retain, beta, weight)
     assert theirs.item() == pytest.approx(float(ours.losses["forget_loss"] + ours.losses["preserve_loss"]), rel=1e-5)
@@ -60,21 +60,21 @@ def test_the_peers_npo_is_ours(workbench, moved, beta, weight):
 
 
 def test_the_plain_loss_is_the_mean_over_all_labels(workbench):
-    """GradDiff's retain loss is the same mean, and its forget loss the other side's, negated."""
+    """GradDiff's retain loss is the same mean, and its forget loss is that of the forget side, negated."""
     graddiff = component(methods(workbench.study.config)["graddiff"])
-    given = labelled(workbench, "answer")
-    found = gradients(
-        workbench.lab.model, given, graddiff, Coordinates(workbench.lab.model.named_adapter), PROCESSES
+    step_examples = labelled(workbench, "answer")
+    losses = gradients(
+        workbench.lab.model, step_examples, graddiff, Coordinates(workbench.lab.model.named_adapter), PROCESSES
     ).losses
     forget, retain = workbench.texts
     means = [plain.language_model_loss(workbench.plain, side, "answer")().item() for side in (forget, retain)]
-    assert means == pytest.approx([-float(found["forget_loss"]), float(found["preserve_loss"])], rel=1e-5)
+    assert means == pytest.approx([-float(losses["forget_loss"]), float(losses["preserve_loss"])], rel=1e-5)
     counts = [sum(len(text.labels("answer")) for text in side) for side in (forget, retain)]
     both = plain.language_model_loss(workbench.plain, [*forget, *retain], "answer")().item()
     assert both == pytest.approx(sum(m * n for m, n in zip(means, counts, strict=True)) / sum(counts), rel=1e-5)
 
 
-def test_padding_and_questions_are_no_labels(workbench):
+def test_padding_and_questions_are_not_labels(workbench):
     forget, _ = workbench.texts
     batch = plain.padded(forget, "answer", torch.device("cpu"))
     assert (batch["labels"] != plain.IGNORED).sum() == sum(len(text.labels("answer")) for text in forget)
@@ -82,7 +82,7 @@ def test_padding_and_questions_are_no_labels(workbench):
     assert (batch["labels"][batch["attention_mask"] == 0] == plain.IGNORED).all()
 
 
-def test_a_training_step_moves_what_is_trained_and_nothing_else(workbench):
+def test_a_training_step_moves_the_trainable_parameters_only(workbench):
     full = plain.load_plain(workbench.study.config, adapter=False)
     reference = plain.reference_of(full.network)
     before = {name: parameter.detach().clone() for name, parameter in full.network.named_parameters()}

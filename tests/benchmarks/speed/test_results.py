@@ -1,4 +1,4 @@
-"""Ratios, goals and the comparison with an earlier result: pure functions of numbers."""
+"""Ratios, goals and the comparison with an earlier result, which are pure functions of numbers."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_ratios_are_paired_by_repeat():
     assert all(one["what"] == "time" for one in compared(PAIRS, SECONDS, {}))
 
 
-def test_goals_are_judged_where_they_were_measured():
+def test_goals_are_judged_if_they_were_measured():
     (goal,) = judged([ratio(0.4)], 32_000)
     assert (goal["found"], goal["most"], goal["met"]) == (0.4, 0.35, False)
     assert judged([ratio(0.3)], 32_000)[0]["met"]
@@ -38,7 +38,7 @@ def test_goals_are_judged_where_they_were_measured():
     assert all(part in line for part in ("method/npo", "0.40 of peer/npo_lora", "allows 0.35", "bench.repeats"))
 
 
-def test_declared_goals_are_of_variants_that_exist():
+def test_goals_name_existing_variants():
     every = variants(compose("bench", ["+forget=surgery"]))
     for goal in json.loads(GOALS.read_text())["goals"]:
         assert Over(goal["over"], goal["times"]) in every[goal["of"]].over, goal
@@ -56,7 +56,7 @@ def test_worse_by_more_than_tolerated(now, count):
             assert part in line
 
 
-def test_an_earlier_result_is_read_and_must_be_of_the_same(tmp_path):
+def test_an_earlier_result_is_read_and_must_be_comparable(tmp_path):
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(HEAD | {"ratios": [ratio(0.3)]}))
     earlier = read_result(str(path))
@@ -72,7 +72,7 @@ def test_an_earlier_result_is_read_and_must_be_of_the_same(tmp_path):
 @pytest.mark.parametrize(
     "content", [None, "no json", "[]", "{}", '{"schema": 2, "ratios": []}', '{"schema": 1, "ratios": [{"ratio": 1.0}]}']
 )
-def test_what_is_no_result_is_refused_in_one_line(tmp_path, content):
+def test_a_file_that_is_not_a_result_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "bench.json"
     if content is not None:
         path.write_text(content)

@@ -1,7 +1,8 @@
-"""Steps keep their price: ratios that a second pass over the texts, or all logits, would exceed.
+"""Steps do not become slower: a second pass over the texts, or computing all logits, would exceed these ratios.
 
-The least times of interleaved repeats, for other work only adds to them; measured once more before it fails. One more
-forward, or a live reference, is caught without a clock too: test_workbench.py counts texts through any model.
+The smallest times of interleaved repeats are compared, since other work on the machine only adds to them. A test fails
+only if it exceeds its limit twice. One more forward pass or a live reference is caught without a clock, too:
+test_workbench.py counts the texts that go through any model.
 """
 
 import json
@@ -14,12 +15,12 @@ from duolearn_cli.benchmarks.speed.timing import interleaved
 from duolearn_cli.benchmarks.speed.variants import chosen_variants, ratios_of
 from duolearn_cli.config.compose import compose
 
-# Of these few short texts 0.45 to 0.61, 0.58 and 1.16 were measured on a busy machine.
+# On a busy machine these short texts gave 0.45 to 0.61, 0.58 and 1.16 for the first three.
 LIMITS = {
     ("method/npo", "peer/npo_lora", 1): 0.85,
     ("method/duolearn", "plain/lora_text", 2): 0.85,
     ("private/both", "method/duolearn", 1): 1.6,
-    # Between 0.55 and 0.94 of a forward by the processor, so that a result kept on another one is no measure.
+    # 0.55 to 0.94, depending on the processor: a result from another machine cannot be the limit.
     ("evaluation/full", "evaluation/forward", 1): 1.3,
 }
 REPEATS = 7
@@ -33,20 +34,20 @@ def least(workbench):
     return {(one["of"], one["over"], one["times"]): one["least"] for one in ratios}
 
 
-def test_steps_keep_their_price(workbench):
+def test_steps_stay_within_their_limits(workbench):
     for _ in range(2):
-        found = least(workbench)
-        exceeded = {key: found[key] for key, limit in LIMITS.items() if found[key] > limit}
+        ratios = least(workbench)
+        exceeded = {key: ratios[key] for key, limit in LIMITS.items() if ratios[key] > limit}
         if not exceeded:
             return
     pytest.fail(f"slower than allowed, twice: {exceeded}")
 
 
 # Written by `duolearn bench +forget=surgery bench.only=[method/duolearn,private,evaluation] bench.repeats=11
-# bench.memory=true runtime.threads=1 model.adapter.rank=8`; after a change that is meant to cost more, write it again.
+# bench.memory=true runtime.threads=1 model.adapter.rank=8`. Write it again after a change that is meant to cost more.
 KEPT = Path(__file__).parent / "kept.json"
-# Wider than the quartiles of a busy machine. A second backward of all texts would exceed it. One more forward, a sixth
-# of a step, no clock of a busy machine tells: those are counted.
+# Wider than the quartiles on a busy machine. A second backward pass over all texts would exceed it. One more forward
+# pass, a sixth of a step, cannot be timed reliably on a busy machine; those are counted instead.
 TOLERANCE = 0.3
 GUARDED = ("method/duolearn", "private/both")
 

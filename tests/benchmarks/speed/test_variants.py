@@ -1,7 +1,6 @@
-"""What can be measured: every method of the configuration folder and every declared variant, by name or family."""
+"""The variants: every method of the configuration folder and every declared variant, chosen by name or family."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 from omegaconf import OmegaConf
@@ -10,16 +9,15 @@ from duolearn_cli.benchmarks.speed.variants import chosen_variants, configured, 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
+from duolearn_cli.methods import Retaining
 
 CONFIG = compose("bench", ["+forget=surgery"])
 EVERY = variants(CONFIG)
 
 
 @dataclass
-class Mine:
+class Mine(Retaining):
     """A method from outside the package."""
-
-    labels: ClassVar[str] = "answer"
 
 
 def config(*overrides):
@@ -34,26 +32,26 @@ def test_every_method_is_measured_beside_a_plain_step_on_its_labels():
 
 @pytest.mark.parametrize("variant", EVERY.values(), ids=list(EVERY))
 def test_every_variant_composes_and_is_compared_with_one_before_it(variant):
-    found = configured(CONFIG, variant)
+    own = configured(CONFIG, variant)
     names = list(EVERY)
     assert all(names.index(over.name) < names.index(variant.name) for over in variant.over)
-    assert all(OmegaConf.select(found, key) == value for key, value in variant.settings.items())
+    assert all(OmegaConf.select(own, key) == value for key, value in variant.settings.items())
     if variant.family != "private":
-        assert found.privacy.epsilon is None
+        assert own.privacy.epsilon is None
     assert OmegaConf.select(CONFIG, "privacy.epsilon") is None, "the command's configuration is left alone"
 
 
-def test_the_users_settings_of_a_method_hold_for_that_method_alone():
-    given = config("method=npo", "method.beta=0.7", "privacy=eps1")
-    assert configured(given, EVERY["method/npo"]).method.beta == 0.7
-    assert configured(given, EVERY["method/duolearn"]).method.beta == 1.0
-    assert configured(given, EVERY["method/npo"]).privacy.epsilon is None
+def test_the_users_settings_of_a_method_apply_to_that_method_only():
+    command = config("method=npo", "method.beta=0.7", "privacy=eps1")
+    assert configured(command, EVERY["method/npo"]).method.beta == 0.7
+    assert configured(command, EVERY["method/duolearn"]).method.beta == 1.0
+    assert configured(command, EVERY["method/npo"]).privacy.epsilon is None
 
 
-def test_a_method_of_ones_own_is_measured_too():
-    given = config("plugins=[tests.benchmarks.speed.test_variants]")
-    given.method = {"_target_": "tests.benchmarks.speed.test_variants.Mine"}
-    assert variants(given)["method/mine"].over[0].name == "plain/lora_answer"
+def test_a_users_own_method_is_measured_too():
+    command = config("plugins=[tests.benchmarks.speed.test_variants]")
+    command.method = {"_target_": "tests.benchmarks.speed.test_variants.Mine"}
+    assert variants(command)["method/mine"].over[0].name == "plain/lora_answer"
 
 
 def test_only_takes_names_and_families_and_adds_what_they_are_compared_with():
@@ -74,12 +72,12 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         chosen_variants(config("bench.only=[method/npq]"))
 
 
-def test_a_variant_that_does_not_go_with_the_rest_is_named():
+def test_a_variant_that_conflicts_with_the_configuration_is_named():
     with pytest.raises(ConfigError, match=r"private/both: .*labels.balance"):
         configured(config("labels.balance=1"), EVERY["private/both"])
 
 
 def test_a_share_of_the_adapter_becomes_a_share_of_the_model():
-    found = with_adapter_share(CONFIG, 0.5, adapter=200, base=1000)
-    assert found.method.sparsity.fraction == pytest.approx(0.1)
+    changed = with_adapter_share(CONFIG, 0.5, adapter=200, base=1000)
+    assert changed.method.sparsity.fraction == pytest.approx(0.1)
     assert with_adapter_share(CONFIG, None, 200, 1000) is CONFIG

@@ -1,4 +1,4 @@
-"""Depths and levels against brute force on random graphs; files; settings."""
+"""Depths and levels, compared with brute force on random graphs; files; settings."""
 
 import gzip
 from itertools import product
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.sources.base import (
     depths,
-    given_file,
     imported,
     level_of,
     opened,
     raised,
+    required_file,
     with_levels_by_depth,
 )
 from duolearn_cli.concepts.validation import find_problems
@@ -25,7 +25,7 @@ from duolearn_cli.files import groups
 
 @st.composite
 def forests(draw):
-    """Parents of each node: of a node only nodes before it, so that there is no cycle."""
+    """Draw the parents of each node. All of them come before the node, so that there is no cycle."""
     size = draw(st.integers(1, 8))
     return {
         f"n{n}": tuple(sorted(draw(st.sets(st.sampled_from([f"n{m}" for m in range(n)]), max_size=3)))) if n else ()
@@ -38,7 +38,7 @@ def shortest(node, parents):
 
 
 @given(forests())
-def test_depths_are_the_shortest_ways_to_a_root(parents):
+def test_depths_are_the_shortest_paths_to_a_root(parents):
     assert depths(parents) == {node: shortest(node, parents) for node in parents}
 
 
@@ -48,12 +48,12 @@ def test_nodes_of_a_cycle_have_no_depth():
 
 @given(forests(), st.data())
 def test_levels_are_raised_no_more_than_needed(parents, data):
-    given = {node: data.draw(st.integers(1, 4)) for node in parents}
-    concepts = [Concept(node, given[node], node, above) for node, above in parents.items()]
+    levels = {node: data.draw(st.integers(1, 4)) for node in parents}
+    concepts = [Concept(node, levels[node], node, above) for node, above in parents.items()]
     lifted = {concept.id: concept.level for concept in raised(concepts)}
 
     def needed(node):
-        return max([given[node], *map(needed, parents[node])])
+        return max([levels[node], *map(needed, parents[node])])
 
     assert lifted == {node: needed(node) for node in parents}
 
@@ -80,9 +80,9 @@ def test_cycles_and_unknown_parents_are_left_to_the_hierarchy():
 
 def test_files(tmp_path):
     with pytest.raises(DataError, match=r"hierarchy\.path is not set"):
-        given_file(None)
+        required_file(None)
     with pytest.raises(DataError, match="does not exist"):
-        given_file(str(tmp_path / "x"))
+        required_file(str(tmp_path / "x"))
     plain, zipped, other = (tmp_path / name for name in ("plain", "zipped", "other"))
     plain.write_bytes(b"text")
     zipped.write_bytes(gzip.compress(b"text"))
@@ -104,12 +104,12 @@ def test_every_source_checks_its_weights(name, weights):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["hierarchy=obo", "hierarchy.level_depths=[1,3,2,4]"], "level_depths"),
         (["hierarchy=csv", "hierarchy.level_depths=[2,3,4,5]"], "the first 1"),
         (["hierarchy=obo", "hierarchy.scopes=[exact]"], "did you mean 'EXACT'"),
-        (["hierarchy=mesh", "hierarchy.branches=[C14]"], "'C14' is no branch"),
+        (["hierarchy=mesh", "hierarchy.branches=[C14]"], "'C14' is not a branch"),
         (["hierarchy=mesh", "hierarchy.specialties=[A,C]"], "both name A"),
         (["hierarchy=mesh", "hierarchy.focused_depth=1"], "2 or more"),
         (["hierarchy=csv", "hierarchy.delimiter=ab"], "one character"),
@@ -123,7 +123,7 @@ def test_every_source_checks_its_weights(name, weights):
         (["hierarchy=mish"], "did you mean 'mesh'"),
     ],
 )
-def test_wrong_settings(overrides, said):
+def test_wrong_settings(overrides, message):
     with pytest.raises(ConfigError) as caught:
         compose("unlearn", ["+forget=surgery", *overrides])
-    assert said in str(caught.value)
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""A user's own table as a hierarchy."""
+"""A hierarchy from a user's own table."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_id_and_name_are_enough(source):
     assert source(columns=Columns("code", "label")).load()["3"].level == 1
 
 
-def test_levels_and_subjects_of_the_users_own(source):
+def test_columns_for_levels_and_subjects(source):
     text = "code;label;n;s\na;Alpha;2;Surgery,Skin\n"
     hierarchy = source(text, columns=Columns("code", "label", level="n", subjects="s"), encoding="utf-16").load()
     assert hierarchy["a"].level == 2 and hierarchy["a"].subjects == ("Surgery", "Skin")
@@ -48,7 +48,7 @@ def test_tabs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (TEXT + "4;Stroke;9;\n", "line 5.*unknown parent '9'"),
         (TEXT + "2;Stroke;1;\n", "line 5.*used twice, first by 2 .line 3"),
@@ -57,6 +57,6 @@ def test_tabs(tmp_path):
         (TEXT.replace("up", "above"), "missing columns .'up'"),
     ],
 )
-def test_mistakes_have_their_line(source, text, said):
-    with pytest.raises(DataError, match=said):
+def test_mistakes_are_reported_with_their_line(source, text, message):
+    with pytest.raises(DataError, match=message):
         source(text).load()

@@ -1,4 +1,4 @@
-"""The shipped hierarchies, parts of them, and everyday terms."""
+"""The embedded hierarchies, parts of them, and extra terms."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_part_is_closed_downwards_and_then_upwards():
     assert set(part(small(), []).concepts) == set(small().concepts)
 
 
-def test_unknown_roots_are_all_told():
+def test_one_message_lists_all_unknown_roots():
     with pytest.raises(ConfigError) as caught:
         part(small(), ["mnd", "surgry"])
     assert "did you mean 'mind'" in str(caught.value) and "did you mean 'surgery'" in str(caught.value)
@@ -39,15 +39,15 @@ def test_unknown_roots_are_all_told():
 def test_terms_are_added_or_moved():
     hierarchy = with_terms(small(), {"trauma": "stress", "Shock": "hernia", "SSRI": "ssri"})
     matcher = Matcher(hierarchy)
-    found = [mention.concept for mention in matcher.find("trauma, shock, an SSRI")]
-    assert found == ["stress", "hernia", "ssri"]
+    mentioned = [mention.concept for mention in matcher.find("trauma, shock, an SSRI")]
+    assert mentioned == ["stress", "hernia", "ssri"]
     assert hierarchy["ssri"].synonyms == ("serotonin drug",)
 
 
 def test_terms_may_have_a_context():
     hierarchy = with_terms(small(), {"trauma{fear*,!fracture}": "stress", "hernia{=}": "hernia"})
-    found = [Matcher(hierarchy).concepts([text]) for text in ("trauma", "trauma and fears", "fear, trauma, fracture")]
-    assert found == [(), ("stress",), ()]
+    texts = ("trauma", "trauma and fears", "fear, trauma, fracture")
+    assert [Matcher(hierarchy).concepts([text]) for text in texts] == [(), ("stress",), ()]
     assert Matcher(hierarchy).concepts(["Hernia"]) == () and Matcher(hierarchy).concepts(["hernia"]) == ("hernia",)
     plain = with_terms(hierarchy, {"trauma": "stress", "HERNIA": "hernia"})
     assert Matcher(plain).concepts(["trauma", "Hernia"]) == ("stress", "hernia") and plain["hernia"].synonyms == ()
@@ -55,7 +55,7 @@ def test_terms_may_have_a_context():
         with_terms(small(), {"trauma{}": "stress"})
 
 
-def test_wrong_terms_are_all_told():
+def test_one_message_lists_all_wrong_terms():
     with pytest.raises(ConfigError) as caught:
         with_terms(small(), {"trauma": "strss", "hernia": "stress"})
     assert "did you mean 'stress'" in str(caught.value) and "is the name of hernia" in str(caught.value)
@@ -93,6 +93,6 @@ def test_mental_health4_is_a_part_with_everyday_words():
     assert "trauma" in target.forget
 
 
-def test_a_study_can_rest_on_it():
+def test_a_run_can_use_it():
     study = prepare(compose("unlearn", ["+forget=anxiety", "hierarchy=mental_health4"]))
     assert study.splits.forget_train

@@ -1,4 +1,4 @@
-"""ICD-10-CM as its package holds it."""
+"""ICD-10-CM from its package."""
 
 import builtins
 from itertools import pairwise
@@ -30,10 +30,10 @@ def test_a_block_of_one_category_is_that_category(icd):
 
 def test_codes_of_encounters_are_left_out(icd):
     assert "S72.001" in icd.concepts and "S72.001A" not in icd.concepts
-    assert icd.notes[0].endswith("codes left out that only add an encounter") and len(icd) > 40_000
+    assert icd.notes[0].endswith("codes left out: they only add an encounter") and len(icd) > 40_000
 
 
-def test_a_missing_library_is_named_with_the_mend(monkeypatch):
+def test_a_missing_library_is_named_with_the_fix(monkeypatch):
     real = builtins.__import__
 
     def without(name, *args, **kwargs):

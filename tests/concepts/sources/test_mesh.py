@@ -1,4 +1,4 @@
-"""MeSH: a made-up descriptor file in NLM's format, and files that are none."""
+"""MeSH: a made-up descriptor file in NLM's format, and files of other kinds."""
 
 import gzip
 import time
@@ -89,17 +89,19 @@ def test_cycles_are_broken_and_counted(mesh):
 
 
 @given(st.dictionaries(st.integers(0, 6), st.lists(st.integers(0, 6), max_size=4, unique=True)))
-def test_breaking_cycles_takes_only_what_closes_one(graph):
+def test_only_parents_that_close_a_cycle_are_dropped(graph):
     parents = {str(n): tuple(str(m) for m in above if m in graph) for n, above in graph.items()}
-    kept, dropped = without_cycles(parents)
+    remaining, dropped = without_cycles(parents)
 
     def above(node, seen=()):
-        return {node}.union(*(above(parent, (*seen, node)) for parent in kept[node])) if node not in seen else {"cycle"}
+        if node in seen:
+            return {"cycle"}
+        return {node}.union(*(above(parent, (*seen, node)) for parent in remaining[node]))
 
-    assert not any("cycle" in above(node) for node in kept)
-    assert dropped == sum(map(len, parents.values())) - sum(map(len, kept.values()))
-    for node, given_above in parents.items():  # each one dropped would lead back to its node
-        assert all(node in above(parent) for parent in set(given_above) - set(kept[node]))
+    assert not any("cycle" in above(node) for node in remaining)
+    assert dropped == sum(map(len, parents.values())) - sum(map(len, remaining.values()))
+    for node, all_parents in parents.items():  # each dropped parent would lead back to its node
+        assert all(node in above(parent) for parent in set(all_parents) - set(remaining[node]))
 
 
 def test_concepts_can_be_named_by_their_terms(mesh):
@@ -116,7 +118,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (document(record(1, "&b;", ["A01"]), head=BOMB), "declares XML entities"),
         (document(record(1, "&a;", ["A01"]), head=OUTSIDE), "declares XML entities"),
@@ -128,8 +130,8 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
         (document(record(1, "x", ["A01"]), record(1, "y", ["A02"])), "used twice"),
     ],
 )
-def test_files_that_are_refused(mesh, text, said):
-    with pytest.raises(DataError, match=said):
+def test_files_that_are_refused(mesh, text, message):
+    with pytest.raises(DataError, match=message):
         mesh(text).load()
 
 

@@ -1,4 +1,4 @@
-"""OBO, OWL and OBO graph JSON of the same small ontology."""
+"""The same small ontology in OBO, OWL and OBO graph JSON."""
 
 import builtins
 import gzip
@@ -97,8 +97,8 @@ def obo(tmp_path):
 
 def test_terms_parents_synonyms_and_levels(obo):
     hierarchy = obo(OBO).load()
-    found = [(c.id, c.level, c.name, c.parents, c.synonyms) for c in hierarchy.concepts.values()]
-    assert found == [
+    rows = [(c.id, c.level, c.name, c.parents, c.synonyms) for c in hierarchy.concepts.values()]
+    assert rows == [
         ("X:1", 1, "disease", (), ()),
         ("X:2", 2, "mental disorder", ("X:1",), ("psychiatric disease",)),
         ("X:3", 3, "phobia", ("X:2",), ()),
@@ -128,14 +128,14 @@ BOMB = OWL.replace("<rdf:RDF", '<!DOCTYPE rdf:RDF [<!ENTITY a "ha"><!ENTITY b "&
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (BOMB, "declares XML entities"),
         ("\ufeff \n" + BOMB.partition("\n")[2], "declares XML entities"),
         (gzip.compress(BOMB.encode()), "declares XML entities"),
-        (OWL[:300], "not a whole OWL file|cannot be read"),
+        (OWL[:300], "not a complete OWL file|cannot be read"),
         (OWL[:-20], "cannot be read"),
-        (OBO.replace("is_a: X:2", "is_a: Y:9"), "the term 'Y:9' that it does not hold"),
+        (OBO.replace("is_a: X:2", "is_a: Y:9"), "the term 'Y:9' but does not contain it"),
         ("nothing of the kind", "cannot be read as OBO"),
         ("", "cannot be read as OBO"),
         (OBO.replace("is_a: X:1", "is_a X:1"), "cannot be read as OBO"),
@@ -144,12 +144,12 @@ BOMB = OWL.replace("<rdf:RDF", '<!DOCTYPE rdf:RDF [<!ENTITY a "ha"><!ENTITY b "&
         (OBO.partition("[Term]")[0], "no concept is left"),
     ],
 )
-def test_files_that_are_refused(obo, text, said):
-    with pytest.raises(DataError, match=said):
+def test_files_that_are_refused(obo, text, message):
+    with pytest.raises(DataError, match=message):
         obo(text).load()
 
 
-def test_a_missing_library_is_named_with_the_mend(obo, monkeypatch):
+def test_a_missing_library_is_named_with_the_fix(obo, monkeypatch):
     real = builtins.__import__
 
     def without(name, *args, **kwargs):

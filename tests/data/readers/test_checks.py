@@ -1,4 +1,4 @@
-"""Every reason for rejection, and what is accepted as a number, a letter or a text."""
+"""All reasons for rejecting a row, and what is accepted as a number, a letter or a text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD = Raw(
 
 
 def item(**changes: object) -> Item:
-    """The item of GOOD with `changes`, which must be accepted."""
+    """Return the item of GOOD with `changes`, which must be accepted."""
     built = build(replace(GOOD, **changes))
     assert isinstance(built, Item), built
     return built
@@ -55,18 +55,18 @@ def test_good_row() -> None:
         ({"answer": "two"}, "answer_not_a_number", "'two'"),
         ({"answer": True}, "answer_not_a_number", "True"),
         ({"answer": 2.5}, "answer_not_a_number", "2.5"),
-        ({"answer": 0}, "answer_out_of_range", "none of the 4 options"),
-        ({"answer": 5}, "answer_out_of_range", "none of the 4 options"),
+        ({"answer": 0}, "answer_out_of_range", "not one of the 4 options"),
+        ({"answer": 5}, "answer_out_of_range", "not one of the 4 options"),
         ({"answer": -1, "answer_kind": "index0"}, "answer_out_of_range", "-1"),
         ({"answer": "E", "answer_kind": "letter"}, "answer_out_of_range", "'E'"),
         ({"answer": "AB", "answer_kind": "letter"}, "answer_not_a_letter", "'AB'"),
         ({"answer": "3", "answer_kind": "letter"}, "answer_not_a_letter", "'3'"),
-        ({"answer": "Kidney", "answer_kind": "text"}, "answer_text_mismatch", "none of the options"),
+        ({"answer": "Kidney", "answer_kind": "text"}, "answer_text_mismatch", "not one of the options"),
         ({"answer_text": "Spleen"}, "answer_text_mismatch", "is not option 2"),
         ({"question": {"text": "?"}}, "malformed_row", "question is a dict"),
         ({"options": ("a", ["b"])}, "malformed_row", "option 2 is a list"),
         ({"concepts": ("a", ["b"])}, "malformed_row", "concept 2 is a list"),
-        ({"heldout": "perhaps"}, "malformed_row", "heldout is 'perhaps', true or false"),
+        ({"heldout": "perhaps"}, "malformed_row", "heldout is 'perhaps'; true or false"),
     ],
 )
 def test_rejected(changes: dict[str, object], reason: str, detail: str) -> None:
@@ -98,9 +98,9 @@ def test_heldout_in_every_form(value: object, flag: bool) -> None:
     assert item(heldout=value).heldout is flag
 
 
-def test_a_list_is_no_id() -> None:
+def test_a_list_is_not_an_id() -> None:
     bad = build(replace(GOOD, id=["q1"]))
-    assert isinstance(bad, Rejected) and (bad.id, bad.detail) == (None, "id is a list, text is needed")
+    assert isinstance(bad, Rejected) and (bad.id, bad.detail) == (None, "id is a list; text is needed")
 
 
 def test_answer_text_is_compared_folded() -> None:
@@ -118,13 +118,13 @@ def test_whole_number_in_every_form(number: int) -> None:
 
 
 @given(st.text())
-def test_clean_and_fold_settle(text: str) -> None:
+def test_clean_and_fold_are_idempotent(text: str) -> None:
     assert clean(clean(text)) == clean(text)
     assert unicodedata.is_normalized("NFC", clean(text))
     assert fold(f"  {text}\n") == fold(text)
 
 
-def test_same_text_in_another_unicode_form() -> None:
+def test_unicode_forms_of_a_text_are_equal() -> None:
     assert item(question=unicodedata.normalize("NFD", "Ménière")).question == "Ménière"
 
 
@@ -148,7 +148,7 @@ def test_collect_policies() -> None:
     assert collect([item(), bad], "skip").reasons() == {"answer_out_of_range": 1}
     with pytest.raises(DataError, match=r"t\.csv, row 7 \(id q1\): answer 9.*\[answer_out_of_range\]"):
         collect([item(), bad], "error")
-    with pytest.raises(ConfigError, match="accepted: error, skip"):
+    with pytest.raises(ConfigError, match="allowed: error, skip"):
         collect([item()], "ignore")
 
 

@@ -1,4 +1,4 @@
-"""A mapping from item fields to columns, and what is said when it does not fit."""
+"""A mapping from item fields to columns, and the messages when it does not fit the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CSV = "stem,a,b,c,key,field,tags\nWhere?,here,there,nowhere,B,Surgery,x| y |x\n"
 
 
 def data(path: str, **changes: Any) -> LocalData:
-    """A data set over `path` with the columns FIELDS."""
+    """Return a data set over `path` with the columns FIELDS."""
     return LocalData(path=path, fields=Fields(**FIELDS | changes))
 
 
@@ -67,7 +67,7 @@ def test_options_in_one_csv_column(tmp_path: Path) -> None:
     path = write(tmp_path, 'stem,choices,key\nWhere?,"[""here"", ""there""]",B\nWhen?,now; then,A\n')
     loaded = data(path, options="choices").load()
     assert loaded.items[0].answer_text == "there"
-    assert "column 'choices' holds 'now; then', a list or an object of options is needed" in loaded.rejected[0].detail
+    assert "column 'choices' holds 'now; then'; a list or an object of options is needed" in loaded.rejected[0].detail
 
 
 FORMS = {
@@ -77,7 +77,7 @@ FORMS = {
 
 
 def composed(path: str, *fields: str, sign: str = "") -> LocalData:
-    """The data set that the command line describes."""
+    """Return the data set that the command line describes."""
     overrides = [f"{sign}dataset.fields{'=' if field.startswith('{') else '.'}{field}" for field in fields]
     config = compose("unlearn", ["+forget=surgery", "dataset=local", f"dataset.path={path}", *overrides])
     return component(config.dataset)
@@ -112,7 +112,7 @@ def test_a_column_may_be_a_number(tmp_path: Path) -> None:
         data(path, options=3).load()
 
 
-def test_paraphrases_of_a_fact(tmp_path: Path) -> None:
+def test_phrasings_of_a_fact(tmp_path: Path) -> None:
     flags = ["true", "False", "", "1", "perhaps"]
     lines = [f"Question {number}?,here,there,A,f,{flag}" for number, flag in enumerate(flags)]
     path = write(tmp_path, "\n".join(["stem,a,b,key,f,h", *lines]))
@@ -126,7 +126,7 @@ def test_concepts_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
     lines = [json.dumps(record | {"tags": tags}) for tags in ({"x": 1}, [["x"]], ["x"])]
     loaded = data(write(tmp_path, "\n".join(lines), "mine.jsonl"), options=["a", "b"], concepts="tags").load()
     assert [bad.detail for bad in loaded.rejected] == [
-        f"concept 1 is a {kind}, text is needed" for kind in ("dict", "list")
+        f"concept 1 is a {kind}; text is needed" for kind in ("dict", "list")
     ]
 
 
@@ -139,7 +139,7 @@ def test_concepts_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
         ({"options": {"a": 1}}, r"fields\.options=.*a list of columns is needed"),
         ({"options": ["a", None]}, r"fields\.options=.*a list of columns is needed"),
         ({"heldout": "field"}, r"needs dataset\.fields\.fact"),
-        ({"answer_kind": "number"}, "accepted: index, index0, index1, letter, text"),
+        ({"answer_kind": "number"}, "allowed: index, index0, index1, letter, text"),
         ({"answer_kind": None}, r"fields\.answer_kind is not set"),
         ({"options": []}, r"fields\.options is not set"),
     ],

@@ -1,4 +1,4 @@
-"""The answer base is decided and checked; the real half file reads as its README says."""
+"""The answer base is found and checked; the real half file is read as its README says."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REAL = Path(__file__).resolve().parents[4] / "shared/data/medmcqa_dev_half.jsonl
 
 
 def record(number: int, cop: object) -> dict[str, object]:
-    """A made-up row in the authors' format."""
+    """Return a made-up row in the authors' format."""
     options = {column: f"{column} {number}" for column in ("opa", "opb", "opc", "opd")}
     names = {"subject_name": "Surgery", "topic_name": None, "exp": "because"}
     return {"id": f"q{number}", "question": f"Question {number}?", "cop": cop, **options, **names}
 
 
 def source(folder: Path, cops: Sequence[object], **settings: str) -> MedMCQA:
-    """A data set over a file with one row for each of `cops`."""
+    """Return a data set over a file with one row for each of `cops`."""
     file = folder / "t.jsonl"
     file.write_text("".join(json.dumps(record(number, cop)) + "\n" for number, cop in enumerate(cops, start=1)))
     return MedMCQA(path=str(file), **settings)
@@ -71,11 +71,11 @@ def test_contradictions(tmp_path: Path, cops: list[object], base: str, message: 
 
 
 def test_unknown_base(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="accepted: auto, 0, 1"):
+    with pytest.raises(ConfigError, match="allowed: auto, 0, 1"):
         source(tmp_path, [1], answer_base="2").load()
 
 
-def test_base_given_as_a_number_in_the_configuration() -> None:
+def test_the_configuration_may_name_the_base_as_a_number() -> None:
     config = OmegaConf.merge(OmegaConf.structured(MedMCQA), OmegaConf.from_dotlist(["answer_base=1"]))
     assert config.answer_base == "1"
 
@@ -94,11 +94,11 @@ def test_unknown_subject(tmp_path: Path, subject: str | None) -> None:
     assert MedMCQA(path=str(file)).load().items[0].subject is None
 
 
-def test_a_list_is_no_subject(tmp_path: Path) -> None:
+def test_a_list_is_not_a_subject(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
     file.write_text("\n".join(json.dumps(record(n, 4) | {"subject_name": s}) for n, s in ((1, ["Surgery"]), (2, "x"))))
     (bad,) = MedMCQA(path=str(file)).load().rejected
-    assert (bad.row, bad.detail) == (1, "subject is a list, text is needed")
+    assert (bad.row, bad.detail) == (1, "subject is a list; text is needed")
 
 
 def test_malformed_line_and_policy(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_missing_column(tmp_path: Path) -> None:
         MedMCQA(path=str(file)).load()
 
 
-def test_no_source_says_how_to_give_one() -> None:
+def test_without_a_source_the_message_says_how_to_set_one() -> None:
     with pytest.raises(DataError, match=r"dataset\.path=FILE.*allow_download=true"):
         MedMCQA().load()
 
 
 def fake_hub(monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
-    """Replace `datasets` by one whose load_dataset returns or raises `answer`."""
+    """Replace the package `datasets` by one whose load_dataset returns or raises `answer`."""
 
     def load_dataset(hub_id: str, split: str) -> object:
         if isinstance(answer, Exception):
@@ -139,7 +139,7 @@ def test_hub_is_numbered_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [item.answer for item in MedMCQA(allow_download=True).load().items] == [1, 3]
 
 
-def test_hub_numbered_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_copy_that_counts_from_1_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_hub(monkeypatch, [record(1, 4)])
     with pytest.raises(DataError, match="numbered from 0, but row 1 has the answer 4"):
         MedMCQA(allow_download=True).load()

@@ -12,13 +12,13 @@ from duolearn_cli.errors import DataError
 
 
 def row(name: str, question: str, number: str, text: str = "") -> list[str]:
-    """A made-up row; the answer text is that of the numbered option unless given."""
+    """Return a made-up row; by default the answer text is that of the numbered option."""
     options = [f"choice {position}" for position in (1, 2, 3, 4)]
     return [name, "Trauma", "Factoid", question, *options, text or f"choice {number[0]}", number]
 
 
 def write(folder: Path, rows: list[list[str]], answer: tuple[str, str] = GOLD) -> MHQA:
-    """A data set over a CSV of `rows`."""
+    """Return a data set over a CSV file with `rows`."""
     file = folder / "mhqa.csv"
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -43,7 +43,7 @@ def test_repeated_ids(tmp_path: Path) -> None:
     assert loaded.rejected[0].row == 4
 
 
-def test_good_repeat_of_a_rejected_row_is_kept(tmp_path: Path) -> None:
+def test_a_good_repeat_of_a_rejected_row_is_accepted(tmp_path: Path) -> None:
     loaded = write(tmp_path, [row("7", "One?", "1", "choice 2"), row("7", "One?", "1")]).load()
     assert [(item.id, item.row) for item in loaded.items] == [("7", 3)]
 
@@ -60,7 +60,7 @@ def test_marks_do_not_make_texts_disagree(tmp_path: Path) -> None:
     rows = [row("1", "One?", "1.0", "choice 1>"), row("2", "Two?", "4.0", "Choice 4."), row("3", "Three?", "2.0")]
     loaded = write(tmp_path, rows, OTHER).load()
     assert [item.answer for item in loaded.items] == [0, 3, 1] and not loaded.rejected
-    assert "marks alone: it counts as the same (2 rows: 2, 3)" in loaded.notes[0]
+    assert "marks: it counts as the same (2 rows: 2, 3)" in loaded.notes[0]
 
 
 def test_numbers_from_0_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Integrity of the embedded facts."""
+"""The embedded facts are consistent."""
 
 import re
 from collections import Counter

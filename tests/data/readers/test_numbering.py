@@ -1,4 +1,4 @@
-"""Where numbers begin is seen in the whole column, and a contradiction is refused."""
+"""The whole column shows whether answers count from 0 or from 1, and contradictions are refused."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ def raws(answers, kind, options=("w", "x", "y", "z")):
 
 def settled(answers, kind, **more):
     notes = Notes()
-    found = settle("f", raws(answers, kind, **more), notes, "dataset.fields.answer_kind")
-    return found[0].answer_kind, notes.sentences()
+    rows = settle("f", raws(answers, kind, **more), notes, "dataset.fields.answer_kind")
+    return rows[0].answer_kind, notes.sentences()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def settled(answers, kind, **more):
         ([0, 1], "index0", "index0"),
         (["option1", "option4"], "index", "index1"),
         (["3.0", "0.0"], "index", "index0"),
-        # One slip in two hundred does not decide.
+        # One mistake in two hundred answers does not decide.
         ([*[1, 2, 3, 4] * 50, 0], "index", "index1"),
         ([*[1, 2, 3, 4] * 50, 0], "index1", "index1"),
     ],
@@ -40,8 +40,8 @@ def test_settled(answers, kind, expected):
     assert settled(answers, kind)[0] == expected
 
 
-def test_wrongly_declared_base_of_the_issue():
-    """36 rows with answers 1 to 4 declared index0: 27 were taught with the next option as the right one."""
+def test_a_wrong_base_that_once_shifted_answers():
+    """Of 36 rows with answers 1 to 4 and index0, 27 were once learned with the next option as the right one."""
     with pytest.raises(
         DataError, match=r"9 of 36 answers are equal to .* \(first in row 5\) and none is 0.*=index1, or"
     ):
@@ -55,17 +55,17 @@ def test_a_few_zeros_do_not_save_a_wrong_base():
         settled([0, *[1, 2, 3, 4] * 9], "index0")
 
 
-def test_filled_columns_are_no_places():
+def test_columns_of_fillers_do_not_count_as_options():
     options = ("w", "x", "y", "z", NO_OPTION)
     with pytest.raises(DataError, match="index1"):
         settled([1, 2, 3, 4], "index0", options=options)
     assert settled([1, 2, 3, 4], "index", options=options)[0] == "index1"
 
 
-def test_nothing_to_see_is_told_or_refused():
+def test_a_column_that_shows_no_base_is_noted_or_refused():
     kind, notes = settled([1, 2, 3], "index1")
-    assert kind == "index1" and "cannot show" in notes[0]
-    with pytest.raises(DataError, match=r"cannot be told.*answer_kind=index0 .*answer_kind=index1"):
+    assert kind == "index1" and "does not show" in notes[0]
+    with pytest.raises(DataError, match=r"it is unclear.*answer_kind=index0 .*answer_kind=index1"):
         settled([1, 2, 3], "index")
     with pytest.raises(DataError, match="4 of 8 answers are 0 and 4 are the number"):
         settled([0, 4] * 4, "index")
@@ -76,14 +76,14 @@ def test_names_of_options_need_no_base():
     assert [place_of(raw) for raw in settle("f", rows, Notes(), "setting")] == [0, 3]
 
 
-def test_rejected_rows_and_empty_answers_play_no_part():
+def test_rejected_rows_and_empty_answers_do_not_count():
     bad = Rejected("f", 1, None, "malformed_row", "?")
     assert settle("f", [bad], Notes()) == [bad]
     assert settle("f", raws([None, ""], "index"), Notes())[0].answer_kind == "index"
 
 
-def test_a_kind_that_reads_few_is_refused_beside_one_that_reads_nearly_all():
+def test_a_kind_that_reads_few_answers_is_refused_if_another_reads_almost_all():
     with pytest.raises(DataError, match="=letter reads 0 of 4 answers, text reads 4; row 2 has 'w'"):
         settled(["w", "x", "y", "z"], "letter")
-    # A column that no kind reads is left to the rows' own reasons.
+    # If no kind reads the column, each row is rejected for its own reason.
     assert settled(["?", "!", "w", "x"], "letter")[0] == "letter"

@@ -1,4 +1,4 @@
-"""Every format is read alike, and every way a file can be broken is told apart."""
+"""All formats give the same rows, and every way in which a file can be broken has its own message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_parquet(file: Path) -> Path:
 
 
 def make(folder: Path, suffix: str) -> Path:
-    """A file of RECORDS in the format of `suffix`."""
+    """Write a file of RECORDS in the format of `suffix`."""
     quoted = [[f'"{value}"' for value in record.values()] for record in RECORDS]
     lines = [json.dumps(record, ensure_ascii=False) for record in RECORDS]
     texts = {
@@ -55,8 +55,9 @@ def make(folder: Path, suffix: str) -> Path:
     ],
 )
 def test_formats_agree(tmp_path: Path, suffix: str, numbers: list[int]) -> None:
-    found = list(rows(make(tmp_path, suffix)))
-    assert found == [Row(number, record) for number, record in zip(numbers, RECORDS, strict=True)]
+    assert list(rows(make(tmp_path, suffix))) == [
+        Row(number, record) for number, record in zip(numbers, RECORDS, strict=True)
+    ]
 
 
 def test_json_lines_under_the_extension_json(tmp_path: Path) -> None:
@@ -119,22 +120,22 @@ def test_folder_is_not_a_file(tmp_path: Path) -> None:
         list(rows(tmp_path / "t.csv"))
 
 
-def test_unknown_extension_names_the_accepted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'\.xlsx'; accepted: \.csv, \.tsv, .*\.parquet"):
+def test_unknown_extension_names_the_allowed_ones(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'\.xlsx'; allowed: \.csv, \.tsv, .*\.parquet"):
         list(rows(write(tmp_path, "t.xlsx", "")))
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
 def test_file_without_a_record(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="holds no record"):
+    with pytest.raises(DataError, match="has no record"):
         list(rows(write(tmp_path, name, "\n")))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "row", "detail"),
     [
-        ("t.csv", "id,text\n1,a\n2,b,c\n", 3, "3 columns where the header has 2"),
-        ("t.csv", "id,text\n1,a\n2\n", 3, "1 columns where the header has 2"),
+        ("t.csv", "id,text\n1,a\n2,b,c\n", 3, "3 columns, but the header has 2"),
+        ("t.csv", "id,text\n1,a\n2\n", 3, "1 columns, but the header has 2"),
         ("t.csv", "id,text\n1,a\n2,b\0c\n", 3, "NUL"),
         ("t.csv", 'id,text\n1,a\n2,"b\n3,c\n', 3, "quote that is not closed"),
         ("t.csv", 'id,text\n1,a\n2,"b"c\n', 3, "not CSV"),
@@ -154,8 +155,8 @@ def test_malformed_rows(tmp_path: Path, name: str, content: str, row: int, detai
 
 
 def test_rows_after_a_csv_error_are_read(tmp_path: Path) -> None:
-    found = list(rows(write(tmp_path, "t.csv", 'id\n"b"c\nx\n')))
-    assert found[-1] == Row(3, {"id": "x"})
+    entries = list(rows(write(tmp_path, "t.csv", 'id\n"b"c\nx\n')))
+    assert entries[-1] == Row(3, {"id": "x"})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_rows_after_a_csv_error_are_read(tmp_path: Path) -> None:
     [
         ("t.csv", "id,id\n1,2\n", "names 'id' more than once"),
         ("t.csv", '"id"x,text\n1,2\n', "the header, row 1, is not CSV"),
-        ("t.json", "[1, 2", "starts as a JSON array"),
+        ("t.json", "[1, 2", "begins like a JSON array"),
         ("t.parquet", "no parquet", "not a readable Parquet file"),
     ],
 )

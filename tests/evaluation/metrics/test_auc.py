@@ -1,4 +1,4 @@
-"""Areas and true-positive rates against scikit-learn and closed forms; where intervals must lie."""
+"""AUCs and true-positive rates, against scikit-learn and closed forms, and where their intervals must lie."""
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ def test_an_interval_holds_its_value_and_stays_in_the_range(members, others):
     assert 0 <= low <= area <= high <= 1 and low < high and trials >= min(len(members), len(others))
 
 
-def test_trials_are_those_of_delong():
-    """Of large samples the standard error is DeLong's, here written out by pairs."""
+def test_the_effective_number_of_trials_follows_delong():
+    """For large samples the standard error is DeLong's, written out here over pairs."""
     rng = np.random.default_rng(0)
     members, others = rng.normal(0.5, 2.0, 300), rng.normal(size=200)
     wins = (members[:, None] > others[None, :]).astype(float)
@@ -37,7 +37,7 @@ def test_trials_are_those_of_delong():
     assert area * (1 - area) / trials == pytest.approx(variance, rel=0.02)
 
 
-def test_many_samples_at_once_are_each_by_itself():
+def test_several_samples_at_once_equal_single_ones():
     rng = np.random.default_rng(0)
     members, others = rng.normal(size=(3, 9)), rng.normal(size=(3, 7))
     together = auc_and_trials(members, others)
@@ -65,16 +65,16 @@ def test_an_interval_of_true_positives_holds_its_value(members, others, rate):
 
 
 def test_a_threshold_above_all_non_members_is_possible():
-    """Of 100 non-members all are below the threshold of 1 % with a chance of 37 %: members above all prove nothing."""
+    """With 100 non-members, all are below the threshold of 1 % with probability 37 %: members above prove nothing."""
     others = np.arange(100.0)
     assert tpr_interval(np.full(100, 1e3), others, 0.01) == (0.0, 1.0)
-    # The chance is 1 % with 450: the lower end is that of the members above the highest of them.
+    # With 450 the probability is 1 %: the lower end is that of the members above the highest non-member.
     low, high = tpr_interval(np.full(450, 1e3), np.arange(450.0), 0.01)
     assert high == 1 and 0.98 < low < 1
 
 
 def test_a_known_threshold_leaves_the_interval_of_clopper_and_pearson():
-    """So many non-members that the threshold is known: only the members are uncertain."""
+    """With so many non-members the threshold is known, and only the members are uncertain."""
     others, members = np.linspace(0, 1, 200_001), np.array([2.0] * 12 + [-1.0] * 28)
     expected = stats.binomtest(12, 40).proportion_ci(0.95, method="exact")
     assert tpr_interval(members, others, 0.1) == pytest.approx((expected.low, expected.high), abs=1e-6)

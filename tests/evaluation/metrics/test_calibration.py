@@ -1,4 +1,4 @@
-"""Calibration and position against plain loops, and the edges of the formulas."""
+"""Calibration and position bias, against plain loops and at the edges of the formulas."""
 
 import math
 
@@ -28,18 +28,18 @@ def test_ece_is_the_weighted_gap_of_the_bins(rows):
             accuracy = sum(h for _, h in inside) / len(inside)
             confidence = sum(c for c, _ in inside) / len(inside)
             total += len(inside) / len(rows) * abs(accuracy - confidence)
-    found = expected_calibration_error(
+    estimate = expected_calibration_error(
         [c for c, _ in rows], [float(h) for _, h in rows], [str(i) for i in range(len(rows))]
     )
-    assert found.value == pytest.approx(total, abs=1e-9) and found.n == len(rows)
+    assert estimate.value == pytest.approx(total, abs=1e-9) and estimate.n == len(rows)
 
 
-def test_a_calibrated_and_a_boastful_model():
+def test_a_calibrated_and_an_overconfident_model():
     facts = [str(i) for i in range(100)]
     hits = [1.0] * 75 + [0.0] * 25
     assert expected_calibration_error([0.75] * 100, hits, facts).value == pytest.approx(0)
     assert expected_calibration_error([1.0] * 100, hits, facts).value == pytest.approx(0.25)
-    # A confidence of nothing lies in the first bin.
+    # A confidence of 0 lies in the first bin.
     assert expected_calibration_error([0.0], [1.0], ["a"]).value == 1
 
 
@@ -54,31 +54,31 @@ def test_entropy():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
 def test_position_bias_is_total_variation(rows):
-    said, right = zip(*rows, strict=True)
-    shares = [abs(said.count(k) - right.count(k)) / len(rows) for k in range(4)]
-    found = position_bias(as_shares(said), right, [str(i) for i in range(len(rows))])
-    assert found.value == pytest.approx(sum(shares) / 2)
-    assert sum(position_shares(as_shares(said))) == pytest.approx(1)
-    assert position_shares(as_shares(said))[said[0]] == pytest.approx(said.count(said[0]) / len(rows))
+    chosen, right = zip(*rows, strict=True)
+    shares = [abs(chosen.count(k) - right.count(k)) / len(rows) for k in range(4)]
+    bias = position_bias(as_shares(chosen), right, [str(i) for i in range(len(rows))])
+    assert bias.value == pytest.approx(sum(shares) / 2)
+    assert sum(position_shares(as_shares(chosen))) == pytest.approx(1)
+    assert position_shares(as_shares(chosen))[chosen[0]] == pytest.approx(chosen.count(chosen[0]) / len(rows))
 
 
-def test_always_the_first_place():
+def test_always_choosing_the_first_position():
     assert position_bias(as_shares([0] * 4), [0, 1, 2, 3], list("abcd")).value == pytest.approx(0.75)
     assert position_shares(as_shares([0, 0])) == [1.0] and position_shares([]) == []
 
 
-def test_equal_scores_choose_no_place():
-    """A model that says nothing has no favourite option, whatever the order of the options."""
+def test_equal_scores_choose_no_position():
+    """A model that scores all options equally has no favourite, whatever the order of the options."""
     assert position_shares([[0.25] * 4] * 3) == [0.25] * 4
     assert position_bias([[0.25] * 4] * 4, [0, 1, 2, 3], list("abcd")).value == 0
 
 
 def test_the_favourite_place_is_the_largest_surplus():
-    said, right = as_shares([1] * 79 + [0] * 21), [0, 1, 2, 3] * 25
-    found = favourite_place(said, right, [str(k) for k in range(100)])
-    assert found.value == pytest.approx(0.54) and 0.3 < found.low < found.value < found.high
+    chosen, right = as_shares([1] * 79 + [0] * 21), [0, 1, 2, 3] * 25
+    favourite = favourite_place(chosen, right, [str(k) for k in range(100)])
+    assert favourite.value == pytest.approx(0.54) and 0.3 < favourite.low < favourite.value < favourite.high
     even = favourite_place(as_shares(right), right, [str(k) for k in range(100)])
     assert even.value == 0 and even.low < 0 < even.high
-    # The same share of few facts says less.
-    few = favourite_place(said, right, [str(k // 10) for k in range(100)])
-    assert few.high - few.low > found.high - found.low
+    # The same share over fewer facts is less certain.
+    few = favourite_place(chosen, right, [str(k // 10) for k in range(100)])
+    assert few.high - few.low > favourite.high - favourite.low

@@ -1,4 +1,4 @@
-"""Ratios over chance where there is nothing above chance: no number instead of a huge one."""
+"""Ratios relative to chance are undefined, not huge, if nothing was known above chance."""
 
 import math
 
@@ -13,20 +13,20 @@ from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact
 
 @pytest.mark.parametrize("options", [2, 3, 5, 6, 7, 10, 13])
 def test_a_target_at_chance_has_no_forgetting(options):
-    """One of k answers right, all of one fact: the sum of b - 1/k is zero, and was 1e-16 for most k."""
+    """One of k answers is right: the sum of b - 1/k is zero, and in floating point 1e-16 for most k."""
     before, facts = [1.0] + [0.0] * (options - 1), ["a"] * options
     for copies in (1, 40):
         hits, names = before * copies, [f"{fact}{k}" for k in range(copies) for fact in facts]
-        found = knowledge.chance_corrected_forgetting(hits, [0.0] * len(hits), [1 / options] * len(hits), names)
-        assert math.isnan(found.value) and found.low is None and found.high is None
+        forgetting = knowledge.chance_corrected_forgetting(hits, [0.0] * len(hits), [1 / options] * len(hits), names)
+        assert math.isnan(forgetting.value) and forgetting.low is None and forgetting.high is None
 
 
-def test_resamples_at_chance_leave_no_interval_and_no_monster():
-    """Three options, the target just above chance: some resamples are at chance exactly."""
+def test_a_target_just_above_chance_has_no_huge_interval():
+    """With three options, resamples of such a target would be at chance exactly."""
     before = [1.0, 0.0, 0.0] * 13 + [1.0]
-    found = knowledge.chance_corrected_forgetting(before, [0.0] * 40, [1 / 3] * 40, [str(k) for k in range(40)])
-    assert found.value == pytest.approx(14 / (14 - 40 / 3))
-    assert found.high is None or found.high < 1e6
+    forgetting = knowledge.chance_corrected_forgetting(before, [0.0] * 40, [1 / 3] * 40, [str(k) for k in range(40)])
+    assert forgetting.value == pytest.approx(14 / (14 - 40 / 3))
+    assert forgetting.high is None or forgetting.high < 1e6
 
 
 def test_levels_at_chance_have_no_forgetting():
@@ -48,16 +48,16 @@ def test_means_over_seeds_at_chance_have_no_forgetting():
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(2, 6)), min_size=1, max_size=40))
 def test_the_value_is_that_of_fractions(rows):
     before, after, options = zip(*rows, strict=True)
-    found = knowledge.chance_corrected_forgetting(
+    forgetting = knowledge.chance_corrected_forgetting(
         [float(b) for b in before],
         [float(a) for a in after],
         [1 / k for k in options],
         [str(k) for k in range(len(rows))],
     )
-    # In sixtieths, which hold halves to sixths.
+    # In sixtieths, which represent halves to sixths exactly.
     room = sum(60 * b - 60 // k for b, k in zip(before, options, strict=True))
     drop = sum(60 * (b - a) for b, a in zip(before, after, strict=True))
-    assert found.value == pytest.approx(drop / room) if room else math.isnan(found.value)
+    assert forgetting.value == pytest.approx(drop / room) if room else math.isnan(forgetting.value)
 
 
 def test_units():
@@ -71,5 +71,5 @@ def test_the_commonest_answer():
     assert (answer, share.value, above) == ("yes", pytest.approx(0.55), True)
     even = [str(k % 4) for k in range(100)]
     assert not knowledge.commonest(even, [str(k) for k in range(100)], 1 / 4)[2]
-    # Phrasings of one fact are one observation.
+    # The phrasings of one fact are one observation.
     assert not knowledge.commonest(["a"] * 40 + ["b"] * 40, ["x"] * 40 + ["y"] * 40, 1 / 3)[2]

@@ -1,4 +1,4 @@
-"""The change of the weights against the explicit product, and its sums over modules and layers."""
+"""The change of the weights, against the explicit product, and its sums over modules and layers."""
 
 import json
 import math
@@ -35,11 +35,11 @@ def pair(rank, inputs, outputs, seed, size=1.0):
 
 
 def adapter(seed=0):
-    found = {}
+    tensors = {}
     for i, owner in enumerate((Q, UP, HEAD)):
         a, b = pair(2, 5 + i, 4, seed + i)
-        found |= {f"{owner}.lora_A.weight": a, f"{owner}.lora_B.weight": b}
-    return found
+        tensors |= {f"{owner}.lora_A.weight": a, f"{owner}.lora_B.weight": b}
+    return tensors
 
 
 def explicit(old_a, old_b, new_a, new_b):
@@ -56,7 +56,7 @@ def test_a_small_change_of_large_weights_keeps_its_digits():
     old_a, old_b = pair(8, 64, 48, 0, 100.0)
     noise_a, noise_b = pair(8, 64, 48, 1, 1e-4)
     new_a, new_b = old_a + noise_a, old_b + noise_b
-    # The reference differs by a product whose terms are small themselves.
+    # The reference is a sum of products with small factors, so that it loses no digits either.
     a, b, c, d = (tensor.double() for tensor in (old_a, old_b, new_a, new_b))
     assert product_change_norm(old_a, old_b, new_a, new_b) == pytest.approx(float((d @ (c - a) + (d - b) @ a).norm()))
     assert product_change_norm(old_a, old_b, old_a, old_b) == 0.0
@@ -65,36 +65,38 @@ def test_a_small_change_of_large_weights_keeps_its_digits():
 def test_another_factorisation_of_the_same_weights_changes_parameters_and_not_the_norm():
     a, b = pair(3, 7, 6, 0)
     before = {f"{Q}.lora_A.weight": a, f"{Q}.lora_B.weight": b}
-    (found,) = changes(before, {f"{Q}.lora_A.weight": 2 * a, f"{Q}.lora_B.weight": b / 2}, 2.0)
-    assert found.parameters == a.numel() + b.numel()
-    assert found.norm == pytest.approx(0, abs=1e-6)
+    (change,) = changes(before, {f"{Q}.lora_A.weight": 2 * a, f"{Q}.lora_B.weight": b / 2}, 2.0)
+    assert change.parameters == a.numel() + b.numel()
+    assert change.norm == pytest.approx(0, abs=1e-6)
 
 
 def test_only_values_that_differ_count_and_the_scale_scales():
     before, after = adapter(), adapter()
     after[f"{Q}.lora_B.weight"] = after[f"{Q}.lora_B.weight"].clone()
     after[f"{Q}.lora_B.weight"][1, 0] += 0.5
-    found = {change.module: change for change in changes(before, after, 2.0)}
+    by_module = {change.module: change for change in changes(before, after, 2.0)}
     expected = 2.0 * 0.5 * float(before[f"{Q}.lora_A.weight"][0].norm())
-    assert found["q_proj"] == Change(3, "q_proj", 1, pytest.approx(expected, rel=1e-6))
-    assert found["up_proj"] == Change(11, "up_proj", 0, 0.0) and found["lm_head"] == Change(-1, "lm_head", 0, 0.0)
+    assert by_module["q_proj"] == Change(3, "q_proj", 1, pytest.approx(expected, rel=1e-6))
+    assert by_module["up_proj"] == Change(11, "up_proj", 0, 0.0) and by_module["lm_head"] == Change(
+        -1, "lm_head", 0, 0.0
+    )
     assert {c.module: c.norm for c in changes(before, after, -1.0)}["q_proj"] == pytest.approx(expected / 2)
 
 
 @pytest.mark.parametrize("owner", [Q, UP, HEAD])
-def test_names_mean_what_they_mean_for_coordinates(owner):
+def test_names_are_parsed_as_for_coordinates(owner):
     tensors = {name: value for name, value in adapter().items() if name.startswith(owner)}
-    (found,) = changes(tensors, tensors, 1.0)
+    (change,) = changes(tensors, tensors, 1.0)
     place = Place.of(f"{owner}.lora_A.default.weight")
-    assert (found.layer, found.module) == (place.layer, place.module)
+    assert (change.layer, change.module) == (place.layer, place.module)
 
 
 def test_embeddings_have_matrices_of_other_names():
     a, b = pair(2, 9, 4, 0)
     before = {f"{EMBEDDING}.lora_embedding_A": a, f"{EMBEDDING}.lora_embedding_B": b}
-    (found,) = changes(before, before | {f"{EMBEDDING}.lora_embedding_B": b + 1}, 1.0)
-    assert (found.layer, found.module, found.parameters) == (-1, "embed_tokens", b.numel())
-    assert found.norm == pytest.approx(explicit(a, b, a, b + 1))
+    (change,) = changes(before, before | {f"{EMBEDDING}.lora_embedding_B": b + 1}, 1.0)
+    assert (change.layer, change.module, change.parameters) == (-1, "embed_tokens", b.numel())
+    assert change.norm == pytest.approx(explicit(a, b, a, b + 1))
 
 
 @pytest.mark.parametrize("missing", [f"{Q}.lora_A.weight", f"{Q}.lora_B.weight"])
@@ -106,13 +108,13 @@ def test_adapters_of_other_modules_cannot_be_compared(missing):
 
 
 def test_norms_add_up_as_squares_and_layers_stand_in_order():
-    found = [
+    matrices = [
         Change(11, "up_proj", 5, 3.0),
         Change(3, "q_proj", 2, 4.0),
         Change(3, "experts", 1, 2.0),
         Change(3, "experts", 1, 1.0),
     ]
-    total = summarise(found, 90)
+    total = summarise(matrices, 90)
     assert (total["parameters"], total["fraction"], total["norm"]) == (9, 0.1, pytest.approx(math.sqrt(30)))
     assert [layer["layer"] for layer in total["layers"]] == [3, 11]
     third = total["layers"][0]
@@ -152,8 +154,8 @@ def test_scale_and_norm_are_those_of_the_model(fresh, tmp_path):
         moved = float((module(inputs) - first).norm())
     fresh.save_adapter(tmp_path / "after")
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("before", "after")]
-    (found,) = (change for change in read_changes(*files) if change.parameters)
-    assert found == Change(1, "q_proj", 2, pytest.approx(moved, rel=1e-4))
+    (change_of_q,) = (change for change in read_changes(*files) if change.parameters)
+    assert change_of_q == Change(1, "q_proj", 2, pytest.approx(moved, rel=1e-4))
 
 
 def test_the_norm_of_fused_experts_is_that_of_what_peft_adds_to_each(tmp_path):
@@ -169,7 +171,7 @@ def test_the_norm_of_fused_experts_is_that_of_what_peft_adds_to_each(tmp_path):
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("before", "after")]
     deltas = {name: module.get_delta_weight("default").detach() for name, module in wrappers.items()}
     moved = [float((deltas[name] - first[name]).norm()) for name in wrappers]
-    found = [change.norm for change in read_changes(*files, model.experts) if change.module == "experts"]
-    assert sorted(found) == pytest.approx(sorted(moved), rel=1e-5)
+    norms = [change.norm for change in read_changes(*files, model.experts) if change.module == "experts"]
+    assert sorted(norms) == pytest.approx(sorted(moved), rel=1e-5)
     as_one = [change.norm for change in read_changes(*files) if change.module == "experts"]
-    assert sorted(as_one) != pytest.approx(sorted(found), rel=1e-2)
+    assert sorted(as_one) != pytest.approx(sorted(norms), rel=1e-2)

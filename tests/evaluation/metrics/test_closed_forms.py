@@ -40,8 +40,8 @@ def test_facts_whose_questions_agree_count_once():
 def test_questions_on_their_own_count_each():
     rng = np.random.default_rng(0)
     hits = rng.binomial(4, 0.5, 2000).astype(float)
-    found, plain = clustered_wilson(hits, np.full(2000, 4.0)), wilson(hits.mean() / 4, 8000)
-    assert found[1] - found[0] == pytest.approx(plain[1] - plain[0], rel=0.05)
+    interval, plain = clustered_wilson(hits, np.full(2000, 4.0)), wilson(hits.mean() / 4, 8000)
+    assert interval[1] - interval[0] == pytest.approx(plain[1] - plain[0], rel=0.05)
 
 
 @given(counts)
@@ -65,9 +65,9 @@ def test_fieller_holds_the_ratios_that_a_t_test_does_not_reject(monkeypatch):
     rng = np.random.default_rng(0)
     below = rng.normal(3, 1, 40)
     above = 0.7 * below + rng.normal(0, 0.5, 40)
-    found = fieller(above, below, [(0, 0)], 1.0)
-    assert found is not None and found[0] < above.sum() / below.sum() < found[1]
-    for ratio in found:
+    interval = fieller(above, below, [(0, 0)], 1.0)
+    assert interval is not None and interval[0] < above.sum() / below.sum() < interval[1]
+    for ratio in interval:
         assert stats.ttest_1samp(above - ratio * below, 0).pvalue == pytest.approx(0.05)
 
 
@@ -80,10 +80,10 @@ def test_a_denominator_that_may_be_zero_has_no_bounds():
 
 
 def test_no_change_in_few_facts_is_no_certainty():
-    """As with the rule of three: of 100 facts without a change 3.6 % may change, by Wilson's interval."""
+    """As in the rule of three: if none of 100 facts changed, up to 3.6 % may change by Wilson's interval."""
     same, outcomes = np.ones(100), [(a, b) for b in (0, 1) for a in (0, 1)]
-    found = fieller(same, same, outcomes, 1.0)
-    assert found is not None and found[0] < 1 - 0.02 and found[0] > 0.95 and found[0] < 1 < found[1]
+    interval = fieller(same, same, outcomes, 1.0)
+    assert interval is not None and interval[0] < 1 - 0.02 and interval[0] > 0.95 and interval[0] < 1 < interval[1]
 
 
 def test_hall_is_a_t_interval_where_nothing_is_skewed():
@@ -95,9 +95,9 @@ def test_hall_is_a_t_interval_where_nothing_is_skewed():
 
 def test_hall_undoes_its_transformation():
     values = np.random.default_rng(1).exponential(1, 50)
-    found, mean, error = hall(values, np.ones(50)), values.mean(), stats.sem(values)
+    interval, mean, error = hall(values, np.ones(50)), values.mean(), stats.sem(values)
     a = stats.skew(values) / 3
-    for end, sign in zip(found, (1, -1), strict=True):
+    for end, sign in zip(interval, (1, -1), strict=True):
         x = (mean - end) / error
         transformed = x + a * x**2 / 50**0.5 + a**2 * x**3 / (3 * 50) + a / (2 * 50**0.5)
         assert transformed == pytest.approx(sign * stats.t.ppf(0.975, 49))

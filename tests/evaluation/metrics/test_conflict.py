@@ -1,4 +1,4 @@
-"""Means of the steps' diagnostics."""
+"""The means of the steps' diagnostics."""
 
 import math
 import subprocess
@@ -24,8 +24,8 @@ def step(number, cosine, by_layer, stage="unlearn"):
 
 def test_means_over_steps_as_a_whole_and_by_layer():
     history = [step(1, 0.5, [0.25, 0.75]), step(2, -0.25, [-0.5, 0.25]), step(3, -0.25, [0.25, -0.5])]
-    found = summarise(history, [0, 7])
-    assert found == {
+    summary = summarise(history, [0, 7])
+    assert summary == {
         "steps": 3,
         "conflict": pytest.approx(2 / 3),
         "cosine": 0.0,
@@ -48,16 +48,16 @@ def test_a_step_computed_again_counts_once_and_other_lines_do_not():
         {"stage": "unlearn", "step": 9, "forget_accuracy": 0.5},
         step(3, -1.0, [-1.0], stage="learn"),
     ]
-    found = summarise(history, [0])
-    assert found["steps"] == 2 and found["cosine"] == pytest.approx(0.3)
-    assert found["layers"][0]["cosine"] == pytest.approx(0.3)
+    summary = summarise(history, [0])
+    assert summary["steps"] == 2 and summary["cosine"] == pytest.approx(0.3)
+    assert summary["layers"][0]["cosine"] == pytest.approx(0.3)
 
 
-def test_values_that_are_no_numbers_are_left_out():
+def test_missing_values_and_nan_are_left_out():
     gaps = step(2, 0.1, [0.1, 0.1]) | {"cosine": None, "cosine_by_layer": [None, 0.3]}
-    found = summarise([step(1, 0.5, [0.5, 0.5]), gaps], [0, 1])
-    assert found["steps"] == 2 and found["cosine"] == 0.5
-    assert [layer["cosine"] for layer in found["layers"]] == [0.5, pytest.approx(0.4)]
+    summary = summarise([step(1, 0.5, [0.5, 0.5]), gaps], [0, 1])
+    assert summary["steps"] == 2 and summary["cosine"] == 0.5
+    assert [layer["cosine"] for layer in summary["layers"]] == [0.5, pytest.approx(0.4)]
     assert summarise([step(1, math.nan, [0.5])], [0])["cosine"] is None
 
 
@@ -69,14 +69,14 @@ def test_runs_without_the_keys():
 
 
 @given(st.lists(st.lists(st.floats(-1, 1), min_size=3, max_size=3), min_size=1, max_size=6))
-def test_means_lie_within_what_was_seen(rows):
+def test_means_lie_within_the_range_of_the_values(rows):
     history = [step(i, row[0], row) for i, row in enumerate(rows)]
-    found = summarise(history, [4, 5, 6])
-    for place, layer in enumerate(found["layers"]):
-        values = [row[place] for row in rows]
+    summary = summarise(history, [4, 5, 6])
+    for i, layer in enumerate(summary["layers"]):
+        values = [row[i] for row in rows]
         assert min(values) - 1e-9 <= layer["cosine"] <= max(values) + 1e-9
         assert layer["conflict"] == pytest.approx(sum(value < 0 for value in values) / len(values))
-    assert found["cosine"] == pytest.approx(found["layers"][0]["cosine"])
+    assert summary["cosine"] == pytest.approx(summary["layers"][0]["cosine"])
 
 
 def test_plain_numbers_need_no_torch():

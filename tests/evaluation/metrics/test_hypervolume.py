@@ -1,4 +1,4 @@
-"""The dominated volume against counting the cells of a grid, and at its edges."""
+"""The dominated volume, against counting the cells of a grid, and at its edges."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_equals_the_share_of_grid_cells_that_some_point_dominates(aims, data):
     [
         (np.zeros((0, 2)), 0.0),
         ([(0.5, 0.4)], 0.2),
-        ([(1.3, 1.0)], 1.0),  # beyond chance earns nothing
+        ([(1.3, 1.0)], 1.0),  # a value beyond 1 earns nothing
         ([(-0.2, 0.9)], 0.0),
         ([(0.5, 0.4), (0.5, 0.4)], 0.2),
         ([(1.0, 0.5), (0.5, 1.0)], 0.75),

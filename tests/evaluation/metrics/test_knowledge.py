@@ -1,4 +1,4 @@
-"""Forgetting and preservation against hand-computed values."""
+"""Forgetting and preservation, against values computed by hand."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_chance_corrected_forgetting_is_one_at_chance_and_more_below():
 
 def test_knowledge_preservation_is_paired():
     estimate = knowledge.knowledge_preservation(BEFORE, BEFORE, FACTS)
-    # The same answers before and after leave no spread in the sample; of eight facts the next may differ all the same.
+    # Equal answers before and after have no spread, but with eight facts the next one may still differ.
     assert estimate.low < 0.7 and estimate.value == 1 and estimate.high > 1.3
     assert knowledge.knowledge_preservation(BEFORE, AFTER, FACTS).value == pytest.approx(2 / 7)
 
@@ -39,29 +39,29 @@ def test_no_items():
     assert str(knowledge.knowledge_preservation([], [], []).value) == "nan"
 
 
-def test_forgetting_against_gold_is_one_where_gold_is():
+def test_forgetting_against_gold_is_one_for_golds_accuracy():
     before, facts = [1.0] * 4, ["a", "b", "c", "d"]
     gold, after = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
     assert knowledge.forgetting_against_gold(before, after, gold, facts).value == pytest.approx(1)
-    found = knowledge.forgetting_against_gold(before, [0.0] * 4, gold, facts)
-    assert found.value == pytest.approx(4 / 3) and found.higher_is_better is None
+    beyond = knowledge.forgetting_against_gold(before, [0.0] * 4, gold, facts)
+    assert beyond.value == pytest.approx(4 / 3) and beyond.higher_is_better is None
     assert knowledge.forgetting_against_gold(before, before, gold, facts).value == 0
-    # Where gold knows all that the target knows there is nothing to forget.
+    # If gold knows everything that the target knows, there is nothing to forget.
     assert math.isnan(knowledge.forgetting_against_gold(before, after, before, facts).value)
 
 
 def test_all_right_before_and_after_has_an_interval():
-    """A KPR of 1 had none, and near 1 one that covered 66 to 88 %."""
+    """Earlier, a KPR of 1 had no interval, and one near 1 had an interval that covered 66 to 88 %."""
     names = [str(k) for k in range(100)]
-    found = knowledge.knowledge_preservation([1.0] * 100, [1.0] * 100, names)
-    assert 0.95 < found.low < 0.98 and found.high > 1
+    kpr = knowledge.knowledge_preservation([1.0] * 100, [1.0] * 100, names)
+    assert 0.95 < kpr.low < 0.98 and kpr.high > 1
     one_lost = knowledge.knowledge_preservation([1.0] * 100, [0.0] + [1.0] * 99, names)
-    assert one_lost.low < found.low and one_lost.low < 0.99 < one_lost.high
+    assert one_lost.low < kpr.low and one_lost.low < 0.99 < one_lost.high
 
 
 def test_a_target_that_may_be_at_chance_is_unbounded():
     names = [str(k) for k in range(40)]
     before, after = [1.0] * 13 + [0.0] * 27, [1.0] * 10 + [0.0] * 30
-    found = knowledge.chance_corrected_forgetting(before, after, [0.25] * 40, names)
-    assert found.unbounded and found.low is None and found.value == pytest.approx(1)
+    forgetting = knowledge.chance_corrected_forgetting(before, after, [0.25] * 40, names)
+    assert forgetting.unbounded and forgetting.low is None and forgetting.value == pytest.approx(1)
     assert not knowledge.chance_corrected_forgetting([1.0] * 40, after, [0.25] * 40, names).unbounded

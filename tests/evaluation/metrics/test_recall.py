@@ -1,4 +1,4 @@
-"""ROUGE against values by hand and a brute-force subsequence; degenerate texts against legitimate ones."""
+"""ROUGE, against values by hand and a brute-force subsequence; degenerate texts, against legitimate ones."""
 
 import math
 import zlib
@@ -22,7 +22,7 @@ words = st.lists(st.sampled_from("abc"), max_size=6)
 
 
 def longest_common(one, other):
-    """By trying every subsequence."""
+    """The length of the longest common subsequence, by trying every subsequence."""
     for size in range(min(len(one), len(other)), 0, -1):
         if set(combinations(one, size)) & set(combinations(other, size)):
             return size
@@ -48,9 +48,9 @@ def longest_common(one, other):
     ],
 )
 def test_values_by_hand(generated, answer, l_recall, l_f1, one):
-    found = [figure(generated, answer) for figure in ALL]
-    assert found == pytest.approx([l_recall, l_f1, one])
-    assert all(type(value) is float for value in found)
+    values = [figure(generated, answer) for figure in ALL]
+    assert values == pytest.approx([l_recall, l_f1, one])
+    assert all(type(value) is float for value in values)
 
 
 @given(words, words.filter(bool))
@@ -64,14 +64,14 @@ def test_rouge_l_is_the_longest_common_subsequence(generated, answer):
 
 
 @given(words, words.filter(bool), words)
-def test_going_on_after_the_answer_lowers_no_recall(generated, answer, more):
+def test_more_words_after_the_answer_do_not_lower_recall(generated, answer, more):
     before, after = " ".join(generated), " ".join([*generated, *more])
     for figure in (rouge_l_recall, rouge_1_recall):
         assert figure(after, " ".join(answer)) >= figure(before, " ".join(answer))
 
 
 @pytest.mark.parametrize("answer", ["", " ", "β", "?"])
-def test_of_an_answer_without_words_nothing_can_be_said(answer):
+def test_for_an_answer_without_words_rouge_is_undefined(answer):
     assert all(math.isnan(figure("anything", answer)) for figure in ALL)
 
 
@@ -93,7 +93,7 @@ def test_of_an_answer_without_words_nothing_can_be_said(answer):
         "It is a femoral hernia. " * 6,
     ],
 )
-def test_no_language(text):
+def test_degenerate_texts(text):
     assert degenerate(text)
 
 
@@ -116,7 +116,7 @@ def test_no_language(text):
         "that it passes through is narrow and has a sharp edge.",
     ],
 )
-def test_language(text):
+def test_legitimate_texts(text):
     assert not degenerate(text)
 
 
@@ -132,7 +132,7 @@ def test_no_short_text_is_repetitive(text):
 
 
 def test_the_shortest_text_that_can_fail():
-    # The most compressible text of a length is one letter again and again.
+    # The most compressible text of a length repeats one letter.
     assert not degenerate("a" * 26) and degenerate("a" * 27)
 
 

@@ -1,4 +1,4 @@
-"""Scores of single texts against plain loops, and their edge cases."""
+"""Scores of single texts, against plain loops and in edge cases."""
 
 import math
 import zlib
@@ -41,6 +41,6 @@ def test_min_k_plus_standardises_first(log_p):
 def test_edges():
     assert min_k([-3.0]) == -3 and min_k([-1.0] * 10) == -1
     assert math.isnan(min_k([])) and math.isnan(min_k_plus([], [], []))
-    # A prediction that is certain has no spread: finite all the same.
+    # A certain prediction has no spread, and the score is finite nevertheless.
     assert min_k_plus([0.0], [0.0], [0.0]) == 0
     assert compressed_bytes("femoral artery") == len(zlib.compress(b"femoral artery")) and compressed_bytes("") > 0

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from duolearn_cli.config.schema import AdapterConfig
+from duolearn_cli.config.model import AdapterConfig
 from duolearn_cli.model.shape import Shape
 from duolearn_cli.pipeline.planning.activation_sizes import Layer, Side
 

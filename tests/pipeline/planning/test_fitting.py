@@ -87,7 +87,7 @@ def test_a_given_micro_batch_is_kept_or_refused(study, free):
     chosen = study(f"unlearn.memory_limit={limit}", "unlearn.micro_batch=2")
     fit(chosen)
     assert chosen.config.unlearn.micro_batch == 2
-    with pytest.raises(ConfigError, match=r"unlearn\.micro_batch=15: .* Mend: unlearn\.micro_batch=\d+"):
+    with pytest.raises(ConfigError, match=r"unlearn\.micro_batch=15: .* Fix: unlearn\.micro_batch=\d+"):
         fit(study(f"unlearn.memory_limit={limit}", "unlearn.micro_batch=15"))
 
 
@@ -97,12 +97,12 @@ def test_without_a_limit_free_memory_is_looked_at(study, free):
     assert fit(chosen) == []
     free(int(needed / 1.1))
     (note,) = fit(chosen)
-    assert "it may not fit" in note and "Mend: unlearn.micro_batch=" in note
+    assert "it may not fit" in note and "Fix: unlearn.micro_batch=" in note
     free(int(needed / 1.2))
-    with pytest.raises(ConfigError, match=r"are free on this machine\. Mend: .* unlearn\.memory_limit="):
+    with pytest.raises(ConfigError, match=r"are free on this machine\. Fix: .* unlearn\.memory_limit="):
         fit(chosen)
     free(1000)
-    with pytest.raises(ConfigError, match=r"Mend: unlearn\.checkpointing=true, a smaller"):
+    with pytest.raises(ConfigError, match=r"Fix: unlearn\.checkpointing=true, a smaller"):
         fit(chosen)
     free(None)
     assert fit(chosen) == []

@@ -99,13 +99,6 @@ def test_a_quantised_model_on_a_gpu_is_smaller(small):
     assert weights("nf4") < weights("int8") < weights("none") < planner(small).predict(None).parts["model"]
 
 
-def test_constants_are_those_of_the_modules_that_need_pytorch():
-    from duolearn_cli.model import loading, readout
-
-    assert memory.CHUNK == readout.CHUNK
-    assert memory.BF16_FROM_PARAMETERS == loading.BF16_FROM_PARAMETERS
-
-
 def test_pytorch_is_not_imported():
     code = (
         "import sys; from duolearn_cli.config.compose import compose; from duolearn_cli.pipeline.study import prepare; "

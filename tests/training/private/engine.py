@@ -1,4 +1,4 @@
-"""Private steps over the small study, for tests of the engine."""
+"""Helpers that build private steps over the small study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def account_of(units, noise, rate, steps=100, clip=1.0, clipping="flat", protect
 
 
 def private_steps(model, method, units, folder, noise=0.0, rate=1.0, protected=("forget", "retain"), **settings):
-    """Steps over `units` by set, with everything in each step unless told otherwise."""
+    """Return private steps over `units` by set. By default every unit joins every step, without noise."""
     terms = {key: settings.pop(key) for key in ("clip", "clipping", "steps") if key in settings}
     account = account_of(units, noise, rate, protected=protected, **terms)
     processes = settings.pop("processes", None) or Processes(Accelerator(cpu=True))
@@ -39,5 +39,5 @@ def private_steps(model, method, units, folder, noise=0.0, rate=1.0, protected=(
     return PrivateSteps(model, method, coordinates, processes, units, batches, engine, ledger, **settings)
 
 
-def singles(name, examples):
+def one_unit_each(name, examples):
     return [Unit(name, [example]) for example in examples]

@@ -28,7 +28,7 @@ from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 from tests.conftest import SMALL
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import make_examples
 
 NUM_STEPS = 6
@@ -40,7 +40,7 @@ def main(folder: Path, source: str) -> None:
     model = load_model(find_weights(config.model, None), config.model, config.runtime, seed=0)
     processes, method = Processes(Accelerator(cpu=True)), component(config.method)
     forget, retain = make_examples(model, prepare(config), method.labels)
-    units = {"forget": singles("forget", forget), "retain": singles("retain", retain)}
+    units = {"forget": one_unit_each("forget", forget), "retain": one_unit_each("retain", retain)}
     settings = UnlearnConfig(learning_rate=1e-3, micro_batch=2)
     update = Update(Coordinates(model.named_adapter), settings, geometry_of(method), processes)
     own = {"coordinates": update.coordinates, "processes": processes, "micro_batch": 2, "steps": NUM_STEPS}

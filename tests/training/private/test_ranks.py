@@ -1,4 +1,4 @@
-"""Two processes: no record twice, one noise in all, and the model that one process makes."""
+"""Two processes use no record twice, add the noise once, and end at the model of one process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_two_processes(tmp_path, source):
     for mine, others, wanted in zip(one["computed"], other["computed"], one["wanted"], strict=True):
         assert not set(mine) & set(others)
         assert sorted(mine + others) == sorted(wanted)
-    # Once in all: two independent shares of full size would have twice the variance.
+    # The noise is added once: two independent shares of full size would have twice the variance.
     assert torch.equal(one["noise"], other["noise"])
     assert one["noise"].square().mean() == pytest.approx(1, abs=0.02)
     assert torch.equal(one["seen"], other["seen"])
@@ -47,7 +47,7 @@ def test_two_processes(tmp_path, source):
         (alone,) = start(tmp_path / "one", 1, source)
         assert alone["wanted"] == one["wanted"]
         assert torch.equal(alone["noise"], one["noise"])
-        # Clipped to the norm of one, in once, beside noise of half that.
+        # Canaries are clipped to norm 1 and enter once, with noise of half that size.
         torch.testing.assert_close(alone["seen"], one["seen"], atol=1e-3, rtol=1e-3)
         assert 0.1 < one["seen"].mean() < 0.4
         # Adam's first steps divide by gradients near zero, which rounding makes others.

@@ -1,4 +1,4 @@
-"""Private steps against loops of single backwards; what a record can move, and what it cannot."""
+"""Private steps, compared with one backward per record, and how far a record can move them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import Attention, Objective, attention_of
-from duolearn_cli.model.readout import nll_at
+from duolearn_cli.methods.base import Attention, Method, Objective, attention_of
+from duolearn_cli.model.readings import nll_at
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.private.separable import check_separable
 from duolearn_cli.training.private.step import Unit
 from tests.plain import plain_tokens
-from tests.training.private.engine import private_steps, singles
+from tests.training.private.engine import one_unit_each, private_steps
 from tests.training.test_unlearn import KEPT, drift, make_examples, method
 
 METHODS = [*sorted(groups()["method"]), "kept attention"]
@@ -31,7 +31,7 @@ def setup(fresh, study, tmp_path):
     def make(name="duolearn", count=4, **settings):
         chosen = chosen_method(name)
         forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
-        units = {"forget": singles("forget", forget[:count]), "retain": singles("retain", retain[:count])}
+        units = {"forget": one_unit_each("forget", forget[:count]), "retain": one_unit_each("retain", retain[:count])}
         units = settings.pop("units", None) or units
         return private_steps(fresh, chosen, units, tmp_path, **settings)
 
@@ -39,7 +39,7 @@ def setup(fresh, study, tmp_path):
 
 
 def single(steps, example, loss):
-    """One example's gradient of one loss, from a backward of its own."""
+    """Return the gradient of one loss of one example, from a backward of its own."""
     tokens = plain_tokens(steps.model, [example], steps.method.labels, attention_of(steps.method), item_by_item=True)
     value = getattr(steps.method.objective(tokens), loss)
     if not value.requires_grad:
@@ -49,7 +49,7 @@ def single(steps, example, loss):
 
 
 def naive(steps, name):
-    """Clipped vectors of a set's units: the mean over a unit's examples of both losses' gradients."""
+    """Return the clipped vectors of a set's units: the mean over a unit's examples of both losses' gradients."""
     bound, found = steps.mechanism.max_grad_norm, []
     for unit in steps.units[name]:
         parts = [single(steps, one, "forget") + single(steps, one, "preserve") for one in unit.examples]
@@ -87,7 +87,10 @@ def test_an_unprotected_set_keeps_its_two_gradients_apart(setup, protected):
 
 def test_a_unit_is_the_mean_of_its_examples(setup, fresh, study):
     forget, retain = make_examples(fresh, study, "text")
-    units = {"forget": [Unit("forget", forget[:3]), Unit("forget", forget[3:4])], "retain": singles("retain", retain)}
+    units = {
+        "forget": [Unit("forget", forget[:3]), Unit("forget", forget[3:4])],
+        "retain": one_unit_each("retain", retain),
+    }
     for cut in (None, 1):
         steps = setup(units=units, clip=0.3, micro_batch=cut)
         expected = naive(steps, "forget").sum(0) / 2
@@ -96,10 +99,10 @@ def test_a_unit_is_the_mean_of_its_examples(setup, fresh, study):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_record_more_moves_its_own_side_by_the_bound_at_most(setup, fresh, study, monkeypatch, precision):
-    """Also one whose loss is huge, and one that is not a number; everything else stays as it was."""
+    """This holds for a record with a huge loss or NaN too. The gradient of the other side stays the same."""
     monkeypatch.setattr(fresh, "precision", precision)
     forget, retain = make_examples(fresh, study, "text")
-    units = {"forget": singles("forget", forget), "retain": singles("retain", retain)}
+    units = {"forget": one_unit_each("forget", forget), "retain": one_unit_each("retain", retain)}
     without = setup(units=units, clip=0.5).gradients(1)
     for size in (1.0, 1e6, math.nan):
         odd = retain[0].reference
@@ -166,7 +169,7 @@ def every_nll(tokens):
     return tokens.read(nll_at(torch.ones_like(tokens.is_forget)))[0]
 
 
-class Coupled:
+class Coupled(Method):
     labels = "answer"
 
     def objective(self, tokens):
@@ -193,12 +196,12 @@ def test_a_method_that_asks_for_the_step_is_refused():
 
 @pytest.mark.parametrize("coupled", [Coupled(), Quantile()])
 def test_a_loss_that_couples_records_is_refused(coupled):
-    with pytest.raises(ConfigError, match=r"is not the sum of theirs.*tokens\.mean"):
+    with pytest.raises(ConfigError, match=r"is not the sum of their losses.*tokens\.mean"):
         check_separable(coupled)
 
 
 class StraightThrough(Coupled):
-    """The value is a sum over records; the gradient of each hangs on how many others there are."""
+    """The loss is a sum over records, but the gradient of each depends on the number of the others."""
 
     def objective(self, tokens):
         nll = every_nll(tokens)
@@ -206,7 +209,7 @@ class StraightThrough(Coupled):
 
 
 class Remembering(Coupled):
-    """What it has seen before makes its gradient smaller."""
+    """Its gradient depends on how many records it has seen before."""
 
     def __init__(self):
         self.seen = 0
@@ -218,7 +221,7 @@ class Remembering(Coupled):
 
 
 class Steered(Coupled):
-    """The activations of each item are steered away from what those of all have in common."""
+    """The activations of each item are steered away from the mean over all items."""
 
     attention = Attention(depth=0.5)
 

@@ -1,4 +1,6 @@
-"""Two quadratic losses with a known answer, moved by the real update: `python scripts/geometry_toy.py FILE.svg`.
+"""Two quadratic losses with a known answer, moved by the real update.
+
+    python scripts/studies/geometry_toy.py FILE.svg
 
 Forgetting wants the point u: ``|x - u|^2 / 2``. Keeping cares about one direction k only: ``(k'x)^2 / 2``. Both
 begin at 0, where nothing is lost. The nearest point to u that costs nothing is its projection on the line ``k'x = 0``;

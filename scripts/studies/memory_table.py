@@ -1,6 +1,6 @@
 """Predicted and measured peak memory of unlearning steps, each configuration in a fresh process (docs/memory.md).
 
-python scripts/memory_table.py FILE.json "NAME: OVERRIDE ..." "NAME: OVERRIDE ..." ...
+python scripts/studies/memory_table.py FILE.json "NAME: OVERRIDE ..." "NAME: OVERRIDE ..." ...
 
 Linux only: the system is asked for the most that was resident while steps were made. The adapter is a random one, and
 the cache a temporary one, so that nothing is learned first.

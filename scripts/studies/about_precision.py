@@ -1,4 +1,6 @@
-"""How often is an item that a target by concept takes about the target? python scripts/about_precision.py MEDMCQA_FILE
+"""How often is an item that a target by concept takes about the target?
+
+    python scripts/studies/about_precision.py MEDMCQA_FILE
 
 Compares two rules with verdicts of a reader (about_verdicts.tsv: target, part, id of the row, 1 where it is about the
 target; no text): an item is a forget item when its question or right answer mentions a target concept ("mention"), and

@@ -75,7 +75,7 @@ def main(overrides: Sequence[str]) -> None:
     form = answer_form(target, component(config.method, config.plugins))
     foretold = [errors("the base", base[moved], gold[moved], item)]
     if form:
-        foretold.append(errors("the base, form allowed for", form.formed(base, opening)[moved], gold[moved], item))
+        foretold.append(errors("the base, form allowed for", form.adjust(base, opening)[moved], gold[moved], item))
     header = ("Foretold by", "mean error (nats a token)", "root mean square")
     print(Table("", header, tuple(foretold)).markdown())
 

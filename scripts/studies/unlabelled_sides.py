@@ -1,4 +1,6 @@
-"""What becomes of questions whose subject is missing: python scripts/unlabelled_sides.py MEDMCQA_FILE [OVERRIDE...]
+"""What becomes of questions whose subject is missing.
+
+    python scripts/studies/unlabelled_sides.py MEDMCQA_FILE [OVERRIDE...]
 
 The target is surgery. First a copy of the file without its subjects, as a user's own unlabelled data; then the file
 with `imperfect.missing_subjects` of its training questions unlabelled. Counts the questions that lost their subject by

@@ -1,4 +1,4 @@
-"""How fast questions are labelled: python scripts/label_speed.py [MEDMCQA_FILE] [--items N].
+"""How fast questions are labelled: python scripts/studies/label_speed.py [MEDMCQA_FILE] [--items N].
 
 Each question with its four options is tokenised, searched for concepts and its tokens are classed, as a run does it, in
 one process. Without a file the questions are made from the embedded facts. No two questions are the same.
@@ -25,7 +25,7 @@ from duolearn_cli.data.readers.minimed import Minimed
 from duolearn_cli.files import ASSETS
 from duolearn_cli.model.encoding import Encoder
 
-CHUNK = 1_000  # items; a run of any size needs the memory of one chunk
+ITEMS_AT_ONCE = 1_000  # items; a run of any size needs the memory of these alone
 
 
 @dataclass
@@ -80,8 +80,8 @@ def main() -> None:
     watch.lap("build the matcher")
     encoder = Encoder(AutoTokenizer.from_pretrained(ASSETS / "tiny"), PromptConfig(form="letter"))
     stream = questions(arguments.path)
-    for start in range(0, arguments.items, CHUNK):
-        items = list(islice(stream, min(CHUNK, arguments.items - start)))
+    for start in range(0, arguments.items, ITEMS_AT_ONCE):
+        items = list(islice(stream, min(ITEMS_AT_ONCE, arguments.items - start)))
         for stage, seconds in label(items, encoder, matcher, hierarchy, target).seconds.items():
             watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
     total = sum(watch.seconds.values())

@@ -1,4 +1,4 @@
-"""How often the vocabulary is right: python scripts/mention_accuracy.py [--part dev|held-out|all] [--show].
+"""How often the vocabulary is right: python scripts/studies/mention_accuracy.py [--part dev|held-out|all] [--show].
 
 The sentences of tests/concepts/mentions.txt mark spans, ``[PPV|positive_predictive_value]``, with the concept that they
 name (an id of the embedded vocabulary) or with ``-`` where they name none; ``[SPAN|CONCEPT?]`` marks a mention that
@@ -22,7 +22,7 @@ from duolearn_cli.concepts.matcher import Matcher, Mention
 from duolearn_cli.concepts.sources.embedded import FOLDER
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
-SENTENCES = Path(__file__).parents[1] / "tests" / "concepts" / "mentions.txt"
+SENTENCES = Path(__file__).parents[2] / "tests" / "concepts" / "mentions.txt"
 _MARK = re.compile(r"\[(?P<span>[^]|]+)\|(?P<concept>[^]?]+)(?P<by_the_way>\??)\]")
 
 

@@ -1,0 +1,134 @@
+"""Settings that are fine alone and impossible together, or with the command that runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from duolearn_cli.config import comparison, robustness
+from duolearn_cli.config.layers import layers_problem
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
+from duolearn_cli.config.settings import NAME
+from duolearn_cli.config.unlearning import WITH_MOMENTUM, UnlearnConfig
+from duolearn_cli.config.values import NAME_HINT, within
+
+WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
+
+
+def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
+    """Yield every problem of a configuration whose single values are sound.
+
+    Args:
+        methods: the options of ``method=``, with what each is.
+    """
+    if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
+        yield f"forget.name={config.forget.name}: {NAME_HINT}"
+    yield from _weights(config)
+    yield from _folders(config)
+    if problem := layers_problem(config.model.adapter.layers):
+        yield problem
+    yield from _views(config)
+    if config.audit.guesses and config.audit.guesses > config.audit.canaries:
+        yield f"audit.guesses={config.audit.guesses}: allowed: {config.audit.canaries} (audit.canaries) or less."
+    yield from (f"audit.robustness.{problem}" for problem in robustness.list_problems(config.audit.robustness))
+    yield from (f"benchmark.{problem}" for problem in comparison.list_problems(config.benchmark, methods))
+    yield from _runs(config)
+    yield from _adapters(config)
+    yield from _trusted_answers(config)
+    yield from _processes(config)
+    yield from _quantization(config.model, config.runtime)
+    yield from _momentum(config.unlearn)
+
+
+def _weights(config: DictConfig) -> Iterator[str]:
+    weights = config.evaluation.hmta_weights
+    if len(weights) != 4 or not all(within(weight, 0, None) for weight in weights) or not any(weights):
+        yield f"evaluation.hmta_weights={list(weights)}: four numbers of 0 or more are needed, not all 0."
+
+
+def _folders(config: DictConfig) -> Iterator[str]:
+    """Folders that do not exist; and names that are empty, which an unset variable of a script gives."""
+    for name in ("resume", "run", "adapter", "after"):
+        value = config.get(name)
+        if value and not Path(value).is_dir():
+            yield f"{name}={value}: there is no such folder."
+    for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", ""), ("after", "")):
+        value = config.get(name)
+        if value is not None and not value.strip():
+            yield f"{name}={value}{also}: the folder has no name; give {name}=FOLDER, or leave it out."
+
+
+def _views(config: DictConfig) -> Iterator[str]:
+    finds = config.command == "hierarchy" and config.hierarchy_view.action == "find"
+    if finds and not (config.hierarchy_view.get("text") or "").strip():
+        yield 'which text? duolearn hierarchy find "TEXT"'
+
+
+def _runs(config: DictConfig) -> Iterator[str]:
+    """What this command needs, or does not take: a run to score or to attack, a run folder, a run to continue."""
+    attacks = config.command == "audit" and config.audit.kind == "robustness"
+    if attacks and not config.run:
+        yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
+    if config.run and config.command != "evaluate" and not attacks:
+        yield (
+            f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
+            "continue a run."
+        )
+    if config.run_dir and config.command not in WITH_RUN_FOLDER:
+        yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
+    if config.run_dir and config.resume:
+        yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."
+    if config.resume and config.command not in ("unlearn", "benchmark"):
+        yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
+
+
+def _adapters(config: DictConfig) -> Iterator[str]:
+    """What this command does not take: a model to begin with, and what that model has forgotten."""
+    if config.forgotten is not None and not config.adapter:
+        said = ",".join(config.forgotten)
+        yield f"forgotten=[{said}]: that is said of a model to begin with; give adapter=FOLDER too."
+    if config.after and config.command != "unlearn":
+        yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
+    if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
+        yield f"adapter={config.adapter}: only `duolearn unlearn`, `evaluate` and `audit` take one."
+
+
+def _trusted_answers(config: DictConfig) -> Iterator[str]:
+    if config.labels.answers == "trusted" and config.evaluation.part != "all":
+        yield (
+            f"labels.answers=trusted: the target is asked what is scored, and evaluation.part={config.evaluation.part} "
+            "scores a part; allowed with it: all."
+        )
+
+
+def _processes(config: DictConfig) -> Iterator[str]:
+    runtime = config.runtime
+    if runtime.sharding != "none" and runtime.num_processes == 1:
+        yield (
+            f"runtime.sharding={runtime.sharding}: one process has nothing to share; give runtime.num_processes=2 or "
+            "more."
+        )
+    if runtime.num_processes > 1 and config.command != "unlearn":
+        yield f"runtime.num_processes={runtime.num_processes}: only `duolearn unlearn` uses several processes."
+
+
+def _quantization(model: ModelConfig, runtime: RuntimeConfig) -> Iterator[str]:
+    """What does not go with a quantised model, by the settings alone."""
+    if model.quantization == "none":
+        return
+    if runtime.device == "cpu":
+        yield f"model.quantization={model.quantization}: needs a GPU; allowed with runtime.device=cpu: none."
+    if runtime.sharding != "none":
+        yield (
+            f"model.quantization={model.quantization}: quantised layers are not cut over processes; allowed with "
+            f"runtime.sharding={runtime.sharding}: none."
+        )
+
+
+def _momentum(settings: UnlearnConfig) -> Iterator[str]:
+    if settings.momentum and settings.optimizer not in WITH_MOMENTUM:
+        allowed = " or ".join(f"unlearn.optimizer={name}" for name in WITH_MOMENTUM)
+        yield f"unlearn.momentum={settings.momentum}: {settings.optimizer} has none to set; allowed: 0, or {allowed}."
