@@ -16,6 +16,7 @@ from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data import label_noise
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import Doubt, Mentions, fill_subjects
+from duolearn_cli.data.splits import Splits
 from duolearn_cli.data.subject_recovery import Guess, cross_guess, label_of
 from duolearn_cli.errors import DataError
 
@@ -35,8 +36,7 @@ class Request:
 
 
 def make_request(
-    forget: Sequence[Item],
-    retain: Sequence[Item],
+    splits: Splits,
     target: Target,
     hierarchy: Hierarchy,
     mentions: Mentions,
@@ -47,8 +47,7 @@ def make_request(
     """Inject the configured faults into the true forget and retain items, then repair what can be repaired.
 
     Args:
-        forget: the true items to forget.
-        retain: the true items to retain.
+        splits: holds the true items to forget and to retain, ``forget_train`` and ``retain_train``.
         target: the resolved forget target.
         hierarchy: the hierarchy of the target.
         mentions: returns the concepts in an item's text.
@@ -59,6 +58,7 @@ def make_request(
     Raises:
         DataError: no item is left to forget or to retain.
     """
+    forget, retain = splits.forget_train, splits.retain_train
     truth = {item.id: (item, is_forget) for items, is_forget in ((forget, True), (retain, False)) for item in items}
     faulty = _faulty([*forget, *retain], faults)
     filled, doubts = fill_subjects(faulty, target, hierarchy, mentions, labels, settled)

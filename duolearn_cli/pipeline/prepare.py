@@ -78,8 +78,7 @@ def _prepare_next(config: RunConfig) -> Study:
         items=tuple(kept),
         splits=splits,
         request=make_request(
-            splits.forget_train,
-            splits.retain_train,
+            splits,
             target,
             hierarchy,
             mentions_by(first.matcher.find),
@@ -124,8 +123,7 @@ def _prepare_one(config: RunConfig) -> Study:
     items, copy_notes = with_copies(sides.items, config)
     splits, duplicates = _splits(items, sides.forget, config)
     request = make_request(
-        splits.forget_train,
-        splits.retain_train,
+        splits,
         target,
         hierarchy,
         mentions_by(matcher.find),

@@ -27,8 +27,7 @@ def request_of(study, faults=None, **labels):
         return study.matcher.concepts([item.question, *item.options])
 
     return make_request(
-        study.splits.forget_train,
-        study.splits.retain_train,
+        study.splits,
         study.target,
         study.hierarchy,
         mentions,
