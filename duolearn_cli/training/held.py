@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from duolearn_cli.concepts.token_classes import UNLEARN
 from duolearn_cli.errors import RunError
-from duolearn_cli.methods.base import Labels, Objective, Tokens
-from duolearn_cli.model.distributed import Processes, cut_like, local
+from duolearn_cli.methods.base import Method, Objective
+from duolearn_cli.methods.tokens import Labels, Tokens
+from duolearn_cli.model.distributed import Processes, shard_like, local
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.model.readout import nll_at
+from duolearn_cli.model.readings import nll_at
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.gradients import Batching, gradients
@@ -33,7 +34,7 @@ Named = Sequence[tuple[str, nn.Parameter]]
 
 
 @dataclass
-class Recall:
+class Recall(Method):
     """How well the model recalls forget answers, as a loss in the form of a method: minus the mean nll.
 
     The mean is over the targeted tokens of the answers; where no answer has one, over all their tokens.
@@ -107,7 +108,7 @@ def read_held(folder: Path, named: Named) -> dict[str, Tensor]:
         names = {id(parameter): name for name, parameter in parameters.items()}
         vectors[request] = torch.cat(
             [
-                local(cut_like(own[names[id(parameter)]], parameter)).reshape(-1).to(local(parameter.detach()))  # type: ignore[arg-type]
+                local(shard_like(own[names[id(parameter)]], parameter)).reshape(-1).to(local(parameter.detach()))  # type: ignore[arg-type]
                 for parameter in ordered
             ]
         )
