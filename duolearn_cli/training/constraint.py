@@ -41,10 +41,13 @@ class Constraint:
             preserve: the gradient of the preserve loss [n].
             curvature: the optimiser's own metric [n], None if it has none.
         """
+        # Divided by their means, Fisher and curvature have no units: damping and price mean the same for every model.
         fisher = None if self._fisher is None else self._relative(self._fisher)
+        # Damping keeps the metric positive where the Fisher is zero: the projection divides by it.
         damped = None if fisher is None else fisher + self.settings.damping
         own = None if curvature is None else self._relative(curvature)
         metric = {"euclidean": None, "fisher": damped, "optimizer": own}[self.settings.metric]
+        # First the price, then the constraints in the combined metric: together they solve one problem (see `shorten`).
         if self.settings.fisher_price and fisher is not None:
             step, metric = geometry.shorten(step, self.settings.fisher_price * fisher, metric)
         gradients = preserve[None]
@@ -85,6 +88,7 @@ class Constraint:
             return
         if self._rows is None:
             self._rows = preserve.new_zeros(1 + settings.basis_size, len(preserve))
+        # The length is that of the whole vector, over all shards.
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
         self._rows[1 + self._num_remembered % settings.basis_size] = preserve / length.clamp(min=1e-30)
         self._num_remembered += 1
