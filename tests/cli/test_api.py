@@ -149,7 +149,7 @@ def test_a_folder_that_holds_something_is_refused(here):
     (here / "full").mkdir()
     (here / "full" / "file").touch()
     for call in (lambda: unlearn(FORGET, "run_dir=full"), lambda: unlearn(config=changed("run_dir", "full"))):
-        with pytest.raises(RunError, match="there is something in it already"):
+        with pytest.raises(RunError, match="it is not empty"):
             call()
 
 

@@ -199,8 +199,8 @@ def test_a_second_request_is_paid_from_the_same_budget(tmp_path):
             ["privacy=custom", "privacy.epsilon=0.1", "privacy.protect=retain"],
             r"an earlier stage .* allowed here: both",
         ),
-        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=example"], r"goes by unit fact"),
-        (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"goes by delta"),
+        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=example"], r"uses unit fact"),
+        (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"uses delta"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.budget=9"], r"cannot grow"),
     ],
 )
