@@ -1,4 +1,4 @@
-"""From command-line overrides to a checked configuration; every problem is reported at once, none as a traceback."""
+"""Turn command-line overrides into a checked configuration. All problems are reported at once, none as a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import conf_dir, groups
 
-# Composing and building go together for those who use us from Python.
+# `component` and `component_class` too: whoever composes from Python builds from the result.
 __all__ = ["component", "component_class", "compose", "register_schema", "sweep_folder"]
 
 
@@ -46,7 +46,11 @@ def compose(command: str, overrides: Sequence[str], config_dir: str | None = Non
 
 
 def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None = None) -> Path:
-    """Where a sweep's jobs go; `overrides`, which are sound, are those of its first job. ConfigError if it is open."""
+    """Return the folder of a sweep's jobs; `overrides` are those of its first job, and have been checked.
+
+    Raises:
+        ConfigError: the folder's name holds an interpolation that fails.
+    """
     try:
         return Path(str(_compose(command, overrides, config_dir, whole=True).hydra.sweep.dir))
     except OmegaConfBaseException as error:
@@ -54,9 +58,10 @@ def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None 
 
 
 def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, whole: bool = False) -> DictConfig:
-    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar.
+    """Compose as the command line does, with the user's folder of groups on the search path.
 
-    `whole`: with Hydra's own settings.
+    Args:
+        whole: include Hydra's own settings.
     """
     import hydra
     from hydra._internal.hydra import Hydra
@@ -78,7 +83,8 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, 
 
 
 def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
-    """Try each override beside the sound group choices and blame it for its own fault."""
+    """Yield the fault of each override, tried alone beside the group choices that compose."""
+    # Group choices first: whether a setting exists depends on the component that was chosen.
     choices: list[str] = []
     blamed: list[str] = []
     known_groups = groups(_search(config_dir))
