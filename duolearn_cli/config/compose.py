@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +16,9 @@ from duolearn_cli.config.explain import explain, group_problems, key_of
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import conf_dir, groups
+
+if TYPE_CHECKING:
+    from hydra.core.config_search_path import ConfigSearchPath
 
 # `component` and `component_class` too: whoever composes from Python builds from the result.
 __all__ = ["component", "component_class", "compose", "register_schema", "sweep_folder"]
@@ -64,22 +69,32 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, 
         whole: include Hydra's own settings.
     """
     import hydra
-    from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
-    from hydra.core.global_hydra import GlobalHydra
 
     register_schema()
     search = create_config_search_path(str(conf_dir()))
     if config_dir:
         search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
-    running = GlobalHydra.instance().hydra  # of an application or a notebook that calls us
+    with _hydra_on(search):
+        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+
+
+@contextmanager
+def _hydra_on(search: ConfigSearchPath) -> Iterator[None]:
+    """Start Hydra on a search path. Afterwards, restore the Hydra of an application or notebook that called us."""
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.utils import JobRuntime
+
+    running, name = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
     GlobalHydra.instance().clear()
     try:
         Hydra.create_main_hydra2("duolearn", search)
-        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+        yield
     finally:
         GlobalHydra.instance().hydra = running
+        JobRuntime.instance().set("name", name)
 
 
 def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
