@@ -19,7 +19,7 @@ from duolearn_cli.data.earlier import EARLIER, Forgotten, without_forgotten
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.shuffling import kind_of_heldout
-from duolearn_cli.data.sides import Doubt, Sides, choose_sides, mentions_by
+from duolearn_cli.data.sides import ConceptView, Doubt, Sides, choose_sides, mentions_by
 from duolearn_cli.data.sources import Gathered, gather, with_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, trained_items
 from duolearn_cli.data.tally import Tally, check_guessed, check_target, request_warning, tally
@@ -211,9 +211,7 @@ def prepare(config: RunConfig) -> Study:
     request = make_request(
         splits.forget_train,
         splits.retain_train,
-        target,
-        hierarchy,
-        mentions_by(matcher.find),
+        ConceptView(target, hierarchy, mentions_by(matcher.find)),
         config.imperfect,
         config.labels,
         sides.sought,

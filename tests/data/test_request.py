@@ -13,6 +13,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import balance, make_request
+from duolearn_cli.data.sides import ConceptView
 from duolearn_cli.errors import DataError
 from duolearn_cli.pipeline.study import prepare
 
@@ -29,9 +30,7 @@ def request_of(study, faults=None, **labels):
     return make_request(
         study.splits.forget_train,
         study.splits.retain_train,
-        study.target,
-        study.hierarchy,
-        mentions,
+        ConceptView(study.target, study.hierarchy, mentions),
         faults or ImperfectConfig(),
         LabelsConfig(**{"conflicts": "ignore", **labels}),
     )
