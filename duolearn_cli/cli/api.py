@@ -33,9 +33,14 @@ from duolearn_cli.pipeline.run_folder import Run, check_run_folder
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A finished run: its folder, the content of metrics.json, its configuration, its adapter and its report.
+    """A finished run.
 
-    `adapter` and `report` are None where the run left none: `evaluate` leaves no adapter.
+    Attributes:
+        folder: the run folder; outputs/README.md describes its files.
+        metrics: the content of metrics.json; docs/metrics.md describes it.
+        config: the resolved configuration.
+        adapter: the folder of the adapter; None if the run left none, as `evaluate` does.
+        report: report.html; None if the run wrote none.
     """
 
     folder: Path
@@ -46,7 +51,7 @@ class FinishedRun:
 
     @classmethod
     def read(cls, folder: str | Path) -> FinishedRun:
-        """Read the folder of a run of any age. Raises RunError where it is no run folder, or the run has no metrics."""
+        """Read the folder of an earlier run. Raises RunError if it is no run folder, or holds no metrics."""
         opened, config = Run.open(Path(folder))
         path = opened.folder / "metrics.json"
         if not path.is_file():
@@ -108,12 +113,13 @@ def _finished(
         raise ConfigError(f"dry_run=true: a dry run leaves nothing to return; use duolearn {command} --dry-run.")
     if settings.run_dir:
         check_run_folder(Path(settings.run_dir))
+    # Imported by name, as the command line does: the other commands are not needed.
     module = importlib.import_module(f"duolearn_cli.cli.commands.{command}")
     return FinishedRun.read(module.run(settings, Invocation(words, None, own_groups)))
 
 
 def _words(overrides: Sequence[str]) -> list[str]:
-    """Overrides as the command line reads them. Raises ConfigError for settings of Hydra, which runs nothing here."""
+    """Return overrides as the command line reads them. Raises ConfigError for Hydra's settings: it runs no job here."""
     words = with_own_names([normalised(word) for word in overrides])
     if refused := [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]:
         raise ConfigError(f"{refused[0]}: Hydra runs no job of the Python API; leave it out.")
@@ -121,8 +127,9 @@ def _words(overrides: Sequence[str]) -> list[str]:
 
 
 def _checked(command: str, config: RunConfig, config_dir: str | None) -> DictConfig:
-    """A copy of a given configuration, checked as strictly as one from overrides."""
+    """Return a checked copy of a given configuration. Raises ConfigError, as overrides would."""
     given: Any = config
+    # Commands complete their configuration; the caller's must stay as it is.
     settings: DictConfig = given.copy() if isinstance(given, DictConfig) else OmegaConf.structured(given)
     if settings.command != command:
         raise ConfigError(f"this is a configuration of {settings.command}; make it with configure({command!r}, ...).")

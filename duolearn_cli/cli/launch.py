@@ -104,6 +104,7 @@ def _hydra_main(job: Any, command: str, args: Sequence[str]) -> None:
 
     register_schema()
     sys.argv = ["duolearn", *args]
+    # With it, Hydra raises exceptions instead of printing them and exiting.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()

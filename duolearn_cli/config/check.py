@@ -1,4 +1,4 @@
-"""Every problem of a composed configuration, one in a line: none is left for when models are loaded."""
+"""Check a composed configuration as a whole, so that no mistake appears only after models are loaded."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
     Args:
         extra: the user's own folder of configuration groups.
     """
+    # Reading a value whose interpolation fails raises an error, so no other check could run.
     unresolved = list(interpolation_problems(config))
     if unresolved:
         yield from unresolved
@@ -69,6 +70,7 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     if refused := list(_class_problems(name, owner)):
         yield from refused
         return
+    # OmegaConf reports only the first of these, and in words of its own.
     if unbuildable := [*stray_keys(node, owner, f"{name}.", {"_target_"})] or [*_values_for_groups(node, owner, name)]:
         yield from unbuildable
         return
@@ -82,7 +84,7 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
 
 
 def _values_for_groups(node: DictConfig, owner: type, name: str) -> Iterator[str]:
-    """Single values where a component has a group of settings."""
+    """Yield single values in places where a component has a group of settings."""
     for key in (spec.name for spec in dataclasses.fields(owner)):
         is_group = dataclasses.is_dataclass(schema_type(owner, key))
         if key in node and is_group and not isinstance(node[key], DictConfig):
@@ -96,7 +98,7 @@ def _mistyped(error: OmegaConfBaseException, node: DictConfig, owner: type, name
 
 
 def _own_problems(values: Any, name: str) -> Iterator[str]:
-    """What the component, or a group of its settings, knows to be impossible together."""
+    """Yield combinations that the component, or a group of its settings, declares to be impossible."""
     if name == "hierarchy" and not (hasattr(values, "load") and hasattr(values, "level_weights")):
         yield f"hierarchy: {type(values).__name__} is no duolearn_cli.concepts.sources.base.HierarchySource."
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):

@@ -1,4 +1,4 @@
-"""Settings that are fine alone and impossible together, or with the command that runs."""
+"""Check settings that are valid alone and impossible together, or impossible with the command."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _weights(config: DictConfig) -> Iterator[str]:
 
 
 def _folders(config: DictConfig) -> Iterator[str]:
-    """Folders that do not exist; and names that are empty, which an unset variable of a script gives."""
+    """Yield folders that do not exist, and empty names, as an unset variable of a script gives them."""
     for name in ("resume", "run", "adapter", "after"):
         value = config.get(name)
         if value and not Path(value).is_dir():
@@ -68,7 +68,7 @@ def _views(config: DictConfig) -> Iterator[str]:
 
 
 def _runs(config: DictConfig) -> Iterator[str]:
-    """What this command needs, or does not take: a run to score or to attack, a run folder, a run to continue."""
+    """Yield what the command requires or does not take: a run to score or attack, a run folder, a run to continue."""
     attacks = config.command == "audit" and config.audit.kind == "robustness"
     if attacks and not config.run:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
@@ -86,10 +86,10 @@ def _runs(config: DictConfig) -> Iterator[str]:
 
 
 def _adapters(config: DictConfig) -> Iterator[str]:
-    """What this command does not take: a model to begin with, and what that model has forgotten."""
+    """Yield a model to begin with, or what it has forgotten, for a command that takes none."""
     if config.forgotten is not None and not config.adapter:
         said = ",".join(config.forgotten)
-        yield f"forgotten=[{said}]: that is said of a model to begin with; give adapter=FOLDER too."
+        yield f"forgotten=[{said}]: it describes a model to begin with; give adapter=FOLDER too."
     if config.after and config.command != "unlearn":
         yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):
@@ -116,7 +116,7 @@ def _processes(config: DictConfig) -> Iterator[str]:
 
 
 def _quantization(model: ModelConfig, runtime: RuntimeConfig) -> Iterator[str]:
-    """What does not go with a quantised model, by the settings alone."""
+    """Yield settings that cannot be combined with a quantised model."""
     if model.quantization == "none":
         return
     if runtime.device == "cpu":

@@ -1,4 +1,4 @@
-"""The part of the schema that says what `duolearn benchmark` compares. See docs/benchmark.md."""
+"""The part of the schema that describes what `duolearn benchmark` compares. See docs/benchmark.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from duolearn_cli.config.settings import setting
 
-# What a method's tries may differ in: data, models and budget (passes, batch size) are the same for all methods.
+# Settings in which a method's tries may differ. Data, models and budget (passes, batch size) are the same for all.
 SEARCHED = ("method.", "unlearn.learning_rate")
 
 

@@ -1,4 +1,4 @@
-"""From a node of a configuration to the component that it describes: a method, a data set, a hierarchy."""
+"""Build the component that a node of a configuration describes: a method, a data set, a hierarchy."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _FIRST = {new: old for old, new in MOVED.items()}
 
 
 def first_target(target: str) -> str:
-    """The ``_target_`` that a component had when it was first released: what hashes of settings hold, so that they
-    outlive a move."""
+    """Return the ``_target_`` that a component had when it was first released.
+
+    Hashes of settings hold this name, so that they outlive moves of code.
+    """
     module, _, name = target.rpartition(".")
     return f"{_FIRST.get(module, module)}.{name}"
 
@@ -43,12 +45,12 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
         # At the end, so that a file of the user's never shadows a library.
         sys.path.append(here)
     try:
-        found = getattr(importlib.import_module(module), name)
+        owner = getattr(importlib.import_module(module), name)
     except Exception as error:  # the user's module may fail in any way
         raise ConfigError(f"_target_={target!r} cannot be imported: {error}.{_hint(error, module)}") from error
-    if not dataclasses.is_dataclass(found):
+    if not dataclasses.is_dataclass(owner):
         raise ConfigError(f"_target_={target!r} is not a dataclass, so its settings cannot be checked.")
-    return found  # type: ignore[return-value]
+    return owner  # type: ignore[return-value]
 
 
 def _hint(error: Exception, module: str) -> str:
@@ -62,7 +64,7 @@ def _hint(error: Exception, module: str) -> str:
 
 
 def dataset_name(node: DictConfig) -> str:
-    """What a data set is called in results: that of its preset (``local``), for a user's own its class in small."""
+    """Return the name of a data set in results: that of its preset (``local``); a user's own class in lower case."""
     module, _, name = str(node._target_).rpartition(".")
     return module.rpartition(".")[2] if module.startswith("duolearn_cli.data.") else name.lower()
 

@@ -1,9 +1,11 @@
-"""From command-line overrides to a checked configuration; every problem is reported at once, none as a traceback."""
+"""Turn command-line overrides into a checked configuration. All problems are reported at once, none as a traceback."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -15,7 +17,10 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import conf_dir, groups
 
-# Composing and building go together for those who use us from Python.
+if TYPE_CHECKING:
+    from hydra.core.config_search_path import ConfigSearchPath
+
+# `component` and `component_class` too: whoever composes from Python builds from the result.
 __all__ = ["component", "component_class", "compose", "register_schema", "sweep_folder"]
 
 
@@ -46,7 +51,11 @@ def compose(command: str, overrides: Sequence[str], config_dir: str | None = Non
 
 
 def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None = None) -> Path:
-    """Where a sweep's jobs go; `overrides`, which are sound, are those of its first job. ConfigError if it is open."""
+    """Return the folder of a sweep's jobs; `overrides` are those of its first job, and have been checked.
+
+    Raises:
+        ConfigError: the folder's name holds an interpolation that fails.
+    """
     try:
         return Path(str(_compose(command, overrides, config_dir, whole=True).hydra.sweep.dir))
     except OmegaConfBaseException as error:
@@ -54,31 +63,43 @@ def sweep_folder(command: str, overrides: Sequence[str], config_dir: str | None 
 
 
 def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, whole: bool = False) -> DictConfig:
-    """Compose as the command line does: the user's folder goes onto the search path, not into an override's grammar.
+    """Compose as the command line does, with the user's folder of groups on the search path.
 
-    `whole`: with Hydra's own settings.
+    Args:
+        whole: include Hydra's own settings.
     """
     import hydra
-    from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
-    from hydra.core.global_hydra import GlobalHydra
 
     register_schema()
     search = create_config_search_path(str(conf_dir()))
     if config_dir:
         search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
-    running = GlobalHydra.instance().hydra  # of an application or a notebook that calls us
+    with _hydra_on(search):
+        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+
+
+@contextmanager
+def _hydra_on(search: ConfigSearchPath) -> Iterator[None]:
+    """Start Hydra on a search path. Afterwards, restore the Hydra of an application or notebook that called us."""
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.utils import JobRuntime
+
+    running, name = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
     GlobalHydra.instance().clear()
     try:
         Hydra.create_main_hydra2("duolearn", search)
-        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+        yield
     finally:
         GlobalHydra.instance().hydra = running
+        JobRuntime.instance().set("name", name)
 
 
 def _blame(whole: Exception, command: str, overrides: Sequence[str], config_dir: str | None) -> Iterator[str]:
-    """Try each override beside the sound group choices and blame it for its own fault."""
+    """Yield the fault of each override, tried alone beside the group choices that compose."""
+    # Group choices first: whether a setting exists depends on the component that was chosen.
     choices: list[str] = []
     blamed: list[str] = []
     known_groups = groups(_search(config_dir))

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in our words: the key, the value, what is allowed, the nearest match."""
+"""Turn errors of Hydra and OmegaConf into one line: the key, its value, what is allowed, the nearest match."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _WRONG_TYPE = (
 
 
 def key_of(override: str) -> str:
-    """The dotted key or group that an override sets."""
+    """Return the dotted key or group that an override sets."""
     return override.lstrip("+~").partition("=")[0]
 
 
 def group_problems(overrides: Sequence[str], extra: Path | None) -> Iterator[str]:
-    """Refuse lists for configuration groups: Hydra takes them, and the last option wins without a word."""
+    """Yield groups that got a list: Hydra accepts one and silently uses its last option."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -77,7 +77,7 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
 
 
 def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
-    """What the override's form is wrong in: no equals sign, a plus too many, several values; None if nothing."""
+    """Say what is wrong with the form of an override: no equals sign, one plus too many, several values. Else None."""
     key, _, value = override.lstrip("+~").partition("=")
     if "missing EQUAL" in text:
         groups_with = [group for group, names in options.items() if key in names]
@@ -98,7 +98,7 @@ def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str
 
 
 def _wrong_option(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
-    """What is wrong with the option of a group, or None."""
+    """Say what is wrong with the option of a group. None if the error is about something else."""
     key, _, value = override.lstrip("+~").partition("=")
     if key not in options or "Could not" not in text:
         return None
@@ -109,8 +109,9 @@ def _wrong_option(override: str, text: str, options: Mapping[str, Mapping[str, s
 
 
 def _wrong_place(override: str, text: str, choices: Sequence[str], extra: Path | None) -> str | None:
-    """Which setting does not exist, or which type it expects; None where the error is about neither."""
+    """Say which setting does not exist, or which type it expects. None if the error is about something else."""
     key, _, value = override.lstrip("+~").partition("=")
+    # OmegaConf names the inner key of a whole group that is set at once: split={sed: 1}.
     inner = re.search(r"full_key: (\S+)", text)
     place = inner[1] if inner and inner[1].startswith(f"{key}.") else key
     if wrong := re.search(r"Key '([^']+)' (?:is )?not in", text):
@@ -122,7 +123,7 @@ def _wrong_place(override: str, text: str, choices: Sequence[str], extra: Path |
 
 
 def _unknown(place: str, name: str, choices: Sequence[str], extra: Path | None) -> str:
-    """That there is no setting at `place`, whose unknown part is `name`; with the nearest that there is."""
+    """Say that there is no setting at the dotted key `place`; `name` is the part of it that is unknown."""
     if place.startswith(NEW_ENTRIES):
         return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
     if renamed := new_name(place):
@@ -134,7 +135,7 @@ def _unknown(place: str, name: str, choices: Sequence[str], extra: Path | None) 
 
 
 def schema_type(owner: Any, name: str) -> Any:
-    """The declared type of a dataclass's field."""
+    """Return the declared type of a dataclass's field."""
     return typing.get_type_hints(owner)[name]
 
 
@@ -150,7 +151,7 @@ def _schema_at(path: Sequence[str], owner: type = RunConfig) -> Any:
 
 
 def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> list[str]:
-    """Names allowed beside the first unknown part of a dotted key."""
+    """Return the names that are allowed in place of the first unknown part of a dotted key."""
     parts = key.split(".")
     if parts[0] in (*COMPONENTS, *OPTIONAL_COMPONENTS) and len(parts) > 1:
         return _component_settings(parts, choices, extra)
@@ -162,7 +163,7 @@ def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> lis
 
 
 def _component_settings(parts: Sequence[str], choices: Sequence[str], extra: Path | None) -> list[str]:
-    """Settings of the chosen component, from its YAML file, as deep as it knows the dotted key."""
+    """Return the settings of the chosen component from its YAML file, at the depth where the dotted key leaves it."""
     name = parts[0]
     chosen = [choice.partition("=")[2] for choice in choices if key_of(choice) == name] or [DEFAULTS.get(name, "")]
     for root in filter(None, (extra, conf_dir())):

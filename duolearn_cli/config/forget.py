@@ -1,4 +1,4 @@
-"""The part of the schema that says what is to be forgotten."""
+"""The part of the schema that names what to forget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the schema that says how items become text, which ones are trained on, and how labels are read."""
+"""The part of the schema that describes how items become text, which ones are trained on, and how labels are read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SplitConfig:
 
 @dataclass
 class ImperfectConfig:
-    """Faults put into what unlearning is given, for experiments. Target, gold and every metric see the true items."""
+    """Faults in the unlearning request, for experiments. Target, gold and every metric use the true items."""
 
     seed: int = setting(0, "seed of the faults", minimum=0)
     missing_subjects: float = setting(0.0, "share of facts that lose subject and topic", minimum=0, maximum=1)
@@ -61,7 +61,7 @@ class ImperfectConfig:
 
 @dataclass
 class LabelsConfig:
-    """What is done about missing, doubtful and unevenly spread labels."""
+    """How missing, doubtful and unevenly spread labels are treated."""
 
     fill: bool = setting(True, "give unlabelled items the subject that their concepts point to")
     threshold: float = setting(

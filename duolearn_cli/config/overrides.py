@@ -1,4 +1,4 @@
-"""The words of a command line that set something: which are refused, and which values a sweep gives each key."""
+"""The overrides of a command line: which ones are refused, and which values a sweep gives each key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 MAX_CHECKED_JOBS = 32
-# Settings of Hydra's own that do something here; the first ones in a sweep only.
+# Hydra's own settings that have an effect here. Those of SWEEP_ONLY have one only in a sweep.
 SWEEP_ONLY = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper", "hydra.launcher")
 EFFECTIVE = (
     *SWEEP_ONLY,
@@ -24,7 +24,7 @@ EFFECTIVE = (
     *("hydra.job.name", "hydra.job.env_set", "hydra.job.env_copy", "hydra.job.config"),
 )
 NAMES = ", ".join(("hydra.run.dir", *EFFECTIVE))
-# Why others do nothing here, or harm, and what to give instead.
+# Why Hydra's other settings have no effect here, or do harm, and what to give instead.
 REASONS = {
     "hydra.output_subdir": "a run folder has its own config.yaml and run.json; leave it out.",
     "hydra.job.chdir": "paths count from the folder that duolearn was started in, in every job; leave it out.",
@@ -37,12 +37,12 @@ _RUN_DIR = re.compile(r"\+{0,2}hydra\.run\.dir=")
 
 
 def with_own_names(args: Sequence[str]) -> list[str]:
-    """Let ``hydra.run.dir=FOLDER`` mean our ``run_dir=FOLDER``: the run folder belongs to run.py, not to Hydra."""
+    """Read ``hydra.run.dir=FOLDER`` as our ``run_dir=FOLDER``: pipeline/run_folder.py makes run folders, not Hydra."""
     return [_RUN_DIR.sub("run_dir=", arg) if _RUN_DIR.match(arg) else arg for arg in args]
 
 
 def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Parse all words by Hydra's grammar. Raises ConfigError for one that does not follow it."""
+    """Parse all overrides by Hydra's grammar. Raises ConfigError for one that does not follow it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -53,8 +53,8 @@ def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def problems(overrides: Sequence[Override], multirun: bool) -> Iterator[str]:
-    """Yield what Hydra would take without a word: keys and values given twice, settings that do nothing here."""
-    # What is refused whatever else is given gets that one message.
+    """Yield what Hydra would accept silently: keys or values that are given twice, settings without an effect here."""
+    # An override that is refused anyway gets one message, not two.
     yield from _given_twice([override for override in overrides if not _is_refused(override)])
     yield from _listed_twice(overrides) if multirun else ()
     for override in overrides:
@@ -69,14 +69,17 @@ def problems(overrides: Sequence[Override], multirun: bool) -> Iterator[str]:
 
 
 def _is_refused(override: Override) -> bool:
-    """Whether it takes out what has to stay in."""
+    """Whether the override deletes a setting that has to stay."""
     return (
         override.is_delete() and not override.is_hydra_override() and not override.key_or_group.startswith(NEW_ENTRIES)
     )
 
 
 def _listed_twice(overrides: Sequence[Override]) -> Iterator[str]:
-    """Values that a sweep lists more than once: each would be the same job again. A pattern's names are distinct."""
+    """Yield values that a sweep lists more than once: they would run the same job again.
+
+    The names that a pattern (``glob``) stands for are distinct.
+    """
     for override in overrides:
         if not override.is_discrete_sweep() or _is_pattern(override):
             continue
@@ -96,7 +99,7 @@ def _is_pattern(override: Override) -> bool:
 
 
 def _given_twice(overrides: Sequence[Override]) -> Iterator[str]:
-    """Of two values for one key Hydra takes the last. What is deleted (``~key``) may be given anew."""
+    """Yield keys with two values: Hydra takes the last one. A deleted key (``~key``) may get a new value."""
     seen: dict[str, Override] = {}
     for override in overrides:
         for key in _keys(override):
@@ -108,7 +111,7 @@ def _given_twice(overrides: Sequence[Override]) -> Iterator[str]:
 
 
 def _keys(override: Override) -> list[str]:
-    """The settings that an override sets: ``split={seed: 1}`` sets split.seed."""
+    """Return the keys that an override sets: ``split={seed: 1}`` sets split.seed."""
     place = f"@{override.package}" if override.package is not None else ""
     value: Any = override.value() if not override.is_sweep_override() else getattr(override.value(), "list", None)
     values = value if override.is_sweep_override() and isinstance(value, list) else [value]
@@ -124,7 +127,7 @@ def _leaves(key: str, value: Any) -> Iterator[str]:
 
 
 def _one_of(first: Override, second: Override) -> str:
-    """The mend: one of them, or where both are plain values a sweep over all."""
+    """Return the fix for two values: leave one out or, if both are plain values, sweep over all of them."""
     values = [*_plain_values(first), *_plain_values(second)]
     if not (_plain_values(first) and _plain_values(second)) or first.key_or_group != second.key_or_group:
         return "leave one of them out"
@@ -146,7 +149,7 @@ def _plain_values(override: Override) -> list[str]:
 
 
 def _is_simple(override: Override) -> bool:
-    """Whether the value is words with commas between them: no quotes, no functions, no interpolations."""
+    """Whether the value consists of words and commas: no quotes, no functions, no interpolations."""
     return re.fullmatch(r"[\w.+-]+(,[\w.+-]+)*", override.get_value_string()) is not None
 
 
@@ -167,7 +170,7 @@ def _is_in(key: str, known: str) -> bool:
 
 
 def _endless(overrides: Sequence[Override]) -> Iterator[str]:
-    """Refuse intervals where the sweeper lists values: Hydra's own would say so after the checks of everything else."""
+    """Yield intervals, for a sweeper that needs listed values. Hydra reports them only after all other checks."""
     if any(override.key_or_group == "hydra/sweeper" for override in overrides):
         return
     for override in overrides:
@@ -180,22 +183,22 @@ def _endless(overrides: Sequence[Override]) -> Iterator[str]:
 
 
 def choices(overrides: Sequence[Override], extra: Path | None) -> list[list[str]]:
-    """The distinct values that a sweep gives each key, of a very long list the first ones and the last.
+    """Return the distinct values that a sweep gives each key; of a very long list, the first ones and the last.
 
     Raises:
-        ConfigError: a sweep has no value, or is a pattern of names for what is no group.
+        ConfigError: a sweep has no value, or has a pattern of names for a key that is no group.
     """
-    found = []
+    swept = []
     for override in overrides:
         if not override.is_sweep_override():
-            found.append([str(override.input_line)])
+            swept.append([str(override.input_line)])
         elif override.is_discrete_sweep():
             key = override.get_key_element()
             values = list(dict.fromkeys(f"{key}={value}" for value in _values(override, extra)))
             if not values:
                 raise ConfigError(f"{override.input_line}: this sweep has no value{_options(override, extra)}.")
-            found.append(values if len(values) <= MAX_CHECKED_JOBS else [*values[: MAX_CHECKED_JOBS - 1], values[-1]])
-    return found
+            swept.append(values if len(values) <= MAX_CHECKED_JOBS else [*values[: MAX_CHECKED_JOBS - 1], values[-1]])
+    return swept
 
 
 def _values(override: Override, extra: Path | None) -> Iterator[str]:

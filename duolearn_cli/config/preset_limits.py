@@ -1,4 +1,7 @@
-"""Settings of a model's preset that decide what it is asked: a run keeps them, for whoever scores its model later."""
+"""The settings of a model's preset that decide which items it is asked, and how.
+
+A run saves them, so that its model can be scored later in the same way.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ ASKING = ("split", "prompt")
 
 
 def preset_limits(name: str) -> dict[str, Any]:
-    """What the shipped preset ``model=NAME`` sets of these, by dotted key; nothing where there is no such preset."""
+    """Return what the shipped preset ``model=NAME`` sets of them, by dotted key; nothing if there is no such preset."""
     path = conf_dir() / "model" / f"{name}.yaml"
     if not path.is_file():
         return {}
@@ -23,12 +26,12 @@ def preset_limits(name: str) -> dict[str, Any]:
 
 
 def settings(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    """All settings of these groups that a configuration has, by dotted key."""
+    """Yield all settings of these groups that a configuration has, by dotted key."""
     for group in ASKING:
         values: Any = OmegaConf.to_container(config.get(group) or OmegaConf.create({}), resolve=True)
         yield from ((f"{group}.{key}", value) for key, value in values.items())
 
 
 def limits_of(config: Any) -> dict[str, Any]:
-    """The values that a run has of what its model's preset sets, for run.json."""
+    """Return the run's values of the settings that its model's preset sets, for run.json."""
     return {key: OmegaConf.select(config, key) for key in preset_limits(Path(str(config.model.name)).name)}

@@ -1,4 +1,4 @@
-"""The part of the schema that says what is promised about the records of a run. See docs/privacy.md."""
+"""The part of the schema that describes the privacy promise of a run. See docs/privacy.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from duolearn_cli.config.settings import NAME, setting
 
 SETS = ("retain", "forget")
-# A model's account lies beside its adapter, whose file says so: without its account it is not taken for a new model.
+# A model's account lies beside its adapter. The adapter's file is marked, so that a model whose account is lost is
+# not taken for one that has spent nothing.
 ACCOUNT_FILE, ACCOUNT_MARK = "privacy.json", "account"
 
 

@@ -1,4 +1,4 @@
-"""What cannot be joined with a privacy promise: whatever reads protected data outside the mechanism."""
+"""Settings that cannot be combined with a privacy promise: they read protected data outside the mechanism."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from duolearn_cli.config.schema import RunConfig
 
 
 def problems(config: RunConfig, method: Any) -> Iterator[str]:
-    """Yield each setting that would void the promise, or that private steps do not offer, with the mend."""
+    """Yield each setting that would break the promise, or that private steps do not support, with the fix."""
     privacy = config.privacy
     yield from (f"privacy.{problem}" for problem in privacy_problems(config))
     if config.command == "retrain" and (privacy.epsilon, privacy.learn_epsilon) != (None, None):

@@ -1,6 +1,6 @@
-"""Settings that have moved: `duolearn inspect` and `hierarchy` had theirs at the top of the configuration.
+"""Settings that have moved: those of `duolearn inspect` and `duolearn hierarchy` were at the top of the configuration.
 
-Both commands still take the old names, which are shorter, and saved configurations of earlier versions hold them.
+Both commands still accept the old, shorter names. Saved configurations of earlier versions contain them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# By command, the node that its settings are in now, and their names.
+# For each command, the node that its settings are in now, and their names.
 MOVED = {
     "inspect": ("inspect", ("item", "scores")),
     "hierarchy": ("hierarchy_view", ("action", "node", "text", "depth")),
@@ -18,7 +18,7 @@ MOVED = {
 
 
 def new_name(key: str, command: str | None = None) -> str | None:
-    """The dotted key of a setting that had the name `key`, of one command or any; None where none had it."""
+    """Return the dotted key of the setting that was called `key`, of one command or of any; None if there was none."""
     for owner, (node, names) in MOVED.items():
         if key in names and command in (owner, None):
             return f"{node}.{key}"
@@ -27,7 +27,7 @@ def new_name(key: str, command: str | None = None) -> str | None:
 
 def with_new_names(saved: DictConfig) -> DictConfig:
     """Return a saved configuration with today's names of its settings."""
-    from omegaconf import OmegaConf  # help reads this file and must not wait for it
+    from omegaconf import OmegaConf  # not at the top: help imports this module and must stay fast
 
     renamed = saved.copy()
     for key in map(str, saved):

@@ -1,4 +1,4 @@
-"""The part of the schema that says how an unlearned model is attacked. See docs/robustness.md."""
+"""The part of the schema that describes how an unlearned model is attacked. See docs/robustness.md."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def setting(
         pattern: the regular expression that the whole text matches.
     """
     metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices, "pattern": pattern}
+    # A list that instances share would let one configuration change another.
     if isinstance(default, list | dict):
         return field(default_factory=partial(deepcopy, default), metadata=metadata)
     if callable(default):

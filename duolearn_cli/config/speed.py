@@ -1,4 +1,4 @@
-"""The part of the schema that says what `duolearn bench` measures. See docs/speed.md."""
+"""The part of the schema that describes what `duolearn bench` (or `speed`) measures. See docs/speed.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the schema that says how unlearning moves the adapter."""
+"""The part of the schema that describes how unlearning changes the adapter."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class UnlearnConfig:
         "GiB that unlearning may need by prediction; an empty micro_batch is then the largest that fits; empty: none",
         minimum=0.01,
     )
-    checkpointing: bool = setting(False, "layers compute their activations again in the backward: slower, less memory")
+    checkpointing: bool = setting(
+        False, "recompute the activations of layers in the backward pass: slower, less memory"
+    )
     evaluate_every: int = setting(
         0, "steps between quick evaluations; 0: five times a run, or twenty with unlearn.stop", minimum=0
     )
@@ -67,12 +69,12 @@ class GeometryConfig:
 
     space: str = setting(
         "step",
-        "what is constrained: the optimiser's executed step, the gradient that it is given, or nothing",
+        "what is constrained: the optimiser's executed step, the gradient that it gets, or nothing",
         choices=["step", "gradient", "none"],
     )
     follow: str = setting(
         "both",
-        "what updates go along: both gradients, or that of the forget loss, the other being for the constraint alone",
+        "what updates follow: both gradients, or that of the forget loss; the other then only constrains",
         choices=["both", "forget"],
     )
     sides: str = setting(
@@ -110,7 +112,7 @@ class GeometryConfig:
 
     @property
     def needs_fisher(self) -> bool:
-        """Whether squared gradients of single items are wanted at every step."""
+        """Whether squared gradients of single items are needed at every step."""
         return self.space != "none" and (self.metric == "fisher" or self.fisher_price > 0)
 
     def problems(self) -> Iterator[str]:

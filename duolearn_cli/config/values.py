@@ -1,4 +1,4 @@
-"""What may be wrong with single values: an interpolation that fails, a key that does not exist, a type, a range."""
+"""Check single values: interpolations that fail, keys that do not exist, ranges, words and patterns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME_HINT = "a name is part of a path: letters, digits, `_`, `-` and single dots
 
 
 def interpolation_problems(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[str]:
-    """Resolve every ``${...}``: one that is resolved first hours into a run would fail only then."""
+    """Yield every ``${...}`` that cannot be resolved: unchecked, it would fail only when a run first uses it."""
     written: Any = OmegaConf.to_container(node, resolve=False)
     for key in written if isinstance(written, dict) else range(len(written)):
         if OmegaConf.is_missing(node, key):
@@ -82,7 +82,7 @@ def _value_problem(key: str, value: Any, spec: dataclasses.Field[Any]) -> Iterat
 
 
 def within(value: float, low: float | None, high: float | None) -> bool:
-    """Whether a number is in an inclusive range. NaN never is; an infinity is where there is no bound at all."""
+    """Return whether a number is in an inclusive range. NaN never is; infinity is only if there is no bound at all."""
     if low is None and high is None:
         return not math.isnan(value)
     return (low is None or value >= low) and (high is None or value <= high) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""The part of the schema that says what `duolearn inspect` and `duolearn hierarchy` show."""
+"""The part of the schema that describes what `duolearn inspect` and `duolearn hierarchy` show."""
 
 from __future__ import annotations
 

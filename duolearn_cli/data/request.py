@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from duolearn_cli.concepts.hierarchy import Hierarchy, Target
+from duolearn_cli.concepts.hierarchy import Target
 from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data import label_noise
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.sides import Doubt, Mentions, fill_subjects
-from duolearn_cli.data.splits import Splits
+from duolearn_cli.data.sides import ConceptView, Doubt, fill_subjects
 from duolearn_cli.data.subject_recovery import Guess, cross_guess, label_of
 from duolearn_cli.errors import DataError
 
@@ -36,10 +35,9 @@ class Request:
 
 
 def make_request(
-    splits: Splits,
-    target: Target,
-    hierarchy: Hierarchy,
-    mentions: Mentions,
+    forget: Sequence[Item],
+    retain: Sequence[Item],
+    view: ConceptView,
     faults: ImperfectConfig,
     labels: LabelsConfig,
     settled: Collection[str] = (),
@@ -47,10 +45,9 @@ def make_request(
     """Inject the configured faults into the true forget and retain items, then repair what can be repaired.
 
     Args:
-        splits: holds the true items to forget and to retain, ``forget_train`` and ``retain_train``.
-        target: the resolved forget target.
-        hierarchy: the hierarchy of the target.
-        mentions: returns the concepts in an item's text.
+        forget: the true items to forget.
+        retain: the true items to retain.
+        view: the resolved forget target, its hierarchy and the concepts in an item's text.
         faults: the faults to inject.
         labels: how missing and doubtful labels are treated.
         settled: facts that are forgotten because of what they are about. No fault of a label changes that.
@@ -58,13 +55,11 @@ def make_request(
     Raises:
         DataError: no item is left to forget or to retain.
     """
-    forget, retain = splits.forget_train, splits.retain_train
+    target = view.target
     truth = {item.id: (item, is_forget) for items, is_forget in ((forget, True), (retain, False)) for item in items}
     faulty = _faulty([*forget, *retain], faults)
-    filled, doubts = fill_subjects(faulty, target, hierarchy, mentions, labels, settled)
-    conflicting = _conflicts(
-        [item for item in filled if item.fact_id not in settled], target, hierarchy, mentions, labels
-    )
+    filled, doubts = fill_subjects(faulty, view, labels, settled)
+    conflicting = _conflicts([item for item in filled if item.fact_id not in settled], view, labels)
     left_out = {doubt.id for doubt in conflicting if doubt.outcome == "left_out"}
     sides: tuple[list[Item], list[Item]] = ([], [])
     for item in filled:
@@ -99,21 +94,20 @@ def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> 
     return target.covers(item.subject, item.topic, item.concepts)
 
 
-def _conflicts(
-    items: Sequence[Item], target: Target, hierarchy: Hierarchy, mentions: Mentions, labels: LabelsConfig
-) -> list[Doubt]:
+def _conflicts(items: Sequence[Item], view: ConceptView, labels: LabelsConfig) -> list[Doubt]:
     """Return the items whose concepts clearly point to another label than their own.
 
     The guess for an item comes from a model that was not fitted on the item's fact (cross-validation).
     """
+    target = view.target
     topics = {label for label in target.labels if "/" in label}
     labelled = [item for item in items if label_of(item, topics) is not None]
     if labels.conflicts == "ignore" or not target.labels or not labelled:
         return []
     own_labels = [label_of(item, topics) or "" for item in labelled]
     guesses = cross_guess(
-        hierarchy,
-        [mentions(item) for item in labelled],
+        view.hierarchy,
+        [view.mentions(item) for item in labelled],
         own_labels,
         [item.fact_id for item in labelled],
         {*own_labels, *target.labels},

@@ -24,6 +24,15 @@ Find = Callable[[str], Sequence[Mention]]
 Mentions = Callable[[Item], Sequence[str]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptView:
+    """What labels are inferred from: the forget target, its hierarchy, and the concepts in an item's text."""
+
+    target: Target
+    hierarchy: Hierarchy
+    mentions: Mentions
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """An item whose label does not decide its side. It is a line of doubts.jsonl.
@@ -108,7 +117,7 @@ def choose_sides(
     scores = _about(items, target, hierarchy, find, set(declared))
     sought = {fact for fact, score in scores.items() if score >= threshold}
     passing = scores.keys() - sought
-    filled, guessed = fill_subjects(items, target, hierarchy, mentions_by(find), labels, sought)
+    filled, guessed = fill_subjects(items, ConceptView(target, hierarchy, mentions_by(find)), labels, sought)
     by_label = {item.fact_id for item in filled if target.covers(item.subject, item.topic, item.concepts)}
     forget = by_label | sought
     passing -= forget
@@ -171,12 +180,7 @@ def _side(
 
 
 def fill_subjects(
-    items: Sequence[Item],
-    target: Target,
-    hierarchy: Hierarchy,
-    mentions: Mentions,
-    labels: LabelsConfig,
-    settled: Collection[str] = (),
+    items: Sequence[Item], view: ConceptView, labels: LabelsConfig, settled: Collection[str] = ()
 ) -> tuple[list[Item], list[Doubt]]:
     """Give unlabelled items the subject (and topic) that their concepts point to, if the guess is confident enough.
 
@@ -187,16 +191,17 @@ def fill_subjects(
     Returns:
         The remaining items with filled subjects, and one doubt for each item that was filled or left out.
     """
+    target = view.target
     unlabelled = [item for item in items if item.subject is None and item.fact_id not in settled]
     if not target.labels or not unlabelled:
         return list(items), []
     # Labels are guessed for whole facts, from the mentions of all phrasings: phrasings must not end on two sides.
     by_fact: dict[str, dict[str, None]] = defaultdict(dict)
     for item in unlabelled:
-        by_fact[item.fact_id].update(dict.fromkeys(mentions(item)))
+        by_fact[item.fact_id].update(dict.fromkeys(view.mentions(item)))
     guesses = dict.fromkeys(by_fact, Guess(None, 0.0))
     if labels.fill:
-        recovery = _recovery(items, target, hierarchy, mentions)
+        recovery = _recovery(items, view)
         guesses = dict(zip(by_fact, recovery.guess([list(concepts) for concepts in by_fact.values()]), strict=True))
     entering, doubts = [], []
     for item in items:
@@ -225,13 +230,14 @@ def _outcome(guess: Guess, mentions_target: bool, target: Target, labels: Labels
     return "mentions_target" if mentions_target and guess.label not in target.labels else "filled"
 
 
-def _recovery(items: Sequence[Item], target: Target, hierarchy: Hierarchy, mentions: Mentions) -> Recovery:
+def _recovery(items: Sequence[Item], view: ConceptView) -> Recovery:
     """Return a `Recovery` that is fitted on the labelled items."""
-    topics = {label for label in target.labels if "/" in label}
+    topics = {label for label in view.target.labels if "/" in label}
     labelled = [item for item in items if item.subject is not None]
     own_labels = [label_of(item, topics) or "" for item in labelled]
-    known = {*own_labels, *target.labels, *(label for c in hierarchy.concepts.values() for label in c.subjects)}
-    return Recovery(hierarchy, [mentions(item) for item in labelled], own_labels, _as_item_labels(known, topics))
+    of_concepts = (label for concept in view.hierarchy.concepts.values() for label in concept.subjects)
+    known = _as_item_labels({*own_labels, *view.target.labels, *of_concepts}, topics)
+    return Recovery(view.hierarchy, [view.mentions(item) for item in labelled], own_labels, known)
 
 
 def _as_item_labels(labels: set[str], topics: set[str]) -> set[str]:

@@ -106,7 +106,7 @@ class FrozenLayers:
     """
 
     # `alone` makes resumed runs exact. A text's states then do not depend, not even in the last bit, on the texts that
-    # happen to be in its batch at the first time, and a resumed run sees other texts first.
+    # share its batch when it is first computed, and a resumed run computes texts in another order.
 
     def __init__(self, decoder: Any, depth: int, limit: int, *, alone: bool) -> None:
         self.depth, self.file, self._alone = depth, StateFile(limit), alone

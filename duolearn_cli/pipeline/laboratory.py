@@ -118,6 +118,7 @@ class Laboratory:
         config = study.config
         display.stage(f"Load {config.model.name}")
         weights = find_weights(config.model, config.cache_dir)
+        # Before the model is loaded: a resumed run with other weights or data is refused at once.
         fingerprint = weights.fingerprint()
         if is_main:
             run.fix(weights=fingerprint, data=keys.data_hash(study))
@@ -143,6 +144,7 @@ class Laboratory:
             return self.hold(which)
         folder = self.cache.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
+        # The lock covers look-up and learning, so that of two runs the second one finds the result of the first.
         with alone(folder, self.display.note):
             if not (folder / ADAPTER_FILE).is_file():
                 adapter = self.study.config.adapter

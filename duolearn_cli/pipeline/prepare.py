@@ -15,7 +15,7 @@ from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.earlier import Forgotten, near_facts, touched_facts, without_forgotten
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import make_request
-from duolearn_cli.data.sides import Sides, choose_sides, mentions_by
+from duolearn_cli.data.sides import ConceptView, Sides, choose_sides, mentions_by
 from duolearn_cli.data.sources import Gathered, gather, with_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, resplit, trained_items
 from duolearn_cli.data.tally import check_guessed, check_target, tally
@@ -78,10 +78,9 @@ def _prepare_next(config: RunConfig) -> Study:
         items=tuple(kept),
         splits=splits,
         request=make_request(
-            splits,
-            target,
-            hierarchy,
-            mentions_by(first.matcher.find),
+            splits.forget_train,
+            splits.retain_train,
+            ConceptView(target, hierarchy, mentions_by(first.matcher.find)),
             config.imperfect,
             config.labels,
             sides.sought,
@@ -123,10 +122,9 @@ def _prepare_one(config: RunConfig) -> Study:
     items, copy_notes = with_copies(sides.items, config)
     splits, duplicates = _splits(items, sides.forget, config)
     request = make_request(
-        splits,
-        target,
-        hierarchy,
-        mentions_by(matcher.find),
+        splits.forget_train,
+        splits.retain_train,
+        ConceptView(target, hierarchy, mentions_by(matcher.find)),
         config.imperfect,
         config.labels,
         sides.sought,

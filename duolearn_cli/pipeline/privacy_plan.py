@@ -109,6 +109,7 @@ def plan_unlearning(study: Study) -> Account | None:
     """
     config, privacy = study.config, study.config.privacy
     before = account_before(study)
+    # A run without privacy on a model with an account would leave its promise without any bound.
     if privacy.epsilon is None:
         if before:
             raise ConfigError(
@@ -121,6 +122,7 @@ def plan_unlearning(study: Study) -> Account | None:
     units = {name: group(sides[name], config) for name in protected(config)}
     shared = _shared(study, units)
     batch = privacy.batch_size or config.unlearn.batch_size
+    # An epoch is a pass over the forget set: over its units if they are protected, else over its items.
     if "forget" in units:
         steps = num_steps(len(units["forget"]), batch, config.unlearn.epochs)
     else:

@@ -117,6 +117,7 @@ class Run:
                 f"{self.folder}: this run began with other {' and '.join(made[name] for name in changed)}{version}. "
                 "Fix: restore them, or start a new run."
             )
+        # A run of an older version may lack a field: it is then added, not compared.
         if values.keys() - known.keys():
             self.update(**values)
 

@@ -41,8 +41,10 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
     config, run = lab.study.config, lab.run
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
     method = component(config.method, config.plugins)
+    # The goal loads other models, so it comes before the target is loaded for good.
     goal = _goal(lab)
     task = make_task(lab.load("target"), method, processes)
+    # References need the target's weights: a checkpoint's adapter is loaded only after `make_task`.
     update, first = make_update(lab, task, processes)
     private = private_steps(lab, task, update, processes)
     steps = private.num_steps if private else _planned_steps(len(task.forget), lab)

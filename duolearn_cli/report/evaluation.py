@@ -81,12 +81,12 @@ def worst_table(metrics: Mapping[str, Any]) -> Table:
     """Return the table of the loss attack and the worst attack by model, with the values expected by chance."""
     rows = []
     for name in present(metrics):
-        if found := metrics["models"][name].get("worst_attack"):
+        if attack := metrics["models"][name].get("worst_attack"):
             scores = metrics["models"][name]["scores"]
             loss = (cell(scores.get(key), scale=1, digits=3) for key in ("mia_score", "mia_expected"))
-            worst = (cell(found[key], scale=1, digits=3) for key in ("score", "expected"))
-            label = str(ATTACKS.get(found["attack"], found["attack"]))
-            rows.append((name, str(found["score"]["n"]), *loss, label, *worst, _p_value(found)))
+            worst = (cell(attack[key], scale=1, digits=3) for key in ("score", "expected"))
+            label = str(ATTACKS.get(attack["attack"], attack["attack"]))
+            rows.append((name, str(attack["score"]["n"]), *loss, label, *worst, _p_value(attack)))
     title = (
         "MIA scores of the loss attack and of the worst attack; p: share of random swaps within pairs whose worst "
         "attack sees as much"

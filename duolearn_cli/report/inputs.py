@@ -35,8 +35,8 @@ def read_inputs(folder: Path) -> Inputs:
 
     metrics, run = (_json(folder / name, _read(folder / name)) for name in ("metrics.json", "run.json"))
     if metrics.get("schema") != SCHEMA or not isinstance(metrics.get("models"), dict):
-        found = metrics.get("schema")
-        raise RunError(f"{folder / 'metrics.json'}: schema {SCHEMA} with 'models' is needed, found schema {found}.")
+        schema = metrics.get("schema")
+        raise RunError(f"{folder / 'metrics.json'}: schema {SCHEMA} with 'models' is needed, found schema {schema}.")
     config_path, target_path = folder / "config.yaml", folder / "target.json"
     try:
         config = yaml.safe_load(_read(config_path)) or {}

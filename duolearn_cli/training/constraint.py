@@ -45,10 +45,13 @@ class Constraint:
             preserve: the gradient of the preserve loss [n].
             curvature: the optimiser's own metric [n], None if it has none.
         """
+        # Divided by their means, Fisher and curvature have no units: damping and price mean the same for every model.
         fisher = None if self._fisher is None else self._relative(self._fisher)
+        # Damping keeps the metric positive where the Fisher is zero: the projection divides by it.
         damped = None if fisher is None else fisher + self.settings.damping
         own = None if curvature is None else self._relative(curvature)
         metric = {"euclidean": None, "fisher": damped, "optimizer": own}[self.settings.metric]
+        # First the price, then the constraints in the combined metric: together they solve one problem (see `shorten`).
         if self.settings.fisher_price and fisher is not None:
             step, metric = geometry.shorten(step, self.settings.fisher_price * fisher, metric)
         return geometry.constrain(
@@ -96,6 +99,7 @@ class Constraint:
         if self._rows is None:
             self._open_rows(preserve.new_zeros(settings.basis_size, len(preserve)))
         assert self._rows is not None
+        # The length is that of the whole vector, over all shards.
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
         self._rows[self._first + self._num_remembered % settings.basis_size] = preserve / length.clamp(min=1e-30)
         self._num_remembered += 1

@@ -44,6 +44,7 @@ class Coordinates:
         self.places = [place for place, _ in placed]
         self.parameters = [parameter for _, parameter in placed]
         self._shards = [local(parameter.detach()) for parameter in self.parameters]
+        # `index` counts within the ordered vector of all adapter coordinates, and a checkpoint stores it.
         self.index, self._experts = index, experts or {}
         self.reached: list[nn.Parameter] = []
         self._all = flatten(self._shards)
@@ -59,6 +60,7 @@ class Coordinates:
             torch.zeros_like(shard) if parameter.grad is None else local(parameter.grad)
             for parameter, shard in zip(self.parameters, self._shards, strict=True)
         ]
+        # A parameter without a gradient in one step may get one later: an expert is reached only if a token goes there.
         if len(self.reached) < len(self.parameters):
             self.mark(i for i, parameter in enumerate(self.parameters) if parameter.grad is not None)
         for parameter in self.parameters:

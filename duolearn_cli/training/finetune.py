@@ -42,6 +42,7 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
             batch = collate([texts[i] for i in indices], "answer").to(model.device)
             loss = losses.nll(model.head(model.hidden(batch)), batch.label).mean()
             accelerator.backward(loss)
+            # In the first step, because an adapter that takes no part should fail before hours of training.
             if is_first:
                 model.check_reached([parameter for parameter in model.adapter if parameter.grad is not None])
                 is_first = False

@@ -153,6 +153,8 @@ def predict(
         step: the labels of the whole step, if `examples` are a part of it. Means are taken over the step.
         together: put forget and retain items into one batch, as sharded models need; else each side has its own.
     """
+    # One group per side: the forget loss then needs no backward through retain items, nor the preserve loss through
+    # forget items, unless a concept mention makes one.
     sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
     groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
 
@@ -179,6 +181,7 @@ def _forward(
 ) -> Group:
     batch = collate([example.text for example in examples], labels, pack_to=pack_to).to(model.device)
     outputs = attend(model, batch, attention, [example.token_kind for example in examples])
+    # The cut between the graph of the losses and the graph of the model, see `Group`.
     leaves = {name: output.detach().requires_grad_(output.requires_grad) for name, output in outputs.items()}
     return Group(examples, batch, outputs, leaves)
 

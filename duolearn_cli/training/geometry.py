@@ -74,10 +74,12 @@ def constrain(
     Shapes: step, metric [n]; gradients [k, n]; blocks sum to n -> [n] and [blocks, k].
     """
     sizes = list(blocks) if blocks is not None else [step.numel()]
+    # g / m is the gradient in the metric: the direction in which a step changes least for the slope that it removes.
     lifted = gradients if metric is None else gradients / metric
     parts = list(zip(step.split(sizes), gradients.split(sizes, 1), lifted.split(sizes, 1), strict=True))
     products = reduce(torch.stack([torch.cat([g @ up.T, (g @ d)[:, None]], 1) for d, g, up in parts]))
     grams, slopes = products[..., :-1], products[..., -1]
+    # One constraint: lambda = max(0, <d, g>) / <g, g / m> (two-sided without the max).
     if len(gradients) == 1:
         conflict = slopes if two_sided else slopes.clamp(min=0)
         weights = ratio(conflict, grams[..., 0])
@@ -108,12 +110,13 @@ def _dual(matrix: np.ndarray, slope: np.ndarray, two_sided: bool, precision: flo
     lengths = np.sqrt(np.diag(matrix).clip(min=0))
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale)
-    kept = values > max(values[-1], 0) * len(values) * precision
-    if not kept.any():
+    # Smaller eigenvalues are rounding of `precision`: dividing by them would blow it up.
+    valid = values > max(values[-1], 0) * len(values) * precision
+    if not valid.any():
         return np.zeros_like(slope)
-    root = np.sqrt(values[kept])
+    root = np.sqrt(values[valid])
     # With K = A'A and s = A'b the dual is the least-squares problem |A l - b|.
-    a, b = root[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ (slope * scale)) / root
+    a, b = root[:, None] * vectors[:, valid].T, (vectors[:, valid].T @ (slope * scale)) / root
     solution = np.linalg.lstsq(a, b, rcond=None)[0] if two_sided else nnls(a, b, maxiter=100 * len(scale))[0]
     return solution * scale
 

@@ -22,7 +22,7 @@ from duolearn_cli.concepts.token_classes import UNLEARN
 from duolearn_cli.errors import RunError
 from duolearn_cli.methods.base import Method, Objective
 from duolearn_cli.methods.tokens import Labels, Tokens
-from duolearn_cli.model.distributed import Processes, shard_like, local
+from duolearn_cli.model.distributed import Processes, local, shard_like
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.readings import nll_at
 from duolearn_cli.training.coordinates import Coordinates

@@ -67,12 +67,15 @@ def unlearn(
                 forgets, retains = order[step - 1]
                 items = [task.forget[i] for i in forgets] + [task.retain[i] for i in retains]
                 both = gradients(model, items, method, update.coordinates, update.processes, batching, squares)
+        # The privacy ledger has no step left: a run that lost steps in a crash ends that many steps earlier.
         if both is None:
             return
+        # Checked once, after the first backward of this process, resumed or not.
         if step == first_step + 1:
             model.check_reached(update.coordinates.reached)
         move = update.apply(step, learning_rate(step, steps, settings), both)
         values = measure(both, move, update)
+        # The norm of the step is among the values that reach the host anyway, and NaN in any gradient shows in it.
         if not math.isfinite(values["step_norm"]):
             rate = settings.learning_rate
             raise DivergedError(f"unlearning diverged at step {step}; give a lower unlearn.learning_rate than {rate}.")

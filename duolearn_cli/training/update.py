@@ -104,6 +104,7 @@ class Update:
 
     def _optimise(self, gradient: Tensor, rate: float) -> None:
         """Take one optimiser step along `gradient` [n], clipped to the norm ``unlearn.max_grad_norm``."""
+        # The norm is that of the whole vector: shards must be scaled alike.
         norm = self.processes.sum_parts(gradient.square().sum()).sqrt()
         self.coordinates.values.grad = gradient * (self._settings.max_grad_norm / norm.clamp(min=1e-12)).clamp(max=1)
         for group in self._optimizer.param_groups:

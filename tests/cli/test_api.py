@@ -149,7 +149,7 @@ def test_a_folder_that_holds_something_is_refused(here):
     (here / "full").mkdir()
     (here / "full" / "file").touch()
     for call in (lambda: unlearn(FORGET, "run_dir=full"), lambda: unlearn(config=changed("run_dir", "full"))):
-        with pytest.raises(RunError, match="there is something in it already"):
+        with pytest.raises(RunError, match="it is not empty"):
             call()
 
 
@@ -177,11 +177,12 @@ def test_groups_of_the_users_own(here):
 def test_a_running_hydra_stays(here):
     (here / "conf").mkdir()
     (here / "conf" / "app.yaml").write_text("x: 1\n")
-    with hydra.initialize_config_dir(str(here / "conf"), version_base="1.3"):
+    with hydra.initialize_config_dir(str(here / "conf"), version_base="1.3", job_name="theirs"):
         assert configure("unlearn", FORGET).seed == 0
         with pytest.raises(ConfigError):
             unlearn(FORGET, "seed=-1")
         assert hydra.compose("app") == {"x": 1}
+        assert hydra.compose("app", return_hydra_config=True).hydra.job.name == "theirs"
     configure("unlearn", FORGET)
     assert not GlobalHydra.instance().is_initialized()
 

@@ -121,7 +121,7 @@ def test_a_run_refuses_long_questions_and_the_fix_that_it_proposes_runs(tmp_path
     said = " ".join(capsys.readouterr().err.split())
     assert "are longer than prompt.max_tokens=100 and would lose part of their question; prompt.max_cut=0 is" in said
     assert not (tmp_path / "out").exists()
-    longer, more = re.findall(r"prompt\.max_\w+=[\d.]*\d", said.partition("Mend: ")[2])
+    longer, more = re.findall(r"prompt\.max_\w+=[\d.]*\d", said.partition("Fix: ")[2])
     assert main([*line, more]) == 0
     (folder,) = {path.parent for path in (tmp_path / "out").rglob("metrics.json")}
     texts = json.loads((folder / "metrics.json").read_text())["data"]["texts"]

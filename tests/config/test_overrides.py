@@ -158,7 +158,7 @@ def test_a_run_folder_of_the_users_own_is_new_or_empty(tmp_path):
     check_run_folder(tmp_path / "new")
     check_run_folder(tmp_path)
     (tmp_path / "file").write_text("x")
-    for place, said_so in ((tmp_path / "file", "that is a file"), (tmp_path, "something in it already")):
+    for place, said_so in ((tmp_path / "file", "that is a file"), (tmp_path, "it is not empty")):
         with pytest.raises(RunError, match=said_so):
             check_run_folder(place)
     (tmp_path / "run.json").write_text(json.dumps({"command": "unlearn"}))
@@ -173,7 +173,7 @@ def test_hydra_run_dir_is_exactly_the_run_folder_of_one_run(tmp_path):
     launch.check_jobs("unlearn", overrides, False, None)
     config = compose("unlearn", overrides)
     assert Run.create(config, overrides).folder == tmp_path / "mine"
-    with pytest.raises(RunError, match="something in it already"):
+    with pytest.raises(RunError, match="it is not empty"):
         Run.create(config, overrides)
     with pytest.raises(ConfigError, match="makes no run folder"):
         compose("hierarchy", [f"run_dir={tmp_path}/other"])

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from duolearn_cli.cli.commands import beginning
-from duolearn_cli.cli.commands.beginning import as_override, check_beginning, check_words, note_of, told_by
+from duolearn_cli.cli.commands.beginning import as_override, check_beginning, check_words, note_of, recorded_by
 from duolearn_cli.cli.commands.limits import limits_note
 from duolearn_cli.config.compose import compose
 from duolearn_cli.config.forget import ForgetTarget
@@ -127,7 +127,7 @@ def test_near_duplicates_of_forgotten_items_are_left_out_too(left, tmp_path):
         ("unlearn", ["+forget=surgery"], ["forgotten=[surgry]"], r"allowed: forgotten=\[surgery\]\."),
         ("unlearn", ["+forget=surgery"], ["forgotten=[trauma]"], r"allowed: forgotten=\[trauma,surgery\]\."),
         ("retrain", ["+forget=surgery"], [], r"Give forgotten=\[surgery\]\."),
-        ("learn", ["+forget=surgery"], [], r"forgotten nothing; say so with forgotten=\[\]"),
+        ("learn", ["+forget=surgery"], [], r"forgotten nothing; confirm that with forgotten=\[\]"),
         (
             "unlearn",
             ["+forget=custom", "forget.concepts=[cardiology]", "forget.subjects=[Heart Medicine]"],
@@ -163,10 +163,10 @@ def test_an_adapter_of_nobodys_needs_an_answer(tmp_path):
 def test_a_third_request_is_told_both(left, study):
     first = left("unlearn", "+forget=surgery")
     second = left("unlearn", "+forget=anxiety", f"adapter={first}", "forgotten=[surgery]")
-    assert told_by(second, study.hierarchy) == ["surgery", "anxiety"]
+    assert recorded_by(second, study.hierarchy) == ["surgery", "anxiety"]
     # A run of before this was asked: what its own beginning tells.
     old = left("unlearn", "+forget=anxiety", f"adapter={first}")
-    assert told_by(old, study.hierarchy) == ["surgery", "anxiety"]
+    assert recorded_by(old, study.hierarchy) == ["surgery", "anxiety"]
 
 
 def test_words_that_stand_for_nothing_are_refused(left, study):

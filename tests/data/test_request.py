@@ -13,6 +13,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.config.schema import ImperfectConfig, LabelsConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import balance, make_request
+from duolearn_cli.data.sides import ConceptView
 from duolearn_cli.errors import DataError
 from duolearn_cli.pipeline.prepare import prepare
 
@@ -27,10 +28,9 @@ def request_of(study, faults=None, **labels):
         return study.matcher.concepts([item.question, *item.options])
 
     return make_request(
-        study.splits,
-        study.target,
-        study.hierarchy,
-        mentions,
+        study.splits.forget_train,
+        study.splits.retain_train,
+        ConceptView(study.target, study.hierarchy, mentions),
         faults or ImperfectConfig(),
         LabelsConfig(**{"conflicts": "ignore", **labels}),
     )

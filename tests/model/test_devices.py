@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from duolearn_cli.config.schema import AdapterConfig, ModelConfig, RuntimeConfig
+from duolearn_cli.config.model import AdapterConfig
+from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.training.forward import predict

@@ -88,7 +88,7 @@ def test_an_adapter_of_another_make_is_refused(lab, tmp_path):
     (tmp_path / "a" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 1}))
     with pytest.raises(ModelError, match="lora_alpha=1"):
         lab.model.load_adapter(tmp_path / "a")
-    with pytest.raises(ModelError, match="holds no adapter"):
+    with pytest.raises(ModelError, match="contains no adapter"):
         lab.model.load_adapter(tmp_path)
 
 

@@ -170,7 +170,7 @@ def test_a_patient_in_both_sets_pays_for_both():
 
 
 def test_a_delta_that_gives_a_record_away_is_refused():
-    with pytest.raises(ConfigError, match=r"privacy\.delta=0\.5: with .* given away whole"):
+    with pytest.raises(ConfigError, match=r"privacy\.delta=0\.5: with .* revealed completely"):
         plan_unlearning(study_of("privacy=eps4", "privacy.delta=0.5"))
 
 
@@ -193,14 +193,14 @@ def test_a_second_request_is_paid_from_the_same_budget(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["privacy=eps8"], r"with what 1 earlier stages .* epsilon would be .*, and the budget is 4"),
+        (["privacy=eps8"], r"together with the 1 earlier stages .* epsilon would be .*, and the budget is 4"),
         (["privacy=none"], r"a run without privacy would leave nothing of it"),
         (
             ["privacy=custom", "privacy.epsilon=0.1", "privacy.protect=retain"],
             r"an earlier stage .* allowed here: both",
         ),
-        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=example"], r"goes by unit fact"),
-        (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"goes by delta"),
+        (["privacy=custom", "privacy.epsilon=0.1", "privacy.unit=example"], r"uses unit fact"),
+        (["privacy=custom", "privacy.epsilon=0.1", "privacy.delta=1e-9"], r"uses delta"),
         (["privacy=custom", "privacy.epsilon=0.1", "privacy.budget=9"], r"cannot grow"),
     ],
 )

@@ -149,7 +149,7 @@ def test_an_interrupted_private_run_spends_what_an_unbroken_one_does(duolearn, c
     begun = read_account(run).last.begun
     assert 0 < begun < 60
     said = (run / "privacy.json").read_text()
-    for key, message in (("start", "another was put or learned in its place"), ("grouping", "other units of records")):
+    for key, message in (("start", "another was put or learned in its place"), ("grouping", "other privacy units")):
         value = getattr(read_account(run).last, key)
         (run / "privacy.json").write_text(said.replace(value, "other"))
         done = duolearn("unlearn", f"resume={run}")

@@ -49,7 +49,7 @@ def test_the_folder_says_how_the_run_ended(config, error, status):
 def test_a_folder_in_use_is_refused(config):
     run = Run.create(config, [])
     run.update(status="running", pid=os.getppid())
-    with pytest.raises(RunError, match="is being run by process"), run.active():
+    with pytest.raises(RunError, match="is running in"), run.active():
         pass
 
 

@@ -94,7 +94,7 @@ def test_runs_without_privacy_tell_everything():
     assert together.epsilon == {"retain": math.inf, "forget": math.inf}
     assert together.as_dict()["epsilon_together"] == {"retain": None, "forget": None}
     assert "infinite (retain), infinite (forget)" in sweep_note(jobs, together)
-    assert "1 of them without a privacy account" in sweep_note(jobs, together)
+    assert "1 of them have no privacy account" in sweep_note(jobs, together)
     assert released_together([jobs[1]]) is None and sweep_note([jobs[1]], None) is None
 
 

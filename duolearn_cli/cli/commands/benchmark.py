@@ -52,6 +52,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         )
     study = prepared(config, display)
     display.stage("Check every method's tries")
+    # All tries are composed now: an invalid one must not appear after hours of runs.
     planned = _tries(config, shared, invocation.config_dir)
     # Saved with the benchmark: methods that are installed later must not join it on resume.
     config.benchmark.methods = list(planned)

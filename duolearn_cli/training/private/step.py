@@ -169,6 +169,7 @@ class PrivateSteps:
             self.coordinates.mark(recorder.received)
             by_group.append(self.coordinates.take(rows))
         rows = torch.cat(by_group)
+        # Units of one example each are the common case: their rows are the result already.
         if all(len(unit.examples) == 1 for unit in protected):
             return rows
         owner = torch.tensor([i for i, unit in enumerate(protected) for _ in unit.examples], dtype=torch.long)
@@ -198,6 +199,7 @@ class PrivateSteps:
         size = len(SIDES) + len(TOKEN_CLASSES) + (attention_of(self.method).kept_layers > 0)
         figures = torch.stack([*sums.figures, torch.zeros(size, device=self.model.device)]).sum(0)
         figures = self.processes.sum_items(figures)
+        # In private steps losses are sums over items; the history shows means, as without privacy.
         figures[:2] /= len(examples)
         return named_losses(figures, labels_of(examples, self.method.labels))
 

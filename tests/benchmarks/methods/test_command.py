@@ -98,7 +98,7 @@ def test_room_for_all_runs_is_asked_for_before_the_first(tmp_path, monkeypatch):
     """There would be enough for one run, and there is not for six."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=NEEDED_BYTES + 50_000_000))
     given = [*GIVEN[1:], f"output_dir={tmp_path / 'out'}", f"cache_dir={tmp_path / 'cache'}"]
-    with pytest.raises(RunError, match="GB needed"):
+    with pytest.raises(RunError, match="GB are needed"):
         benchmark.run(compose("benchmark", given), Invocation(given))
     assert not (tmp_path / "out").exists()
 

@@ -72,10 +72,10 @@ def test_a_block_leaves_what_the_formula_says(half, targets, sizes):
 
 def test_checkpointing_keeps_the_inputs_of_blocks_and_one_block():
     layer, sides = Layer(SHAPE, AdapterConfig(rank=4), False, False), [Side(8, 32, 0), Side(4, 16, 0)]
-    whole, again = (layer.kept(sides, 10, followed=False, again=again) for again in (False, True))
+    whole, again = (layer.saved(sides, 10, per_example=False, checkpointing=again) for again in (False, True))
     assert whole == 10 * sum(layer.graph(side) for side in sides)
     assert again == 10 * 4 * 64 * (8 * 32 + 4 * 16) + layer.graph(sides[0])
-    followed = layer.kept(sides, 10, followed=True, again=True)
+    followed = layer.saved(sides, 10, per_example=True, checkpointing=True)
     assert again < followed < whole
     # In float32 the graph holds the adapted layers' inputs already.
-    assert layer.kept(sides, 10, followed=True, again=False) == whole
+    assert layer.saved(sides, 10, per_example=True, checkpointing=False) == whole

@@ -68,12 +68,12 @@ def test_where_everything_fits_the_batch_stays_whole(study, free):
     chosen = study("unlearn.memory_limit=100")
     (note,) = fit(chosen)
     assert chosen.config.unlearn.micro_batch is None
-    assert "of 100.00 GiB allowed" in note
+    assert "allowed: 100.00 GiB" in note
 
 
 def test_a_limit_that_nothing_fits_into_is_refused(study, free):
     with pytest.raises(
-        ConfigError, match=r"memory_limit=0\.1 GiB: .* even with one item a forward; allowed: "
+        ConfigError, match=r"memory_limit=0\.1 GiB: .* even with one item per forward; allowed: "
     ) as error:
         fit(study("unlearn.memory_limit=0.1"))
     allowed = float(str(error.value).split("allowed: ")[1].split()[0])
