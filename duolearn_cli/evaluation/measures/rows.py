@@ -1,7 +1,7 @@
 """Every measure in one row: its place in metrics.json, its formula, its meaning, and the tables that show it.
 
-metrics.json, the tables of runs, sweeps and benchmarks, the report and docs/metrics.md read these rows. A new one is one
-more row in a file beside this one.
+metrics.json, the tables of runs, sweeps and benchmarks, the report and docs/metrics.md read these rows. A new one is a
+row in a file beside this one.
 """
 
 from __future__ import annotations
