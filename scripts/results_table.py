@@ -20,7 +20,8 @@ from typing import Any
 from duolearn_cli.benchmarks.methods.record import read_record
 from duolearn_cli.benchmarks.methods.results import figures
 from duolearn_cli.errors import RunError
-from duolearn_cli.evaluation.metrics.seeds import ANY, LIMITS, limits_of, over_seeds
+from duolearn_cli.evaluation.measures import limits_of
+from duolearn_cli.evaluation.metrics.seeds import ANY, over_seeds
 from duolearn_cli.report.benchmark import benchmark_table, choices_table, remarks
 from duolearn_cli.report.tables import DASH, MODELS, Table, cell, number
 
@@ -40,7 +41,7 @@ def mean(values: Sequence[Any], path: tuple[str, ...]) -> str:
     """Mean over seeds of estimates, with their interval; of numbers without one, of p-values the least and the most."""
     estimates = [value for value in values if isinstance(value, Mapping) and number(value["value"]) is not None]
     if estimates:
-        limits = ANY if "likeness" in path else limits_of(path[-1] if path[-1] in LIMITS else path[-2])
+        limits = ANY if "likeness" in path else limits_of(path[-1], path[-2])
         return cell(over_seeds(estimates, limits=limits), 1, 3)
     numbers = [value for value in map(number, values) if value is not None]
     if numbers and path[-1].endswith("p_value"):

@@ -3,20 +3,22 @@
 import csv
 import json
 import re
-import shlex
+import shutil
 import tomllib
 
 import pytest
 
+from duolearn_cli.config.declarations import hook_kinds
+from duolearn_cli.evaluation.measures import AddedMeasure
 from duolearn_cli.files import ASSETS
 from duolearn_cli.methods import Method
-from duolearn_cli.methods.declarations import hook_kinds
+from duolearn_cli.report.jobs import read_jobs
+from duolearn_cli.report.sweep import sweep_table
 from tests.conftest import SMALL
+from tests.contributing import PAGE, SECTIONS, leave_example
 from tests.scripts import FOLDER
 
 ROOT = FOLDER.parent
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## Add a (\w[\w ]*)\n(.*?)(?=^## )", PAGE, re.M | re.S))
 SCREEN = 60
 FEW = [*SMALL, "evaluation.max_items=6", "evaluation.quick_items=2", "evaluation.generate_items=0"]
 
@@ -25,14 +27,7 @@ FEW = [*SMALL, "evaluation.max_items=6", "evaluation.quick_items=2", "evaluation
 def example(tmp_path):
     """Leave the files of a section in the current folder; return the words of its command, without ``duolearn``."""
 
-    def write(name):
-        for path, text in re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```", SECTIONS[name], re.M | re.S):
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text, encoding="utf-8")
-        (command,) = re.findall(r"^```bash\nduolearn (.*?)\n```", SECTIONS[name], re.M | re.S)
-        return shlex.split(command)
-
-    return write
+    return lambda name: leave_example(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -96,8 +91,38 @@ def test_a_model(duolearn, example):
     assert "163,840 of 1,377,408 parameters" in done.stdout, "of rank 16"
 
 
+def test_a_measure(duolearn, example, tmp_path):
+    command = example("measure")
+    untrusted = duolearn(*(word for word in command if not word.startswith("plugins")))
+    assert untrusted.returncode == 2 and "or of a module named in `plugins`" in untrusted.stderr
+    done = duolearn(*command, *FEW, "run_dir=run")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    values = {name: entry["scores"]["margin"] for name, entry in metrics["models"].items()}
+    assert values["target"]["value"] > values["gold"]["value"]
+    assert values["unlearned"]["low"] < values["unlearned"]["value"] < values["unlearned"]["high"]
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert all(f"| Margin ↓, n {values['base']['n']} (too few for a claim) |" in text for text in (done.stdout, report))
+    assert "- Margin: Log-probability of the right option less that of the best other one, in nats." in report
+    for job in ("0", "1"):
+        shutil.copytree(tmp_path / "run", tmp_path / "sweep" / job)
+    swept = sweep_table(read_jobs(tmp_path / "sweep"))
+    assert swept.header[-2] == "Margin ↓"
+    assert all(row[-2].startswith(f"{values['unlearned']['value']:.3f} [") for row in swept.rows)
+    _, _, *trust = command
+    again = duolearn("evaluate", "run=run", *trust, "measures.margin.split=retain_heldout", "--dry-run")
+    assert again.returncode == 0, again.stderr
+    refused = duolearn("evaluate", "run=run", "--dry-run")
+    assert refused.returncode == 2 and "plugins=[margin]" in refused.stderr
+
+
 def test_every_hook_is_named():
     assert [name for name in hook_kinds(Method) if f"`{name}`" not in SECTIONS["method"]] == []
+
+
+def test_every_hook_of_a_measure_is_in_its_example():
+    optional = {"origin", "problems", "row", "wrong_as"}
+    assert [name for name in hook_kinds(AddedMeasure) if name not in SECTIONS["measure"]] == sorted(optional)
 
 
 def test_the_tree_has_the_rows_of_the_import_contract():

@@ -117,7 +117,7 @@ def command_help(command: str, config_dir: str | None) -> str:
     actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
     parts = [
         f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n{actions}"
-        "groups (GROUP=OPTION; forget, ablation and retain_from with a plus: +forget=OPTION)\n"
+        "groups (GROUP=OPTION; forget, ablation, retain_from and measure with a plus: +forget=OPTION)\n"
     ]
     for group, options in groups(Path(config_dir) if config_dir else None).items():
         parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))

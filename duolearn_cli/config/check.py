@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.values import interpolation_problems, stray_keys, value_problems
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
+
+MEASURES = "measures."
+# The commands that score models, and so can measure them.
+MEASURING = ("learn", "retrain", "unlearn", "evaluate", "benchmark")
 
 
 def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
@@ -34,6 +38,7 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
     yield from _missing(config)
     for name in (*COMPONENTS, *(name for name in OPTIONAL_COMPONENTS if config.get(name) is not None)):
         yield from _component_problems(config, name, extra)
+    yield from _added_measures(config)
     yield from _forget_problems(config, extra)
     yield from value_problems(config, owner=RunConfig)
     yield from combinations.problems(config, groups(extra).get("method", {}))
@@ -62,8 +67,16 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
     if not isinstance(node, DictConfig):
         yield f"{name} is not set; allowed: {', '.join(groups(extra).get(name, {}))}."
         return
+    yield from _node_problems(node, name, config.plugins)
+
+
+def _node_problems(node: Any, name: str, plugins: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a component's settings, alone and together."""
+    if not isinstance(node, DictConfig):
+        yield f"{name}={node}: allowed: a component: _target_ and its settings."
+        return
     try:
-        owner = component_class(node, config.plugins)
+        owner = component_class(node, plugins)
     except ConfigError as error:
         yield f"{name}: {error}"
         return
@@ -75,12 +88,17 @@ def _component_problems(config: DictConfig, name: str, extra: Path | None) -> It
         yield from unbuildable
         return
     try:
-        values = component(node, config.plugins)
+        values = component(node, plugins)
     except OmegaConfBaseException as error:
         yield _mistyped(error, node, owner, name)
         return
-    yield from value_problems(values, f"{name}.")
-    yield from _own_problems(values, name)
+    except Exception as error:  # the user's own class may fail in any way
+        yield f"{name}: {owner.__name__} refuses its settings: {type(error).__name__}: {error}."
+        return
+    unfit = list(value_problems(values, f"{name}."))
+    yield from unfit
+    if not (unfit and name.startswith(MEASURES)):  # a measure is tried only with settings that it allows
+        yield from _own_problems(values, name)
 
 
 def _values_for_groups(node: DictConfig, owner: type, name: str) -> Iterator[str]:
@@ -99,6 +117,8 @@ def _mistyped(error: OmegaConfBaseException, node: DictConfig, owner: type, name
 
 def _own_problems(values: Any, name: str) -> Iterator[str]:
     """Yield combinations that the component, or a group of its settings, declares to be impossible."""
+    if name.startswith(MEASURES):
+        yield from (f"{name}: {problem}" for problem in values.wrong_as(name.removeprefix(MEASURES)))
     if name == "hierarchy" and not (hasattr(values, "load") and hasattr(values, "level_weights")):
         yield f"hierarchy: {type(values).__name__} is no duolearn_cli.concepts.sources.base.HierarchySource."
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
@@ -108,13 +128,29 @@ def _own_problems(values: Any, name: str) -> Iterator[str]:
 
 def _class_problems(name: str, owner: type) -> Iterator[str]:
     """What makes a class no usable component, whatever its settings; base classes that declare hooks know it."""
-    if hasattr(owner, "class_problems"):
-        yield from (f"{name}: {problem}" for problem in owner.class_problems())
-    elif name == "method":
+    base, package = _bases(name)
+    if base and not any(one.__name__ == base and one.__module__.startswith("duolearn_cli.") for one in owner.__mro__):
         yield (
-            f"method: {owner.__name__} does not derive from Method, so nobody can tell what it declares. Fix, in the "
-            f"module {owner.__module__}: from duolearn_cli.methods import Method; class {owner.__name__}(Method)."
+            f"{name}: {owner.__name__} does not derive from {base}, so nobody can tell what it declares. Fix, in the "
+            f"module {owner.__module__}: from {package} import {base}; class {owner.__name__}({base})."
         )
+    elif hasattr(owner, "class_problems"):
+        yield from (f"{name}: {problem}" for problem in owner.class_problems())
+
+
+def _bases(name: str) -> tuple[str, str]:
+    """The base class that a component must have, and where it is imported from; empty for none."""
+    if name.startswith(MEASURES):
+        return "AddedMeasure", "duolearn_cli.evaluation.measures"
+    return ("Method", "duolearn_cli.methods") if name == "method" else ("", "")
+
+
+def _added_measures(config: DictConfig) -> Iterator[str]:
+    if config.measures and config.command not in MEASURING:
+        names = ", ".join(map(str, config.measures))
+        yield f"measures: `duolearn {config.command}` scores no model; leave out {names}."
+    for key, node in config.measures.items():
+        yield from _node_problems(node, f"{MEASURES}{key}", config.plugins)
 
 
 def _forget_problems(config: DictConfig, extra: Path | None) -> Iterator[str]:

@@ -21,8 +21,10 @@ DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
 # A component that may be left out.
 OPTIONAL_COMPONENTS = ("retain_from",)
+# Of this group several options may be given; each has a node of its own in `measures`.
+MEASURE = "measure"
 # Groups without a default: an option is added with a plus.
-ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS)
+ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)
 # Settings that hold entries by name.
 NEW_ENTRIES = ("benchmark.search.",)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -54,6 +56,8 @@ def group_problems(overrides: Sequence[str], extra: Path | None) -> Iterator[str
         except HydraException:
             continue  # composing says why
         group = parsed.key_or_group
+        if group == MEASURE and isinstance(parsed.value(), list):
+            continue
         if group not in known or parsed.is_delete() or parsed.is_sweep_override() or isinstance(parsed.value(), str):
             continue
         two = " for two targets: +forget=custom forget.concepts=[surgery,anxiety];" if group == "forget" else ""
@@ -89,6 +93,8 @@ def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str
     if "An item is already at" in text:
         return f"{override}: this is there already, and is set without a plus: {override.lstrip('+')}."
     if "add --multirun" in text:
+        if key == MEASURE:
+            return f"{key}={value}: for several in one run write +{key}=[{value}]; for a sweep over them add -m."
         if key in options:
             return f"{key}={value}: {key} takes one option; for a sweep over several add -m."
         return f"{override}: for a sweep add -m; for a list write {key}=[{value}]; for a text with commas quote it."
@@ -126,6 +132,8 @@ def _unknown(place: str, name: str, choices: Sequence[str], extra: Path | None) 
     """Say that there is no setting at the dotted key `place`; `name` is the part of it that is unknown."""
     if place.startswith(NEW_ENTRIES):
         return f"{place}: an entry that is not there yet is added with a plus: +{place}={{...}}."
+    if place == MEASURE:
+        return f"+{place}: the first line of a measure's YAML is `# @package measures.NAME`, with a NAME of its own."
     if renamed := new_name(place):
         return f"{place}: this setting is called {renamed}."
     allowed = _allowed_beside(place, choices, extra)
@@ -153,6 +161,8 @@ def _schema_at(path: Sequence[str], owner: type = RunConfig) -> Any:
 def _allowed_beside(key: str, choices: Sequence[str], extra: Path | None) -> list[str]:
     """Return the names that are allowed in place of the first unknown part of a dotted key."""
     parts = key.split(".")
+    if parts[0] == "measures" and len(parts) > 2:
+        return _component_settings([MEASURE, *parts[2:]], [f"{MEASURE}={parts[1]}"], extra)
     if parts[0] in (*COMPONENTS, *OPTIONAL_COMPONENTS) and len(parts) > 1:
         return _component_settings(parts, choices, extra)
     for depth in range(len(parts) - 1, -1, -1):

@@ -80,6 +80,7 @@ class RunConfig:
     inspect: InspectConfig = setting(InspectConfig)
     hierarchy_view: HierarchyViewConfig = setting(HierarchyViewConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
+    measures: dict[str, Any] = setting(dict, "measures beside duolearn's own, by name: +measure=OPTION adds one")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
     imperfect: ImperfectConfig = setting(ImperfectConfig)

@@ -10,11 +10,12 @@ from typing import Any
 
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
+from duolearn_cli.evaluation.answer import SIDES, Answer, Answers
+from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.evidence import Evidence
 from duolearn_cli.evaluation.metrics import knowledge, options_only
 from duolearn_cli.evaluation.metrics.closed_forms import CONFIDENCE
 from duolearn_cli.evaluation.metrics.intervals import FEW_FACTS, proportion
-from duolearn_cli.evaluation.scoring import Answer
-from duolearn_cli.evaluation.summary import SIDES, Answers
 
 Items = Mapping[str, Sequence[Item]]
 # Warnings show this many characters of an answer.
@@ -169,16 +170,10 @@ def above_majority(models: Mapping[str, Answers], rate: float) -> dict[str, dict
     Returns:
         By model, the estimate; empty without a target.
     """
-    before = _forget(models["target"]) if "target" in models else []
-    by_model = {}
-    for name in ("gold", "unlearned"):
-        if before and name in models:
-            one = knowledge.chance_corrected_forgetting(
-                [row.correct for row in before],
-                [row.correct for row in _forget(models[name])],
-                [max(row.chance, rate) for row in before],
-                [row.fact for row in before],
-            )
+    measure, by_model = MEASURES["forgetting_above_majority"], {}
+    for name in models:
+        one = measure.estimate(Evidence(name, models, majority=rate))
+        if one is not None and one.n:
             by_model[name] = one.as_dict()
     return by_model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from duolearn_cli.evaluation.answer import Answer
 from duolearn_cli.evaluation.metrics import gold
-from duolearn_cli.evaluation.scoring import Answer
 
 SPLITS = ("forget_train", "forget_heldout")
 COMPARED = ("target", "gold", "unlearned")

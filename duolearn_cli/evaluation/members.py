@@ -8,11 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from duolearn_cli.evaluation.answer import Answer, Answers
 from duolearn_cli.evaluation.metrics import membership
-from duolearn_cli.evaluation.metrics.intervals import Estimate
-from duolearn_cli.evaluation.scoring import Answer
 
-Answers = Mapping[str, Sequence[Answer]]
 # The splits of members and of non-members.
 SPLITS = ("forget_train", "forget_unseen")
 # Models that were trained on neither. The first one available checks the attacks.
@@ -75,15 +73,6 @@ def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
         "min_k_plus": row.min_k_plus,
         "reference": reference_nll - row.nll,
     }
-
-
-def headline(attacks: Mapping[str, Mapping[str, Estimate]], worst: Mapping[str, Any]) -> dict[str, Estimate]:
-    """The membership figures among a model's `scores` in metrics.json, of the loss attack and of the worst attack."""
-    loss = attacks.get("loss") or {}
-    scores = {f"mia_{name}": loss[name] for name in ("auc", "score", "expected", "tpr_1", "tpr_01") if name in loss}
-    if worst:
-        scores |= {"mia_worst": worst["score"], "mia_worst_expected": worst["expected"]}
-    return scores
 
 
 def membership_check(models: Mapping[str, Answers]) -> dict[str, Any] | None:

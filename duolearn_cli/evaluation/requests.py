@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duolearn_cli.data.earlier import EARLIER
-from duolearn_cli.evaluation.metrics.intervals import proportion
-from duolearn_cli.evaluation.metrics.knowledge import forgetting_against_gold, knowledge_preservation
+from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.measure import Ratio
+from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 from duolearn_cli.evaluation.scoring import Answer
 
 # By split.
@@ -40,8 +41,12 @@ def summarise(
             facts_of = [row.fact for row in now]
             entry["accuracy"]["original"] = proportion(before, facts_of).as_dict()
             if gold := {row.id: row.correct for row in own.get("gold", ())}:
-                still = forgetting_against_gold(
-                    before, [row.correct for row in now], [gold[row.id] for row in now], facts_of
+                still = _ratio(
+                    "forgetting_against_gold",
+                    before,
+                    [row.correct for row in now],
+                    facts_of,
+                    [gold[row.id] for row in now],
                 )
                 entry["still_forgotten"] = still.as_dict()
         entries.append(entry)
@@ -54,4 +59,13 @@ def kept_of_original(answers: Answers, original: Mapping[str, Answer]) -> dict[s
     if not rows:
         return None
     before, facts = [original[row.id].correct for row in rows], [row.fact for row in rows]
-    return knowledge_preservation(before, [row.correct for row in rows], facts).as_dict()
+    return _ratio("knowledge_preservation", before, [row.correct for row in rows], facts).as_dict()
+
+
+def _ratio(
+    key: str, before: Sequence[float], after: Sequence[float], facts: Sequence[str], floor: Sequence[float] = ()
+) -> Estimate:
+    """A measure of `evaluation.measures`, from another model before to the model after."""
+    formula = MEASURES[key].formula
+    assert isinstance(formula, Ratio), f"{key} compares before and after"
+    return formula.of(before, after, facts, floor)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import DivergedError
+from duolearn_cli.evaluation.answer import Answer
 from duolearn_cli.evaluation.metrics.tokens import compressed_bytes, extraction_strength, min_k, min_k_plus
 from duolearn_cli.model.encoding import Batch, Encoded, Encoder, collate
 from duolearn_cli.model.language_model import LanguageModel
@@ -24,89 +24,6 @@ from duolearn_cli.model.shared_prefix import collate_branches, num_tokens
 
 # How many rows of logits exist at once. With a large vocabulary they are the largest tensors of an evaluation.
 LOGIT_ROWS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One model's answer to one item.
-
-    Attributes:
-        id: the item's id.
-        fact: the item's fact.
-        heldout: whether the item is a held-out phrasing.
-        subject: the item's subject label, if it has one.
-        topic: the item's topic label, if it has one.
-        answer: the index of the right option.
-        prediction: the index of the option with the highest score, the first one if several tie.
-        scores: the log-probability of each option in nats; in a cloze prompt, the mean over the option's tokens.
-        nll: the negative log-likelihood of the right answer, nats per token.
-        valid: whether the most likely continuation, token by token, is one of the options.
-        recalled: whether the most likely continuation, token by token, is the right answer (open-ended recall).
-        totals: as `scores`, but in a cloze prompt the sum over the option's tokens.
-        tokens: the number of tokens of the right answer.
-        strength: the right answer's extraction strength.
-        min_k: the right answer's score in the membership attack of this name.
-        min_k_plus: likewise.
-        compressed: bytes of the right answer after zlib.
-        classes: for each token class, the sum of the nll over question and right answer, and the number of tokens.
-    """
-
-    id: str
-    fact: str
-    heldout: bool
-    subject: str | None
-    topic: str | None
-    answer: int
-    prediction: int
-    scores: tuple[float, ...]
-    nll: float
-    valid: bool
-    recalled: bool
-    totals: tuple[float, ...]
-    tokens: int
-    strength: float
-    min_k: float
-    min_k_plus: float
-    compressed: int
-    classes: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-
-    @property
-    def chosen(self) -> list[float]:
-        """The share of the answer that each option gets; see `shares_of_highest`."""
-        return shares_of_highest(self.scores)
-
-    @property
-    def correct(self) -> float:
-        """1 for a right answer, 0 for a wrong one; 1 / m if the right option ties with others and m options tie."""
-        return self.chosen[self.answer]
-
-    @property
-    def chance(self) -> float:
-        """1 / number of options."""
-        return 1 / len(self.scores)
-
-    @property
-    def chances(self) -> list[float]:
-        """The probabilities of the options relative to each other: the softmax of `scores`."""
-        weights = np.exp(np.asarray(self.scores) - max(self.scores))
-        return (weights / weights.sum()).tolist()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields by name."""
-        # dataclasses.asdict copies deeply: for thousands of answers that takes a second for each model.
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Answer:
-        """The answer from `as_dict`, in which JSON has turned tuples into lists."""
-        classes = {name: tuple(pair) for name, pair in row["classes"].items()}
-        return cls(**{**row, "scores": tuple(row["scores"]), "totals": tuple(row["totals"]), "classes": classes})
-
-
-def shares_of_highest(scores: Sequence[float]) -> list[float]:
-    """1 for the highest score, 0 for the others; 1 / m for each of m that tie, so that a tie prefers no position."""
-    best = max(scores)
-    return [(score == best) / scores.count(best) for score in scores]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -25,7 +25,7 @@ class Flag:
 
     Attributes:
         sentence: for the reader, in `flags` of metrics.json.
-        measures: keys of the measures that the warning casts doubt on, in `flagged` of metrics.json.
+        measures: keys of the `evaluation.measures` that the warning casts doubt on, in `flagged` of metrics.json.
     """
 
     sentence: str

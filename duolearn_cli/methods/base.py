@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from duolearn_cli.config.declarations import declaration_problems
 from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
-from duolearn_cli.methods.declarations import declaration_problems
 
 if TYPE_CHECKING:
     from torch import Tensor

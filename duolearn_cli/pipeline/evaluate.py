@@ -16,6 +16,7 @@ from duolearn_cli.config.version import __version__
 from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, lm_eval, members, requests, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
+from duolearn_cli.evaluation.measures.added import add_measures
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.files import write_json
@@ -70,6 +71,7 @@ def conclude(
     floor = guessing.floor(answers, evaluation_splits(lab.study))
     models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
     guesses = without_knowledge(lab)
+    added = add_measures(study.config, answers, models)
     for name, one in assessed.items():
         models[name] |= assessment.summarise(one)
     if alike := likeness(answers):
@@ -86,6 +88,7 @@ def conclude(
     metrics = {
         **identity(lab, "unlearned" in models),
         "models": models,
+        **added,
         "chance": chance,
         "floor": floor.as_dict(),
         **guesses,

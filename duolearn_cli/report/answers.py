@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from duolearn_cli.evaluation.answer import SIDES
+from duolearn_cli.evaluation.measures.measure import Measure, Ratio, Share
 from duolearn_cli.evaluation.metrics.chance import common_unit
 
-Parts = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 # Of each item; all models were asked the same.
 ABOUT = ("id", "fact", "split", "heldout", "options", "level", "tokens", "compressed", "pair")
 # Of each model and item: what is right or wrong, and what is a number.
@@ -20,25 +21,13 @@ MARKS, NUMBERS = ("correct", "recalled", "valid"), ("nll", "min_k", "min_k_plus"
 MEMBERS, UNSEEN = "forget_train", "forget_unseen"
 
 
-def _ones(values: np.ndarray) -> np.ndarray:
-    return np.ones_like(values)
-
-
-# Numerator and denominator of a score by item, from what is 0 or 1 of target and unlearned (named last) and chance.
-SCORES: dict[str, tuple[str, Parts, str]] = {
-    "forgetting_rate": ("forget", lambda before, after, chance: (1 - after, _ones(after)), "correct"),
-    "chance_corrected_forgetting": (
-        "forget",
-        lambda before, after, chance: (before - after, before - chance),
-        "correct",
-    ),
-    "knowledge_preservation": ("retain", lambda before, after, chance: (after, before), "correct"),
-    "retain_recall": ("retain", lambda before, after, chance: (after, _ones(after)), "recalled"),
-    "retain_recall_share": ("retain", lambda before, after, chance: (after, before), "recalled"),
-    "retain_accuracy": ("retain", lambda before, after, chance: (after, _ones(after)), "correct"),
-    "forget_invalid_rate": ("forget", lambda before, after, chance: (1 - after, _ones(after)), "valid"),
-    "retain_invalid_rate": ("retain", lambda before, after, chance: (1 - after, _ones(after)), "valid"),
-}
+def by_item(measure: Measure) -> Share | Ratio | None:
+    """How a measure is made of items that target and unlearned were asked; None where it is made otherwise."""
+    formula = measure.formula
+    if isinstance(formula, Share) and formula.side in SIDES:
+        return formula
+    # Other floors than chance are in no item file.
+    return formula if isinstance(formula, Ratio) and formula.floor in (None, "chance") else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +83,7 @@ class Answers:
 
     def places(self, side: str) -> list[int]:
         """Where the items of trained facts of a side are."""
-        kinds = (f"{side}_train", f"{side}_heldout")
-        return [place for place, split in enumerate(self.about["split"]) if split in kinds]
+        return [place for place, split in enumerate(self.about["split"]) if split in SIDES[side]]
 
     def floors(self, places: Sequence[int]) -> np.ndarray:
         """What each item would score without knowledge. Shape: [places]."""
@@ -118,14 +106,13 @@ def facts_of(runs: Sequence[Answers], side: str) -> list[str]:
     return sorted({run.about["fact"][place] for run in runs for place in run.places(side)})
 
 
-def sums_by_fact(
-    runs: Sequence[Answers], side: str, parts: Parts, key: str = "correct", facts: Sequence[str] | None = None
-) -> np.ndarray:
-    """Sums of a score's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2].
+def sums_by_fact(runs: Sequence[Answers], formula: Share | Ratio, facts: Sequence[str] | None = None) -> np.ndarray:
+    """Sums of a formula's two parts over each fact's phrasings; facts in sorted order. Shape: [runs, facts, 2].
 
     Both parts are in whole numbers of `common_unit`: their sums are zero where they should be. A run that was not asked
-    a fact, or not `key`, has zeros.
+    a fact, or has not the marks, has zeros.
     """
+    side, key = formula.side, formula.mark
     order = {fact: place for place, fact in enumerate(facts_of(runs, side) if facts is None else facts)}
     # Of m options that share the highest score, a right one counts 1 / m.
     chances = [1 / count for run in runs for count in set(run.about["options"])]
@@ -139,7 +126,7 @@ def sums_by_fact(
         chosen = run.places(side)
         places = [order[run.about["fact"][k]] for k in chosen]
         before, after = (run.models[model][key][chosen] for model in ("target", "unlearned"))
-        for column, part in enumerate(parts(before, after, run.floors(chosen))):
+        for column, part in enumerate(formula.parts(before, after, run.floors(chosen))):
             np.add.at(sums[:, column], places, part)
     return np.round(unit * found)
 

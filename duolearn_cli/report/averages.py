@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.metrics.seeds import (
     FEWEST,
     auc_errors,
     difference_over_seeds,
-    limits_of,
     over_seeds,
     ratio_errors,
 )
-from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact, wins
+from duolearn_cli.report.answers import Answers, by_item, sums_by_fact, wins
 from duolearn_cli.report.jobs import Job, is_seed, seeds_of, value_of, varying
 from duolearn_cli.report.measures import number
 
@@ -27,32 +27,32 @@ ONE_TARGET = (
 )
 
 
-def mean_over_jobs(jobs: Sequence[Job], key: str, answers: Sequence[Answers | None]) -> dict[str, Any] | None:
-    """The mean of a score over jobs with its interval (see `over_seeds`); None where no job has the score.
+def mean_over_jobs(jobs: Sequence[Job], measure: Measure, answers: Sequence[Answers | None]) -> dict[str, Any] | None:
+    """The mean of a measure over jobs with its interval (see `over_seeds`); None where no job has it among its scores.
 
     `answers` are those of each job, None where its item file is missing. No interval where jobs share a seed, or one
     lacks the score.
     """
-    found = [(job.scores or {}).get(key) or {} for job in jobs]
+    found = [(job.scores or {}).get(measure.key) or {} for job in jobs]
     chosen = [place for place, one in enumerate(found) if number(one.get("value")) is not None]
     if not chosen:
         return None
-    errors = errors_of([answers[place] for place in chosen], key) if len(chosen) >= FEWEST else None
-    whole = over_seeds([found[place] for place in chosen], errors, limits=limits_of(key))
+    errors = errors_of([answers[place] for place in chosen], measure) if len(chosen) >= FEWEST else None
+    whole = over_seeds([found[place] for place in chosen], errors, limits=measure.limits)
     is_whole = len(chosen) == len(jobs) and len(seeds_of(jobs)) == len(jobs)
     return whole if is_whole else {"value": whole["value"]}
 
 
-def difference_over_jobs(first: Sequence[Job], second: Sequence[Job], key: str) -> dict[str, Any] | None:
-    """The mean of a score of `first` less that of `second`, job by job, all of which have it; None without jobs.
+def difference_over_jobs(first: Sequence[Job], second: Sequence[Job], measure: Measure) -> dict[str, Any] | None:
+    """The mean of a measure of `first` less that of `second`, job by job, all of which have it; None without jobs.
 
     The interval is over seeds and facts, both paired; there is none where an item file is missing.
     """
     if not first:
         return None
-    ours, theirs = ([score(job, key) for job in jobs] for jobs in (first, second))
+    ours, theirs = ([score(job, measure.key) for job in jobs] for jobs in (first, second))
     answers = [Answers.read(job.folder) if job.folder else None for job in (*first, *second)]
-    errors = errors_of(answers, key)
+    errors = errors_of(answers, measure)
     paired = np.zeros((2, len(first), 0)) if errors is None else errors.reshape(2, len(first), -1)
     return difference_over_seeds(ours, theirs, paired)
 
@@ -62,16 +62,17 @@ def score(job: Job, key: str) -> float:
     return float((job.scores or {})[key]["value"])
 
 
-def errors_of(runs: Sequence[Answers | None], key: str) -> np.ndarray | None:
-    """What each fact adds to the error of each run's score; None where the item files do not tell. [runs, facts]."""
+def errors_of(runs: Sequence[Answers | None], measure: Measure) -> np.ndarray | None:
+    """What each fact adds to the error of each run's value; None where the item files do not tell. [runs, facts]."""
     known = [run for run in runs if run is not None]
     if len(known) < len(runs):
         return None
-    if key == "mia_auc":
+    if measure.key == "mia_auc":
         return auc_errors(*wins(known)[:2])
-    if key not in SCORES or not all(run.has(SCORES[key][2]) for run in known):
+    formula = by_item(measure)
+    if formula is None or not all(run.has(formula.mark) for run in known):
         return None
-    return ratio_errors(sums_by_fact(known, *SCORES[key]))
+    return ratio_errors(sums_by_fact(known, formula))
 
 
 def shares_target(jobs: Sequence[Job]) -> bool:

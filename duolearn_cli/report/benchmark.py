@@ -6,25 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.evaluation.measures import of_table
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_text
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, INK, panels, to_svg
-from duolearn_cli.report.tables import DASH, MEASURES, Table, cell, markdown_text, number
+from duolearn_cli.report.measures import DASH, added_to, cell, cell_of, heading_of, number
+from duolearn_cli.report.tables import Table, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = (
-    "chance_corrected_forgetting",
-    "knowledge_preservation",
-    "retain_recall",
-    "retain_recall_share",
-    "mia_auc",
-    "mia_score",
-    "mia_worst",
-)
-# By column what gold's own facts give if nothing differed.
-IF_NOTHING_DIFFERED = {"mia_score": "mia_expected", "mia_worst": "mia_worst_expected"}
+# The axes of the figure.
+FORGETTING, KEEPING = "chance_corrected_forgetting", "knowledge_preservation"
 REST = ("KS to gold (of a model like gold, at most) ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("Hypervolume ↑", "Behind the best", "Hypervolume with MIA ↑", "Behind the best, with MIA")
 FIGURE_HEIGHT = 6.5
@@ -35,14 +29,15 @@ def benchmark_table(found: Mapping[str, Any]) -> Table:
     """One row a method and number of passes, best hypervolume first, and gold's."""
     has_passes = any(len(one["runs"]) > 1 for one in found["methods"].values())
     header = ("Method", *(("passes",) if has_passes else ()), *VOLUMES)
-    header += tuple(MEASURES[key].label + MEASURES[key].arrow([]) for key in SHOWN) + REST
-    methods, is_compared = found["methods"], _compared(found) > 1
-    rows = [row for name in ranking(found) for row in _rows(name, methods[name], has_passes, is_compared)]
+    measures = of_table("benchmark", added_to(found))
+    header += (*map(heading_of, measures.values()), *REST)
+    is_compared = _compared(found) > 1
+    rows = [row for name in ranking(found) for row in _rows(name, found, measures, has_passes, is_compared)]
     if gold := found["references"].get("gold"):
-        cells = [MEASURES[key].cell(gold.get(key)) for key in SHOWN]
+        cells = [cell_of(measure, gold.get(key)) for key, measure in measures.items()]
         start, dashes = ("",) if has_passes else (), [DASH] * len(VOLUMES)
         rows.append(("gold", *start, *dashes, *cells, _floor(found), *[DASH] * (len(REST) - 1)))
-        expected = [MEASURES[key].cell(gold.get(IF_NOTHING_DIFFERED.get(key, ""))) for key in SHOWN]
+        expected = [cell_of(measure, gold.get(measure.expected or "")) for measure in measures.values()]
         if any(text != DASH for text in expected):
             rows.append(("if members did not differ", *start, *dashes, *expected, *[DASH] * len(REST)))
     return Table(_title(found), header, tuple(rows), num_text=2 if has_passes else 1)
@@ -58,14 +53,17 @@ def ranking(found: Mapping[str, Any]) -> list[str]:
     return sorted(found["methods"], key=lambda name: -value(name))
 
 
-def _rows(name: str, one: Mapping[str, Any], has_passes: bool, is_compared: bool) -> Iterator[tuple[str, ...]]:
+def _rows(
+    name: str, found: Mapping[str, Any], measures: Mapping[str, Measure], has_passes: bool, is_compared: bool
+) -> Iterator[tuple[str, ...]]:
+    one = found["methods"][name]
     tries = str(len(one["trials"]))
     if not one["runs"]:
-        nothing = [DASH] * (len(VOLUMES) + len(SHOWN) + 2)
+        nothing = [DASH] * (len(VOLUMES) + len(measures) + 2)
         yield (name, *(("",) if has_passes else ()), *nothing, _without_runs(one), tries)
     for place, (epochs, run) in enumerate(one["runs"].items()):
         volumes = [text for suffix in ("", "_mia") for text in _volume(name, one, suffix, is_compared)]
-        scores = (MEASURES[key].cell(run.get(key)) for key in SHOWN)
+        scores = (cell_of(measure, run.get(key)) for key, measure in measures.items())
         rest = (_distance(run), _digits(run.get("changed"), 3, 100), _runs(run), tries if not place else "")
         first = (name, *volumes) if not place else [""] * (1 + len(volumes))
         yield (first[0], *((epochs,) if has_passes else ()), *first[1:], *scores, *rest)
@@ -143,7 +141,7 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
     def likeness(axes: Axes) -> None:
         for name, (color, marker) in _looks(names).items():
             for run in found["methods"][name]["runs"].values():
-                across, apart = run.get(SHOWN[0]), number(run.get("ks"))
+                across, apart = run.get(FORGETTING), number(run.get("ks"))
                 if across and apart is not None:
                     axes.plot(100 * across["value"], 100 * (1 - apart), marker, color=color, markersize=7)
         if point := _reference(found["references"].get("gold") or {}, is_target=False):
@@ -174,12 +172,12 @@ def _reference(scores: Mapping[str, Any], is_target: bool) -> tuple[float, float
     """Forgetting and keeping in per cent; of the target, which is what both are measured from, 0 and 100."""
     if is_target:
         return (0.0, 100.0)
-    values = [number((scores.get(key) or {}).get("value")) for key in SHOWN[:2]]
+    values = [number((scores.get(key) or {}).get("value")) for key in (FORGETTING, KEEPING)]
     return None if None in values else (100 * values[0], 100 * values[1])  # type: ignore[operator]
 
 
 def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
-    across, up = (run.get(key) for key in SHOWN[:2])
+    across, up = (run.get(key) for key in (FORGETTING, KEEPING))
     if not across or not up:
         return
     axes.plot(100 * across["value"], 100 * up["value"], marker, color=color, markersize=7)

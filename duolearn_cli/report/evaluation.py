@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.evaluation.measures.membership import ATTACKS
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, RETAIN, panels
-from duolearn_cli.report.measures import ATTACKS
 from duolearn_cli.report.tables import DASH, FLAGGED, Table, cell, number, present
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.privacy.account import Account, read_account
-from duolearn_cli.report.tables import DASH
+from duolearn_cli.report.measures import DASH, added_to
 
 # What a group's option is called in its own settings; the first that varies stands for all that follows from it.
 OPTION_NAMES = ("name", "_target_")
@@ -22,7 +23,7 @@ class Job:
 
     `account` is that of a private run's model, `folder` where the job's files are; `flags` are the warnings of its
     metrics.json, `flagged` the measures that they are about; `gold` are gold's scores, where it was scored. `target` is
-    the key of the target model, where run.json tells.
+    the key of the target model, where run.json tells. `measures` are those that a user added, by key.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Job:
     flagged: Sequence[str] = ()
     gold: Mapping[str, Any] = field(default_factory=dict)
     target: str | None = None
+    measures: Mapping[str, Measure] = field(default_factory=dict)
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -55,19 +57,20 @@ def read_job(folder: Path) -> Job:
         settings = dict(flatten(config))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         settings = {}
-    flags, flagged, gold = (), (), {}
+    flags, flagged, gold, measures = (), (), {}, {}
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         scores = (metrics["models"].get("unlearned") or {}).get("scores") or {}
         gold = (metrics["models"].get("gold") or {}).get("scores") or {}
         flags, flagged = (tuple(metrics.get(key) or ()) for key in ("flags", "flagged"))
+        measures = added_to(metrics)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         scores = None
     try:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold, _target(folder))
+    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold, _target(folder), measures)
 
 
 def _target(folder: Path) -> str | None:
@@ -75,6 +78,14 @@ def _target(folder: Path) -> str | None:
         return json.loads((folder / "run.json").read_text(encoding="utf-8")).get("target_model")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def added_by(jobs: Sequence[Job]) -> dict[str, Measure]:
+    """The measures that a user added to any of the jobs, by key; of two descriptions the first."""
+    found: dict[str, Measure] = {}
+    for job in jobs:
+        found = dict(job.measures) | found
+    return found
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

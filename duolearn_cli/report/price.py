@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from duolearn_cli.config.privacy import SETS
+from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.privacy.account import Account, composed_by_set
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
-from duolearn_cli.report.tables import DASH, MEASURES, Table, number
+from duolearn_cli.report.tables import DASH, Table, number
 
 PRICED = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation")
 # Settings that decide which records are forgotten. If they vary, a record may be in another set in each run.
@@ -57,7 +58,7 @@ def _cells(private: Sequence[Job], bare: Sequence[Job]) -> list[str]:
         both = [seed for seed in own if seed in theirs]
         mean = sum(score(job, key) for job in own.values()) / len(own) if own else None
         cells.append(DASH if mean is None else f"{100 * mean:.1f}")
-        cells.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], key)))
+        cells.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], MEASURES[key])))
     return [*cells, str(len(_by_seed(private, PRICED[0])))]
 
 

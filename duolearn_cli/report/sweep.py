@@ -10,9 +10,12 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from duolearn_cli.evaluation.measures import MEASURES, of_table
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_json, write_text
 from duolearn_cli.report.jobs import (
     Job,
+    added_by,
     heading,
     is_seed,
     read_jobs,
@@ -21,21 +24,12 @@ from duolearn_cli.report.jobs import (
     value_of,
     varying,
 )
+from duolearn_cli.report.measures import cell_of, heading_of
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
-from duolearn_cli.report.tables import FLAGGED, MEASURES, Table, markdown_text, number
+from duolearn_cli.report.tables import FLAGGED, Table, markdown_text, number
 
-SCORES = (
-    "forgetting_rate",
-    "chance_corrected_forgetting",
-    "knowledge_preservation",
-    "retain_recall",
-    "retain_recall_share",
-    "hmta",
-    "mia_score",
-    "mia_worst",
-)
-# Told of each group of jobs in words.
-VERDICT = ("chance_corrected_forgetting", "knowledge_preservation", "retain_recall_share", "mia_score", "mia_worst")
+# How the attacks are called whose scores stand beside what they are if nothing differed.
+ATTACKS = {"mia_score": "loss attack", "mia_worst": "worst attack"}
 # Of so many warnings at most a terminal shows each; sweep.md has all.
 MOST_WARNINGS = 20
 
@@ -84,19 +78,12 @@ def remove_empty(folder: Path, last: Path) -> None:
 
 def sweep_table(jobs: Sequence[Job]) -> Table:
     """One row a job: the settings that vary, the scores with their intervals, and which job it was."""
-    settings = varying(jobs)
-    measures = [MEASURES[key] for key in SCORES]
-    labels = [
-        measure.label + measure.arrow([(job.scores or {}).get(key) for job in jobs])
-        for key, measure in zip(SCORES, measures, strict=True)
-    ]
+    settings, measures = varying(jobs), of_table("sweep", added_by(jobs))
+    labels = [heading_of(one, [(job.scores or {}).get(key) for job in jobs]) for key, one in measures.items()]
     rows = []
     for job in jobs:
         scores = job.scores or {}
-        marks = (FLAGGED if key in job.flagged else "" for key in SCORES)
-        cells = [
-            measure.cell(scores.get(key)) + mark for key, measure, mark in zip(SCORES, measures, marks, strict=True)
-        ]
+        cells = [cell_of(one, scores.get(key)) + FLAGGED * (key in job.flagged) for key, one in measures.items()]
         name = f"{job.name}, failed" if job.scores is None else job.name
         rows.append((*(shown(job, key) for key in settings), *cells, name))
     header = (*map(heading, settings), *labels, "job")
@@ -115,12 +102,13 @@ def by_settings(jobs: Sequence[Job], settings: Sequence[str]) -> dict[tuple[str,
 def verdicts(jobs: Sequence[Job]) -> list[str]:
     """What was found, a sentence for each group of jobs that differ in their seeds only: from the least to the most."""
     settings = [key for key in varying(jobs) if not is_seed(key)]
-    found = []
+    measures, found = of_table("verdict", added_by(jobs)), []
     for group in by_settings(jobs, settings).values():
         name = " ".join(f"{heading(key)}={shown(group[0], key)}" for key in settings) or "all jobs"
         failed = sum(job.scores is None for job in group)
         warned = sum(bool(job.flags) for job in group)
-        parts = [f"{MEASURES[key].name} {spread}" for key in VERDICT if (spread := _spread(group, key))]
+        spreads = {key: _spread([job.scores or {} for job in group], key, one) for key, one in measures.items()}
+        parts = [f"{measures[key].name} {spread}" for key, spread in spreads.items() if spread]
         parts += [f"warnings in {warned} of {len(group)} jobs"] if warned else []
         parts += [f"{failed} of {len(group)} jobs failed"] if failed else []
         found.append(f"{name}: {'; '.join(parts) or 'no scores'}.")
@@ -130,26 +118,22 @@ def verdicts(jobs: Sequence[Job]) -> list[str]:
 def beside_mia(jobs: Sequence[Job]) -> list[str]:
     """What MIA scores are to be read against: gold's, and what so many facts give if nothing differed."""
     found = []
-    for score, name in (("mia_score", "loss attack"), ("mia_worst", "worst attack")):
-        of_gold = _spread_of([job.gold for job in jobs], score)
-        expected = _spread_of([job.scores or {} for job in jobs], score.removesuffix("_score") + "_expected")
+    for score, name in ATTACKS.items():
+        beside = MEASURES[score].expected or ""
+        of_gold = _spread([job.gold for job in jobs], score, MEASURES[score])
+        expected = _spread([job.scores or {} for job in jobs], beside, MEASURES[beside])
         parts = [f"gold {of_gold}"] if of_gold else []
         parts += [f"if members did not differ from non-members {expected}"] if expected else []
         found += [f"MIA score, {name}: {'; '.join(parts)}."] if parts else []
     return found
 
 
-def _spread(jobs: Sequence[Job], score: str) -> str:
-    """Least and most of a score over jobs, in its table's unit; empty where none has it."""
-    return _spread_of([job.scores or {} for job in jobs], score)
-
-
-def _spread_of(scores: Sequence[Mapping[str, Any]], score: str) -> str:
-    found = [number((one.get(score) or {}).get("value")) for one in scores]
+def _spread(scores: Sequence[Mapping[str, Any]], key: str, measure: Measure) -> str:
+    """Least and most of a score over jobs, in its unit; empty where none has it."""
+    found = [number((one.get(key) or {}).get("value")) for one in scores]
     values = [value for value in found if value is not None]
-    percent = MEASURES[score].percent
-    ends = [f"{100 * end(values):.1f}" if percent else f"{end(values):.3f}" for end in (min, max)] if values else []
-    return " to ".join(dict.fromkeys(ends)) + (" %" if percent and ends else "")
+    ends = [cell_of(measure, {"value": end(values)}) for end in (min, max)] if values else []
+    return " to ".join(dict.fromkeys(ends)) + (" %" if measure.percent and ends else "")
 
 
 def warnings(jobs: Sequence[Job]) -> list[str]:
@@ -173,13 +157,12 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
     groups = list(by_settings([job for job in jobs if job.scores is not None], settings).values())
     if not any(len(seeds_of(group)) > 1 for group in groups):
         return None
-    measures = {key: MEASURES[key] for key in SCORES}
-    rows = []
+    measures, rows = of_table("sweep", added_by(jobs)), []
     for group in groups:
         answers = [Answers.read(job.folder) if job.folder else None for job in group]
-        cells = (measure.cell(mean_over_jobs(group, key, answers)) for key, measure in measures.items())
+        cells = (cell_of(one, mean_over_jobs(group, one, answers)) for one in measures.values())
         rows.append((*(shown(group[0], key) for key in settings), *cells, str(len(seeds_of(group)))))
-    labels = [measure.label + measure.arrow([]) for measure in measures.values()]
+    labels = map(heading_of, measures.values())
     header = (*map(heading, settings), *labels, "seeds")
     title = "Means over seeds, with 95 % intervals over seeds and facts together"
     return Table(title, header, tuple(rows), num_text=len(settings))
@@ -189,13 +172,13 @@ def write_sweep(
     folder: Path, jobs: Sequence[Job], tables: Sequence[Table], lines: Sequence[str], together: Together | None
 ) -> None:
     """Write sweep.md for people, `lines` below its tables, and sweep.json for programs."""
-    settings = varying(jobs)
+    settings, measures = varying(jobs), of_table("sweep", added_by(jobs))
     entries = [
         {
             "job": job.name,
             "status": "failed" if job.scores is None else "finished",
             "settings": {key: job.settings[key] for key in settings if key in job.settings},
-            "scores": {key: (job.scores or {}).get(key) for key in SCORES},
+            "scores": {key: (job.scores or {}).get(key) for key in measures},
             "flags": list(job.flags),
         }
         for job in jobs

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.warning_text import WORDS, has_enough
-from duolearn_cli.report.measures import DASH, MEASURES, Measure, cell, number
+from duolearn_cli.report.measures import DASH, added_to, arrow, cell, cell_of, number
 
 if TYPE_CHECKING:
     import rich.table
@@ -96,11 +98,11 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
     for key, measure in shown_measures(metrics):
         found = [measure.find(metrics["models"][name]) for name in models]
         doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
-        cells = (measure.cell(one) + mark for one, mark in zip(found, doubt, strict=True))
+        cells = (cell_of(measure, one) + mark for one, mark in zip(found, doubt, strict=True))
         count = min(one["n"] for one in found if one)
         few = f" ({TOO_FEW})" if not all(has_enough(one) for one in found if one) else ""
         # In words that may wrap: a column more would not fit a terminal of 80 characters.
-        rows.append((f"{worded(measure.label, metrics)}{measure.arrow(found)}, n {count}{few}", *cells))
+        rows.append((f"{worded(measure.label, metrics)}{arrow(measure, found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     part = metrics.get("part") or "all"
     of = "" if part == "all" else f" on {part} facts"
@@ -110,11 +112,10 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
 def shown_measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
     """The measures that some model has, in the order of the rows; some only where a warning is about them."""
     models, doubted = [metrics["models"][name] for name in present(metrics)], metrics.get("flagged") or ()
-    for key, measure in MEASURES.items():
+    for key, measure in (MEASURES | added_to(metrics)).items():
         instead = MEASURES[measure.unless] if measure.unless else None
-        if (measure.on_warning and key not in doubted) or (instead and any(map(instead.find, models))):
-            continue
-        if any(map(measure.find, models)):
+        is_shown = "results" in measure.tables or ("warning" in measure.tables and key in doubted)
+        if is_shown and any(map(measure.find, models)) and not (instead and any(map(instead.find, models))):
             yield key, measure
 
 

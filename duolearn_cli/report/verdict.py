@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.report import privacy
-from duolearn_cli.report.measures import DASH, MEASURES, cell, number
+from duolearn_cli.report.measures import DASH, cell, cell_of, number
 from duolearn_cli.report.tables import present
 
 # Shown for a share of zero: a target that answers no retain item right has nothing to keep.
@@ -69,7 +70,7 @@ def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], r
 
 def _percent(models: Mapping[str, Any], key: str) -> str:
     """Format a rate of the unlearned model with its interval, in per cent; `UNDEFINED` if it has no value."""
-    shown = MEASURES[key].cell((models["unlearned"].get("scores") or {}).get(key))
+    shown = cell_of(MEASURES[key], (models["unlearned"].get("scores") or {}).get(key))
     return UNDEFINED if shown == DASH else f"{shown} %"
 
 

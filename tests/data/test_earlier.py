@@ -14,12 +14,12 @@ from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.data.earlier import came_back, without_forgotten, words_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError, RunError
+from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline.evaluate import account_of, adapter_of
 from duolearn_cli.pipeline.planning.plan import rows
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.report.measures import MEASURES
 from tests.conftest import SMALL
 
 

@@ -12,7 +12,8 @@ import torch
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.config.schema import PromptConfig
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.evaluation.scoring import Answer, score, shares_of_highest
+from duolearn_cli.evaluation.answer import Answer, shares_of_highest
+from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model import encoding
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.lora import initialise

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from duolearn_cli.evaluation.answer import Answer
 from duolearn_cli.evaluation.members import membership_check, roc_curves
-from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.summary import Levels, summarise
 from duolearn_cli.evaluation.warnings import flagged, flags
 

@@ -5,10 +5,10 @@ import pytest
 from duolearn_cli.config.compose import compose
 from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation.guessing import MUCH_CUT, above_majority, by_options, by_place, cut, floor, majority
+from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.evaluation.metrics.membership import attacks
 from duolearn_cli.evaluation.summary import Levels, summarise
 from duolearn_cli.evaluation.warnings import Context, flagged, flags
-from duolearn_cli.report.measures import MEASURES
 from tests.evaluation.test_summary import answers
 
 NO_LEVELS = Levels({}, [1.0] * 4)

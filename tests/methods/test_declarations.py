@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from duolearn_cli.cli.commands.common import reopen
 from duolearn_cli.config.components import component_class
 from duolearn_cli.config.compose import compose
+from duolearn_cli.config.declarations import ALIKE, hook_kinds
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.files import conf_dir, groups
 from duolearn_cli.methods import (
@@ -25,7 +26,6 @@ from duolearn_cli.methods import (
     setting,
 )
 from duolearn_cli.methods.base import result_of
-from duolearn_cli.methods.declarations import ALIKE, hook_kinds
 from duolearn_cli.pipeline.run_folder import Run
 
 if TYPE_CHECKING:

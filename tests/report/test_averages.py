@@ -8,11 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.evaluation.metrics.closed_forms import paired_difference
 from duolearn_cli.evaluation.metrics.seeds import Spread, difference_over_seeds, over_seeds, ratio_errors
-from duolearn_cli.report.answers import SCORES, Answers, facts_of, sums_by_fact, wins
+from duolearn_cli.report.answers import Answers, facts_of, sums_by_fact, wins
 from duolearn_cli.report.averages import difference_over_jobs, errors_of, mean_over_jobs, shares_target
 from duolearn_cli.report.jobs import Job, read_job
+from tests.formulas import parts
+
+KPR = MEASURES["knowledge_preservation"]
 
 
 def rows(after, *, before=None, facts=None, side="forget"):
@@ -29,14 +33,14 @@ def rows(after, *, before=None, facts=None, side="forget"):
 def test_sums_are_those_of_a_loop():
     one = Answers.of(rows([1, 0, 0, 1], before=[1, 1, 0, 1], facts=["b", "a", "a", "c"]))
     assert facts_of([one], "forget") == ["a", "b", "c"] and facts_of([one], "retain") == []
-    sums = sums_by_fact([one], *SCORES["chance_corrected_forgetting"])[0]
+    sums = sums_by_fact([one], parts("chance_corrected_forgetting"))[0]
     # In quarters: what was lost, and what was known above chance.
     assert sums.tolist() == [[4, 4 * (1 - 2 / 4)], [0, 3], [0, 3]]
 
 
 def test_a_fact_that_a_run_was_not_asked_is_nothing_to_it():
     runs = [Answers.of(rows([1, 0], facts=["a", "b"])), Answers.of(rows([1], facts=["c"]))]
-    sums = sums_by_fact(runs, *SCORES["forgetting_rate"])
+    sums = sums_by_fact(runs, parts("forgetting_rate"))
     assert sums[0, 2].tolist() == [0, 0] and sums[1, :2].tolist() == [[0, 0], [0, 0]]
 
 
@@ -44,7 +48,7 @@ def test_ties_count_in_whole_numbers():
     """Of four options three share the highest score: a third each, in twelfths exact."""
     row = {"id": "a", "fact": "a", "split": "forget_train", "scores": [0, 0, 0, -1], "heldout": False, "pair": None}
     answers = Answers.of([row | {"model": "target", "correct": 1.0}, row | {"model": "unlearned", "correct": 1 / 3}])
-    assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[12 - 4, 12 - 3]]]
+    assert sums_by_fact([answers], parts("chance_corrected_forgetting")).tolist() == [[[12 - 4, 12 - 3]]]
 
 
 def test_forgetting_goes_by_gold_where_a_run_says_so(tmp_path):
@@ -57,7 +61,7 @@ def test_forgetting_goes_by_gold_where_a_run_says_so(tmp_path):
         (tmp_path / "metrics.json").write_text(json.dumps({"floor": {"source": source}}))
         answers = Answers.read(tmp_path)
         assert answers is not None
-        assert sums_by_fact([answers], *SCORES["chance_corrected_forgetting"]).tolist() == [[[4.0, room]]]
+        assert sums_by_fact([answers], parts("chance_corrected_forgetting")).tolist() == [[[4.0, room]]]
 
 
 def test_an_item_file_without_the_gold_that_forgetting_goes_by_is_broken(tmp_path):
@@ -167,25 +171,25 @@ def jobs(folder, outcomes, **settings):
 def test_of_jobs_on_the_same_facts(tmp_path):
     own = jobs(tmp_path, [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
     answers = [Answers.read(job.folder) for job in own]
-    found = mean_over_jobs(own, "knowledge_preservation", answers)
-    errors = errors_of(answers, "knowledge_preservation")
+    found = mean_over_jobs(own, KPR, answers)
+    errors = errors_of(answers, KPR)
     assert found == over_seeds([job.scores["knowledge_preservation"] for job in own], errors, limits=(0, np.inf))
     assert found["value"] == pytest.approx(2 / 3)
     # A broken item file tells nothing of what the runs have in common.
     (own[1].folder / "predictions.jsonl").write_text("{")
     broken = [Answers.read(job.folder) for job in own]
-    wider = mean_over_jobs(own, "knowledge_preservation", broken)
+    wider = mean_over_jobs(own, KPR, broken)
     assert broken[1] is None and wider["high"] - wider["low"] > found["high"] - found["low"]
-    assert set(mean_over_jobs([own[0], own[0], own[1]], "knowledge_preservation", answers)) == {"value"}
-    assert mean_over_jobs(own, "hmta", answers) is None
+    assert set(mean_over_jobs([own[0], own[0], own[1]], KPR, answers)) == {"value"}
+    assert mean_over_jobs(own, MEASURES["hmta"], answers) is None
 
 
 def test_a_difference_of_jobs(tmp_path):
     first = jobs(tmp_path / "a", [[1, 1, 0, 1]] * 3)
     second = jobs(tmp_path / "b", [[0, 1, 0, 1]] * 3)
-    found = difference_over_jobs(first, second, "knowledge_preservation")
+    found = difference_over_jobs(first, second, KPR)
     assert found["value"] == pytest.approx(0.25) and found["low"] < 0.25 < found["high"]
-    assert difference_over_jobs([], [], "knowledge_preservation") is None
+    assert difference_over_jobs([], [], KPR) is None
 
 
 def test_jobs_of_one_target_are_told_from_those_of_several(tmp_path):

@@ -3,10 +3,11 @@ import math
 import pytest
 from rich.console import Console
 
+from duolearn_cli.evaluation.measures import of_table
 from duolearn_cli.report.evaluation import attack_table
+from duolearn_cli.report.measures import heading_of
 from duolearn_cli.report.tables import (
     DASH,
-    MEASURES,
     TOO_FEW,
     Table,
     cell,
@@ -33,8 +34,8 @@ def test_measures_stand_in_rows_and_models_in_columns(metrics):
     assert rows["KPR (%) ↑"][3] == "96.8 [94.8, 98.8]"
     assert rows["MIA AUC"][0] == "0.555 [0.505, 0.605]"
     assert set(rows) == {
-        measure.label + measure.arrow([])
-        for measure in MEASURES.values()
+        heading_of(measure)
+        for measure in of_table("results").values()
         if any(map(measure.find, metrics["models"].values()))
     }
 

@@ -13,6 +13,7 @@ from duolearn_cli.evaluation.metrics import calibration, knowledge
 from duolearn_cli.evaluation.metrics.intervals import proportion
 from duolearn_cli.evaluation.warning_text import Context
 from duolearn_cli.evaluation.warnings import flags
+from tests import formulas
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import after, alarms, answers, generator, names, size
 
@@ -60,7 +61,7 @@ def avoided_by_gold(share: float) -> Draw:
     def raised(rng: np.random.Generator, facts: int) -> bool:
         before, never, now = (_right(rng, one, facts).tolist() for one in (0.97, 0.15, share))
         owners = names(facts, QUESTIONS)
-        forgetting = knowledge.chance_corrected_forgetting(before, now, never, owners)
+        forgetting = formulas.ratio("chance_corrected_forgetting", before, now, owners, never)
         scores = {
             "forget_accuracy": proportion(now, owners).as_dict(),
             "chance_corrected_forgetting": forgetting.as_dict(),
@@ -79,8 +80,8 @@ def too_little(forgotten: float) -> Draw:
         keep = (0.95 - forgotten * (0.95 - CHANCE) - 0.05 * CHANCE) / 0.95
         now = after(rng, before, keep, CHANCE, TOGETHER, facts)
         chance = [CHANCE] * len(before)
-        forgetting = knowledge.chance_corrected_forgetting(
-            before.tolist(), now.tolist(), chance, names(facts, QUESTIONS)
+        forgetting = formulas.ratio(
+            "chance_corrected_forgetting", before.tolist(), now.tolist(), names(facts, QUESTIONS), chance
         )
         return _raised("Too little is forgotten", {"chance_corrected_forgetting": forgetting.as_dict()})
 
@@ -93,7 +94,7 @@ def too_much_lost(kept: float) -> Draw:
     def raised(rng: np.random.Generator, facts: int) -> bool:
         before = _right(rng, 0.95, facts)
         now = after(rng, before, (kept * 0.95 - 0.05 * 0.3) / 0.95, 0.3, TOGETHER, facts)
-        kpr = knowledge.knowledge_preservation(before.tolist(), now.tolist(), names(facts, QUESTIONS))
+        kpr = formulas.ratio("knowledge_preservation", before.tolist(), now.tolist(), names(facts, QUESTIONS))
         return _raised("Too much is lost", {"knowledge_preservation": kpr.as_dict()})
 
     return raised

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from duolearn_cli.evaluation.metrics import hmta, knowledge
+from duolearn_cli.evaluation.metrics import hmta
 from duolearn_cli.evaluation.metrics.intervals import Estimate
+from tests import formulas
 from tests.statistics.cells import Cell
 from tests.statistics.drawing import SIZES, after, answers, coverage, generator, names, size
 
@@ -61,7 +62,7 @@ def preservation(facts: int, questions: int, together: float, truth: tuple[float
     def estimate() -> Estimate:
         old = answers(rng, share, together, facts, questions)
         new = after(rng, old, keep, gain, together, facts)
-        return knowledge.knowledge_preservation(old.tolist(), new.tolist(), owners)
+        return formulas.ratio("knowledge_preservation", old.tolist(), new.tolist(), owners)
 
     return coverage("KPR, recall share", (value, _named(share, value)), size(facts, questions), draws, estimate)
 
@@ -75,7 +76,7 @@ def forgetting(facts: int, questions: int, together: float, truth: tuple[float, 
         old = answers(rng, share, together, facts, questions)
         new = after(rng, old, keep, gain, together, facts)
         chance = [CHANCE] * len(owners)
-        return knowledge.chance_corrected_forgetting(old.tolist(), new.tolist(), chance, owners)
+        return formulas.ratio("chance_corrected_forgetting", old.tolist(), new.tolist(), owners, chance)
 
     return coverage("CCF", (value, _named(share, value)), size(facts, questions), draws, estimate)
 
@@ -88,7 +89,7 @@ def beside_gold(facts: int, truth: tuple[float, float, float], draws: int) -> Ce
     def estimate() -> Estimate:
         old, gold = answers(rng, share, 0.3, facts, 2), answers(rng, CHANCE, 0.3, facts, 2)
         new = after(rng, old, keep, gain, 0.3, facts)
-        return knowledge.forgetting_against_gold(old.tolist(), new.tolist(), gold.tolist(), owners)
+        return formulas.ratio("forgetting_against_gold", old.tolist(), new.tolist(), owners, gold.tolist())
 
     return coverage("forgetting against gold", (value, _named(share, value)), size(facts, 2), draws, estimate)
 

@@ -16,15 +16,16 @@ from scipy import special, stats
 
 from duolearn_cli.benchmarks.methods.record import Result
 from duolearn_cli.benchmarks.methods.volumes import volumes
-from duolearn_cli.evaluation.metrics import knowledge, membership
+from duolearn_cli.evaluation.measures import limits_of
+from duolearn_cli.evaluation.metrics import membership
 from duolearn_cli.evaluation.metrics.seeds import (
     auc_errors,
     difference_over_seeds,
-    limits_of,
     over_seeds,
     ratio_errors,
 )
 from duolearn_cli.report.answers import Answers
+from tests import formulas
 from tests.statistics.cells import Cell
 
 FACTS = (15, 30, 37, 100, 450)
@@ -79,7 +80,7 @@ def covers(found: dict[str, float], truth: float) -> Covered:
 
 def share(rng: np.random.Generator, world: World, seeds: int, facts: int) -> Covered:
     after = world.answers(rng, seeds, facts)
-    estimates = [knowledge.forgetting_rate(run.ravel().tolist(), names(facts)).as_dict() for run in after]
+    estimates = [formulas.share("forgetting_rate", run.ravel().tolist(), names(facts)).as_dict() for run in after]
     sums = np.stack([(1 - after).sum(-1), np.full(after.shape[:2], PHRASINGS)], axis=-1)
     return covers(over_seeds(estimates, ratio_errors(sums), limits=limits_of("forgetting_rate")), 1 - world.right)
 
@@ -90,8 +91,8 @@ def forgetting(rng: np.random.Generator, world: World, seeds: int, facts: int) -
     after = world.answers(rng, seeds, facts)
     chance = [1 / OPTIONS] * before.size
     estimates = [
-        knowledge.chance_corrected_forgetting(
-            before.ravel().tolist(), run.ravel().tolist(), chance, names(facts)
+        formulas.ratio(
+            "chance_corrected_forgetting", before.ravel().tolist(), run.ravel().tolist(), names(facts), chance
         ).as_dict()
         for run in after
     ]
@@ -105,7 +106,7 @@ def preservation(rng: np.random.Generator, world: World, seeds: int, facts: int)
     before = (rng.random((facts, PHRASINGS)) < 0.95).astype(float)
     after = world.answers(rng, seeds, facts)
     estimates = [
-        knowledge.knowledge_preservation(before.ravel().tolist(), run.ravel().tolist(), names(facts)).as_dict()
+        formulas.ratio("knowledge_preservation", before.ravel().tolist(), run.ravel().tolist(), names(facts)).as_dict()
         for run in after
     ]
     if any(one["low"] is None for one in estimates):

@@ -16,7 +16,7 @@ from duolearn_cli.audits.robustness.material import Material, facts_of
 from duolearn_cli.audits.robustness.prompts import replaced
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.option_references import if_alone
-from duolearn_cli.evaluation.scoring import shares_of_highest
+from duolearn_cli.evaluation.answer import shares_of_highest
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length

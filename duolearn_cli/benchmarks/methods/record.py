@@ -17,6 +17,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.report.answers import ABOUT, MARKS, NUMBERS, Answers
 from duolearn_cli.report.averages import LEARN_SEED
 from duolearn_cli.report.jobs import Job, read_job
+from duolearn_cli.report.measures import added_to
 
 FILE = "answers.json.gz"
 # Digits of losses and attack scores that are kept: far below what a model's arithmetic settles.
@@ -31,7 +32,7 @@ class Result:
 
     Attributes:
         metrics: of a finished run ``scores`` of gold, target and unlearned, ``distance`` of its forget losses from
-            gold's, ``changed`` and ``flags``.
+            gold's, ``changed`` and ``flags``; ``measures`` where the user added any.
         answers: None where the run has not finished or its item file is broken.
     """
 
@@ -54,6 +55,7 @@ class Result:
             "distance": (models["unlearned"].get("gold") or {}).get("forget") or {},
             "changed": (found.get("change") or {}).get("fraction"),
             "flags": found["flags"],
+            **({"measures": found["measures"]} if found.get("measures") else {}),
         }
         return cls(seed, status, metrics, Answers.read(folder), read_job(folder).settings.get(LEARN_SEED))
 
@@ -64,7 +66,8 @@ class Result:
     @property
     def job(self) -> Job:
         """As the averages over jobs take it."""
-        return Job(self.seed, {"seed": self.seed}, self.metrics.get("scores", {}).get("unlearned"))
+        scores = self.metrics.get("scores", {}).get("unlearned")
+        return Job(self.seed, {"seed": self.seed}, scores, measures=added_to(self.metrics))
 
 
 # By method and number of passes.

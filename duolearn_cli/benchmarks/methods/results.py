@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -11,25 +11,12 @@ from typing import Any
 from duolearn_cli.benchmarks.methods.record import MODELS, Result, Results
 from duolearn_cli.benchmarks.methods.status import DIVERGED
 from duolearn_cli.benchmarks.methods.volumes import volumes
+from duolearn_cli.evaluation.measures import of_table
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.metrics.gold import kolmogorov_smirnov
 from duolearn_cli.report.answers import Answers
 from duolearn_cli.report.averages import mean_over_jobs
-
-# Of each run's scores, over seeds and facts.
-AVERAGED = (
-    "forgetting_rate",
-    "chance_corrected_forgetting",
-    "knowledge_preservation",
-    "retain_recall",
-    "retain_recall_share",
-    "mia_auc",
-    "mia_score",
-    "mia_worst",
-    "retain_accuracy",
-    "forget_invalid_rate",
-    "retain_invalid_rate",
-)
-REFERENCES = (*AVERAGED, "forget_accuracy", "mia_expected", "mia_worst_expected")
+from duolearn_cli.report.jobs import added_by
 
 
 def figures(found: Mapping[str, Any], results: Results) -> dict[str, Any]:
@@ -39,7 +26,13 @@ def figures(found: Mapping[str, Any], results: Results) -> dict[str, Any]:
         name: {**one, "runs": outcome(results.get(name, {}))} | by_volume.get(name, {})
         for name, one in found["methods"].items()
     }
-    return {**found, "references": references(results), "methods": methods}
+    added = {key: one.as_dict() for key, one in added_by([run.job for run in _every(results)]).items()}
+    described = {"measures": added} if added else {}
+    return {**found, **described, "references": references(results), "methods": methods}
+
+
+def _every(results: Results) -> Iterator[Result]:
+    return (run for by_passes in results.values() for runs in by_passes.values() for run in runs)
 
 
 def outcome(runs: Mapping[int, Sequence[Result]]) -> dict[str, Any]:
@@ -54,7 +47,8 @@ def _outcome(runs: Sequence[Result]) -> dict[str, Any]:
     if not finished:
         return found
     jobs, answers = [one.job for one in finished], [one.answers for one in finished]
-    found |= {key: mean_over_jobs(jobs, key, answers) for key in AVERAGED}
+    measures = of_table("runs", added_by(jobs))
+    found |= {key: mean_over_jobs(jobs, measure, answers) for key, measure in measures.items()}
     found |= {key: _mean(one.metrics["distance"].get(key) for one in finished) for key in ("ks", "ks_same")}
     found["changed"] = _mean(one.metrics["changed"] for one in finished)
     found["flags"] = sorted({flag for one in finished for flag in one.metrics["flags"]})
@@ -73,26 +67,28 @@ def references(methods: Results) -> dict[str, Any]:
     are from each other.
     """
     by_learning: dict[str, Result] = {}
-    for one in (one for runs in methods.values() for own in runs.values() for one in own):
+    for one in _every(methods):
         if one.is_finished:
             by_learning.setdefault(str(one.learn_seed), one)
     if not by_learning:
         return {}
     found: dict[str, Any] = {"learned": len(by_learning)}
+    runs = list(by_learning.values())
+    measures = of_table("runs", added_by([one.job for one in runs])) | of_table("references")
     for name in MODELS:
-        scores = [one.metrics["scores"].get(name) or {} for one in by_learning.values()]
-        if len(by_learning) == 1:
-            found[name] = {key: scores[0].get(key) for key in REFERENCES}
+        if len(runs) == 1:
+            scores = runs[0].metrics["scores"].get(name) or {}
+            found[name] = {key: scores.get(key) for key in measures}
         else:
-            found[name] = {key: _over_learning(list(by_learning.values()), name, key) for key in REFERENCES}
-    golds = [one.answers for one in by_learning.values() if one.answers]
+            found[name] = {key: _over_learning(runs, name, measure) for key, measure in measures.items()}
+    golds = [one.answers for one in runs if one.answers]
     found["floor"] = _floor([own for own in golds if "nll" in own.models.get("gold", {})])
     return found
 
 
-def _over_learning(runs: Sequence[Result], name: str, key: str) -> dict[str, Any] | None:
+def _over_learning(runs: Sequence[Result], name: str, measure: Measure) -> dict[str, Any] | None:
     jobs = [replace(one.job, scores=one.metrics["scores"].get(name), settings={"seed": one.learn_seed}) for one in runs]
-    return mean_over_jobs(jobs, key, [None] * len(jobs))
+    return mean_over_jobs(jobs, measure, [None] * len(jobs))
 
 
 def _floor(golds: Sequence[Answers]) -> dict[str, Any] | None:

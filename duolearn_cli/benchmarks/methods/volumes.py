@@ -10,14 +10,16 @@ import numpy as np
 
 from duolearn_cli.benchmarks.methods.record import Result, Results
 from duolearn_cli.benchmarks.methods.status import DIVERGED, FINISHED
+from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.measure import Ratio, Share
 from duolearn_cli.evaluation.metrics.closed_forms import PSEUDO_FACTS
 from duolearn_cli.evaluation.metrics.comparisons import behind_best
 from duolearn_cli.evaluation.metrics.hypervolume import hypervolume
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, RESAMPLES
 from duolearn_cli.evaluation.metrics.seeds import FEWEST, Noise, Spread, auc_errors, ratio_errors
-from duolearn_cli.report.answers import SCORES, UNSEEN, Answers, Parts, facts_of, paired_facts, sums_by_fact, wins
+from duolearn_cli.report.answers import UNSEEN, Answers, by_item, facts_of, paired_facts, sums_by_fact, wins
 
-FORGETTING, KEEPING = (SCORES[key] for key in ("chance_corrected_forgetting", "knowledge_preservation"))
+FORGETTING, KEEPING = MEASURES["chance_corrected_forgetting"], MEASURES["knowledge_preservation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,11 +182,13 @@ def _points(
         nothing = np.full((RESAMPLES, 3), np.nan if runs else 0.0)
         return nothing[0], nothing, nothing
     aims: list[tuple[float, np.ndarray, np.ndarray]] = []
-    for score, own, counts, beside in (
+    for aim, own, counts, beside in (
         (FORGETTING, facts[0], draws.forget, pseudo.forget),
         (KEEPING, facts[1], draws.retain, pseudo.retain),
     ):
-        sums = sums_by_fact(answers, *score, facts=own)
+        score = by_item(aim)
+        assert score is not None, "both aims are made of items"
+        sums = sums_by_fact(answers, score, own)
         drawn_sums = np.einsum("rf,sfk->rsk", counts, sums, optimize=True) + _beside(answers, score, own, beside)
         values, drawn = _ratio(sums.sum(1)), _ratio(drawn_sums)
         moved = drawn.mean(1) + noise.of(values, Spread.of(ratio_errors(sums)).apart)
@@ -194,20 +198,18 @@ def _points(
     return value, drawn, most
 
 
-def _beside(
-    answers: Sequence[Answers], score: tuple[str, Parts, str], facts: Sequence[str], counts: np.ndarray
-) -> np.ndarray:
+def _beside(answers: Sequence[Answers], score: Share | Ratio, facts: Sequence[str], counts: np.ndarray) -> np.ndarray:
     """What pseudo-facts add to a score's two sums, with as many questions as others. Shape: [draws, runs, 2].
 
     What a question would score without knowledge, gold's answers as well, counts with its mean.
     """
-    side, parts, key = score
-    asked = sums_by_fact(answers, side, lambda before, after, chance: (np.ones_like(chance), chance), key, facts)
+    counted = Ratio(score.side, lambda before, after, chance: (np.ones_like(chance), chance), score.mark)
+    asked = sums_by_fact(answers, counted, facts)
     total = asked.sum(1)
     size = total[:, 0] / np.maximum(1, (asked[..., 0] > 0).sum(1))
     chance = np.divide(total[:, 1], total[:, 0], out=np.zeros(len(answers)), where=total[:, 0] > 0)
     before, after = np.meshgrid([0.0, 1.0], [0.0, 1.0], indexing="ij")
-    outcomes = parts(before, after, chance[:, None, None])
+    outcomes = score.parts(before, after, chance[:, None, None])
     shape = (len(answers), 2, 2)
     sums = [np.einsum("rba,sba->rs", counts, np.broadcast_to(part, shape)) * size for part in outcomes]
     return np.stack(sums, axis=-1)

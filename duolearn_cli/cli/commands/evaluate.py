@@ -28,7 +28,7 @@ from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
 
 # Settings of the command line that are used when a run is scored again; all others are those of the run.
-CHANGEABLE = ("run", "evaluation", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
+CHANGEABLE = ("run", "evaluation", "measures", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
@@ -71,9 +71,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 
 def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is scored again")
+    refuse_changes(overrides, (*CHANGEABLE, *LIMITS, "+measure"), "a run that is scored again")
     _, saved = reopen(Path(config.run), overrides)
-    merged = with_changes(saved, "evaluate", config, CHANGEABLE, overrides)
+    # Modules that the run trusts are among those that the command line trusts: see `reopen`.
+    merged = with_changes(saved, "evaluate", config, (*CHANGEABLE, "plugins"), overrides)
     if not any(key_of(text) == "evaluation.part" for text in overrides):
         merged.evaluation.part = saved.evaluation.part
     return merged

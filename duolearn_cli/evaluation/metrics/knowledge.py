@@ -1,19 +1,20 @@
-"""Forgetting and preservation, computed from the answers to each item (method.md section 8; our definitions).
+"""Ratios of the answers before and after, and the most common answer (method.md section 8; our definitions).
 
-Answers are 1 (right) or 0 (wrong) for each item. `facts` gives the fact of each item, in the same order: intervals are
-over facts.
+`evaluation.measures` says which ratios there are. Marks of items are 1 (right) or 0 (wrong), or between them if options
+tie. `facts` gives the fact of each item, in the same order: intervals are over facts.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import product
 from statistics import fmean
 
 from scipy import stats
 
-from duolearn_cli.evaluation.metrics.chance import above_chance, common_unit
+from duolearn_cli.evaluation.metrics.chance import common_unit
 from duolearn_cli.evaluation.metrics.closed_forms import CONFIDENCE
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion, ratio_of_sums
 
@@ -21,76 +22,59 @@ from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion, rati
 BEFORE_AFTER = tuple(product((0.0, 1.0), repeat=2))
 
 
-def forgetting_rate(after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """The forgetting rate FR: 1 - accuracy on forget items after unlearning."""
-    return proportion([1.0 - hit for hit in after], facts)
-
-
-def relative_drop(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """The relative drop in accuracy: (before - after) / before."""
-    drop = [b - a for b, a in zip(before, after, strict=True)]
-    return ratio_of_sums(drop, before, facts, [(b - a, b) for b, a in BEFORE_AFTER])
-
-
-def chance_corrected_forgetting(
-    before: Sequence[float], after: Sequence[float], chance: Sequence[float], facts: Sequence[str]
+def ratio(
+    parts: Callable[[float, float, float], tuple[float, float]],
+    before: Sequence[float],
+    after: Sequence[float],
+    facts: Sequence[str],
+    floor: Sequence[float] = (),
+    *,
+    is_answered: bool = False,
+    least: float = -math.inf,
 ) -> Estimate:
-    """Chance-corrected forgetting CCF: (accuracy before - after) / (accuracy before - chance).
-
-    1 is an accuracy at chance, above 1 one below chance: answers are avoided.
+    """A ratio of sums over items, with Fieller's interval over facts.
 
     Args:
-        before: the target's answers.
-        after: the model's answers.
-        chance: 1 / number of options of each item, or the answer (0 or 1) of a model that never learned it.
+        parts: (before, after, floor) of an item -> what it adds to the numerator and the denominator.
+        before: the target's marks.
+        after: the model's marks.
         facts: the fact of each item.
+        floor: the mark of each item that needs no knowledge: 1 / number of options, or the mark of a model that never
+            learned it. Empty if `parts` does not use it.
+        is_answered: `floor` holds marks of a model, even if some are not 0 or 1.
+        least: the lowest possible value.
 
     Returns:
-        NaN if accuracy before was at chance; unbounded if it may have been.
+        NaN if the denominator is 0; unbounded if it may be.
     """
-    unit = common_unit(chance)
-    drop = [unit * (b - a) for b, a in zip(before, after, strict=True)]
-    room = [above_chance(b, c, unit) for b, c in zip(before, chance, strict=True)]
-    return ratio_of_sums(drop, room, facts, forgetting_outcomes(chance, unit))
+    # In whole numbers: a denominator of 0 must not become 1e-16.
+    unit = 1 if is_answered else common_unit(floor)
+    floors = list(floor) if is_answered else [round(unit * one) for one in floor]
+    marks = list(zip(before, after, floors or [0.0] * len(before), strict=True))
+    above = [unit * parts(b, a, f)[0] for b, a, f in marks]
+    below = [parts(unit * b, unit * a, f)[1] for b, a, f in marks]
+    outcomes = [
+        (unit * numerator, unit * denominator)
+        for b, a in BEFORE_AFTER
+        for level in ((0.0, 1.0) if is_answered else levels(floor))
+        for numerator, denominator in [parts(b, a, level)]
+    ]
+    return ratio_of_sums(above, below, facts, outcomes, higher_is_better=None, least=least)
 
 
-def forgetting_outcomes(chance: Sequence[float], unit: int = 1) -> list[tuple[float, float]]:
-    """All pairs (before - after, before - chance) that one question can have, times `unit`; see `fieller`.
+def levels(floor: Sequence[float]) -> tuple[float, ...]:
+    """The values of a floor that an interval allows for; 0 without a floor.
 
     Chances of 1 / number of options enter with their mean, a model's answers as both 0 and 1.
     """
-    are_answers = set(chance) <= {0.0, 1.0}
-    levels = (0.0, 1.0) if are_answers else (fmean(chance),) if len(chance) else ()
-    return [(unit * (b - a), unit * (b - level)) for b, a in BEFORE_AFTER for level in levels]
+    if not len(floor):
+        return (0.0,)
+    return (0.0, 1.0) if set(floor) <= {0.0, 1.0} else (fmean(floor),)
 
 
-def forgetting_against_gold(
-    before: Sequence[float], after: Sequence[float], gold: Sequence[float], facts: Sequence[str]
-) -> Estimate:
-    """Forgetting relative to gold: (accuracy before - after) / (accuracy before - gold's).
-
-    1 means that the model knows as much as if it had never learned the forget items, above 1 that it knows less.
-
-    Args:
-        before: the target's answers.
-        after: the model's answers.
-        gold: the answers of gold, which did not learn the forget items.
-        facts: the fact of each item.
-    """
-    drop = [b - a for b, a in zip(before, after, strict=True)]
-    room = [b - g for b, g in zip(before, gold, strict=True)]
-    # The best value is 1, so neither direction is better: to forget more than gold is no gain.
-    return ratio_of_sums(drop, room, facts, forgetting_outcomes((0.0, 1.0)), higher_is_better=None)
-
-
-def recall_share(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """The ratio of recalled items after / before; may exceed 1. Answers are 1 for a recalled item, else 0."""
-    return ratio_of_sums(after, before, facts, [(a, b) for b, a in BEFORE_AFTER], least=0.0)
-
-
-def knowledge_preservation(before: Sequence[float], after: Sequence[float], facts: Sequence[str]) -> Estimate:
-    """Knowledge preservation KPR: accuracy on retain items after / before; may exceed 1."""
-    return recall_share(before, after, facts)
+def forgetting_outcomes(chance: Sequence[float], unit: int = 1) -> list[tuple[float, float]]:
+    """All pairs (before - after, before - chance) that one question can have, times `unit`; see `fieller`."""
+    return [(unit * (b - a), unit * (b - level)) for b, a in BEFORE_AFTER for level in levels(chance)]
 
 
 def commonest(answers: Sequence[Hashable], facts: Sequence[str], chance: float) -> tuple[Hashable, Estimate, bool]:

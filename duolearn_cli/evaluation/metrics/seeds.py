@@ -19,23 +19,15 @@ from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE
 
 # Fewer seeds give no interval: they say nothing about other seeds.
 FEWEST = 3
-ANY, POSITIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+ANY, POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
 # Facts contribute to the scatter of seeds, and this share of the contribution is subtracted. Subtracting all of it,
 # three seeds that happen to scatter little get intervals that cover 93 %; with half of it coverage is 95 to 98 %
 # (simulated with known variances).
 TAKEN_OFF = 0.5
-# The range of figures that are not shares, by the last part of their names.
+# The range of figures that are neither shares nor rows of `evaluation.measures`, by the last part of their names.
 LIMITS = {
-    "relative_drop": (-math.inf, 1.0),
-    "chance_corrected_forgetting": ANY,
-    "forgetting_above_majority": ANY,
-    "forgetting_against_gold": ANY,
     "recovered": ANY,
     "above_gold": ANY,
-    "knowledge_preservation": POSITIVE,
-    "retain_recall_share": POSITIVE,
-    "preservation": SHARE,
-    "nll": POSITIVE,
     "nll_distance": POSITIVE,
     "perplexity": POSITIVE,
     "bits_per_byte": POSITIVE,
@@ -43,11 +35,6 @@ LIMITS = {
     "general_medical": POSITIVE,
     "neutral": POSITIVE,
 }
-
-
-def limits_of(name: str) -> tuple[float, float]:
-    """The smallest and the largest possible value of the figure `name`: 0 and 1 unless `LIMITS` has it."""
-    return LIMITS.get(name, SHARE)
 
 
 @dataclass(frozen=True, slots=True)

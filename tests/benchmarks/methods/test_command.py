@@ -11,6 +11,7 @@ from duolearn_cli.cli.commands.common import NEEDED_BYTES, Invocation
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError, RunError
 from tests.conftest import SMALL, last, own_method
+from tests.contributing import leave_example
 
 GIVEN = ["benchmark", "+forget=surgery", *SMALL, "benchmark.methods=[npo,gradient_ascent]", "benchmark.trials=2"]
 GIVEN += ["benchmark.seeds=[0]", "evaluation.generate_items=0", "output_dir=outputs"]
@@ -126,9 +127,11 @@ def test_what_privacy_rules_out_is_known_before_anything_runs(duolearn, tmp_path
     assert not list(tmp_path.glob("outputs/*"))
 
 
-def test_a_method_of_the_users_own_is_compared_like_any_other(duolearn, tmp_path):
+def test_a_method_and_a_measure_of_the_users_own_are_compared_like_any_other(duolearn, tmp_path):
     groups, trust = own_method(tmp_path)
-    given = last(*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1")
+    leave_example("measure", tmp_path)
+    trust = trust.replace("mine", "mine,margin")
+    given = last(*GIVEN, *groups, "benchmark.methods=[mine]", "benchmark.trials=1", "+measure=margin")
     refused = duolearn(*given)
     assert refused.returncode == 2 and "plugins" in refused.stderr and not list(tmp_path.glob("outputs/*"))
     done = duolearn(*given, trust)
@@ -136,8 +139,11 @@ def test_a_method_of_the_users_own_is_compared_like_any_other(duolearn, tmp_path
     (folder,) = tmp_path.glob("outputs/*/*-benchmark-surgery")
     found = json.loads((folder / "benchmark.json").read_text())
     assert list(found["methods"]) == ["mine"] and found["methods"]["mine"]["runs"]["2"]["finished"] == 1
+    value = found["methods"]["mine"]["runs"]["2"]["margin"]["value"]
+    assert " Margin ↓ |" in done.stdout and f"| {value:.3f} |" in done.stdout
+    assert found["references"]["gold"]["margin"]["low"] < found["references"]["gold"]["margin"]["high"]
     untrusted = duolearn("benchmark", *groups, f"resume={folder}")
-    assert untrusted.returncode != 0 and "plugins=[mine]" in untrusted.stderr
+    assert untrusted.returncode != 0 and "plugins=[mine,margin]" in untrusted.stderr
     assert "Traceback" not in untrusted.stderr + duolearn("benchmark", f"resume={folder}", trust).stderr
     again = duolearn("benchmark", *groups, f"resume={folder}", trust)
     assert again.returncode == 0, again.stderr

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from duolearn_cli.evaluation.metrics import hmta, knowledge
 from duolearn_cli.evaluation.metrics.chance import above_chance, common_unit
-from duolearn_cli.report.answers import SCORES, Answers, sums_by_fact
+from duolearn_cli.report.answers import Answers, sums_by_fact
+from tests.formulas import parts, ratio
 
 
 @pytest.mark.parametrize("options", [2, 3, 5, 6, 7, 10, 13])
@@ -17,14 +18,14 @@ def test_a_target_at_chance_has_no_forgetting(options):
     before, facts = [1.0] + [0.0] * (options - 1), ["a"] * options
     for copies in (1, 40):
         hits, names = before * copies, [f"{fact}{k}" for k in range(copies) for fact in facts]
-        forgetting = knowledge.chance_corrected_forgetting(hits, [0.0] * len(hits), [1 / options] * len(hits), names)
+        forgetting = ratio("chance_corrected_forgetting", hits, [0.0] * len(hits), names, [1 / options] * len(hits))
         assert math.isnan(forgetting.value) and forgetting.low is None and forgetting.high is None
 
 
 def test_a_target_just_above_chance_has_no_huge_interval():
     """With three options, resamples of such a target would be at chance exactly."""
     before = [1.0, 0.0, 0.0] * 13 + [1.0]
-    forgetting = knowledge.chance_corrected_forgetting(before, [0.0] * 40, [1 / 3] * 40, [str(k) for k in range(40)])
+    forgetting = ratio("chance_corrected_forgetting", before, [0.0] * 40, [str(k) for k in range(40)], [1 / 3] * 40)
     assert forgetting.value == pytest.approx(14 / (14 - 40 / 3))
     assert forgetting.high is None or forgetting.high < 1e6
 
@@ -41,18 +42,19 @@ def test_means_over_seeds_at_chance_have_no_forgetting():
         for k in range(30)
         for model in ("target", "unlearned")
     ]
-    sums = sums_by_fact([Answers.of(rows)] * 3, *SCORES["chance_corrected_forgetting"])
+    sums = sums_by_fact([Answers.of(rows)] * 3, parts("chance_corrected_forgetting"))
     assert (sums[..., 1].sum(1) == 0).all()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(2, 6)), min_size=1, max_size=40))
 def test_the_value_is_that_of_fractions(rows):
     before, after, options = zip(*rows, strict=True)
-    forgetting = knowledge.chance_corrected_forgetting(
+    forgetting = ratio(
+        "chance_corrected_forgetting",
         [float(b) for b in before],
         [float(a) for a in after],
-        [1 / k for k in options],
         [str(k) for k in range(len(rows))],
+        [1 / k for k in options],
     )
     # In sixtieths, which represent halves to sixths exactly.
     room = sum(60 * b - 60 // k for b, k in zip(before, options, strict=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
@@ -57,8 +58,10 @@ def hook_kinds(base: type) -> dict[str, Any]:
 
 
 def _kind(hint: Any) -> Any:
-    """The class that a type hint names, without ClassVar and type arguments."""
+    """The class, or union of classes, that a type hint names, without ClassVar and type arguments."""
     origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        return hint
     return _kind(typing.get_args(hint)[0]) if origin is ClassVar else origin or hint
 
 
