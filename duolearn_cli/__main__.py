@@ -7,9 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, normalised, taken_text
+from duolearn_cli.cli.positional import (
+    action_overrides,
+    audit_overrides,
+    item_overrides,
+    normalised,
+    taken_text,
+    word_overrides,
+)
 from duolearn_cli.config.version import __version__
-from duolearn_cli.config.words import ACTIONS, AUDITS
+from duolearn_cli.config.words import ACTIONS, AUDITS, CACHE_ACTIONS, DATA_ACTIONS
 from duolearn_cli.errors import UserError, nearest
 
 COMMANDS = (
@@ -22,6 +29,9 @@ COMMANDS = (
     "doctor",
     "fetch",
     "export",
+    "purge",
+    "cache",
+    "data",
     "hierarchy",
     "bench",
     "benchmark",
@@ -94,6 +104,10 @@ def _dispatch(args: list[str]) -> int:
         words = audit_overrides(words)
     elif command == "inspect":
         words = item_overrides(words)
+    elif command == "data":
+        words = word_overrides(words, "data", DATA_ACTIONS, None)
+    elif command == "cache":
+        words = word_overrides(words, "cache", CACHE_ACTIONS, "cache.action")
     return launch(command, [*flags, *map(normalised, words)])
 
 
@@ -153,7 +167,7 @@ def _complete(args: list[str]) -> int:
     if len(words) > 1:
         words[1] = ALIASES.get(words[1], words[1])
     command = words[1] if len(words) > 1 and words[1] in COMMANDS else "unlearn"
-    actions = {"hierarchy": ACTIONS, "audit": AUDITS}.get(command, ())
+    actions = {"hierarchy": ACTIONS, "audit": AUDITS, "data": DATA_ACTIONS, "cache": CACHE_ACTIONS}.get(command, ())
     if actions and len(words) == 3:
         if matching := [action for action in actions if action.startswith(words[2])]:
             print("\n".join(matching))

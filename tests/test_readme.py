@@ -8,7 +8,8 @@ import pytest
 
 from duolearn_cli.__main__ import COMMANDS
 from duolearn_cli.cli.jobs import check_jobs
-from duolearn_cli.cli.positional import action_overrides, audit_overrides, normalised, taken_text
+from duolearn_cli.cli.positional import action_overrides, audit_overrides, normalised, taken_text, word_overrides
+from duolearn_cli.config.words import CACHE_ACTIONS, DATA_ACTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +30,12 @@ def test_command_composes(words):
     if "--help" in arguments or any("DATE" in argument for argument in arguments):
         return
     words, text = taken_text(words)
-    as_overrides = {"hierarchy": action_overrides, "audit": audit_overrides}.get(command, list)
+    as_overrides = {
+        "hierarchy": action_overrides,
+        "audit": audit_overrides,
+        "data": lambda free: word_overrides(free, "data", DATA_ACTIONS, None),
+        "cache": lambda free: word_overrides(free, "cache", CACHE_ACTIONS, "cache.action"),
+    }.get(command, list)
     arguments = [*as_overrides(words[1:]), *text]
     overrides = [normalised(argument) for argument in arguments if argument != "-m"]
     check_jobs(command, overrides, "-m" in arguments, None)

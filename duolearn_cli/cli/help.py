@@ -49,9 +49,24 @@ EXAMPLES = {
         "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl",
     ),
     "export": (
-        "duolearn export",
-        "duolearn export export_path=minimed.jsonl",
-        "duolearn export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
+        "duolearn export run=outputs/DATE/TIME-NAME",
+        "duolearn export run=outputs/DATE/TIME-NAME format=merged export_path=FOLDER",
+        "duolearn export run=outputs/DATE/TIME-NAME format=merged export.precision=bf16 export.max_shard_gb=2",
+    ),
+    "purge": (
+        "duolearn purge run=outputs/DATE/TIME-NAME --dry-run",
+        "duolearn purge run=outputs/DATE/TIME-NAME yes=true",
+        "duolearn purge +forget=surgery",
+    ),
+    "cache": (
+        "duolearn cache",
+        "duolearn cache prune cache.unused=30",
+        "duolearn cache prune 'cache.names=[gold-*]' cache.older_than=7 yes=true",
+    ),
+    "data": (
+        "duolearn data export",
+        "duolearn data export export_path=minimed.jsonl",
+        "duolearn data export dataset=mhqa dataset.path=gold.csv export_path=mhqa.jsonl",
     ),
     "hierarchy": (
         "duolearn hierarchy show trauma +forget=trauma",
@@ -76,6 +91,13 @@ EXAMPLES = {
     ),
 }
 USAGE = {
+    "cache": """\
+  list                  what the cache holds: size, age, last use (the default)
+  prune                 delete by cache.older_than=DAYS, cache.unused=DAYS, cache.names=[NAME,...]
+""",
+    "data": """\
+  export                write the items of a data set as a file; export_path=FILE
+""",
     "audit": """\
   privacy               compare a measured lower bound on epsilon with the epsilon that private unlearning claims
   robustness run=FOLDER attack a run's model to recover forgotten knowledge

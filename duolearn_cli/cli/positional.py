@@ -1,4 +1,4 @@
-"""Positional words of `hierarchy`, `audit` and `inspect` (action, concept, text, item), turned into overrides."""
+"""Positional words of commands (action, concept, text, item), turned into overrides."""
 
 from __future__ import annotations
 
@@ -63,6 +63,22 @@ def audit_overrides(words: Sequence[str]) -> list[str]:
         problem = f"audit {' '.join(free)}: there is no such audit" if free else "audit: the kind of audit is missing"
         raise UserError(f"{problem}; allowed: {', '.join(AUDITS)}{nearest(free[0] if free else '', AUDITS)}.")
     return [f"audit.kind={free[0]}", *(word for word in words if word != free[0])]
+
+
+def word_overrides(words: Sequence[str], command: str, known: Sequence[str], key: str | None) -> list[str]:
+    """Turn the action of ``cache list`` or ``data export`` into an override of `key`; drop it if `key` is None.
+
+    Raises:
+        UserError: an unknown action, more than one, or none where `key` is None.
+    """
+    free = [word for word in words if not _OVERRIDE.match(word) and word != "--dry-run"]
+    given = [word for word in words if word not in free]
+    if not free and key:
+        return given
+    if len(free) != 1 or free[0] not in known:
+        said = f"{command} {' '.join(free)}: there is no such action" if free else f"{command}: the action is missing"
+        raise UserError(f"{said}; allowed: {', '.join(known)}{nearest(free[0] if free else '', known)}.")
+    return [*([f"{key}={free[0]}"] if key else []), *given]
 
 
 def item_overrides(words: Sequence[str]) -> list[str]:

@@ -16,6 +16,8 @@ from duolearn_cli.config.unlearning import WITH_MOMENTUM, UnlearnConfig
 from duolearn_cli.config.values import NAME_HINT, within
 
 WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
+# Beside `audit robustness`.
+TAKE_RUN = ("evaluate", "export", "purge")
 
 
 def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
@@ -36,6 +38,8 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     yield from (f"audit.robustness.{problem}" for problem in robustness.list_problems(config.audit.robustness))
     yield from (f"benchmark.{problem}" for problem in comparison.list_problems(config.benchmark, methods))
     yield from _runs(config)
+    yield from _exports(config)
+    yield from _deletions(config)
     yield from _adapters(config)
     yield from _trusted_answers(config)
     yield from _processes(config)
@@ -72,10 +76,10 @@ def _runs(config: DictConfig) -> Iterator[str]:
     attacks = config.command == "audit" and config.audit.kind == "robustness"
     if attacks and not config.run:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
-    if config.run and config.command != "evaluate" and not attacks:
+    if config.run and config.command not in TAKE_RUN and not attacks:
         yield (
-            f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
-            "continue a run."
+            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export` and `purge` take run; allowed "
+            "here: resume=RUN to continue a run."
         )
     if config.run_dir and config.command not in WITH_RUN_FOLDER:
         yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
@@ -83,6 +87,35 @@ def _runs(config: DictConfig) -> Iterator[str]:
         yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."
     if config.resume and config.command not in ("unlearn", "benchmark"):
         yield f"resume={config.resume}: only `duolearn unlearn` and `duolearn benchmark` can be resumed."
+
+
+def _exports(config: DictConfig) -> Iterator[str]:
+    """What `duolearn export` needs and does not take."""
+    if config.export_path is not None and not config.export_path.strip():
+        yield f"export_path={config.export_path}: the path is empty; give one, or leave it out."
+    if config.command != "export":
+        return
+    if not config.run:
+        yield (
+            "run is not set: which run's model is exported? Give run=FOLDER, of a finished run. To write the items of "
+            "a data set, use `duolearn data export export_path=FILE` (its former name is duolearn export)."
+        )
+    if config.format == "adapter" and config.export.precision != "fp32":
+        yield f"export.precision={config.export.precision}: an adapter is copied unchanged; allowed with it: fp32."
+
+
+def _deletions(config: DictConfig) -> Iterator[str]:
+    """Nothing is deleted unless the command line says what."""
+    is_named, cache = not OmegaConf.is_missing(config.forget, "name"), config.cache
+    if config.command == "purge" and bool(config.run) == is_named:
+        given = "both run and forget are set" if config.run else "neither run nor forget is set"
+        yield f"purge: {given}; give run=FOLDER for the traces of one run, or +forget=NAME for those of all runs."
+    is_chosen = cache.older_than is not None or cache.unused is not None or cache.names
+    if config.command == "cache" and cache.action == "prune" and not is_chosen:
+        yield (
+            "cache prune: nothing says what to delete; give cache.older_than=DAYS, cache.unused=DAYS, "
+            "cache.names=[NAME,...] or several of them. cache.names=[*] is everything."
+        )
 
 
 def _adapters(config: DictConfig) -> Iterator[str]:

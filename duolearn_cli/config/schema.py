@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from duolearn_cli.config.comparison import BenchmarkConfig
+from duolearn_cli.config.deploy import CacheConfig, ExportConfig
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.items import ImperfectConfig, LabelsConfig, PromptConfig, SplitConfig
 from duolearn_cli.config.model import ModelConfig, RuntimeConfig
@@ -17,7 +18,7 @@ from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.config.speed import BenchConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.config.views import HierarchyViewConfig, InspectConfig
-from duolearn_cli.config.words import PARTS
+from duolearn_cli.config.words import FORMATS, PARTS
 
 
 @dataclass
@@ -97,7 +98,11 @@ class RunConfig:
     cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
-    run: str | None = setting(None, "evaluate: a finished run folder to score again; audit robustness: one to attack")
+    run: str | None = setting(
+        None,
+        "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
+        "purge: whose traces are deleted",
+    )
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     forgotten: list[str] | None = setting(
         None,
@@ -112,4 +117,15 @@ class RunConfig:
     patient_key: str | None = setting(
         None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
     )
-    export_path: str = setting("items.jsonl", "export, hierarchy import: the file to write")
+    export: ExportConfig = setting(ExportConfig)
+    format: str = setting(
+        "adapter",
+        "export: the adapter alone, to be loaded on its base model, or both merged into one model",
+        choices=FORMATS,
+    )
+    export_path: str | None = setting(
+        "items.jsonl",
+        "data export, hierarchy import: the file to write; export: the folder, empty: one beside the run",
+    )
+    cache: CacheConfig = setting(CacheConfig)
+    yes: bool = setting(False, "purge, cache prune: delete without asking")

@@ -3,5 +3,9 @@
 # Right after a command, and no overrides.
 ACTIONS = ("show", "check", "find", "target", "coverage", "import")
 AUDITS = ("privacy", "robustness")
+DATA_ACTIONS = ("export",)
+CACHE_ACTIONS = ("list", "prune")
+# What a model is exported as.
+FORMATS = ("adapter", "merged")
 # Which facts are scored.
 PARTS = ("all", "validation", "test")

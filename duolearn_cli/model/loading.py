@@ -60,6 +60,9 @@ def load_model(weights: Weights, config: ModelConfig, runtime: RuntimeConfig, se
         # the device.
         base.to(device)
     network = attach(config.adapter, base)
+    # transformers has put a path of this machine there, which nobody else could follow.
+    saved = network.peft_config["default"]
+    saved.base_model_name_or_path, saved.revision = weights.reference(config.name)
     initialise(network, seed)
     precision, cache_bytes = choose_precision(runtime.precision, base, device), int(1e9 * runtime.hidden_cache_gb)
     return LanguageModel(network.eval(), tokenizer, precision, device, cache_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -51,9 +52,33 @@ class Weights:
             if path.suffix == ".gguf" and path.name != self.gguf_file:
                 continue
             digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(sha256(path)))
         return digest.hexdigest()[:16]
+
+    def reference(self, name: str) -> tuple[str, str | None]:
+        """Return what an adapter calls its base (a hub id, else NAME@FINGERPRINT, never a path), and the revision."""
+        if Path(self.location).is_dir():
+            return f"{name}@{self.fingerprint()}", None
+        return self.location, hub_commit(self.location, self.revision) or self.revision
+
+    def folder(self) -> Path | None:
+        """Return the folder of the files on this machine; None for a hub model that is not here yet."""
+        if Path(self.location).is_dir():
+            return Path(self.location)
+        path = _hub_file(self.location, "config.json", self.revision)
+        return path.parent if path else None
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex digits. A process reads a file that does not change only once."""
+    known = path.stat()
+    return _sha256(path, known.st_size, known.st_mtime_ns, known.st_ino)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, *version: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_weights(model: ModelConfig, cache: str | None) -> Weights:
@@ -88,15 +113,20 @@ def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weight
 
 def hub_commit(hub_id: str, revision: str | None) -> str | None:
     """Return the commit of a model in the local hub cache, or None if it is not there."""
+    path = _hub_file(hub_id, "config.json", revision)
+    # In the hub cache the file is snapshots/COMMIT/config.json.
+    return path.parent.name if path else None
+
+
+def _hub_file(hub_id: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        path = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+        path = try_to_load_from_cache(hub_id, name, revision=revision)
     except HFValidationError:
         return None
-    # In the hub cache the file is snapshots/COMMIT/config.json.
-    return Path(path).parent.name if isinstance(path, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def fetched_folder(model: ModelConfig, cache: str | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,8 @@ def alone(folder: Path, note: Callable[[str], None]) -> Iterator[None]:
     except Timeout:
         note(f"another run is learning {folder.name}: waiting for it")
         lock.acquire()
+    # The time of the last use, for `duolearn cache`.
+    os.utime(lock.lock_file)
     try:
         yield
     finally:

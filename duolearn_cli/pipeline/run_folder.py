@@ -140,7 +140,7 @@ class Run:
         Raises:
             RunError: another process is running in the folder.
         """
-        if self.info["status"] == "running" and _alive(self.info["pid"]):
+        if self.info["status"] == "running" and is_alive(self.info["pid"]):
             raise RunError(f"process {self.info['pid']} is running in {self.folder}; wait for it or stop it first.")
         self.update(status="running", started=_now(), pid=os.getpid())
         with self.logged():
@@ -242,7 +242,7 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Return whether another process of this machine has this id."""
     if pid == os.getpid():
         return False

@@ -104,10 +104,10 @@ def test_doctor(duolearn):
 
 
 def test_export(duolearn, tmp_path):
-    assert duolearn("export", "export_path=minimed.jsonl").returncode == 0
+    assert duolearn("data", "export", "export_path=minimed.jsonl").returncode == 0
     first = json.loads((tmp_path / "minimed.jsonl").read_text().splitlines()[0])
     assert set(first) >= {"id", "question", "opa", "opb", "opc", "opd", "cop", "subject_name"}
-    assert duolearn("export", "export_path=no/where.jsonl").returncode == 2
+    assert duolearn("data", "export", "export_path=no/where.jsonl").returncode == 2
 
 
 def test_the_main_job_in_small(duolearn, tmp_path):
@@ -228,8 +228,10 @@ def test_flags_stand_anywhere(duolearn, own_groups):
         (["unlearn", "+forget=surgery", "seed=${nope}"], "seed=${nope}"),
         (["unlearn", "+forget=surgery", "-m", "seed=1,2", "hydra.sweep.dir=${nope}"], "'nope' not found"),
         (["unlearn", "+forget=surgery", "forget.name=../../evil"], "forget.name=../../evil"),
-        (["export", "export_path=."], "this is a folder"),
-        (["export", f"export_path={'x' * 300}"], "File name too long"),
+        (["data", "export", "export_path=."], "this is a folder"),
+        (["data", "export", f"export_path={'x' * 300}"], "File name too long"),
+        (["data", "export", "export_path=null"], "export_path is not set"),
+        (["data"], "data: the action is missing; allowed: export"),
         (["fetch", "model.name=../x", "model.wheel=none"], "model.name=../x"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from duolearn_cli import __main__
 from duolearn_cli.cli import jobs, launch
-from duolearn_cli.cli.commands import export
+from duolearn_cli.cli.commands import data
 from duolearn_cli.errors import ConfigError, DataError
 
 
@@ -65,14 +65,14 @@ def test_a_large_sweep_is_checked_in_part(composed):
 
 @pytest.fixture
 def sweep(monkeypatch, tmp_path, capsys):
-    """Run `duolearn export -m` with a made-up command; return status, what it printed, and the sweep's folder."""
+    """Run `duolearn data export -m` with a made-up command; return status, what it printed, and the sweep's folder."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["duolearn"])
     monkeypatch.chdir(tmp_path)
 
     def call(run):
-        monkeypatch.setattr(export, "run", run)
-        status = __main__.main(["export", "-m", "seed=1,2,3"])
+        monkeypatch.setattr(data, "run", run)
+        status = __main__.main(["data", "export", "-m", "seed=1,2,3"])
         return status, capsys.readouterr(), next(iter(tmp_path.glob("outputs/*/*-sweep")))
 
     return call

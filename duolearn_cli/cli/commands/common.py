@@ -190,12 +190,14 @@ def dry_run(study: Study, display: Display, account: Account | None = None) -> N
         display.note(remark)
 
 
-def export_file(configured: str, source: str | None = None) -> Path:
+def export_file(configured: str | None, source: str | None = None) -> Path:
     """Return the path of a file to write for the user.
 
     Raises:
-        DataError: it is a folder, its folder is missing, or it is the `source` that the command reads.
+        DataError: it is not set, is a folder, its folder is missing, or it is the `source` that the command reads.
     """
+    if configured is None:
+        raise DataError("export_path is not set: give the path of the file to write.")
     path = Path(configured)
     try:
         path = path.expanduser()
@@ -213,17 +215,27 @@ def export_file(configured: str, source: str | None = None) -> Path:
 
 
 def reopen(
-    folder: Path, overrides: Sequence[str] = (), command: str | None = None, config_dir: str | None = None
+    folder: Path,
+    overrides: Sequence[str] = (),
+    command: str | None = None,
+    config_dir: str | None = None,
+    *,
+    purged: bool = False,
 ) -> tuple[Run, DictConfig]:
     """Open a run folder, of `command` if not None, and check its configuration as strictly as a new one.
 
     The file may come from someone else, who must not be able to run code here. So `plugins` and
     ``model.trust_remote_code=true`` are refused unless `overrides`, the command line, repeats them.
 
+    Args:
+        purged: accept a run whose data was purged.
+
     Raises:
-        RunError: it is not a run folder, or its config.yaml has problems; one line each.
+        RunError: it is not a run folder, was purged, or its config.yaml has problems; one line each.
     """
     opened, config = Run.open(folder)
+    if not purged:
+        check_not_purged(opened)
     if command and config.command != command:
         raise RunError(f"{folder} is a run of `duolearn {config.command}`, not of `duolearn {command}`.")
     granted = _values(overrides)
@@ -237,6 +249,20 @@ def reopen(
     if problems:
         raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
     return opened, config
+
+
+def check_not_purged(opened: Run) -> None:
+    """Refuse a run whose data was purged: to continue it, the model would have to learn the forgotten data again.
+
+    Raises:
+        RunError: the run was purged; the message says what is gone.
+    """
+    if purged := opened.info.get("purged"):
+        raise RunError(
+            f"{opened.folder} was purged on {purged['date']}: {', '.join(purged['gone'])} are gone (purged.json lists "
+            "the files). To score or to continue it, a model would have to learn the forgotten data again. "
+            "metrics.json, the report and the adapter remain. If you need more, start a new run of `duolearn unlearn`."
+        )
 
 
 def _values(overrides: Sequence[str]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def find_item(study: Study, name: str | None) -> tuple[Item, bool]:
         return by_id[name]
     if outcome := next((doubt.outcome for doubt in study.filled if doubt.id == name), None):
         raise DataError(f"item={name}: it is neither forgotten nor kept: {WHY[outcome]}.")
-    raise DataError(f"item={name}: there is no such item{nearest(name, by_id)}; `duolearn export` lists them all.")
+    raise DataError(f"item={name}: there is no such item{nearest(name, by_id)}; `duolearn data export` lists them all.")
 
 
 def token_views(

@@ -101,7 +101,8 @@ def test_a_quantised_model_on_a_gpu_is_smaller(small):
 
 def test_pytorch_is_not_imported():
     code = (
-        "import sys; from duolearn_cli.config.compose import compose; from duolearn_cli.pipeline.prepare import prepare; "
+        "import sys; from duolearn_cli.config.compose import compose; "
+        "from duolearn_cli.pipeline.prepare import prepare; "
         "from duolearn_cli.pipeline.planning.fitting import fit; "
         f"fit(prepare(compose('unlearn', ['+forget=surgery', *{SMALL}]))); "
         "sys.exit('torch' in sys.modules)"

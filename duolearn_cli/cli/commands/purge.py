@@ -1,0 +1,83 @@
+"""duolearn purge: delete what still holds forgotten data or can bring it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from omegaconf import DictConfig
+
+from duolearn_cli.cli.commands.asking import check_wanted
+from duolearn_cli.cli.commands.common import Invocation, refuse_changes
+from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.earlier import spec_of
+from duolearn_cli.errors import RunError
+from duolearn_cli.files import cache_dir
+from duolearn_cli.pipeline.known_runs import known_runs, read_known
+from duolearn_cli.pipeline.prepare import load_hierarchy
+from duolearn_cli.pipeline.purge import BEYOND, FILE, Purge, check_idle, plan_for_run, plan_for_target, purge
+from duolearn_cli.report.tables import Table
+from duolearn_cli.report.terminal import Display
+
+CHANGEABLE = ("run", "yes", "dry_run", "output_dir", "cache_dir")
+
+
+def run(config: DictConfig, invocation: Invocation) -> str:
+    """List the traces, ask, delete them; return the run folder or nothing.
+
+    Raises:
+        RunError: no run folder, a run is under way, no yes, or something cannot be deleted.
+    """
+    display = Display()
+    if config.run:
+        refuse_changes(invocation.overrides, CHANGEABLE, "a run that is purged")
+    plan, cache = _planned(config, invocation)
+    if not plan.traces:
+        display.note("nothing is left that holds the forgotten data or can bring it back, as far as duolearn can see")
+        _say_what_is_left(plan, display)
+        return str(config.run or "")
+    display.show(traces_table(plan))
+    _say_what_is_left(plan, display)
+    if config.dry_run:
+        return ""
+    check_idle(plan)
+    check_wanted(config, f"these {len(plan.traces)} files and folders ({_megabytes(plan.size)} MB)")
+    purge(plan, cache)
+    display.note(f"deleted; hashes of what is gone are in {FILE} of {len(plan.runs)} run folders")
+    return str(config.run or "")
+
+
+def _planned(config: DictConfig, invocation: Invocation) -> tuple[Purge, Path]:
+    """What there is to delete, and the cache that it was looked for in."""
+    output, cache = Path(config.output_dir), cache_dir(config.cache_dir)
+    if not config.run:
+        target, hierarchy = spec_of(config.forget), load_hierarchy(cast(RunConfig, config))
+        return plan_for_target(target, hierarchy, known_runs(output), cache), cache
+    wanted = read_known(Path(config.run).resolve())
+    if wanted is None:
+        raise RunError(f"run={config.run} is no run folder: run.json and config.yaml are missing or cannot be read.")
+    if not any(key_of(text) == "cache_dir" for text in invocation.overrides):
+        cache = cache_dir(wanted.config.get("cache_dir"))
+    return plan_for_run(wanted, known_runs(output, wanted.folder.parent), cache), cache
+
+
+def traces_table(plan: Purge) -> Table:
+    """One row a file or folder: where, what, why, how large."""
+    rows: list[tuple[str, ...]] = []
+    for root in dict.fromkeys(trace.root for trace in plan.traces):
+        own = [trace for trace in plan.traces if trace.root == root]
+        rows.append((str(root), "", "", _megabytes(sum(trace.size for trace in own))))
+        rows += [(f"  {trace.name}", trace.kind, trace.why, _megabytes(trace.size)) for trace in own]
+    title = "What holds the forgotten data or can bring it back"
+    return Table(title, ("Path", "What", "Why", "MB"), tuple(rows), 3)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f}"
+
+
+def _say_what_is_left(plan: Purge, display: Display) -> None:
+    for sentence in plan.left:
+        display.note(f"stays: {sentence}")
+    display.note(f"beyond duolearn's reach: {BEYOND}")

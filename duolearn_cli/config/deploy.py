@@ -1,0 +1,30 @@
+"""The part of the schema for what follows a run: handing its model on, and keeping the cache small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolearn_cli.config.settings import setting
+from duolearn_cli.config.words import CACHE_ACTIONS
+
+
+@dataclass
+class ExportConfig:
+    """How an exported model is written. See docs/deployment.md."""
+
+    precision: str = setting(
+        "fp32",
+        "merged: numbers of the weights. fp32 answers as the run does; bf16 and fp16 take half the space, rounded",
+        choices=["fp32", "bf16", "fp16"],
+    )
+    max_shard_gb: float = setting(5.0, "merged: GB of one weight file at most", minimum=0.0001, maximum=1000)
+
+
+@dataclass
+class CacheConfig:
+    """What `duolearn cache prune` deletes: entries for which everything holds that is set here."""
+
+    action: str = setting("list", "list or prune; the first word after cache", choices=CACHE_ACTIONS)
+    older_than: float | None = setting(None, "made so many days ago, or earlier", minimum=0)
+    unused: float | None = setting(None, "not used for so many days", minimum=0)
+    names: list[str] = setting([], "names as the list shows them, with * and ?, such as target-*")

@@ -1,0 +1,158 @@
+"""Where forgotten data still is: files of run folders and of the cache that hold it or can bring it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.pipeline.cache_entries import files_of
+from duolearn_cli.pipeline.known_runs import KnownRun, rows_of
+
+# Item by item, or weights from before the end of unlearning. What they hold, and what messages call it.
+OF_RUNS = {
+    "predictions.jsonl": "predictions",
+    "written.jsonl": "written answers",
+    "doubts.jsonl": "doubts",
+    "rejected.jsonl": "rejected rows",
+    "duplicates.jsonl": "duplicates",
+    "robustness.jsonl": "answers under attack",
+    "answers.json.gz": "answers of a benchmark",
+    "checkpoints": "checkpoints",
+}
+# Numbers and settings: they hold no item, and the record needs them.
+KEPT = ("config.yaml", "run.json", "metrics.json", "history.jsonl", "privacy.json", "purged.json", "plain.jsonl")
+# Looked into for the names of forgotten facts.
+TEXTS = (".html", ".md", ".txt", ".json", ".jsonl", ".svg")
+# Characters of a fact's id that is looked for in texts.
+SHORTEST = 8
+# By whom a split was learned.
+TAUGHT = {"target": ("forget_train", "retain_train"), "gold": ("retain_train",)}
+TARGET, MENTIONS = "target model", "mentions"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A file or folder that holds forgotten data or can bring it back.
+
+    Attributes:
+        kind: what it is, as messages and purged.json call it.
+        why: what it holds.
+        root: the run folder or the cache that it lies in.
+        runs: folders of the runs whose record tells of it.
+    """
+
+    path: Path
+    kind: str
+    why: str
+    root: Path
+    runs: tuple[Path, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The path from `root` on."""
+        return str(self.path.relative_to(self.root))
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in files_of(self.path))
+
+
+def forgotten_facts(run: KnownRun, models: Path) -> set[str]:
+    """The facts on the forget side of a run: from its predictions, else from what its cached target answered."""
+    rows = list(rows_of(run.folder / "predictions.jsonl"))
+    facts = {str(row["fact"]) for row in rows if str(row.get("split", "")).startswith("forget") and "fact" in row}
+    if not facts and run.target:
+        for by_split in _answers(models / run.target):
+            facts |= {fact for split, own in by_split.items() if split.startswith("forget") for fact in own}
+    return facts
+
+
+def traces_of_run(run: KnownRun, facts: Collection[str]) -> Iterator[Trace]:
+    """What a run folder holds of its items, and what else of its files names a forgotten fact."""
+    for name, kind in OF_RUNS.items():
+        if (path := run.folder / name).exists():
+            yield Trace(path, kind, _why(kind), run.folder, (run.folder,))
+    if run.command == "learn" and (run.folder / "adapter").is_dir():
+        yield Trace(run.folder / "adapter", TARGET, "a copy of the model that knows it", run.folder, (run.folder,))
+    for path in sorted(run.folder.glob("*")):
+        if path.name in KEPT or path.name in OF_RUNS or path.suffix not in TEXTS:
+            continue
+        if names_any(path, facts):
+            yield Trace(path, "texts", "names forgotten facts", run.folder, (run.folder,))
+
+
+def _why(kind: str) -> str:
+    return "weights and gradients from before the end" if kind == "checkpoints" else "items, or answers to them"
+
+
+def names_any(path: Path, facts: Collection[str]) -> bool:
+    """Whether a text file names one of these facts. Ids that are mere numbers or short words stand for nothing."""
+    telling = [fact for fact in facts if len(fact) >= SHORTEST and not fact.isdecimal()]
+    with suppress(OSError):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return any(fact in text for fact in telling)
+    return False
+
+
+def facts_in(path: Path) -> set[str]:
+    """The facts of a JSON or JSON-lines file of answers; none where it is missing or broken."""
+    if path.suffix == ".jsonl":
+        return {str(row["fact"]) for row in rows_of(path) if "fact" in row}
+    with suppress(OSError, ValueError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for own in kept.values() for row in own] if isinstance(kept, dict) else kept
+        return {str(row["fact"]) for row in rows or () if isinstance(row, dict) and "fact" in row}
+    return set()
+
+
+def traces_of_target(run: KnownRun, cache: Path) -> Iterator[Trace]:
+    """The cached target model of a run, with all that it answered, and a half-written one beside it."""
+    for name in (run.target, f"{run.target}.part") if run.target else ():
+        if (path := cache / "models" / name).is_dir():
+            yield Trace(path, TARGET, "it knows what was forgotten", cache, (run.folder,))
+
+
+def traces_of_facts(cache: Path, facts: Collection[str], runs: Sequence[KnownRun], *, teach: bool) -> Iterator[Trace]:
+    """What cached models answered to these facts; with `teach`, whole models that were taught one of them."""
+    for folder in sorted(path for path in (cache / "models").glob("*") if path.is_dir()):
+        owners = tuple(run.folder for run in runs if folder.name in (run.target, run.gold))
+        if teach and was_taught(folder, facts):
+            yield Trace(folder, TARGET, "it was taught what was forgotten", cache, owners)
+            continue
+        for path in sorted([*folder.glob("answers-*.json"), *folder.glob("written-*.json")]):
+            if not facts_in(path).isdisjoint(facts):
+                kind = f"answers of {folder.name.partition('-')[0]}"
+                yield Trace(path, kind, "answers to forgotten items", cache, owners)
+
+
+def was_taught(folder: Path, facts: Collection[str]) -> bool:
+    """Whether a cached model learned one of these facts, as far as its answers tell."""
+    splits = TAUGHT.get(folder.name.partition("-")[0], ())
+    return any(fact in facts for by_split in _answers(folder) for split in splits for fact in by_split.get(split, ()))
+
+
+def unknown_targets(cache: Path, runs: Sequence[KnownRun]) -> Iterator[Trace]:
+    """Cached target models of which neither a run nor an answer tells what they were taught."""
+    named = {run.target for run in runs}
+    for folder in sorted((cache / "models").glob("target-*")):
+        if folder.is_dir() and folder.name not in named and not any(_answers(folder)):
+            yield Trace(folder, TARGET, "nothing tells what it was taught", cache)
+
+
+def traces_of_mentions(cache: Path) -> Iterator[Trace]:
+    """Which concepts the texts of large data sets hold, in their order; nothing tells which data set it was."""
+    for path in sorted((cache / "mentions").glob("*.jsonl")):
+        if not path.name.startswith("forms-"):
+            yield Trace(path, MENTIONS, "which concepts texts hold, without the texts", cache)
+
+
+def _answers(folder: Path) -> Iterator[dict[str, set[str]]]:
+    """What a cached model was asked: facts by split, a file at a time."""
+    for path in sorted(folder.glob("answers-*.json")):
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            kept: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+            yield {split: {str(row["fact"]) for row in rows} for split, rows in kept.items()}
