@@ -40,7 +40,8 @@ class Recall(Method):
     The mean is over the targeted tokens of the answers; where no answer has one, over all their tokens.
     """
 
-    labels: str = "answer"
+    # Those of the examples, which a method's class fixes and this loss must follow.
+    labels: str = "answer"  # type: ignore[reportIncompatibleVariableOverride]
 
     def objective(self, tokens: Tokens) -> Objective:
         from_targeted = bool(_targeted(tokens.step or tokens).any())
