@@ -7,7 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from duolearn_cli.cli.positional import action_overrides, audit_overrides, item_overrides, normalised, taken_text
+from duolearn_cli.cli.positional import (
+    action_overrides,
+    audit_overrides,
+    item_overrides,
+    normalised,
+    taken_text,
+    verify_overrides,
+)
 from duolearn_cli.config.version import __version__
 from duolearn_cli.config.words import ACTIONS, AUDITS
 from duolearn_cli.errors import UserError, nearest
@@ -17,6 +24,7 @@ COMMANDS = (
     "retrain",
     "unlearn",
     "evaluate",
+    "verify",
     "audit",
     "inspect",
     "doctor",
@@ -94,6 +102,8 @@ def _dispatch(args: list[str]) -> int:
         words = audit_overrides(words)
     elif command == "inspect":
         words = item_overrides(words)
+    elif command == "verify":
+        words = verify_overrides(words)
     return launch(command, [*flags, *map(normalised, words)])
 
 

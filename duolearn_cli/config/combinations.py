@@ -72,10 +72,10 @@ def _runs(config: DictConfig) -> Iterator[str]:
     attacks = config.command == "audit" and config.audit.kind == "robustness"
     if attacks and not config.run:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
-    if config.run and config.command != "evaluate" and not attacks:
+    if config.run and config.command not in ("evaluate", "verify") and not attacks:
         yield (
-            f"run={config.run}: only `duolearn evaluate` and `audit robustness` take run; allowed here: resume=RUN to "
-            "continue a run."
+            f"run={config.run}: only `duolearn evaluate`, `verify` and `audit robustness` take run; allowed here: "
+            "resume=RUN to continue a run."
         )
     if config.run_dir and config.command not in WITH_RUN_FOLDER:
         yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."

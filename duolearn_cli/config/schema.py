@@ -12,6 +12,7 @@ from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.items import ImperfectConfig, LabelsConfig, PromptConfig, SplitConfig
 from duolearn_cli.config.model import ModelConfig, RuntimeConfig
 from duolearn_cli.config.privacy import PrivacyConfig
+from duolearn_cli.config.record import RecordConfig, VerifyConfig
 from duolearn_cli.config.robustness import AuditsConfig
 from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.config.speed import BenchConfig
@@ -79,6 +80,8 @@ class RunConfig:
     benchmark: BenchmarkConfig = setting(BenchmarkConfig)
     inspect: InspectConfig = setting(InspectConfig)
     hierarchy_view: HierarchyViewConfig = setting(HierarchyViewConfig)
+    record: RecordConfig = setting(RecordConfig)
+    verify: VerifyConfig = setting(VerifyConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
@@ -96,7 +99,9 @@ class RunConfig:
     cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue")
-    run: str | None = setting(None, "evaluate: a finished run folder to score again; audit robustness: one to attack")
+    run: str | None = setting(
+        None, "a finished run folder: evaluate scores it again, audit robustness attacks it, verify checks it"
+    )
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     forgotten: list[str] | None = setting(
         None,
