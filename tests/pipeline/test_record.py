@@ -61,7 +61,7 @@ def test_the_record_of_a_run_in_use_is_left_alone(config):
     run = ended(config)
     before = read(run)
     run.update(status="running", pid=os.getppid())
-    with pytest.raises(RunError, match="is being run by process"), record.recorded(run, config):
+    with pytest.raises(RunError, match="is running in"), record.recorded(run, config):
         pass
     assert read(run) == before
 
