@@ -13,6 +13,7 @@ from duolearn_cli.cli.positional import (
     item_overrides,
     normalised,
     taken_text,
+    verify_overrides,
     word_overrides,
 )
 from duolearn_cli.config.version import __version__
@@ -24,6 +25,7 @@ COMMANDS = (
     "retrain",
     "unlearn",
     "evaluate",
+    "verify",
     "audit",
     "inspect",
     "doctor",
@@ -108,6 +110,8 @@ def _dispatch(args: list[str]) -> int:
         words = word_overrides(words, "data", DATA_ACTIONS, None)
     elif command == "cache":
         words = word_overrides(words, "cache", CACHE_ACTIONS, "cache.action")
+    elif command == "verify":
+        words = verify_overrides(words)
     return launch(command, [*flags, *map(normalised, words)])
 
 

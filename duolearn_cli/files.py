@@ -52,6 +52,14 @@ def first_comment(path: Path) -> str:
     return ""
 
 
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    import hashlib  # help does not need it
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically (a temporary file, then a rename), so that a reader never sees half of it.
 

@@ -31,6 +31,11 @@ EXAMPLES = {
         "duolearn evaluate +forget=surgery adapter=my_adapter",
         "duolearn evaluate +forget=surgery",
     ),
+    "verify": (
+        "duolearn verify run=outputs/DATE/TIME-NAME",
+        "duolearn verify run=outputs/DATE/TIME-NAME deep=true public_key=public.pem",
+        "duolearn verify run=outputs/DATE/TIME-NAME sign=private.pem page=erasure.html",
+    ),
     "audit": (
         "duolearn audit privacy +forget=surgery privacy=eps1",
         "duolearn audit privacy +forget=surgery privacy=eps4 privacy.protect=retain audit.canaries=500",

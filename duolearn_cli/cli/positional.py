@@ -108,6 +108,16 @@ def normalised(word: str) -> str:
     return f"+{word}" if word.startswith(("forget=", "ablation=")) else word
 
 
+def verify_overrides(words: Sequence[str]) -> list[str]:
+    """Give the settings of `verify` their full names: ``deep=true`` sets verify.deep."""
+    from dataclasses import fields  # help of other commands does not wait for the schema
+
+    from duolearn_cli.config.record import VerifyConfig
+
+    short = tuple(f"{spec.name}=" for spec in fields(VerifyConfig))
+    return [f"verify.{word}" if word.startswith(short) else word for word in words]
+
+
 def quoted(key: str, value: str) -> str:
     """Return the override that sets `key` to exactly `value`, whatever characters it contains."""
     return f"{key}={quoted_value(value)}"

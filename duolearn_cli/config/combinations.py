@@ -17,7 +17,7 @@ from duolearn_cli.config.values import NAME_HINT, within
 
 WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
 # Beside `audit robustness`.
-TAKE_RUN = ("evaluate", "export", "purge")
+TAKE_RUN = ("evaluate", "export", "purge", "verify")
 
 
 def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
@@ -78,8 +78,8 @@ def _runs(config: DictConfig) -> Iterator[str]:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
     if config.run and config.command not in TAKE_RUN and not attacks:
         yield (
-            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export` and `purge` take run; allowed "
-            "here: resume=RUN to continue a run."
+            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge` and `verify` take "
+            "run; allowed here: resume=RUN to continue a run."
         )
     if config.run_dir and config.command not in WITH_RUN_FOLDER:
         yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."

@@ -13,6 +13,7 @@ from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.items import ImperfectConfig, LabelsConfig, PromptConfig, SplitConfig
 from duolearn_cli.config.model import ModelConfig, RuntimeConfig
 from duolearn_cli.config.privacy import PrivacyConfig
+from duolearn_cli.config.record import RecordConfig, VerifyConfig
 from duolearn_cli.config.robustness import AuditsConfig
 from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.config.speed import BenchConfig
@@ -80,6 +81,8 @@ class RunConfig:
     benchmark: BenchmarkConfig = setting(BenchmarkConfig)
     inspect: InspectConfig = setting(InspectConfig)
     hierarchy_view: HierarchyViewConfig = setting(HierarchyViewConfig)
+    record: RecordConfig = setting(RecordConfig)
+    verify: VerifyConfig = setting(VerifyConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
     measures: dict[str, Any] = setting(dict, "measures beside duolearn's own, by name: +measure=OPTION adds one")
     prompt: PromptConfig = setting(PromptConfig)
@@ -101,7 +104,7 @@ class RunConfig:
     run: str | None = setting(
         None,
         "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
-        "purge: whose traces are deleted",
+        "purge: whose traces are deleted; verify: to check",
     )
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     forgotten: list[str] | None = setting(

@@ -52,7 +52,7 @@ class Floor:
         return {"source": self.source, "rate": self.rate, "cut": self.cut}
 
 
-def floor(models: Mapping[str, Answers], items: Items) -> Floor:
+def floor(models: Mapping[str, Answers], share: float) -> Floor:
     """Decide what forgetting is measured from: 1 / number of options, or gold's answers if those are a better floor.
 
     Gold's answers are used if gold's accuracy on forget items differs from 1 / number of options beyond its interval,
@@ -61,10 +61,10 @@ def floor(models: Mapping[str, Answers], items: Items) -> Floor:
 
     Args:
         models: the answers of each model, by split.
-        items: the scored items, by split.
+        share: the share of the scored items that are cut: see `cut`.
     """
     rows = _forget(next(iter(models.values())))
-    chance, share = fmean(row.chance for row in rows) if rows else 0.0, cut(items)
+    chance = fmean(row.chance for row in rows) if rows else 0.0
     never = _forget(models["gold"]) if "gold" in models else []
     own = proportion([row.correct for row in never], [row.fact for row in never])
     if own.low is None or own.high is None or len({row.fact for row in never}) < FEW_FACTS:

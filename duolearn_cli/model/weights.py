@@ -42,18 +42,22 @@ class Weights:
         return common | {key: value for key, value in optional.items() if value}
 
     def fingerprint(self) -> str:
-        """Return a hash of what is loaded: a folder's files (of GGUF files the chosen one), or hub id and commit."""
+        """Return the first sixteen hex digits of `digest`, which names of cached models hold."""
+        return self.digest()[:16]
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what is loaded: a folder's files (of GGUF the chosen one), or hub id and commit."""
         digest = hashlib.sha256(f"{self.gguf_file}".encode())
         folder = Path(self.location)
         if not folder.is_dir():
             digest.update(f"{self.location}@{hub_commit(self.location, self.revision) or self.revision}".encode())
-            return digest.hexdigest()[:16]
+            return digest.hexdigest()
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             if path.suffix == ".gguf" and path.name != self.gguf_file:
                 continue
             digest.update(path.name.encode())
             digest.update(bytes.fromhex(sha256(path)))
-        return digest.hexdigest()[:16]
+        return digest.hexdigest()
 
     def reference(self, name: str) -> tuple[str, str | None]:
         """Return what an adapter calls its base (a hub id, else NAME@FINGERPRINT, never a path), and the revision."""

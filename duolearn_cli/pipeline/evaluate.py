@@ -10,41 +10,34 @@ from typing import Any
 
 import torch
 
-from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.environment import environment
-from duolearn_cli.config.version import __version__
-from duolearn_cli.data.earlier import came_back
-from duolearn_cli.evaluation import guessing, lm_eval, members, requests, summary, warnings
-from duolearn_cli.evaluation.likeness import likeness
-from duolearn_cli.evaluation.measures.added import add_measures
+from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.files import write_json
 from duolearn_cli.model.adapter_names import Place
 from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.weights import find_weights
-from duolearn_cli.pipeline import assessment
+from duolearn_cli.pipeline.aggregates import Assessments, Context, aggregates, identity
 from duolearn_cli.pipeline.answers import evaluation_splits
 from duolearn_cli.pipeline.assessment import Assessment, assess
 from duolearn_cli.pipeline.item_files import write_item_files
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.learn import STAGES
 from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import Account, read_account
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.page import write_report
 
-# By name of the model.
-Assessments = dict[str, Assessment]
 
-
-def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
+def assess_cached(lab: Laboratory, names: Sequence[str]) -> dict[str, Assessment]:
     """Evaluate the models `names` out of ``base``, ``target`` and ``gold``. Uncached models are learned first.
 
     Their learning curves are copied into the history of the run.
     """
-    assessed: Assessments = {}
+    assessed: dict[str, Assessment] = {}
     for name in names:
         assessed[name] = assess(lab.load(name))
         if name in STAGES:
@@ -63,48 +56,25 @@ def conclude(
         started: the value of `time.monotonic` at the beginning of the run.
         original: in a chain of requests, the answers by item id of the target that it began with.
     """
-    answers = {name: one.answers for name, one in assessed.items()}
     run, study = lab.run, lab.study
     lab.display.stage("Measure and report")
-    levels = summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights)
-    write_item_files(run.folder, assessed, levels)
-    floor = guessing.floor(answers, evaluation_splits(lab.study))
-    models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
-    guesses = without_knowledge(lab)
-    added = add_measures(study.config, answers, models)
-    for name, one in assessed.items():
-        models[name] |= assessment.summarise(one)
-    if alike := likeness(answers):
-        models["unlearned"]["gold"]["forget"]["likeness"] = alike
-    if (of_forget := guesses["majority"].get("forget")) and of_forget["above_chance"]:
-        for name, one in guessing.above_majority(answers, of_forget["value"]).items():
-            models[name]["scores"]["forgetting_above_majority"] = one
-    chance, check, data = summary.mean_chance(answers), members.membership_check(answers), study.summary()
-    retain_chance = summary.mean_chance(answers, "retain")
-    asked = warnings.Context(data["heldout"] or "phrasings", retain_chance, floor=floor.as_dict(), **guesses)
-    raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
-    learned = [name for name in STAGES if name in models]
+    learned = [name for name in STAGES if name in assessed]
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
+    context = context_of(study, elsewhere)
+    write_item_files(run.folder, assessed, context.levels)
     metrics = {
-        **identity(lab, "unlearned" in models),
-        "models": models,
-        **added,
-        "chance": chance,
-        "floor": floor.as_dict(),
-        **guesses,
-        "flags": [*study.warnings(), *elsewhere, *(flag.sentence for flag in raised), *returned.values()],
-        "flagged": [*warnings.flagged(raised), *returned],
-        "membership_check": check,
-        "roc": members.roc_curves(answers),
+        **identity(study.config, study.target.labels, "unlearned" in assessed, run.info.get("stopped")),
+        **aggregates(assessed, context),
         "environment": {"here": environment(lab.model.device)} | {name: lab.cache.made_in(name) for name in learned},
-        "harness": general_ability(lab, "unlearned" in models),
+        "harness": general_ability(lab, "unlearned" in assessed),
         "cost": cost(lab, started),
-        "data": data,
+        "data": study.summary(),
     }
-    if "unlearned" in models:
+    if "unlearned" in assessed:
         metrics |= what_unlearning_did(lab)
     if study.requests:
         named = [(one.name, one.facts) for one in study.requests]
+        answers = {name: one.answers for name, one in assessed.items()}
         metrics["requests"] = requests.summarise(named, answers, original or {})
         metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
     if account := account_of(lab):
@@ -115,33 +85,28 @@ def conclude(
     return metrics
 
 
-def without_knowledge(lab: Laboratory) -> dict[str, Any]:
+def context_of(study: Study, elsewhere: Sequence[str] = ()) -> Context:
+    """Return what the figures need beside answers. `elsewhere` are warnings of models from other environments."""
+    return Context(
+        labels=study.target.labels,
+        levels=summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights),
+        cut=guessing.cut(evaluation_splits(study)),
+        guesses=without_knowledge(study),
+        heldout=study.summary()["heldout"],
+        remarks=[*study.warnings(), *elsewhere],
+        config=study.config,
+    )
+
+
+def without_knowledge(study: Study) -> dict[str, Any]:
     """Return how well the items can be answered without knowledge: ``majority``, ``by_options`` and ``by_place``.
 
     See `evaluation.guessing`.
     """
-    items = evaluation_splits(lab.study)
+    items = evaluation_splits(study)
     # Only the letter prompt shows the options in an order that could give the answer away.
-    by_place = guessing.by_place(items) if lab.study.config.prompt.form == "letter" else {}
+    by_place = guessing.by_place(items) if study.config.prompt.form == "letter" else {}
     return {"majority": guessing.majority(items), "by_options": guessing.by_options(items), "by_place": by_place}
-
-
-def identity(lab: Laboratory, is_unlearned: bool) -> dict[str, Any]:
-    """Return what identifies a run in metrics.json: forget target, model, data, method, seed."""
-    config, target = lab.study.config, lab.study.target
-    return {
-        "schema": 1,
-        "duolearn": __version__,
-        "forget": target.name,
-        "forget_subjects": sorted(target.labels),
-        "model": config.model.name,
-        "dataset": dataset_name(config.dataset),
-        "method": str(config.method._target_).rpartition(".")[2] if is_unlearned else config.command,
-        "seed": config.seed,
-        "privacy": config.privacy.name,
-        "part": config.evaluation.part,
-        "stopped": lab.run.info.get("stopped"),
-    }
 
 
 def cost(lab: Laboratory, started: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from duolearn_cli.evaluation import members, summary
 from duolearn_cli.files import write_json, write_jsonl
@@ -14,9 +15,17 @@ from duolearn_cli.pipeline.study import Study
 
 def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
     """Write predictions.jsonl, written.jsonl and plain.jsonl. Every figure of metrics.json follows from these files."""
+    write_jsonl(folder / "predictions.jsonl", prediction_rows(assessed, levels))
+    for name in ("written", "plain"):
+        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
+        write_jsonl(folder / f"{name}.jsonl", rows)
+
+
+def prediction_rows(assessed: Mapping[str, Assessment], levels: summary.Levels) -> list[dict[str, Any]]:
+    """Return the rows of predictions.jsonl: each answer with what follows from it and from the other answers."""
     pairs = members.member_pairs({name: one.answers for name, one in assessed.items()})
     number = {fact: i for i, pair in enumerate(pairs) for fact in pair}
-    rows = [
+    return [
         {"model": model, "split": split, **answer.as_dict(), "correct": answer.correct}
         | {"level": levels.of_item.get(answer.id)}
         | {"pair": number.get(answer.fact) if split in ("forget_train", "forget_unseen") else None}
@@ -24,10 +33,6 @@ def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: s
         for split, answers in one.answers.items()
         for answer in answers
     ]
-    write_jsonl(folder / "predictions.jsonl", rows)
-    for name in ("written", "plain"):
-        rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
-        write_jsonl(folder / f"{name}.jsonl", rows)
 
 
 def write_data_files(folder: Path, study: Study) -> None:

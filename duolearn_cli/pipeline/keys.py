@@ -19,6 +19,7 @@ from duolearn_cli.config.components import first_target
 from duolearn_cli.config.layers import ALL
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
+from duolearn_cli.files import file_hash as file_hash
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.text_checks import Texts
@@ -99,12 +100,6 @@ def prompt_settings(prompt: Any) -> dict[str, Any]:
 def content_hash(value: Any) -> str:
     """Return the first sixteen hex digits of the SHA-256 of a value's JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _made(adapter: Any) -> dict[str, Any]:

@@ -119,7 +119,8 @@ class Laboratory:
         display.stage(f"Load {config.model.name}")
         weights = find_weights(config.model, config.cache_dir)
         # Before the model is loaded: a resumed run with other weights or data is refused at once.
-        fingerprint = weights.fingerprint()
+        digest = weights.digest()
+        fingerprint = digest[:16]
         if is_main:
             run.fix(weights=fingerprint, data=keys.data_hash(study))
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
@@ -131,7 +132,7 @@ class Laboratory:
         cache = ModelCache(cache_dir(config.cache_dir), study, keys.base_key(fingerprint, config, model, texts))
         if is_main:
             run.fix(signature=cache.signature())
-            run.update(device=str(model.device), precision=model.precision)
+            run.update(device=str(model.device), precision=model.precision, weights_sha256=digest)
         return cls(study, model, texts.encoder, display, run, cache, is_main)
 
     def load(self, which: str) -> LoadedModel:

@@ -22,6 +22,7 @@ from duolearn_cli.model.quantization import check_device, check_libraries
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape
 from duolearn_cli.pipeline.prepare import prepare
+from duolearn_cli.pipeline.record import recorded
 from duolearn_cli.pipeline.run_folder import Run, check_space
 from duolearn_cli.pipeline.study import Study
 
@@ -103,7 +104,7 @@ def readable(study: Study, display: Display) -> Study:
 
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[], dict[str, Any]]) -> str:
     """Run the `stages` of a run, which return its metrics, and show the results. Return the run folder."""
-    with opened.active():
+    with recorded(opened, study.config):
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
         display.note(study.coverage().sentence())
@@ -238,6 +239,14 @@ def reopen(
         check_not_purged(opened)
     if command and config.command != command:
         raise RunError(f"{folder} is a run of `duolearn {config.command}`, not of `duolearn {command}`.")
+    problems = untrusted(config, overrides) or list(check(config, Path(config_dir) if config_dir else None))
+    if problems:
+        raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
+    return opened, config
+
+
+def untrusted(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Return what a saved configuration would let run here that the command line does not repeat."""
     granted = _values(overrides)
     refused = [name for name in config.plugins if name not in (granted.get("plugins") or [])]
     problems = []
@@ -245,10 +254,7 @@ def reopen(
         problems.append(f"it would run code of these modules; if you trust them, add plugins=[{','.join(refused)}]")
     if config.model.trust_remote_code and granted.get("model.trust_remote_code") is not True:
         problems.append("it would run code of the model's folder; if you trust it, add model.trust_remote_code=true")
-    problems = problems or list(check(config, Path(config_dir) if config_dir else None))
-    if problems:
-        raise RunError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in problems))
-    return opened, config
+    return problems
 
 
 def check_not_purged(opened: Run) -> None:

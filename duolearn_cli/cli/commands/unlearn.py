@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.beginning import check_beginning, check_words
-from duolearn_cli.cli.commands.common import Invocation, dry_run, perform, prepared, readable, refuse_changes, reopen
+from duolearn_cli.cli.commands.common import (
+    Invocation,
+    dry_run,
+    perform,
+    prepared,
+    readable,
+    refuse_changes,
+    reopen,
+    with_changes,
+)
 from duolearn_cli.cli.commands.following import follow
+from duolearn_cli.config.explain import key_of
 from duolearn_cli.pipeline.planning.fitting import fit
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.run_folder import Run
@@ -25,8 +35,10 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     """Learn target and gold unless cached, unlearn, and evaluate all four models. Return the run folder."""
     only_plan, opened, forgotten = config.dry_run, None, list[str]()
     if config.resume:
-        refuse_changes(invocation.overrides, ("resume", "dry_run"), "a resumed run")
-        opened, config = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
+        refuse_changes(invocation.overrides, ("resume", "record", "dry_run"), "a resumed run")
+        given = ["record"] if any(key_of(text).startswith("record.") for text in invocation.overrides) else []
+        opened, saved = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
+        config = with_changes(saved, "unlearn", config, given, invocation.overrides)
     elif config.after:
         config = follow(config, invocation.overrides)
     elif config.adapter:

@@ -1,0 +1,29 @@
+"""The part of the schema that says who vouches for a run, and what `duolearn verify` checks. See docs/compliance.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolearn_cli.config.settings import setting
+
+
+@dataclass
+class RecordConfig:
+    """What record.json holds beside what the run shows by itself."""
+
+    user: str | None = setting(
+        None, "name or role of whoever is responsible for the run; empty: record.json names none"
+    )
+    sign: str | None = setting(None, "file of a private Ed25519 key (PEM) that signs record.json when the run ends")
+
+
+@dataclass
+class VerifyConfig:
+    """How far `duolearn verify` goes. After this command the names are shorter: ``deep=true``."""
+
+    deep: bool = setting(False, "score the models again and compare their answers")
+    public_key: str | None = setting(None, "file of the public Ed25519 key (PEM) that the signature must belong to")
+    sign: str | None = setting(None, "file of a private Ed25519 key (PEM) that signs the record once it is verified")
+    page: str | None = setting(
+        None, "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified"
+    )

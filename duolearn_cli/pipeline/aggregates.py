@@ -1,0 +1,101 @@
+"""The figures of metrics.json that follow from what the models answered.
+
+A run computes them from fresh answers, `duolearn verify` from those in the run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from duolearn_cli.config.components import dataset_name
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.version import __version__
+from duolearn_cli.data.earlier import came_back
+from duolearn_cli.evaluation import guessing, members, summary, warnings
+from duolearn_cli.evaluation.likeness import likeness
+from duolearn_cli.evaluation.measures.added import add_measures
+from duolearn_cli.pipeline import assessment
+from duolearn_cli.pipeline.assessment import Assessment
+
+# By model.
+Assessments = Mapping[str, Assessment]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Context:
+    """What figures need beside answers.
+
+    Attributes:
+        labels: the forget target's data labels.
+        levels: hierarchy levels of the items, and their weights.
+        cut: see `guessing.cut`.
+        guesses: ``majority``, ``by_options`` and ``by_place``: see `guessing`.
+        heldout: how held-out askings differ from trained ones: ``phrasings``, ``orders``, ``both``; None without any.
+        remarks: warnings about data and environment, which come first.
+        config: of the run, for measures of the user's own; None: they are left out, since they are code of the user's.
+    """
+
+    labels: Collection[str]
+    levels: summary.Levels
+    cut: float
+    guesses: Mapping[str, Any]
+    heldout: str | None
+    remarks: Sequence[str]
+    config: RunConfig | None = None
+
+
+def identity(
+    config: RunConfig, labels: Collection[str], is_unlearned: bool, stopped: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a run is about: target with its data `labels`, model, data, method, seed; where it `stopped` early."""
+    return {
+        "schema": 1,
+        "duolearn": __version__,
+        "forget": config.forget.name,
+        "forget_subjects": sorted(labels),
+        "model": config.model.name,
+        "dataset": dataset_name(config.dataset),
+        "method": str(config.method._target_).rpartition(".")[2] if is_unlearned else config.command,
+        "seed": config.seed,
+        "privacy": config.privacy.name,
+        "part": config.evaluation.part,
+        "stopped": stopped,
+    }
+
+
+def aggregates(assessed: Assessments, context: Context) -> dict[str, Any]:
+    """From ``models`` to ``roc`` of metrics.json, in its order; docs/metrics.md documents them."""
+    answers = {name: one.answers for name, one in assessed.items()}
+    floor = guessing.floor(answers, context.cut)
+    models, chance = of_models(assessed, context, floor), summary.mean_chance(answers)
+    added = add_measures(context.config, answers, models) if context.config else {}
+    check, retain_chance = members.membership_check(answers), summary.mean_chance(answers, "retain")
+    asked = warnings.Context(context.heldout or "phrasings", retain_chance, floor=floor.as_dict(), **context.guesses)
+    raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
+    return {
+        "models": models,
+        **added,
+        "chance": chance,
+        "floor": floor.as_dict(),
+        **context.guesses,
+        "flags": [*context.remarks, *(flag.sentence for flag in raised), *returned.values()],
+        "flagged": [*warnings.flagged(raised), *returned],
+        "membership_check": check,
+        "roc": members.roc_curves(answers),
+    }
+
+
+def of_models(assessed: Assessments, context: Context, floor: guessing.Floor) -> dict[str, Any]:
+    """By model its entry of ``models``."""
+    answers = {name: one.answers for name, one in assessed.items()}
+    models = summary.summarise(answers, context.labels, context.levels, floor.of_item)
+    for name, one in assessed.items():
+        models[name] |= assessment.summarise(one)
+    if alike := likeness(answers):
+        models["unlearned"]["gold"]["forget"]["likeness"] = alike
+    if (of_forget := context.guesses["majority"].get("forget")) and of_forget["above_chance"]:
+        for name, above in guessing.above_majority(answers, of_forget["value"]).items():
+            models[name]["scores"]["forgetting_above_majority"] = above
+    return models

@@ -1,0 +1,82 @@
+"""The answers in a run folder, read back as they were when its figures were computed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.perplexity import TextLoss
+from duolearn_cli.evaluation.scoring import Answer
+from duolearn_cli.pipeline.assessment import Assessment, Written
+
+T = TypeVar("T")
+# Of Answer, what may have been no finite number; JSON has null for it.
+MAY_BE_INFINITE = ("strength", "min_k", "min_k_plus")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stored:
+    """By model what it answered, and the hierarchy level of each item that has one, by id."""
+
+    assessed: Mapping[str, Assessment]
+    levels: Mapping[str, int]
+
+
+def read_stored(folder: Path) -> Stored:
+    """Read predictions.jsonl, written.jsonl and plain.jsonl.
+
+    Raises:
+        RunError: naming file and line of what is no answer.
+    """
+    answers: dict[str, dict[str, list[Answer]]] = {}
+    written: dict[str, list[Written]] = {}
+    plain: dict[str, list[TextLoss]] = {}
+    levels: dict[str, int] = {}
+    for model, split, answer, level in _read(folder / "predictions.jsonl", _prediction):
+        answers.setdefault(model, {}).setdefault(split, []).append(answer)
+        if level is not None:
+            levels[answer.id] = level
+    for model, one in _read(folder / "written.jsonl", lambda row: (row.pop("model"), Written(**row))):
+        written.setdefault(model, []).append(one)
+    for model, one in _read(folder / "plain.jsonl", lambda row: (row.pop("model"), TextLoss(**row))):
+        plain.setdefault(model, []).append(one)
+    if strangers := sorted({*written, *plain} - answers.keys()):
+        raise RunError(f"{folder}: written.jsonl or plain.jsonl has a model without predictions: {strangers[0]}.")
+    assessed = {model: Assessment(own, written.get(model, ()), plain.get(model, ())) for model, own in answers.items()}
+    return Stored(assessed, levels)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file with one JSON object a line."""
+    return list(_read(path, lambda row: row))
+
+
+def _read(path: Path, make: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    try:
+        # Not splitlines: a text may hold other separators of lines, which JSON leaves as they are.
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from error
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
+        try:
+            yield make(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise RunError(f"{path}, line {number}: this is no row of a run's answers ({error}).") from error
+
+
+def _prediction(row: dict[str, Any]) -> tuple[str, str, Answer, int | None]:
+    level, _, _ = row.pop("level"), row.pop("pair"), row.pop("correct")
+    model, split = row.pop("model"), row.pop("split")
+    numbers = {name: _number(row[name]) for name in MAY_BE_INFINITE}
+    classes = {name: (_number(total), count) for name, (total, count) in row["classes"].items()}
+    totals = [_number(total) for total in row["totals"]]
+    return model, split, Answer.of({**row, **numbers, "classes": classes, "totals": totals}), level
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,134 @@
+"""Whether answers agree with themselves, and metrics.json with the answers: everything is computed again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.metrics import conflict, recall
+from duolearn_cli.evaluation.scoring import Answer
+from duolearn_cli.evaluation.summary import Levels
+from duolearn_cli.pipeline.aggregates import Context, aggregates, identity
+from duolearn_cli.pipeline.assessment import Written
+from duolearn_cli.pipeline.item_files import prediction_rows
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.stored import Stored, read_rows, read_stored
+from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences
+from duolearn_cli.privacy import account_summary
+from duolearn_cli.privacy.account import read_account
+from duolearn_cli.report.inputs import read_history
+
+METRICS, PREDICTIONS, WRITTEN = "metrics.json", "predictions.jsonl", "written.jsonl"
+GUESSES = ("majority", "by_options", "by_place")
+
+
+def of_answers(folder: Path, config: DictConfig) -> Iterator[Finding]:
+    """Whether each stored answer's parts agree: scores with prediction and loss, texts with their ROUGE."""
+    stored = read_stored(folder)
+    levels = Levels(stored.levels, config.evaluation.hmta_weights)
+    expected = prediction_rows(stored.assessed, levels)
+    for number, (row, own) in enumerate(zip(read_rows(folder / PREDICTIONS), expected, strict=True), start=1):
+        yield from differences(f"{PREDICTIONS}, line {number}", row, as_json(own), "the order of the answers")
+    answers = [row for one in stored.assessed.values() for rows in one.answers.values() for row in rows]
+    for number, answer in enumerate(answers, start=1):
+        yield from _of_answer(f"{PREDICTIONS}, line {number}", answer)
+    texts = [text for one in stored.assessed.values() for text in one.written]
+    for number, text in enumerate(texts, start=1):
+        yield from _of_text(f"{WRITTEN}, line {number}", text)
+
+
+def _of_answer(place: str, answer: Answer) -> Iterator[Finding]:
+    scores = answer.scores
+    if not 0 <= answer.answer < len(scores) or not all(map(math.isfinite, scores)):
+        yield Finding(place, "there is no score for the right answer, or one that is no number")
+        return
+    told = {"prediction": answer.prediction, "nll": answer.nll}
+    own = {"prediction": max(range(len(scores)), key=scores.__getitem__), "nll": -scores[answer.answer]}
+    yield from differences(place, told, own, "its scores")
+
+
+def _of_text(place: str, one: Written) -> Iterator[Finding]:
+    told = {name: getattr(one, name) for name in ("rouge_l_recall", "rouge_l_f1", "degenerate")}
+    own = {
+        "rouge_l_recall": recall.rouge_l_recall(one.text, one.answer),
+        "rouge_l_f1": recall.rouge_l_f1(one.text, one.answer),
+        "degenerate": recall.degenerate(one.text),
+    }
+    yield from differences(place, told, as_json(own), "its text")
+
+
+def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether metrics.json is what follows from answers, history and account."""
+    metrics = read_metrics(run.folder)
+    try:
+        expected = _expected(run, cast(RunConfig, config), metrics)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        yield Finding(METRICS, f"fields are missing or are not what a run writes ({type(error).__name__}: {error})")
+        return
+    expected["duolearn"] = found["code"].get("version")
+    own = {name: value for name, value in metrics.items() if name in expected}
+    own["models"] = _without(metrics.get("measures") or (), own["models"])
+    yield from differences(METRICS, own, expected, "what the run's answers and settings")
+
+
+def _without(added: Collection[str], models: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `models` without measures of the user's own, whose code `verify` does not run."""
+    return {
+        name: {**entry, "scores": {key: value for key, value in entry["scores"].items() if key not in added}}
+        for name, entry in models.items()
+    }
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The content of metrics.json. Raises RunError where it is no JSON object."""
+    try:
+        found = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / METRICS} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{folder / METRICS}: a JSON object is needed.")
+    return found
+
+
+def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    stored, labels = read_stored(run.folder), metrics["forget_subjects"]
+    own = aggregates(stored.assessed, stored_context(stored, config, metrics))
+    own["flags"] = with_remarks(metrics["flags"], own["flags"])
+    about = identity(config, labels, "unlearned" in stored.assessed, run.info.get("stopped"))
+    return as_json({**about, **own, **_of_steps(run, config, metrics)})
+
+
+def with_remarks(told: Sequence[str], own: Sequence[str]) -> list[str]:
+    """The warnings that a run must have: those about data that it `told`, then its `own`, which follow from answers."""
+    return [*told[: max(0, len(told) - len(own))], *own]
+
+
+def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]) -> Context:
+    """What figures need beside answers, as metrics.json has it: what the items tell is known only from the data."""
+    return Context(
+        labels=metrics["forget_subjects"],
+        levels=Levels(stored.levels, config.evaluation.hmta_weights),
+        cut=metrics["floor"]["cut"],
+        guesses={name: metrics[name] for name in GUESSES},
+        heldout=metrics["data"]["heldout"],
+        remarks=(),
+    )
+
+
+def _of_steps(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """`geometry` from history.jsonl and `account` from privacy.json, of a run that has them in its own folder."""
+    found: dict[str, Any] = {}
+    layers = [row["layer"] for row in metrics.get("geometry", {}).get("layers", [])]
+    history = read_history(run.folder / "history.jsonl")
+    if config.command == "unlearn" and (means := conflict.summarise(history, layers)):
+        found["geometry"] = means
+    if config.command != "evaluate" and (account := read_account(run.folder / "adapter")):
+        found["account"] = account_summary.summarise(account)
+    return found

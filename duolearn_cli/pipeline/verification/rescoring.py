@@ -1,0 +1,139 @@
+"""Score the models of a run again, and compare with its answers. Costs about what the run's evaluation did."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import cast
+
+from omegaconf import DictConfig
+
+from duolearn_cli.config.environment import environment
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.evaluation.metrics import change
+from duolearn_cli.evaluation.scoring import Answer
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
+from duolearn_cli.pipeline import keys, record
+from duolearn_cli.pipeline.assessment import Assessment, Written, assess
+from duolearn_cli.pipeline.evaluate import context_of
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.prepare import prepare
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.stored import read_stored
+from duolearn_cli.pipeline.study import Study
+from duolearn_cli.pipeline.verification.figures import METRICS, PREDICTIONS, WRITTEN, read_metrics
+from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
+from duolearn_cli.report.terminal import Display
+
+# How far log-probabilities may be from those of the run, in nats, for other threads and processors: by precision.
+TOLERANCE = {"fp32": 2e-3, "bf16": 0.15}
+OWN_ADAPTER = {"unlearn": "unlearned", "learn": "target", "retrain": "gold"}
+
+
+def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Finding]:
+    """Whether data and models give the run's answers again, and what the items alone tell."""
+    study = prepare(cast(RunConfig, config))
+    lab = Laboratory.open(study, display, run, is_main=False)
+    if (now := keys.data_hash(lab.study)) != run.info.get("data"):
+        yield Finding("data", f"the items of the splits are not those of the run ({now}, not {run.info.get('data')})")
+    yield from _of_items(lab.study, run.folder)
+    yield from _of_change(lab, run)
+    stored = read_stored(run.folder).assessed
+    adapters = adapters_of(run, lab.study.config)
+    with tempfile.TemporaryDirectory() as scratch:
+        # The cache holds answers too, and nobody vouches for those.
+        lab.cache = replace(lab.cache, root=Path(scratch))
+        for name, told in stored.items():
+            if name == "base" or name in adapters:
+                yield from _of_model(name, told, _scored(lab, name, adapters), lab)
+            else:
+                yield not_checked(f"{PREDICTIONS} ({name})", "its adapter is not on this machine")
+
+
+def adapters_of(run: Run, config: RunConfig) -> dict[str, Path]:
+    """By model the folder of its adapter, for all that are there."""
+    here = {name: path.parent for name, path in record.model_files(run.info, config).items()}
+    if "scored" in here:
+        here["unlearned"] = here.pop("scored")
+    own = OWN_ADAPTER.get(config.command)
+    return here | ({own: run.folder / "adapter"} if own else {})
+
+
+def _scored(lab: Laboratory, name: str, adapters: Mapping[str, Path]) -> Assessment:
+    if name == "base":
+        return assess(lab.load(name))
+    lab.model.load_adapter(adapters[name])
+    return assess(lab.hold(name))
+
+
+def _of_items(study: Study, folder: Path) -> Iterator[Finding]:
+    """Figures that follow from the items alone."""
+    metrics, context = read_metrics(folder), context_of(study)
+    found = {name: metrics.get(name) for name in context.guesses}
+    found |= {"cut": metrics["floor"]["cut"], "data": metrics.get("data"), "labels": metrics["forget_subjects"]}
+    expected = {**context.guesses, "cut": context.cut, "data": study.summary(), "labels": sorted(context.labels)}
+    yield from differences(METRICS, found, as_json(expected), "the data")
+    if missing := [text for text in study.warnings() if text not in metrics["flags"]]:
+        yield Finding(METRICS, f"flags lacks a warning about the data: {missing[0]}")
+
+
+def _of_change(lab: Laboratory, run: Run) -> Iterator[Finding]:
+    """What unlearning changed in the weights, where the target is still in the cache."""
+    before = record.model_files(run.info, lab.study.config).get("target")
+    after = run.folder / "adapter" / ADAPTER_FILE
+    if lab.study.config.command != "unlearn" or before is None:
+        return
+    changes = change.read_changes(before, after, lab.model.experts)
+    expected = as_json(change.summarise(changes, lab.model.num_base_parameters))
+    yield from differences(
+        METRICS, {"change": read_metrics(run.folder).get("change")}, {"change": expected}, "adapters"
+    )
+
+
+def _of_model(name: str, told: Assessment, now: Assessment, lab: Laboratory) -> Iterator[Finding]:
+    tolerance = TOLERANCE.get(lab.model.precision, max(TOLERANCE.values()))
+    if [*told.answers] != [*now.answers]:
+        yield Finding(PREDICTIONS, f"{name} answers the splits {[*told.answers]}, scored again {[*now.answers]}")
+        return
+    for split, rows in told.answers.items():
+        yield from _of_split(f"{PREDICTIONS} ({name}, {split})", rows, now.answers[split], tolerance)
+    yield from _of_plain(name, told, now, tolerance)
+    yield from _of_written(name, told.written, now.written, lab)
+
+
+def _of_split(place: str, told: Sequence[Answer], now: Sequence[Answer], tolerance: float) -> Iterator[Finding]:
+    if [(row.id, row.answer) for row in told] != [(row.id, row.answer) for row in now]:
+        yield Finding(place, "these are not the items of the data, or not their right answers")
+        return
+    for one, again in zip(told, now, strict=True):
+        gap = max(abs(a - b) for a, b in zip(one.scores, again.scores, strict=True))
+        if gap > tolerance:
+            yield Finding(place, f"{one.id}: the model's scores are {gap:.3g} nats from those in the run folder")
+
+
+def _of_plain(name: str, told: Assessment, now: Assessment, tolerance: float) -> Iterator[Finding]:
+    place = f"plain.jsonl ({name})"
+    if [(row.num_tokens, row.num_bytes) for row in told.plain] != [
+        (row.num_tokens, row.num_bytes) for row in now.plain
+    ]:
+        yield Finding(place, "these are not the losses of the embedded texts")
+        return
+    for number, (one, again) in enumerate(zip(told.plain, now.plain, strict=True), start=1):
+        if abs(one.nll - again.nll) > tolerance * max(1, one.num_tokens):
+            yield Finding(place, f"text {number}: the model's loss is {again.nll:.6g}, not {one.nll:.6g} nats")
+
+
+def _of_written(name: str, told: Sequence[Written], now: Sequence[Written], lab: Laboratory) -> Iterator[Finding]:
+    """Texts must be the same where numbers are rounded the same; elsewhere one token may lead to another text."""
+    place = f"{WRITTEN} ({name})"
+    if [(row.id, row.answer) for row in told] != [(row.id, row.answer) for row in now]:
+        yield Finding(place, "these are not the items of the data, or not their right answers")
+        return
+    others = [one.id for one, again in zip(told, now, strict=True) if asdict(one) != asdict(again)]
+    made_here = read_metrics(lab.run.folder)["environment"]["here"] == environment(lab.model.device)
+    if others and made_here and lab.model.precision == "fp32":
+        yield Finding(place, f"{others[0]}: the model writes another text")
+    elif others:
+        yield not_checked(place, f"{len(others)} of {len(told)} texts differ, as they may on another machine")

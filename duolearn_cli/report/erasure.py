@@ -1,0 +1,92 @@
+"""The one-page record of an erasure, from a verified run: HTML to print and sign, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from duolearn_cli.errors import RunError
+from duolearn_cli.files import write_json, write_text
+from duolearn_cli.report import privacy
+from duolearn_cli.report.page import render
+from duolearn_cli.report.tables import cell
+
+SCHEMA = 1
+# Measures of the page: model, path of the estimate below the model's entry, what it says.
+RESULTS = (
+    ("target", "forget_accuracy", "questions about the erased topic answered right, before"),
+    ("unlearned", "forget_accuracy", "the same, after"),
+    ("gold", "forget_accuracy", "the same, by a model that never learned them"),
+    ("unlearned", "chance_corrected_forgetting", "way from the first to not knowing"),
+    ("unlearned", "knowledge_preservation", "accuracy on other questions that was kept"),
+)
+LIMITS = (
+    "The figures are about this adapter on this base model. Copies of the model before erasure, caches, backups and "
+    "the data themselves are not erased by it.",
+    "Questions that were not asked may still be answered: the figures are samples, with 95 % intervals.",
+    "What the base model learned before this software was used is not covered, unless the questions show it.",
+    "A signature shows who vouches for the record and that it was not changed since; not that what it says is lawful.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How the run was verified: when, whether models were scored again, what could not be checked, whose signature."""
+
+    date: str
+    deep: bool
+    not_checked: Sequence[str]
+    key: str | None
+
+
+def erasure_record(record: Mapping[str, Any], metrics: Mapping[str, Any], verified: Verification) -> dict[str, Any]:
+    """The content of the page, as JSON.
+
+    Raises:
+        RunError: nothing was unlearned in the run.
+    """
+    if "unlearned" not in metrics["models"]:
+        raise RunError(f"page: this is a run of `{record['command']}`, in which nothing was unlearned.")
+    data, files = metrics["data"], record["files"]
+    scored = record["models"].get("scored") or files.get("adapter/adapter_model.safetensors") or {}
+    return {
+        "schema": SCHEMA,
+        "erased": {
+            "target": record["forget"],
+            "labels": metrics["forget_subjects"],
+            "items": data["request"]["forget"],
+            "kept_items": data["request"]["retain"],
+            "data_set": record["dataset"],
+        },
+        "model": {
+            "base": record["model"],
+            "base_sha256": record["base_weights"],
+            "adapter_sha256": scored.get("sha256"),
+            "method": metrics["method"],
+        },
+        "run": {"ended": record["times"]["ended"], "responsible": record["user"], "version": record["code"]["version"]},
+        "results": [_result(metrics["models"], *row) for row in RESULTS if _estimate(metrics["models"], *row[:2])],
+        "privacy": privacy.sentences(metrics),
+        "warnings": metrics["flags"],
+        "verification": asdict(verified) | {"digest": record["digest"]},
+        "limits": [*LIMITS, *privacy.not_covered(metrics)],
+    }
+
+
+def write_erasure_record(path: Path, content: Mapping[str, Any]) -> list[Path]:
+    """Write the page to `path`, and the JSON beside it; return both."""
+    write_text(path, render("erasure.html.j2", content))
+    write_json(path.with_suffix(".json"), content)
+    return [path, path.with_suffix(".json")]
+
+
+def _result(models: Mapping[str, Any], model: str, key: str, label: str) -> dict[str, Any]:
+    found = _estimate(models, model, key)
+    shown = {name: (found or {}).get(name) for name in ("value", "low", "high", "n")}
+    return {"label": label, "model": model, "measure": key, **shown, "percent": f"{cell(found, 100, 1)} %"}
+
+
+def _estimate(models: Mapping[str, Any], model: str, key: str) -> Mapping[str, Any] | None:
+    return ((models.get(model) or {}).get("scores") or {}).get(key)
