@@ -111,7 +111,7 @@ def assert_refused(done, said):
         (["robustnes", "run=x"], "did you mean 'robustness'"),
         (["robustness", "run=nowhere"], "run=nowhere: there is no such folder"),
         (["robustness", "run=."], "is not a run folder"),
-        (["privacy", "+forget=surgery", "run=."], "only `duolearn evaluate` and `audit robustness` take run"),
+        (["privacy", "+forget=surgery", "run=."], "`purge` and `verify` take"),
     ],
 )
 def test_mistakes_get_one_line(duolearn, tmp_path, arguments, said):
