@@ -48,6 +48,7 @@ def assess_cached(lab: Laboratory, names: Sequence[str]) -> Assessments:
     for name in names:
         assessed[name] = assess(lab.load(name))
         if name in STAGES:
+            # A resumed run comes here again. Without this its history would hold the learning curve twice.
             lab.run.forget_history_after(STAGES[name], 0)
             for line in lab.cache.history(name):
                 lab.run.record(line)
@@ -68,6 +69,8 @@ def conclude(
     lab.display.stage("Measure and report")
     levels = summary.Levels(study.item_levels(), study.config.evaluation.hmta_weights)
     write_item_files(run.folder, assessed, levels)
+    # Before `summarise`: chance-corrected forgetting and HMTA are measured from this floor, which may be gold's answers
+    # instead of 1 / number of options (docs/metrics.md, "Chance").
     floor = guessing.floor(answers, evaluation_splits(lab.study))
     models = summary.summarise(answers, study.target.labels, levels, floor.of_item)
     guesses = without_knowledge(lab)
@@ -109,6 +112,7 @@ def conclude(
         metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
     if account := account_of(lab):
         metrics["account"] = account_summary.summarise(account)
+    # The report is made from this file alone, so that `write_report` can make it again without a model.
     write_json(run.folder / "metrics.json", metrics)
     if study.config.evaluation.report:
         write_report(run.folder)
