@@ -44,6 +44,7 @@ def _check_sweep(command: str, overrides: Sequence[str], config_dir: str | None)
     first = [values[0] for values in swept]
     _check_values(command, swept, config_dir)
     for job in itertools.islice(itertools.product(*swept), MAX_CHECKED_JOBS):
+        # `_check_values` has composed every job that differs from the first one in a single value.
         if sum(value != other for value, other in zip(job, first, strict=True)) > 1:
             compose(command, list(job), config_dir)
     if any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
@@ -81,6 +82,7 @@ def _readable(overrides: Sequence[str]) -> list[Override]:
     try:
         return parsed_overrides(overrides)
     except ConfigError:
+        # The message of `compose` names the word; this check would only say it a second time.
         return []
 
 

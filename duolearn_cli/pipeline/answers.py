@@ -27,6 +27,8 @@ def evaluation_splits(study: Study) -> dict[str, tuple[Item, ...]]:
     """
     limit, seed = study.config.evaluation.max_items, study.config.split.seed
     splits = {
+        # The seed of the split draws the sample, not that of the run. Runs that differ in their seed ask the same
+        # items, so sweeps can pair them.
         name: sample([item for item in items if not (name.endswith("_unseen") and item.heldout)], limit, seed)
         for name, items in study.scored().items()
     }

@@ -127,6 +127,7 @@ def _written(loaded: LoadedModel) -> list[Written]:
 
     if not sampled:
         return []
+    # The concepts of an item do not enter its prompt. A new vocabulary must not make the cache forget what was written.
     key = [
         settings.new_tokens,
         {name: [asdict(item) | {"concepts": ()} for item in own] for name, own in sampled.items()},

@@ -41,6 +41,7 @@ class Entry:
 def entries(root: Path) -> list[Entry]:
     """Everything in the cache, by kind and name. Locks are no entries, and half-written models are."""
     paths = ((kind, path) for kind in KINDS for path in sorted((root / kind).glob("*")))
+    # Half-written models stay in: what a killed process left takes space like any other.
     return [_entry(kind, path) for kind, path in paths if path.suffix != ".lock"]
 
 
@@ -86,6 +87,7 @@ def in_use(found: Sequence[Entry], running: Collection[str]) -> Iterator[tuple[E
 
 def _is_free(lock: Path) -> bool:
     try:
+        # Only the lock itself tells whether a model is in use. Its file stays behind after every use.
         with FileLock(lock, timeout=0):
             return True
     except Timeout:

@@ -97,6 +97,7 @@ class Goal:
 
     def is_reached(self, now: Look) -> bool:
         """Return whether a run may end at this look."""
+        # Forgetting alone would also let a model pass that no longer answers anything.
         retains = now.means["retain_accuracy"] >= KEPT * self.target.means["retain_accuracy"]
         return retains and all(way.is_shown for way in self.ways(now).values())
 

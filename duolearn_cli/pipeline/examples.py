@@ -70,6 +70,7 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
     config = target.study.config
     if not wants_answer_form(method) or config.privacy.epsilon is not None:
         return None
+    # The seed of learning: the form belongs to the target, so runs with other seeds of unlearning find it in the cache.
     items = sample(target.study.request.retain, FORM_ITEMS, config.learn.seed)
     texts = wrong_options(target.encoder, items)
     if not texts:
@@ -81,6 +82,8 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
         form = AnswerForm.fit(base_nll[starts], target_nll[starts])
         return form and (form.slope, form.intercept)
 
+    # The line is fitted on the first token of answers only. Lines for the tokens between foretold a fall of the loss
+    # that gold does not have (docs/lab-notes.md, "How answers look").
     line = target.keep("opening", [text.ids for text in texts], make)
     return AnswerForm(*line) if line else None
 

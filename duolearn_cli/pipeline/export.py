@@ -58,6 +58,7 @@ def export(plan: ExportPlan, display: Display) -> Exported:
         RunError: the folder cannot be written, or the adapter's privacy account is missing.
     """
     read_account(plan.adapter)  # an adapter that spent privacy goes nowhere without its account
+    # A folder that exists is complete: whoever finds it may hand it on.
     with _whole(plan.folder) as part:
         tokenizer = _write_tokenizer(plan, part)
         if plan.format == "merged":
@@ -136,9 +137,13 @@ def _write_merged(plan: ExportPlan, part: Path, tokenizer: Any, display: Display
     merged = merged.to(DTYPES[plan.settings.precision])
     display.stage(f"Write {plan.folder}")
     _save(merged, part, plan)
+    # Both models at once would need twice the memory that `plan_export` has checked for.
     del merged, network
+    # The files are what is handed on, so they are tested and not the network in memory.
     again = load_base(_written(plan, part), plan.model.name, torch.float32)
     difference = float((_log_probabilities(again.eval(), probe) - before).abs().max())
+    # Written as `not <=` because a difference of NaN must fail as well. In half precision rounding is what the user
+    # asked for, and the card tells its size.
     if plan.settings.precision == "fp32" and not difference <= CLOSE:
         raise ModelError(
             f"format=merged: read again, the written model's log-probabilities differ by {difference:.2g} nats from "
@@ -149,6 +154,7 @@ def _write_merged(plan: ExportPlan, part: Path, tokenizer: Any, display: Display
 
 def _network(plan: ExportPlan) -> PeftModel:
     """The base in float32 with the run's adapter, on the CPU: rounding is that of the run or finer."""
+    # Merging in half precision would round the sum of base and adapter before `export.precision` has a say.
     base = load_base(plan.weights, plan.model.name, torch.float32)
     network = lora.attach(plan.model.adapter, base)
     lora.load(network, plan.adapter)

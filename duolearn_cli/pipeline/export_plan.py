@@ -113,6 +113,7 @@ def _check_base(run: Run, config: DictConfig, weights: Weights, format: str) -> 
             "model would answer otherwise than it was measured; allowed: format=adapter, whose card says how to load "
             "the base."
         )
+    # Runs of older versions have no fingerprint; they are exported unchecked.
     known = run.info.get("weights")
     if known and known != weights.fingerprint():
         raise ModelError(
@@ -124,6 +125,7 @@ def _check_base(run: Run, config: DictConfig, weights: Weights, format: str) -> 
 def _check_memory(plan: ExportPlan) -> None:
     """Merging holds the base in float32."""
     free = available(on_gpu=False)
+    # Four bytes for each parameter, whatever the precision of the written files: merging is done in float32.
     needed = 4 * (plan.parameters or 0)
     if plan.format == "merged" and free is not None and needed > free:
         raise RunError(

@@ -54,8 +54,10 @@ def model_key(study: Study, base: str, which: str) -> str:
         return base
     config = study.config
     if which == "target" and config.adapter:
+        # The adapter is given, so neither the data nor the settings of learning have made it.
         return content_hash([base, file_hash(Path(config.adapter) / ADAPTER_FILE)])
     items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
+    # The order of the items counts: batches are drawn by position.
     learned = [base, _plain(config.learn), items]
     is_private = which == "target" and config.privacy.learn_epsilon is not None
     return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
@@ -68,6 +70,7 @@ def signature(study: Study, target: str) -> str:
     """
     config, request = study.config, study.request
     nodes = [_plain(config.method), _moved(config.unlearn), _hierarchy(config.hierarchy), config.labels.answers]
+    # Without privacy its other settings change nothing. Leaving them out keeps the signatures of such runs valid.
     nodes += [_plain(config.privacy)] if config.privacy.epsilon is not None else []
     if config.unlearn.stop != "none":
         nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]

@@ -41,6 +41,7 @@ class KnownRun:
 
     @property
     def is_running(self) -> bool:
+        # The status alone does not tell: a process that was killed leaves "running" behind.
         return self.info.get("status") == "running" and is_alive(self.info.get("pid", -1))
 
     def run(self) -> Run:
@@ -49,6 +50,7 @@ class KnownRun:
 
 def known_runs(*roots: Path) -> list[KnownRun]:
     """Every run folder below these folders, or one of them, each once."""
+    # The search is recursive because the runs of sweeps and benchmarks lie in their folders.
     folders = {path.parent.resolve() for root in roots if root.is_dir() for path in root.rglob("run.json")}
     return [run for folder in sorted(folders) if (run := read_known(folder))]
 

@@ -76,6 +76,7 @@ class LoadedModel:
         Raises:
             StaleModelError: another model has been loaded, or training has changed the weights.
         """
+        # The handle sees that another model was loaded. Only the checksum sees that training has changed these weights.
         if self.model.checksum() != self.checksum:
             raise StaleModelError(f"the weights of {self.name} have changed since it was loaded")
         return make() if self.name == "unlearned" else self.lab.cache.record(self.name, kind, key, make)
@@ -141,6 +142,7 @@ class Laboratory:
         If the configuration names an ``adapter=`` to begin with, that adapter is the target.
         """
         if which == "base":
+            # A fresh adapter adds exact zeros, so the base needs no file in the cache.
             initialise(self.model.network, self.study.config.learn.seed)
             return self.hold(which)
         folder = self.cache.folder(which)
@@ -153,6 +155,7 @@ class Laboratory:
                     adopt(Path(adapter), folder)
                 else:
                     learn(self.model, self.encoder, self.cache, which, self.display)
+        # Loaded from the file in every case: a model that was learned just now is then the one that later runs get.
         self.model.load_adapter(folder)
         if self.is_main:
             self.run.update(**{f"{which}_model": folder.name})

@@ -52,6 +52,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
             _learn_privately(model, texts, study, account, record)
         else:
             fine_tune(model, texts, settings, record)
+    # A killed process leaves its part behind. Learning keeps no state of its optimiser, so it begins anew.
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     if account:  # written before the adapter, which must never exist without its account

@@ -84,6 +84,8 @@ def alone(folder: Path, note: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a model's `folder`. If several runs need the same model, one learns it and the others wait."""
     lock = FileLock(folder.with_suffix(".lock"))
     try:
+        # The second attempt has no time limit: learning may take hours. The first one is short so that the user soon
+        # learns why nothing happens.
         lock.acquire(timeout=1)
     except Timeout:
         note(f"another run is learning {folder.name}: waiting for it")

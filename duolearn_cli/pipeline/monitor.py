@@ -49,11 +49,13 @@ class Monitor:
         takes_part = lab.is_main or self.processes.sharded
         now = quick_evaluation(lab, step) if takes_part and step % self._every == 0 else None
         if self.goal is not None and step % self._every == 0:
+            # Processes that took no look must still ask the others: `agreed` is a collective operation.
             is_reached = now is not None and self.goal.is_reached(now)
             if agreed(is_reached, self.processes, device):
                 if now is not None:
                     self._note_stop(self.goal, now, step)
                 return True
+        # Ctrl-C reaches processes at different moments, so that one may see it a step earlier than another.
         stopping = agreed(self.interrupted(), self.processes, device)
         if takes_part and (stopping or step % lab.study.config.unlearn.checkpoint_every == 0):
             self.save(step)

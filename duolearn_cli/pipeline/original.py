@@ -22,6 +22,8 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
     if not (cache.folder("target") / ADAPTER_FILE).is_file():
         lab.display.note("the original target is not in the cache: what was known before any request is not told")
         return {}
+    # Both laboratories share one network, so a handle of this one would be stale without knowing it.
     lab.loaded = None
+    # Not as the main process: loading would otherwise name this model as the target in run.json.
     original = replace(lab, study=study, cache=cache, is_main=False).load("target")
     return {answer.id: answer for rows in answers(original).values() for answer in rows}

@@ -197,6 +197,7 @@ def _without_duplicates(splits: Splits, config: RunConfig) -> tuple[Splits, tupl
 
 def _sides(items: Sequence[Item], target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig) -> Sides:
     """Choose sides. An item that names no concept of this hierarchy gets those in its question and right answer."""
+    # Taken before concepts are found in texts: what the data says itself decides sides differently from what was found.
     declared = [item.id for item in items if not hierarchy.concepts.keys().isdisjoint(item.concepts)]
     with_concepts = [_with_concepts(item, hierarchy, matcher) for item in items]
     return choose_sides(with_concepts, target, hierarchy, matcher.find, config.labels, config.forget.about, declared)

@@ -34,6 +34,7 @@ def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
     """
     privacy, units = config.privacy, dict[str, list[int]]()
     for i, item in enumerate(items):
+        # Items without a patient would all become one unit, with the name None.
         if privacy.unit == "patient" and item.patient is None:
             raise ConfigError(
                 f"privacy.unit=patient: item {item.id} names no patient. Give dataset=local with "
@@ -128,6 +129,8 @@ def plan_unlearning(study: Study) -> Account | None:
     else:
         steps = num_steps(len(sides["forget"]), config.unlearn.batch_size, config.unlearn.epochs)
     rates = {name: _rate(len(own), batch, privacy.sampling) for name, own in units.items()}
+    # Delta and budget of a model are fixed by its first private run. Otherwise a later run could raise what was
+    # promised.
     account = before or Account(
         privacy.unit, _delta(study, units), privacy.budget or privacy.epsilon, privacy.accountant
     )
@@ -182,6 +185,7 @@ def plan_learning(study: Study) -> Account | None:
         privacy.learn_epsilon, delta, [Spending(0.0, rate, steps, privacy.sampling)], privacy.accountant
     )
     spending = Spending(noise, rate, steps, privacy.sampling)
+    # By default the budget holds private learning and one run of unlearning after it.
     budget = privacy.budget or privacy.learn_epsilon + (privacy.epsilon or 0)
     account = Account(privacy.unit, delta, budget, privacy.accountant)
     _check_terms(study, account, {"training": units}, False)
@@ -262,6 +266,7 @@ def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list
 
 
 def _check_budget(account: Account, own: float) -> None:
+    # The planned steps count, not those taken: a run that would exceed the budget must not begin.
     total = account.planned().worst()
     if total > account.budget:
         raise ConfigError(

@@ -42,6 +42,7 @@ def private_steps(lab: Laboratory, task: UnlearningTask, update: Update, process
     if "forget" not in entry.spendings:
         batches["forget"] = list(epochs(len(task.forget), size, config.unlearn.epochs, config.seed))
     if "retain" not in entry.spendings:
+        # The account sets the number of steps, so that an unprotected retain set is cycled for as long as they last.
         batches["retain"] = list(cycled(len(task.retain), [size] * steps, config.seed))
     return PrivateSteps(
         lab.model,
@@ -69,6 +70,7 @@ def _account(lab: Laboratory) -> Account:
             "privacy.sampling=shuffled: this run cannot be resumed: its random order is lost, and records might join "
             "a pass twice. Start a new run; privacy.sampling=poisson can be resumed."
         )
+    # Epsilon is that of a unit. If items move between units, what was spent no longer tells about any of them.
     if account.last.grouping != grouping(lab.study):
         raise RunError(
             f"{lab.run.folder / FILE}: the run was planned for other privacy units than the data now has. Restore the "
@@ -81,6 +83,8 @@ def randomness(account: Account, seed: int, processes: Processes) -> Randomness:
     """Return the source of sampling and noise: seeded, or secure under a fresh key that all processes share."""
     if account.last.randomness == "seeded":
         return Seeded(seed, account.stage)
+    # A resumed run gets another key. Noise that is replayed on other data would no longer hide it (docs/privacy.md,
+    # "Randomness").
     return Secure(processes.share(Secure.new_key()))
 
 

@@ -58,6 +58,7 @@ def plan_for_run(run: KnownRun, runs: Sequence[KnownRun], cache: Path) -> Purge:
     facts = set().union(*(forgotten_facts(one, cache / "models") for one in own))
     traces = [trace for one in own for trace in traces_of_run(one, facts)]
     traces += [trace for one in own for trace in traces_of_target(one, cache)]
+    # Without `teach`: models of other requests that keep the same items are named and stay (docs/deployment.md).
     traces += traces_of_facts(cache, facts, runs, teach=False)
     traces += traces_of_mentions(cache)
     others = [other for other in runs if other not in own and _holds(other, facts)]

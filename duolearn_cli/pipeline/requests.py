@@ -103,6 +103,7 @@ def read_chain(adapter: Path) -> Chain | None:
                     f"{path}: request {number} ({entry['target']['name']}) was changed after it was written."
                 )
             before = entry["hash"]
+        # The chain of hashes covers the record alone. The last entry ties it to the adapter that lies beside it.
         _check_files(path, adapter, entries[-1])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} cannot be read: {type(error).__name__} {error}.") from error
@@ -177,6 +178,7 @@ def item_hash(item: Item) -> str:
 
 def patient_hash(patient: str, key: bytes) -> str:
     """HMAC-SHA256 of a patient's identifier: without the key nobody can tell or guess who it is."""
+    # A plain hash would not do: identifiers of patients are few enough to be tried one by one.
     return hmac.new(key, str(patient).encode(), hashlib.sha256).hexdigest()
 
 

@@ -28,6 +28,7 @@ def check_method(lab: Laboratory) -> None:
     texts = [lab.encoder.encode(item) for item in (*request.forget, *request.retain)] if masks else []
     longest = max((len(text.ids) for text in texts), default=0)
     lab.model.check_attention(masks=masks, kept_layers=wanted.kept_layers, longest=longest)
+    # Opening the context is the check that the method's inner layer can be read.
     with lab.model.activations(wanted.depth):
         pass
     lab.model.check_adapted(wanted.depth)
@@ -52,6 +53,8 @@ def check_method(lab: Laboratory) -> None:
 def _check_gradients(lab: Laboratory, method: Method) -> None:
     """Raise ModelError if the forward leaves the adapter out, or if needed per-example gradients cannot be computed."""
     model, config = lab.model, lab.study.config
+    # PEFT adds an adapter to modules that an architecture may never call. Training would then change nothing, without
+    # an error.
     check_adapter(model)
     is_private = config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None
     if sparsity_of(method).unit == "none" and not geometry_of(method).needs_fisher and not is_private:

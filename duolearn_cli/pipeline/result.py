@@ -47,6 +47,7 @@ def make_result(lab: Laboratory, method: Method) -> None:
     if result is None:
         return
     ended = [parameter.detach().clone() for parameter in lab.model.adapter]
+    # Loading replaces the adapter in place, so the end of the loop has to be copied before.
     lab.load("target")
     for parameter, end in zip(lab.model.adapter, ended, strict=True):
         parameter.copy_(result(parameter.detach().clone(), end))

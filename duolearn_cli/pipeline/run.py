@@ -30,7 +30,9 @@ def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str
     for note in notes:
         display.note(note)
     check_method(lab)
+    # Before unlearning: it loads other weights into the one network.
     original = original_answers(lab)
+    # Before unlearning: the answers of these three are cached, so a run that breaks off later loses none of them.
     assessed = assess_cached(lab, ("base", "target", "gold"))
     in_workers = study.config.runtime.num_processes > 1
     unlearned = unlearn_in_workers(lab) if in_workers else unlearn_stage(lab)

@@ -49,6 +49,7 @@ class Run:
         """
         run = cls(sweep_folder or _own_folder(config))
         run.folder.mkdir(parents=True, exist_ok=True)
+        # Resolved, because a run that is resumed reads it without Hydra and its resolvers.
         write_text(run.folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         write_json(
             run.folder / "run.json",
@@ -244,6 +245,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 def is_alive(pid: int) -> bool:
     """Return whether another process of this machine has this id."""
+    # Asked before a run begins: the own id in run.json is that of an earlier process, whose id this one got again.
     if pid == os.getpid():
         return False
     try:

@@ -94,6 +94,7 @@ class Study:
 
     def scored(self) -> dict[str, tuple[Item, ...]]:
         """Return the items to score, by split: those of `evaluated`, and `earlier` ones whatever the part."""
+        # The items of earlier requests enter no other figure (docs/metrics.md), so every part may have all of them.
         return self.evaluated().by_name() | ({EARLIER: self.earlier} if self.earlier else {})
 
     def item_levels(self) -> dict[str, int]:

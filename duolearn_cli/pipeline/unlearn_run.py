@@ -49,6 +49,7 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
     private = private_steps(lab, task, update, processes)
     steps = private.num_steps if private else _planned_steps(len(task.forget), lab)
     save = _saver(lab, update, processes, private)
+    # Steps after the last checkpoint were begun before a crash. They are taken again with other noise, so both count.
     if private and (lost := private.ledger.lost(first)):
         lab.display.note(
             f"{lost} steps were begun and lost; their privacy is spent, so the run ends {lost} steps earlier"
@@ -96,6 +97,8 @@ def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> 
         index = state.get("index")
     else:
         first, state, index = 0, {}, chosen_coordinates(lab, task, processes)
+    # A resumed run takes the coordinates of its checkpoint. Chosen anew, from an adapter that has moved, they would be
+    # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
     held = held_by(lab, coordinates)
     update = Update(coordinates, task.settings, geometry_of(task.method), processes, held)

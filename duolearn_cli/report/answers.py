@@ -61,6 +61,7 @@ class Answers:
             }
             for model, own in by_model.items()
         }
+        # Falling back to chance would give another measure under the same name.
         if by_gold and items and "correct" not in models.get("gold", {}):
             raise LookupError("forgetting is measured from gold's answers, which are not there")
         return cls(about, models, by_gold)
@@ -128,6 +129,8 @@ def sums_by_fact(runs: Sequence[Answers], formula: Share | Ratio, facts: Sequenc
         before, after = (run.models[model][key][chosen] for model in ("target", "unlearned"))
         for column, part in enumerate(formula.parts(before, after, run.floors(chosen))):
             np.add.at(sums[:, column], places, part)
+    # Rounding is safe because all summands are whole numbers in this unit. Without it, a target at chance would have a
+    # ratio over 1e-16 (docs/metrics.md, "Majority").
     return np.round(unit * found)
 
 

@@ -40,6 +40,7 @@ def mean_over_jobs(jobs: Sequence[Job], measure: Measure, answers: Sequence[Answ
     errors = errors_of([answers[place] for place in chosen], measure) if len(chosen) >= FEWEST else None
     whole = over_seeds([found[place] for place in chosen], errors, limits=measure.limits)
     is_whole = len(chosen) == len(jobs) and len(seeds_of(jobs)) == len(jobs)
+    # Jobs that share a seed are no independent draws, and those that have the score may be a selection of all.
     return whole if is_whole else {"value": whole["value"]}
 
 
@@ -87,6 +88,8 @@ def shares_target(jobs: Sequence[Job]) -> bool:
 
 def _targets(jobs: Sequence[Job]) -> int:
     """How many targets the jobs have: by their keys, or by all seeds but that of unlearning where one lacks it."""
+    # The key of the model says it for certain. Seeds are the second choice: jobs of older versions did not record the
+    # key.
     keys = {job.target for job in jobs}
     if None not in keys:
         return len(keys)

@@ -48,6 +48,7 @@ def ranking(found: Mapping[str, Any]) -> list[str]:
 
     def value(name: str) -> float:
         known = number((found["methods"][name].get("hypervolume") or {}).get("value"))
+        # No volume is negative, so methods without one come last.
         return -1.0 if known is None else known
 
     return sorted(found["methods"], key=lambda name: -value(name))

@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
+    # Names come from the data, and a dollar sign in them must not begin a formula.
     "text.parse_math": False,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -34,7 +35,9 @@ STYLE: dict[Any, Any] = {
     "grid.color": BASE,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    # Text stays text: it can be searched, takes the font of the page and is shorter than paths.
     "svg.fonttype": "none",
+    # matplotlib draws ids at random otherwise, and the same data would not give the same bytes.
     "svg.hashsalt": "duolearn",
 }
 WIDTH, HEIGHT, ROW_HEIGHT = 6.4, 3.4, 0.3
@@ -234,6 +237,7 @@ def to_svg(figure: Figure) -> str:
     """Return the figure as an ``<svg>`` element for a page. The same data give the same bytes."""
     buffer = StringIO()
     with _style():
+        # None leaves a field out. The date and the version of matplotlib would change the bytes.
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = buffer.getvalue()

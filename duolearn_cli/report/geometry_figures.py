@@ -64,6 +64,7 @@ def gradient_maps(history: History) -> Figure | None:
     cosine, removed = (_by_layer(entries, key) for key in ("cosine_by_layer", "removed_by_layer"))
     draws = []
     if cosine is not None:
+        # The limits are symmetric, so that zero has the neutral colour in the middle.
         limit = float(np.abs(cosine[1]).max()) or 1.0
         draws.append(partial(_steps_map, "cosine", cosine, BOTH_SIDES, (-limit, limit)))
     if removed is not None:

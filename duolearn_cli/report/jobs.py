@@ -45,6 +45,7 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def _job_order(path: Path) -> tuple[bool, int, str]:
+    # By number: as text, job 10 would come before job 2.
     return (not path.name.isdecimal(), int(path.name) if path.name.isdecimal() else 0, path.name)
 
 

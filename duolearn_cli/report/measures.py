@@ -47,6 +47,7 @@ def heading_of(measure: Measure, estimates: Iterable[Mapping[str, Any] | None] =
 
 def arrow(measure: Measure, estimates: Iterable[Mapping[str, Any] | None] = ()) -> str:
     """What stands behind a measure's name, see `heading_of`."""
+    # A measure to end at a value, such as forgetting at 100 %, has no better direction.
     if measure.best is not None:
         return f" → {measure.best}" if measure.best else ""
     stated = [one["higher_is_better"] for one in estimates if one and one.get("higher_is_better") is not None]

@@ -81,7 +81,9 @@ def front_matter(subject: Subject) -> str:
     base = subject.base
     name = base["licence"]
     known = name in HUB_LICENCES or name.startswith(("cc", "bsd", "openrail"))
+    # The hub knows licences by its own identifiers; any other is "other", with its name beside it.
     lines = [f"license: {name}"] if known or name == "unknown" else ["license: other", f"license_name: {name}"]
+    # A local name and fingerprint would be a broken link on the hub.
     if base["is_hub_id"]:
         lines.append(f"base_model: {base['reference']}")
     library = "peft" if subject.format == "adapter" else "transformers"

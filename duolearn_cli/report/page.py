@@ -156,7 +156,9 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
+        # Questions, answers and labels come from users' files, and may hold markup.
         autoescape=jinja2.select_autoescape(["html.j2"]),
+        # A name that the context lacks must fail in a test, not leave a gap in a report.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

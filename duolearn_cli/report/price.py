@@ -32,6 +32,7 @@ def price_table(jobs: Sequence[Job]) -> Table | None:
         # A job without settings cannot be compared: it may differ in anything.
         if job.scores is not None and job.settings:
             groups.setdefault(tuple(value_of(job, key) for key in (*others, *terms)), []).append(job)
+    # Runs without privacy are compared by all other settings. Their privacy terms have no effect and may differ.
     bare = {key[: len(others)]: own for key, own in groups.items() if _is_bare(own[0])}
     rows = [
         (*(shown(own[0], key) for key in (*others, *terms)), *_cells(own, bare[key[: len(others)]]))
@@ -115,6 +116,8 @@ def released_together(jobs: Sequence[Job]) -> Together | None:
     has_moved = any(len({value_of(job, key) for job in finished}) > 1 for key in movers)
     num_bare = len(finished) - len(accounts)
     if num_bare or len(units) > 1 or (has_moved and any(account.last.unprotected for account in accounts)):
+        # In each of these cases some record has no bound in some run, or bounds of different units, which cannot be
+        # added.
         epsilon: dict[str, float] = dict.fromkeys(SETS, math.inf)
     else:
         epsilon = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)

@@ -117,6 +117,7 @@ def _curve(taught: list[Mapping[str, Any]], model: str, material: str) -> tuple[
     points: dict[int, float] = {}
     for one in mine:
         forget = one["models"][model]["forget"]
+        # Nothing was taught before the attack, so all lessons share the point at zero.
         for count, estimate in ((0, forget["before"]), (one["details"]["examples"], forget["accuracy"])):
             value = number(estimate["value"])
             if value is not None:

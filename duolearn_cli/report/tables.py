@@ -42,6 +42,7 @@ class Table:
         from rich.text import Text
 
         wide, narrow = self._rich(" "), self._rich("\n")
+        # rich measures within the width that it is given, and would call every table narrow enough.
         unlimited = options.update(max_width=10_000)
         if console.measure(wide, options=unlimited).maximum <= options.max_width:
             yield wide
@@ -99,6 +100,7 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
         found = [measure.find(metrics["models"][name]) for name in models]
         doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
         cells = (cell_of(measure, one) + mark for one, mark in zip(found, doubt, strict=True))
+        # The smallest number, so that no row claims more items than some model was asked.
         count = min(one["n"] for one in found if one)
         few = f" ({TOO_FEW})" if not all(has_enough(one) for one in found if one) else ""
         # In words that may wrap: a column more would not fit a terminal of 80 characters.

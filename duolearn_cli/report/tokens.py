@@ -51,6 +51,7 @@ def coloured(tokens: Sequence[TokenView]) -> Text:
 
 def _shade(color: tuple[int, int, int], strength: float) -> str:
     """Mix a colour with grey: pure at strength 1, one third at strength 0."""
+    # One third at least: a token of little weight must still be told from a neutral one.
     part = 1 / 3 + 2 / 3 * min(1.0, max(0.0, strength))
     mixed = (round(part * channel + (1 - part) * 127) for channel in color)
     return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -64,6 +64,7 @@ def _said(models: Mapping[str, Any]) -> str:
 def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> list[str]:
     """Return the warnings, one sentence each, which a reader needs before the numbers. `run` is run.json."""
     status = run.get("status")
+    # The status "running" is no fault: the report is written before the run has ended.
     unfinished = [f"The run {status}: its numbers may be incomplete."] if status in ("failed", "interrupted") else []
     return [*privacy.warnings(metrics, history), *(metrics.get("flags") or ()), *unfinished]
 

@@ -46,6 +46,8 @@ def worth(metrics: Mapping[str, Any]) -> Worth | None:
     apart = [
         _value((models[name].get("gold") or {}).get("forget") or {}, "nll_distance") for name in ("unlearned", "target")
     ]
+    # Gold is the better end: a model that never learned the items need not answer at chance (docs/metrics.md,
+    # "Chance").
     parts = [abs(1 - (chance if against is None else against)), max(0.0, 1 - kept)]
     if apart[0] is not None and apart[1]:
         parts.append(math.log2(1 + apart[0] / apart[1]))

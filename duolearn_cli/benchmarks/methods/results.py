@@ -69,6 +69,7 @@ def references(methods: Results) -> dict[str, Any]:
     by_learning: dict[str, Result] = {}
     for one in _every(methods):
         if one.is_finished:
+            # Runs with one seed of learning share target and gold, whose scores must count once.
             by_learning.setdefault(str(one.learn_seed), one)
     if not by_learning:
         return {}

@@ -133,6 +133,7 @@ class Session:
 
     def _known(self) -> list[Job]:
         """All tries, each method's first one first, then the runs, one seed of all methods after the other."""
+        # Methods advance side by side, so an interrupted benchmark has something of each of them to compare.
         tries = sorted(
             (job for method in self.tries for job in self.trials(method)), key=lambda job: int(job.folder.name)
         )
@@ -145,6 +146,7 @@ class Session:
     def _do(self, job: Job) -> bool:
         """Do a job that no other process is at; tell whether it was done here."""
         with claimed(self.folder / job.folder) as is_mine:
+            # Asked again under the lock: another process may have finished the run since `ready` was made.
             if not is_mine or self.is_settled(job):
                 return False
             self.perform(job)

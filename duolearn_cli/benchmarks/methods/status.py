@@ -22,6 +22,8 @@ def status_of(folder: Path, overrides: Sequence[str] = ()) -> str:
         status, error, given = str(info["status"]), str(info.get("error")), list(info.get("overrides") or overrides)
     except (OSError, ValueError, LookupError, TypeError):
         return NONE
+    # The overrides that all runs share come first, those of a job last. Only the latter tell jobs apart.
     if overrides and given[-len(overrides) :] != list(overrides):
         return OTHER
+    # Only divergence is a result of a method. Any other failure is done again by `resume=` (docs/benchmark.md).
     return DIVERGED if status == "failed" and error.startswith(DivergedError.__name__) else status

@@ -40,6 +40,7 @@ class Draws:
 
     @classmethod
     def of(cls, forget: int, retain: int, others: int, seed: int = 0) -> Draws:
+        # The seed is fixed: the figures of a benchmark must come out alike whenever they are made from its answers.
         rng = np.random.default_rng(seed)
 
         def counts(facts: int) -> np.ndarray:
@@ -126,6 +127,7 @@ def volumes(methods: Results) -> dict[str, dict[str, Any]]:
     for name, by_passes in chosen.items():
         facts = (forget, retain, others)
         points = [_points(runs, draws, pseudo[name], noise[max(1, len(runs))], facts) for runs in by_passes]
+        # Seeds of which a run diverged dominate nothing, so they take their share of the volume away.
         share = len(by_passes[0]) / len(seeds)
         for suffix, aims in (("", 2), ("_mia", 3)):
             by_aims[suffix][name] = _volume(points, aims, share)
@@ -237,6 +239,7 @@ def _unseen(
         drawn = drawn + counts[:, 0] @ (np.array([[0.0], [1.0]]) - areas) / len(kind)
     drawn = np.clip(drawn, 0.0, 1.0)
     scores = 1 - 2 * np.abs(areas - 0.5)
+    # The slope of 1 - 2 |AUC - 0.5| is 2 either way, so that the variance of an AUC counts four times.
     moved = noise.of(scores, 4 * Spread.of(auc_errors(found, asked)).apart)
     side = np.where(areas >= 0.5, 1.0, -1.0)
     folded = (1 - 2 * np.abs(drawn - 0.5)).mean(1) + moved

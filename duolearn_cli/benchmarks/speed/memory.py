@@ -42,6 +42,7 @@ def peak(config: DictConfig, name: str) -> dict[str, int]:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
         raise RunError(f"bench.memory=true: the process of {name} failed with status {done.returncode}: {last}")
+    # The last line only: libraries may print to the standard output while the model is loaded.
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -62,6 +63,8 @@ def measured(workbench: Workbench, name: str) -> dict[str, int]:
         if CLEAR_REFS.exists():
             CLEAR_REFS.write_text("5")  # resets VmHWM, the peak resident size (man 5 proc)
         before = _resident("VmRSS")
+    # The warm-up counts too. State of the optimiser and a full basis exist only after it, and they are part of the
+    # peak.
     for _ in range(1 + step.warm_up):
         step.run()
     return {"peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else _resident("VmHWM"), "before_bytes": before}

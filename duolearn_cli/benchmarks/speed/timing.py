@@ -59,5 +59,6 @@ def num_runs(steps: Mapping[str, Step], repeats: int) -> int:
 def now(device: torch.device) -> float:
     """The time in seconds, after a GPU has finished all work submitted so far."""
     if device.type == "cuda":
+        # CUDA calls return before the work is done, so without this a step would seem to cost its launch alone.
         torch.cuda.synchronize(device)
     return time.perf_counter()

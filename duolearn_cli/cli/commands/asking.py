@@ -19,5 +19,6 @@ def check_wanted(config: DictConfig, what: str) -> None:
         answer = input(f"delete {what} for good? Type yes: ")
     except (EOFError, OSError) as error:
         raise RunError("nobody answered, and nothing was deleted; give yes=true to delete without asking.") from error
+    # The whole word: a stray "y" or Return must not delete anything.
     if answer.strip().casefold() != "yes":
         raise RunError("nothing was deleted: the answer was not yes.")

@@ -81,6 +81,7 @@ def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictC
     Raises:
         RunError: the command line changes other settings, or the run is no finished run of `duolearn unlearn`.
     """
+    # Other data or another method would attack something else than what the run measured.
     refuse_changes(overrides, (*CHANGEABLE, *LIMITS), "a run that is attacked")
     opened, saved = reopen(Path(config.run), overrides)
     if saved.command != "unlearn":

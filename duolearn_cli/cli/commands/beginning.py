@@ -115,6 +115,7 @@ def recorded_by(adapter: Path, hierarchy: Hierarchy) -> list[str] | None:
     _, saved = run
     if saved.command not in ("learn", "retrain", "unlearn") or OmegaConf.is_missing(saved.forget, "name"):
         return None
+    # A target was taught what its `forget` names, so it has not forgotten that.
     own = words_of(spec_of(saved.forget), hierarchy) if saved.command != "learn" else []
     before = saved.forgotten
     if before is None and saved.adapter:

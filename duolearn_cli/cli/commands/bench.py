@@ -25,6 +25,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             each.
     """
     chosen, settings = chosen_variants(config), config.bench
+    # Read first, so that a wrong path is told before minutes of measuring.
     earlier = read_result(settings.compare) if settings.compare else None
     study, display = prepared(config), Display()
     if config.dry_run:
@@ -43,6 +44,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     for table in tables:
         display.show(table)
     display.note(f"written to {opened.folder}: bench.json, bench.md")
+    # Last: a result that misses a goal is written and shown all the same.
     if problems := list(_problems(config, results, earlier)):
         raise RunError("\n".join(problems))
     return str(opened.folder)

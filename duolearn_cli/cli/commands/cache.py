@@ -32,6 +32,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         return ""
     if unknown := unknown_names(found, config.cache.names):
         raise ConfigError(f"cache.names: {root} holds no {', '.join(unknown)}; `duolearn cache` lists what it holds.")
+    # The lock of a model is free between loading and the end of a run, so run folders are asked as well.
     held = dict(in_use(chosen(found, config.cache), models_in_use(known_runs(Path(config.output_dir)))))
     going = [entry for entry in chosen(found, config.cache) if entry not in held]
     for entry, why in held.items():

@@ -63,6 +63,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     def stages() -> dict[str, Any]:
         from duolearn_cli.pipeline.run import evaluation_run
 
+        # The target and gold of a bare adapter are not known, so only the base is left to compare it with.
         models = ("base", "target", "gold") if scored else ("base",)
         return evaluation_run(study, opened, display, models, adapter)
 
@@ -76,5 +77,6 @@ def _configuration_of_run(config: DictConfig, overrides: Sequence[str]) -> DictC
     # Modules that the run trusts are among those that the command line trusts: see `reopen`.
     merged = with_changes(saved, "evaluate", config, (*CHANGEABLE, "plugins"), overrides)
     if not any(key_of(text) == "evaluation.part" for text in overrides):
+        # The part belongs to the run: scored again on all facts, its figures would differ from its own for that alone.
         merged.evaluation.part = saved.evaluation.part
     return merged

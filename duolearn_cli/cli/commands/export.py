@@ -23,6 +23,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         RunError, ModelError: see `plan_export` and `export`.
     """
     refuse_changes(invocation.overrides, CHANGEABLE, "a run whose model is exported")
+    # A purge leaves the adapter, and an export learns nothing anew (docs/deployment.md).
     opened, saved = reopen(Path(config.run), invocation.overrides, None, invocation.config_dir, purged=True)
     given = [key_of(text) for text in invocation.overrides]
     for key in ("cache_dir", "model.path", "model.allow_download"):

@@ -53,6 +53,7 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         merged[name] = own if name in COMPONENTS else OmegaConf.merge(merged[name], own)
         for key, value in kept.items():
             OmegaConf.update(merged, key, value)
+    # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after = merged.adapter = str(adapter)
     merged.requests = [OmegaConf.structured(target) for target in chain.targets]

@@ -41,6 +41,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     _say_what_is_left(plan, display)
     if config.dry_run:
         return ""
+    # Before the question, so that nobody confirms what cannot be done.
     check_idle(plan)
     check_wanted(config, f"these {len(plan.traces)} files and folders ({_megabytes(plan.size)} MB)")
     purge(plan, cache)
@@ -58,6 +59,7 @@ def _planned(config: DictConfig, invocation: Invocation) -> tuple[Purge, Path]:
     if wanted is None:
         raise RunError(f"run={config.run} is no run folder: run.json and config.yaml are missing or cannot be read.")
     if not any(key_of(text) == "cache_dir" for text in invocation.overrides):
+        # The run's own cache holds its target. The default one may know nothing of it.
         cache = cache_dir(wanted.config.get("cache_dir"))
     return plan_for_run(wanted, known_runs(output, wanted.folder.parent), cache), cache
 

@@ -51,6 +51,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         check_words(study, forgotten)
     # A resumed run continues with the account in its folder.
     account = plan_unlearning(study) if not config.resume else None
+    # Before the folder is made: the chosen micro-batch goes into config.yaml, and a resumed run is cut the same way.
     notes = fit(study)
     if only_plan:
         dry_run(study, display, account)

@@ -52,10 +52,13 @@ class Layer:
         inputs = sum(side.tokens for side in sides) * self.inputs(checkpointing=checkpointing) if per_example else 0
         if not checkpointing:
             return layers * (sum(whole) + inputs)
+        # The backward recomputes one block of one side at a time, hence the maximum and not the sum.
         return layers * (sum(4 * self.shape.width * side.tokens for side in sides) + inputs) + max(whole)
 
     def graph(self, side: Side) -> int:
         """Return the bytes that the graph of one block holds for one side."""
+        # Each side has a forward of its own, and the cast of a frozen weight is not shared between them
+        # (docs/memory.md).
         cast = 2 * (sum(i * o for i, o in self.shape.linears())) if self.casts_weights and side.rows else 0
         return side.tokens * self.token(side.length) + cast
 

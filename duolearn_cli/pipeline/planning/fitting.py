@@ -53,6 +53,7 @@ def fit(study: Study) -> list[str]:
 
 def largest(planner: Planner, limit: int) -> int | None:
     """Return the largest micro-batch that is predicted to fit into `limit` bytes, None if not even one item does."""
+    # The search by halves relies on a prediction that does not fall when the micro-batch grows.
     fits, fails = 0, sum(planner.units) + 1
     while fails - fits > 1:
         size = (fits + fails) // 2

@@ -34,6 +34,7 @@ def _memory() -> int | None:
         return None
     lines = MEMINFO.read_text(encoding="utf-8").splitlines()
     available = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    # In a container /proc/meminfo tells the memory of the whole machine, of which the control group may allow less.
     limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
     if limit is not None and used is not None:
         available.append(max(0, limit - used))
@@ -42,6 +43,7 @@ def _memory() -> int | None:
 
 def _number(path: Path) -> int | None:
     text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    # A group without a limit has the word "max" here.
     return int(text) if text.isdecimal() else None
 
 

@@ -191,6 +191,8 @@ class Planner:
 
     def _references(self) -> int:
         """Return the bytes of hidden states of base and target at every label of every item, in float32."""
+        # The references of every item are computed before the first step and stay on the CPU, so the batch size does
+        # not matter.
         labels = (sum(own) if self.method.labels == "text" else ANSWER_TOKENS * len(own) for own in self.lengths)
         return 2 * 4 * sum(labels) * self.shape.width
 

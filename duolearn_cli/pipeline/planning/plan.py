@@ -132,7 +132,10 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
     trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
+    # A step takes as many retain items as forget items, hence twice the forget side.
     trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
+    # A cloze prompt scores each option in a text of its own, of which four are usual. The other four are base, target,
+    # gold and unlearned model.
     options = 4 if config.prompt.form == "cloze" else 1
     scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in study.scored().values())
     flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
