@@ -33,6 +33,7 @@ def write(path: Path, value: object) -> None:
     """Write `value` atomically (a temporary file, then a rename). A folder that cannot be written is ignored."""
     # Errors are suppressed because a cache only saves time: a run on a read-only disk must still work.
     body = json.dumps(value, separators=(",", ":")) + "\n"
+    # The process id is in the name, so that two runs never write into the same temporary file.
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

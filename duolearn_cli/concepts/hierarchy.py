@@ -56,6 +56,7 @@ class Hierarchy:
         out, because it does not say which concept is meant."""
         unique = {term: nodes[0] for term, nodes in self._senses.items() if len(nodes) == 1}
         plain = {term.casefold(): concept.id for concept in self.concepts.values() for term in concept.plain_terms}
+        # A term without a context always names its concept, so it wins over one that needs a context.
         return unique | plain
 
     @cached_property
@@ -198,6 +199,7 @@ def _without_concepts(spec: ForgetTarget, hierarchy: Hierarchy) -> str:
     """Return the error message for a target without a concept. It proposes the concepts whose names the labels are."""
     if not spec.subjects:
         return "forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery]."
+    # In reverse, so that of several concepts with a label the first one wins.
     by_label = {
         label_key(label): concept.id for concept in reversed(hierarchy.concepts.values()) for label in concept.subjects
     }

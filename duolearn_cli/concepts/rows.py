@@ -93,6 +93,7 @@ def _text(path: Path, encoding: str) -> str:
 def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str | None, str | None]]]:
     """Yield (line number, row). csv.DictReader files extra cells under the key None, and missing ones as None."""
     with io.StringIO(_text(path, layout.encoding), newline="") as file:
+        # The project's own format is written without quoting (`as_tsv`), so a quote in it is part of a term.
         quoting = csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE
         reader = csv.DictReader(file, delimiter=layout.delimiter, quoting=quoting, strict=layout.quoting)
         _check_header(path, list(reader.fieldnames or ()), layout)

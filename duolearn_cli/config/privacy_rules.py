@@ -57,6 +57,8 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
             f"method.sparsity.unit={sparsity.unit}: coordinates would be chosen by raw gradients, outside "
             f"what {name} accounts for; allowed with it: none."
         )
+    # A projection is post-processing only if privatised gradients or public data define it. A single raw record could
+    # turn the subspace, and with it the whole raw forget gradient.
     if geometry and geometry.basis_from == "raw" and "retain" in protected(config):
         yield (
             f"method.geometry.basis_from=raw: raw retain gradients would steer every step, and {name} protects the "

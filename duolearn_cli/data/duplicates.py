@@ -70,6 +70,7 @@ def shingles(item: Item) -> frozenset[Shingle]:
 def jaccard(one: frozenset[Shingle], other: frozenset[Shingle]) -> float:
     """Return the Jaccard index of two sets of shingles: the size of the intersection over that of the union."""
     shared = len(one & other)
+    # No set is empty: `_runs` yields at least one shingle of every text.
     return shared / (len(one) + len(other) - shared)
 
 
@@ -113,6 +114,7 @@ def same_question(one: str, other: str, threshold: float) -> bool:
     few, many = sorted((set(first), set(second)), key=len)
     if few <= many and len(few) >= threshold * len(many):
         return True
+    # autojunk would ignore the letters that are frequent in a text of 200 or more, which is most of them.
     letters = SequenceMatcher(None, "".join(first), "".join(second), autojunk=False)
     # The first two ratios are cheap upper bounds of the third, so the costly one is rarely computed.
     return all(share() >= SPELLING for share in (letters.real_quick_ratio, letters.quick_ratio, letters.ratio))
@@ -167,6 +169,7 @@ def _candidates(
         second = entries[position]
         for earlier in cast(list[int], index.query(signature)):
             first = entries[earlier]
+            # Phrasings of one fact are alike on purpose.
             if first.group != second.group and first.item.fact_id != second.item.fact_id:
                 yield position, earlier
         index.insert(position, signature, check_duplication=False)

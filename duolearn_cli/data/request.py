@@ -65,6 +65,7 @@ def make_request(
     for item in filled:
         if item.id not in left_out:
             sides[item.fact_id in settled or _is_forget(item, target, *truth[item.id])].append(item)
+    # A truth value was the index, so side 0 is the one that is retained.
     retained, forgotten = sides
     if not retained or not forgotten:
         raise DataError(

@@ -166,6 +166,7 @@ def _side(
     item: Item, outcome: str | None, forget: Collection[str], sought: Collection[str], target: Target
 ) -> tuple[str, str]:
     """Return the side of an item and the reason. `sought` are the facts that are forgotten only by content."""
+    # Doubt comes before all other reasons: an item that may hold knowledge to forget must not be retained.
     if outcome in ("undecided", "mentions_target", "borderline"):
         return NEITHER, outcome
     if item.fact_id in sought:

@@ -80,6 +80,7 @@ def make_splits(
     _check_settings(unseen_fraction, max_forget, max_retain)
     facts = _trainable_facts(items)
     forget = {fact: group for fact, group in facts.items() if any(map(is_forget, group))}
+    # One phrasing decides for its whole fact: to retain the other phrasings would protect what is to be forgotten.
     retain = {fact: group for fact, group in facts.items() if fact not in forget}
     splits: list[tuple[Item, ...]] = []
     for side, chosen, maximum in (("forget", forget, max_forget), ("retain", retain, max_retain)):
@@ -237,6 +238,7 @@ def _removed(winner: str, loser: tuple[str, str], facts: dict[tuple[str, str], s
 
 def _check_not_empty(before: Splits, after: Mapping[str, Sequence[Item]]) -> None:
     for name, items in before.by_name().items():
+        # Held-out splits may be empty: many data sets have one phrasing of each fact.
         if items and not after[name] and not name.endswith("_heldout"):
             raise DataError(
                 f"all {len(items)} items of {name} duplicate items of other splits. "

@@ -90,6 +90,7 @@ class Recovery:
         if self._model is None:
             return [_best(shares) for shares in by_votes]
         return [
+            # Without a concept the model knows only how frequent labels are, which is no reason for a guess.
             _best(shares) if c else Guess(None, 0.0)
             for c, shares in zip(concepts, self._probabilities(concepts), strict=True)
         ]

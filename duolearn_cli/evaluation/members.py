@@ -68,6 +68,8 @@ def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
     """One answer's score in every attack (`membership.ATTACKS` has the sources)."""
     return {
         "loss": -row.nll,
+        # The nll is per token, so it is multiplied by the tokens. zlib sees the answer alone, where Carlini et al. 2021
+        # take the whole text (docs/metrics.md).
         "zlib": -row.nll * row.tokens / row.compressed,
         "min_k": row.min_k,
         "min_k_plus": row.min_k_plus,
@@ -102,6 +104,7 @@ def _by_fact(rows: Sequence[Answer]) -> dict[str, list[Answer]]:
     """The answers to phrasings of the trained kind, by fact."""
     by_fact: dict[str, list[Answer]] = defaultdict(list)
     for row in rows:
+        # Unseen facts are asked in held-out phrasings too, but members only in trained ones.
         if not row.heldout:
             by_fact[row.fact].append(row)
     return by_fact

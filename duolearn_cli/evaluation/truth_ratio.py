@@ -44,6 +44,7 @@ class TruthRatio(AddedMeasure):
 def share(answer: Answer) -> float:
     """R / (1 + R) of one item. `Answer.scores` are means over tokens: their exponentials are geometric means."""
     highest = max(answer.scores)
+    # The highest score is subtracted first, which changes no ratio: unlikely options would all become 0 otherwise.
     likely = [math.exp(score - highest) for score in answer.scores]
     right = likely.pop(answer.answer)
     wrong = fmean(likely)

@@ -197,6 +197,7 @@ def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, con
             "that share instead of chance.",
             ("chance_corrected_forgetting", "forgetting_above_majority"),
         )
+    # None is no accusation: with fewer than six pairs no attack could see anything (docs/metrics.md, "Self-check").
     if check and check["usable"] is False:
         seeing = [name for name, one in check["attacks"].items() if one["seen"]]
         yield Flag(

@@ -42,6 +42,7 @@ class GRU(Method):
     }
 
     def objective(self, tokens: Tokens) -> Objective:
+        # The retain loss only gives a direction here, so its weight makes no difference to a step.
         if self.forget == "ascent":
             return GradDiff(self.retain).objective(tokens)
         chosen = WGA(self.retain) if self.forget == "wga" else NPO(self.retain)

@@ -31,6 +31,7 @@ class NPO(Retaining):
 
         from duolearn_cli.model import losses
 
+        # By answer, not by token: the ratio in eq. 3 is that of whole answers.
         where, every = tokens.is_forget, torch.arange(tokens.num_sequences)
         owner = tokens.send(tokens.sequence[where])
         nll, target_nll = (

@@ -29,6 +29,7 @@ class Retaining(Method):
     labels: ClassVar[str] = "answer"
 
     def objective(self, tokens: Tokens) -> Objective:
+        # Retain answers are not even read then: every reading costs a product with the output layer.
         if not self.retain_weight:
             (forget,) = tokens.read(self.reading(tokens))
             return Objective(self.forget_loss(tokens, forget), forget.new_zeros(()))

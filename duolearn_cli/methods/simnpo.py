@@ -36,6 +36,7 @@ class SimNPO(Retaining):
         from duolearn_cli.model import losses
 
         owner, count = tokens.send(tokens.sequence[tokens.is_forget]), tokens.num_sequences
+        # Retain items have no token here. Their 0 / 0 would be NaN in the mean, although their weight is zero.
         length = losses.per_sequence(torch.ones_like(values), owner, count).clamp(min=1)
         mean_nll = losses.per_sequence(values, owner, count) / length
         ascent = losses.margin_forget(mean_nll, self.beta, self.gamma)

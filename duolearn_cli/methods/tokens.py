@@ -131,6 +131,7 @@ def of_retain(labels: Labels) -> Tensor:
 def each_forget_item(labels: Labels) -> Tensor:
     """Weights of a mean over forget items: its item's for each sequence of one, else none. Shape: [num_sequences]."""
     weights = labels.item_weight.new_zeros(labels.num_sequences)
+    # All tokens of a sequence write the same value, so it does not matter which of them is written last.
     weights[labels.sequence] = labels.item_weight * labels.is_forget
     return weights
 

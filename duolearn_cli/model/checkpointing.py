@@ -32,6 +32,7 @@ def recomputed(decoder: nn.Module, name: str) -> Iterator[None]:
             f"unlearn.checkpointing=true: {name} has no layers that can be computed again; allowed: false. Fix: "
             "a smaller unlearn.micro_batch saves memory too."
         )
+    # A layer may have a forward on the instance already, which must come back afterwards.
     before = [vars(layer).get("forward") for layer in layers]
     for layer in layers:
         layer.forward = partial(_forward, layer.forward)

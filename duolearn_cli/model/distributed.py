@@ -104,6 +104,7 @@ def shard_like(values: Tensor, parameter: Tensor) -> Tensor:
     if not isinstance(parameter, DTensor):
         return values
     values = values.to(parameter.device)
+    # src_data_rank=None: all processes have the same values, so none has to send them.
     return distribute_tensor(values, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 

@@ -314,7 +314,9 @@ def collate(sequences: Sequence[Encoded], labels: str | Sequence[str], *, pack_t
         segment[at, own] = count[at]
         place[at, own] = torch.arange(len(sequence.ids))
         tokens.append(torch.arange(own.start, own.stop) + at * width)
+        # The hidden state of the token before predicts a token, hence the -1.
         targets += [(at, start + i - 1, sequence.ids[i], index) for i in sequence.labels(wanted[index])]
+    # Without any label the tensor is empty, and only the reshape gives it four columns.
     row, position, label, owner = torch.tensor(targets, dtype=torch.long).reshape(-1, 4).unbind(1)
     packed = pack_to is not None
     texts = tuple(sequence.ids for sequence in sequences)

@@ -133,6 +133,7 @@ class FrozenLayers:
 
     def run(self, batch: Batch, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the last hidden states of `batch`, [rows, length, width]; `inputs` are the decoder's arguments."""
+        # The ids themselves are the key, not a hash of them: two texts can never share their states.
         keys = [array("q", ids).tobytes() for ids in batch.texts]
         held = {key: states for key in keys if (states := self.file.get(key)) is not None}
         # With a full file and no cached text nothing is saved, so the decoder runs as a whole.

@@ -52,6 +52,7 @@ class LanguageModel:
         self._decoder: Any = output_layer.decoder_of(base)
         self._output = output_layer.find(base, self._decoder, self.architecture)
         self.vocabulary = self._output.vocabulary
+        # The two may differ in length. An id is of use only if it has an embedding and a logit.
         self.num_rows: int = min(self.vocabulary, base.get_input_embeddings().weight.shape[0])
         self.context = context_of(base.config)
         self.num_base_parameters = quantization.num_parameters(base)
@@ -134,6 +135,7 @@ class LanguageModel:
         if not batch.packed and key_bias is None:
             return {"input_ids": batch.ids, "attention_mask": batch.mask}
         mask = attention.additive_mask(batch.segment, key_bias, self._decoder.dtype, batch.trunk)
+        # Positions are given, because the model would count along the row, and texts in one row begin at zero each.
         return {"input_ids": batch.ids, "attention_mask": mask, "position_ids": batch.place}
 
     def without_frozen_cache(self, below: int | None = None) -> AbstractContextManager[None]:

@@ -51,6 +51,7 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
             weights.location,
             dtype=dtype,
             output_loading_info=True,
+            # Other shapes are reported below with all other faults, instead of by an error of transformers.
             ignore_mismatched_sizes=True,
             **weights.arguments(model=True),
             **arguments,

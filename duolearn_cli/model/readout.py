@@ -90,6 +90,7 @@ class Readout:
         rows: list[list[Tensor]] = [[] for _ in readings]
         nll: list[Tensor] = []
         size = max(1, LOGITS_PER_CHUNK // self._head.vocabulary)
+        # A step without labels still makes one empty chunk: torch.cat needs at least one part.
         for start in range(0, max(1, len(self._labels)), size):
             chunk = slice(start, start + size)
             logits, labels = self._head.head(hidden[chunk]), self._labels[chunk]

@@ -51,6 +51,8 @@ def collate_branches(groups: Sequence[Sequence[Encoded]], labels: Sequence[str])
             place[row, own], segment[row, own], trunk[row, own] = torch.arange(shared, len(text.ids)), branch, 1
             where = [*range(shared), *range(own.start, own.stop)]
             tokens += [row * width + at for at in where]
+            # The token before may be in the shared beginning, so its place is looked up and not counted back from this
+            # one.
             targets += [(row, where[i - 1], text.ids[i], index) for i in text.labels(labels[index])]
             start, index = own.stop, index + 1
     at, position, label, owner = torch.tensor(targets, dtype=torch.long).reshape(-1, 4).unbind(1)

@@ -170,6 +170,7 @@ def fetch(model: ModelConfig, cache: str | None) -> Path:
             with archive.open(member) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
             _check_hash(part, model)
+        # After the check of the hash: a file of this name counts as fetched, and is not checked again.
         part.replace(target)
     return folder
 

@@ -34,17 +34,20 @@ def save_checkpoint(
     The main process writes the files. If the model is sharded, every process also writes its shard of the update's
     state. The main process calls `write_beside` with the temporary folder while it is still empty.
     """
+    # Zeros fill up the number, so that `latest_checkpoint` can compare names instead of numbers.
     final, part = folder / f"step-{step:06d}", folder / ".part"
     if processes.rank == 0:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write_beside(part)
+    # The other processes write into the folder, so they wait until it is there.
     if processes.sharded:
         processes.wait()
     model.save_adapter(part, is_main=processes.rank == 0)
     if processes.rank == 0 or processes.sharded:
         tensors = {name: value.detach().cpu().contiguous() for name, value in update.state().items()}
         save_file(tensors, part / _state_file(processes))
+    # The folder is renamed below, so every shard must be in it by then.
     if processes.sharded:
         processes.wait()
     if processes.rank == 0:
@@ -81,6 +84,7 @@ def load_checkpoint(
                 f"reads schema {SCHEMA}. Remove it to start the unlearning again."
             )
         step, made_for = int(saved["step"]), (saved["signature"], saved["parts"])
+        # With another number of processes a shard would hold the state of other coordinates.
         if made_for != (signature, _parts(processes)):
             raise RunError(
                 f"checkpoint {checkpoint} was made with other data, another target model, other settings or, for a "
@@ -92,6 +96,7 @@ def load_checkpoint(
         raise RunError(
             f"checkpoint {checkpoint} is damaged: {error}. Remove it to start the unlearning again."
         ) from error
+    # The adapter comes last: a checkpoint that is refused above leaves the model as it was.
     model.load_adapter(checkpoint)
     return step, tensors
 

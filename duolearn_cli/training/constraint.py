@@ -65,6 +65,7 @@ class Constraint:
 
     def _gradients(self, preserve: Tensor) -> Tensor:
         """All gradients along which the step must not rise [constraints, n]: at hand, held, and of the basis."""
+        # A method without a constraint of its own must still keep earlier requests forgotten.
         if self.settings.space == "none":
             assert self.held is not None, "a method without a constraint of its own has at most held gradients"
             return self.held
@@ -101,6 +102,7 @@ class Constraint:
         assert self._rows is not None
         # The length is that of the whole vector, over all shards.
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
+        # The clamp avoids 0 / 0 for a gradient of zero. `geometry.constrain` lets such a gradient constrain nothing.
         self._rows[self._first + self._num_remembered % settings.basis_size] = preserve / length.clamp(min=1e-30)
         self._num_remembered += 1
 
@@ -113,6 +115,7 @@ class Constraint:
         if self._mean is not None:
             state["mean"] = self._mean
         if self._rows is not None:
+            # Each step sets row 0 anew, and the held rows come from `held`, so a checkpoint needs neither.
             state["basis"] = self._rows[self._first :]
         return state
 

@@ -47,6 +47,7 @@ class Coordinates:
         # `index` counts within the ordered vector of all adapter coordinates, and a checkpoint stores it.
         self.index, self._experts = index, experts or {}
         self.reached: list[nn.Parameter] = []
+        # Values that may not change stay here, because `write` copies whole parameters into the model.
         self._all = flatten(self._shards)
         self.values = nn.Parameter(self.take(self._all).clone())
 
@@ -69,6 +70,7 @@ class Coordinates:
 
     def mark(self, indices: Iterable[int]) -> None:
         """Record that the parameters at these indices had a gradient."""
+        # By identity, because `in` on tensors would compare them element by element.
         known = {id(parameter) for parameter in self.reached}
         self.reached += [self.parameters[i] for i in indices if id(self.parameters[i]) not in known]
 

@@ -31,6 +31,7 @@ def measure(gradients: Gradients, move: Move, update: Update) -> dict[str, Any]:
     """
     blocks = list(update.layers.values())
     removed = move.wanted - move.allowed
+    # `_figures` unpacks these products in this order.
     pairs = [
         (gradients.forget, gradients.preserve),
         (gradients.forget, gradients.forget),
@@ -40,6 +41,7 @@ def measure(gradients: Gradients, move: Move, update: Update) -> dict[str, Any]:
         (move.wanted, move.wanted),
         (move.step, move.step),
     ]
+    # Sharded processes exchange these few sums alone, and no vector over the adapter.
     layers = update.processes.sum_parts(torch.stack([block_sums(a * b, blocks) for a, b in pairs]))
     figures = _figures(torch.cat([layers.sum(1, keepdim=True), layers], 1))
     first = {**gradients.losses, "conflict": (move.slopes > 0).float().mean()}
@@ -48,6 +50,7 @@ def measure(gradients: Gradients, move: Move, update: Update) -> dict[str, Any]:
     line: dict[str, Any] = dict(zip(first, values, strict=False))
     for i, name in enumerate(FIGURES):
         whole, *by_layer = values[len(first) + i * figures.shape[1] :][: figures.shape[1]]
+        # `conflict` is there already. For the whole step it counts the basis too, but the figure here only this batch.
         line.setdefault(name, whole)
         line[f"{name}{BY_LAYER}"] = by_layer
     return line

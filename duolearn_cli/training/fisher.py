@@ -47,6 +47,7 @@ class SquaredGradients(PerExampleGradients):
         """
         sums = []
         for index, parameter in enumerate(self.parameters):
+            # No example may have reached a parameter: an expert is reached only if a token goes there.
             own = self._sums.pop(index, torch.zeros(parameter.shape, device=parameter.device))
             sums.append(sum_and_shard_like(own, parameter).reshape(-1))
         return torch.cat(sums)
@@ -60,5 +61,6 @@ class SquaredGradients(PerExampleGradients):
             self._square(index, gradients)
 
     def _square(self, index: int, gradients: Tensor) -> None:
+        # In place: the gradients were computed for this recorder alone, and they are as large as examples times matrix.
         squares = gradients.square_().sum(0)
         self._sums[index] = self._sums[index].add_(squares) if index in self._sums else squares

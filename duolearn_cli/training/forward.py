@@ -115,6 +115,7 @@ class Forward:
             return [None for _ in self.groups]
         leaves = [leaf for group in self.groups for leaf in group.leaves.values()]
         # The graph alone says what a loss depends on. To look at values, the host would have to wait for the device.
+        # The graph is retained, because the other loss goes back through it as well.
         pulled = torch.autograd.grad(
             loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=self.together
         )
@@ -128,6 +129,8 @@ class Forward:
 
     def item_by_item(self) -> Forward:
         """Return the same forward with a loss for each item by itself, as private steps need it."""
+        # A mean over the tokens of a step would make one record's gradient depend on the others, and clipping single
+        # gradients would then bound no record's influence.
         return replace(self, tokens=replace(self.tokens, step=None))
 
     def figures(self, objective: Objective) -> Tensor:
@@ -158,6 +161,7 @@ def predict(
     sides = [list(run) for _, run in groupby(examples, lambda example: together or example.is_forget)]
     groups = [_forward(model, side, labels, attention, pack_to) for side in sides]
 
+    # A function, because references are large and a method may ask for none of them.
     def stored(name: str, dim: int = 0) -> Tensor:
         return torch.cat([getattr(example.reference, name) for example in examples], dim)
 

@@ -82,6 +82,7 @@ def constrain(
     # One constraint: lambda = max(0, <d, g>) / <g, g / m> (two-sided without the max).
     if len(gradients) == 1:
         conflict = slopes if two_sided else slopes.clamp(min=0)
+        # A gradient of zero gets the weight 0 from `ratio`, so it constrains nothing.
         weights = ratio(conflict, grams[..., 0])
     else:
         weights = multipliers(grams, slopes, two_sided)
@@ -106,6 +107,7 @@ def multipliers(grams: Tensor, slopes: Tensor, two_sided: bool = False) -> Tenso
 
 def _dual(matrix: np.ndarray, slope: np.ndarray, two_sided: bool, precision: float) -> np.ndarray:
     if not (np.isfinite(matrix).all() and np.isfinite(slope).all()):
+        # No error here: the loop finds the NaN in the norm of the step, and its message names the setting to change.
         return np.full_like(slope, np.nan)
     lengths = np.sqrt(np.diag(matrix).clip(min=0))
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)

@@ -70,6 +70,8 @@ def gradients(
         batching: how texts share forwards. It changes results by rounding only.
         squares: also compute the mean of squared per-example preserve gradients.
     """
+    # All means are over the whole step, with weights that are known before any forward. So the gradients of
+    # micro-batches and processes add up to the same, whatever the cut (docs/geometry.md, "Several processes").
     step = labels_of(examples, method.labels)
     recorder = SquaredGradients(model.network, coordinates.parameters) if squares else None
     total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
@@ -83,10 +85,13 @@ def gradients(
         share = 1.0 if part else 0.0
         for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
             for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
+                # Without shards no other process waits for a backward of weight zero, so it is left out.
                 if pulled is None or not (part or together):
                     continue
                 own = [i for i, example in enumerate(group.examples) if not example.is_forget]
                 with recorder.receiving(group.batch, own) if recorder and side == "preserve" else nullcontext():
+                    # The preserve loss may reach the same group, so the forget backward leaves the group's graph in
+                    # place.
                     torch.autograd.backward(*pulled, retain_graph=side == "forget")
             total[side] += coordinates.gradient()
         figures.append(share * forward.figures(objective))
@@ -107,4 +112,5 @@ def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) ->
     """Return the examples of each forward of this process. All processes get equally many parts; some may be empty."""
     size = max(1, micro_batch or len(examples)) * processes.count
     parts = max(1, -(-len(examples) // size)) * processes.count
+    # A caller lists forget items before retain items. With strides every part gets items of both sides.
     return [examples[part::parts] for part in range(processes.rank, parts, processes.count)]

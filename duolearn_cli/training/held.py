@@ -44,6 +44,7 @@ class Recall(Method):
     labels: str = "answer"  # type: ignore[reportIncompatibleVariableOverride]
 
     def objective(self, tokens: Tokens) -> Objective:
+        # The whole step decides, so that all of its micro-batches and processes take the same kind of tokens.
         from_targeted = bool(_targeted(tokens.step or tokens).any())
         where = _targeted if from_targeted else _answers
         (nll,) = tokens.read(nll_at(where(tokens)))
@@ -67,6 +68,7 @@ def held_gradient(
         forget: all trained forget items of the request.
         labels: which tokens of the examples are labelled, ``answer`` or ``text``.
     """
+    # All of the adapter, whatever this request may change: a later request may choose other coordinates.
     everything = Coordinates(model.named_adapter, experts=model.experts)
     gradient = gradients(model, forget, Recall(labels), everything, processes, batching).forget
     return gradient / processes.sum_parts(gradient.square().sum()).sqrt().clamp(min=1e-30)

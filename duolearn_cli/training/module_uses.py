@@ -32,6 +32,7 @@ class ModuleUses:
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         if not self._depth:
+            # A new counter instead of an empty one: hooks in the graph of an earlier forward still read the old one.
             self.current = Counter()
         self._depth += 1
 

@@ -116,6 +116,7 @@ class PerExampleGradients(ABC):
         if output.requires_grad:
             values, uses = inputs[0].detach(), self._uses.current
             uses[module] += 1
+            # The hook reads the count in the backward, when all uses of the forward are known.
             output.register_hook(lambda gradient: self._add(self._index[module], values, gradient, uses[module]))
             # A layer whose input needs no gradient is where the backward may end.
             if not inputs[0].requires_grad:
@@ -152,6 +153,7 @@ class PerExampleGradients(ABC):
             values = values.unflatten(0, (rows, length))
         if self._layout is not None:
             tokens = values.flatten(0, 1)
+            # The layout has -1 for padding, which selects the row of zeros that is appended here.
             values = torch.cat([tokens, tokens.new_zeros(1, *tokens.shape[1:])])[self._layout]
         return values.flatten(1, -2)
 
@@ -161,6 +163,7 @@ class PerExampleGradients(ABC):
         A hook on a copy sees the gradients from outside of the module, and none from inside.
         """
         outputs = output if isinstance(output, tuple) else (output,)
+        # Detached: a rerun only needs gradients at parameters, and must not reach back into the graph of the forward.
         arguments = [value.detach() if isinstance(value, Tensor) else value for value in (*inputs, *named.values())]
         needs_gradient = any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *named.values()))
         call = _Call(module, len(inputs), tuple(named), _autocast_now(outputs))
@@ -287,6 +290,7 @@ class _Call:
     ) -> list[Tensor]:
         """Return the gradients of `parameters` for a `gradient` at output number `output`; zeros for unused ones."""
         named = dict(zip(self.keywords, values[self.num_positional :], strict=True))
+        # This runs in a hook of a backward, where neither gradients nor autocast are on by themselves.
         with torch.enable_grad(), self.autocast:
             outputs = self.module(*values[: self.num_positional], **named)
         chosen = outputs[output] if isinstance(outputs, tuple) else outputs

@@ -83,6 +83,7 @@ def _losses(model: LanguageModel, *recorders: PerExampleGradients) -> tuple[Tens
         for recorder in recorders:
             stack.enter_context(recorder.recording())
         hidden = model.hidden(batch)
+    # Drawn on the host, because the same seed gives other numbers on other devices.
     weights = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(hidden.device)
     values = (hidden.float() * weights).sum(-1)
     return values.new_zeros(len(TEXTS)).index_add(0, batch.sequence, values), batch

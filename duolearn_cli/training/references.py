@@ -83,6 +83,7 @@ def references(
 def _split_by_text(outputs: Tensor, kinds: Sequence[Sequence[int]]) -> list[Tensor]:
     """Split [layers, p, width] by text, as bfloat16: half the memory of float32 with its range, which float16 lacks."""
     counts = [sum(kind == PRESERVE for kind in row) for row in kinds]
+    # Cloned, because a view would keep the outputs of the whole batch in memory.
     return [part.clone() for part in outputs.to("cpu", torch.bfloat16).split(counts, dim=1)]
 
 

@@ -47,6 +47,7 @@ def choose(
     # options become unlikely too, so that questions keep their ranking (docs/lab-notes.md).
     for example in sample(task.forget, sparse.examples, task.seed):
         with model.recomputed(settings.checkpointing):
+            # One item at a time: each gradient is scaled to norm one before the mean (docs/geometry.md, "Sparsity").
             own = gradients(model, [example], method, everything, processes).forget
         norm = processes.sum_parts(own.square().sum()).sqrt()
         if norm > FAINT:
@@ -59,9 +60,11 @@ def choose(
         with model.recomputed(settings.checkpointing):
             squares = gradients(model, batch, method, everything, processes, batching, squares=True).squares
         assert squares is not None
+        # `squares` is a mean over the batch, and the last batch may be smaller.
         cost += len(batch) * squares
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
+    # The share is of the whole model, not of the adapter: the paper states it so (method.md section 1).
     budget = int(sparse.fraction * model.num_base_parameters)
     index = sparsity.choose(direction.square(), cost, units, budget, processes, sparse.damping)
     if not processes.sum_parts(torch.tensor(float(len(index)), device=index.device)):

@@ -34,6 +34,7 @@ def choose(
     if units is None:
         score = forget.double().log() - (retain.double() + floor).log()
         return _coordinates(score, budget, processes).nonzero().squeeze(1)
+    # A shard may hold no coordinate of the last units, so the largest number is that of all processes.
     num_units = int(processes.gather(units.max()[None].double()).max()) + 1
 
     def by_unit(values: Tensor) -> Tensor:
@@ -55,7 +56,10 @@ def _coordinates(score: Tensor, budget: int, processes: Processes) -> Tensor:
 
     Scores equal to the first one beyond the budget are left out, so that ties cannot exceed it.
     """
+    # Each of the overall best is among the best of its own process, so no whole vector is gathered. The one score
+    # beyond the budget is the threshold.
     best = processes.gather(score.topk(min(budget + 1, len(score))).values)
     if len(best) <= budget:
+        # The budget holds all of them. A coordinate without a forget gradient has the score log 0 and stays out.
         return score > -torch.inf
     return score > best.topk(budget + 1).values[-1]

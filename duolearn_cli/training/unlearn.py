@@ -55,6 +55,7 @@ def unlearn(
             the adapter have no gradient in the first step.
     """
     settings, method = task.settings, task.method
+    # The order follows from the seed alone, so a resumed run goes on in it without saved state.
     order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))
     steps = private.num_steps if private else len(order)
     batching = Batching(settings.micro_batch, task.pack_to)

@@ -62,8 +62,10 @@ class Update:
         values, constraint = self.coordinates.values, self.constraint
         space, preserve = constraint.settings.space, constraint.smooth(gradients.preserve)
         total = gradients.forget if constraint.settings.follow == "forget" else gradients.forget + gradients.preserve
+        # Before the constraint, which then has a Fisher from the first step on.
         if gradients.squares is not None:
             constraint.observe(gradients.squares)
+        # A copy, because the optimiser moves the values in place and the step is their difference.
         before = values.clone()
         if space == "gradient":
             wanted = -total
@@ -78,6 +80,7 @@ class Update:
         else:
             self._optimise(total, rate)
             wanted = allowed = values - before
+            # Nothing is constrained here, but the conflict is measured all the same (docs/geometry.md, "Definitions").
             slopes = self.processes.sum_parts(geometry.inner(wanted, preserve)).view(1, 1)
         self.coordinates.write()
         # After the constraint: the basis holds gradients of earlier steps, this step's own is a constraint anyway.
@@ -97,6 +100,7 @@ class Update:
         def part(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
+        # A checkpoint holds tensors only. The optimiser's settings are those of this run, and each step sets the rate.
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": {0: part("optimizer.")}, "param_groups": groups})
         device = self.coordinates.values.device
