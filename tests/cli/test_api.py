@@ -131,7 +131,7 @@ def test_mistakes_raise_what_the_command_says(duolearn, here, words, kind):
         (lambda: learn(FORGET, "resume=."), "only `duolearn unlearn`"),
         (lambda: unlearn(config=changed("resume", ".")), r"give unlearn\('resume=FOLDER'\)"),
         (lambda: unlearn(config=changed("seed", -3)), "seed=-3: allowed: 0 or more"),
-        (lambda: FinishedRun.read("."), "is no run folder"),
+        (lambda: FinishedRun.read("."), "is not a run folder"),
     ],
 )
 def test_what_the_api_alone_refuses(here, call, said):

@@ -65,7 +65,7 @@ def test_other_words_are_refused_before_a_model_is_known(wanted):
 @pytest.mark.parametrize("wanted", ["last:6", "5", "0-5", "999999"])
 def test_layers_that_a_model_has_not_are_refused(wanted):
     assert layers_problem(wanted) is None
-    with pytest.raises(ConfigError, match=r"the model has 5 layers; allowed: 0 to 4, or last:1 to last:5\. Mend"):
+    with pytest.raises(ConfigError, match=r"the model has 5 layers; allowed: 0 to 4, or last:1 to last:5\. Fix"):
         chosen_layers(wanted, 5)
 
 

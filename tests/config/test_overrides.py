@@ -182,7 +182,7 @@ def test_hydra_run_dir_is_exactly_the_run_folder_of_one_run(tmp_path):
 def test_a_sweep_goes_into_a_new_folder_only(tmp_path):
     (tmp_path / "run").mkdir()
     overrides = ["+forget=surgery", "seed=1,2", f"hydra.sweep.dir={tmp_path}"]
-    with pytest.raises(ConfigError, match="it is not empty"):
+    with pytest.raises(ConfigError, match="there is something already"):
         launch.check_jobs("unlearn", overrides, True, None)
     (tmp_path / "run").rmdir()
     launch.check_jobs("unlearn", overrides, True, None)
