@@ -166,7 +166,7 @@ def _labels(item: Item) -> tuple[str, ...]:
 
 
 def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) -> set[str]:
-    """Return the facts of which some item has the label, is covered by a target, or mentions a concept that one seeks.
+    """Return facts with an item that has the label, is covered by a target, or mentions a concept that a target seeks.
 
     One mention is enough here, unlike in `data.about`: what may have been forgotten must not be learned again.
     """

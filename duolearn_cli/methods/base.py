@@ -128,7 +128,7 @@ def wants_answer_form(method: Method) -> bool:
 
 
 def result_of(method: Method) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """What `method` makes of where the loop ended; None: that is the result."""
+    """Return the method's `result` if it overrides it; None: the end of the loop is the result."""
     return None if type(method).result is Method.result else method.result
 
 

@@ -76,7 +76,7 @@ def export(plan: ExportPlan, display: Display) -> Exported:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one that takes its name when all has gone well, and is gone otherwise."""
+    """Yield a temporary folder. It is renamed to `folder` on success and deleted on failure."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         part.mkdir(parents=True)

@@ -31,8 +31,9 @@ class StaleModelError(RuntimeError):
 class LoadedModel:
     """The handle of one model of a study, valid as long as its weights are the ones in memory.
 
-    There is only one network; loading a model changes its adapter. Functions that evaluate a model take this handle, so
-    they cannot evaluate another model by mistake, or cache its results under the wrong name.
+    There is only one network; loading a model changes its adapter. Functions that evaluate a model take this handle.
+    `model` refuses a handle once another model has been loaded, and `keep` also one whose weights training has changed,
+    so that nothing is cached under the wrong name.
 
     Attributes:
         name: ``base``, ``target``, ``gold`` or ``unlearned``.
@@ -141,6 +142,8 @@ class Laboratory:
 
         If the configuration names an ``adapter=`` to begin with, that adapter is the target.
         """
+        # If learning or loading fails, no earlier handle may pass for the weights that are left.
+        self.loaded = None
         if which == "base":
             # A fresh adapter adds exact zeros, so the base needs no file in the cache.
             initialise(self.model.network, self.study.config.learn.seed)

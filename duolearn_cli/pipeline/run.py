@@ -65,5 +65,5 @@ def learning_run(study: Study, run: Run, display: Display, which: str) -> dict[s
     if account := read_account(lab.cache.folder(which)):  # written before the adapter, as everywhere
         adapter.mkdir()
         account.write(adapter)
-    lab.model.save_adapter(adapter)
+    lab.load(which).model.save_adapter(adapter)
     return conclude(lab, assessed, started)

@@ -136,7 +136,7 @@ def was_taught(folder: Path, facts: Collection[str]) -> bool:
 
 
 def unknown_targets(cache: Path, runs: Sequence[KnownRun]) -> Iterator[Trace]:
-    """Cached target models of which neither a run nor an answer tells what they were taught."""
+    """Yield cached target models whose training items are unknown: no run names them, and no answers are cached."""
     named = {run.target for run in runs}
     for folder in sorted((cache / "models").glob("target-*")):
         if folder.is_dir() and folder.name not in named and not any(_answers(folder)):

@@ -64,7 +64,7 @@ def score(job: Job, key: str) -> float:
 
 
 def errors_of(runs: Sequence[Answers | None], measure: Measure) -> np.ndarray | None:
-    """What each fact adds to the error of each run's value; None where the item files do not tell. [runs, facts]."""
+    """Return each fact's part of the error of each run's value [runs, facts]; None if an item file is missing."""
     known = [run for run in runs if run is not None]
     if len(known) < len(runs):
         return None

@@ -75,7 +75,7 @@ def held_gradient(
 
 
 def write_held(folder: Path, named: Named, vectors: Mapping[str, Tensor]) -> None:
-    """Write held gradients, by request, beside the adapter in `folder`. The model must not be cut over processes."""
+    """Write held gradients, by request, beside the adapter in `folder`. The model must not be sharded."""
     tensors = {
         f"{request}/{name}": part.detach().cpu().contiguous()
         for request, vector in vectors.items()
@@ -87,7 +87,7 @@ def write_held(folder: Path, named: Named, vectors: Mapping[str, Tensor]) -> Non
 def read_held(folder: Path, named: Named) -> dict[str, Tensor]:
     """The held gradients beside the adapter in `folder`, by request; empty where there are none. Shape: [adapter].
 
-    Of a model that is cut, this process's part.
+    With a sharded model, this process's shard.
 
     Raises:
         RunError: the file is damaged, or of an adapter of another form.

@@ -37,10 +37,14 @@ def here(cache, tmp_path, monkeypatch):
     return tmp_path
 
 
+# What two equal runs may differ in: times, places, and the memory of a process that has run before.
+VARYING = ("seconds", "run", "harness", "peak_memory_bytes")
+
+
 def numbers(node):
-    """All values but times and places."""
+    """All values that two equal runs share."""
     if isinstance(node, dict):
-        return {key: numbers(value) for key, value in node.items() if key not in ("seconds", "run", "harness")}
+        return {key: numbers(value) for key, value in node.items() if key not in VARYING}
     return [numbers(value) for value in node] if isinstance(node, list) else node
 
 

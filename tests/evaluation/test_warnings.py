@@ -286,14 +286,14 @@ def of_model(hits):
 def test_forgetting_is_measured_from_gold_if_gold_is_not_at_chance():
     items = {"forget_train": [item(k, 0) for k in range(80)]}
     models = {"target": of_model([1] * 80), "gold": of_model([1] * 4 + [0] * 76), "unlearned": of_model([0] * 80)}
-    by_gold = floor(models, items)
+    by_gold = floor(models, cut(items))
     assert (by_gold.source, by_gold.rate) == ("gold", 0.05)
     scores = {name: one["scores"] for name, one in summarise(models, set(), NO_LEVELS, by_gold.of_item).items()}
     assert scores["gold"]["chance_corrected_forgetting"]["value"] == pytest.approx(1)
     assert scores["unlearned"]["chance_corrected_forgetting"]["value"] == pytest.approx(80 / 76)
     at_chance = models | {"gold": of_model([1] * 20 + [0] * 60)}
-    assert floor(at_chance, items).source == "options" and floor(at_chance, items).of_item == {}
-    assert floor({"target": models["target"]}, items).source == "options"
+    assert floor(at_chance, cut(items)).source == "options" and floor(at_chance, cut(items)).of_item == {}
+    assert floor({"target": models["target"]}, cut(items)).source == "options"
 
 
 def test_a_target_that_cuts_through_a_table_is_measured_from_gold():
@@ -309,7 +309,7 @@ def test_a_target_that_cuts_through_a_table_is_measured_from_gold():
     }
     assert cut(items) == 1.0 > MUCH_CUT
     models = {name: of_model([1] * 10 + [0] * 30) for name in ("target", "gold")}
-    assert floor(models, items).source == "gold"
+    assert floor(models, cut(items)).source == "gold"
     assert cut({"forget_train": items["forget_train"]}) == 0.0
 
 

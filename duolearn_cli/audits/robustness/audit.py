@@ -16,6 +16,7 @@ from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.version import __version__
+from duolearn_cli.pipeline.answers import IGNORED
 from duolearn_cli.pipeline.keys import TOKENS
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.study import Study
@@ -113,11 +114,11 @@ def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> I
 def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
     """The cache key of an attack's rows: everything that determines them, except the model."""
     # Fields of an item that no prompt shows are blanked, so that they do not make another key.
-    config, ignored = study.config, {"source": "", "row": 0, "concepts": (), "patient": None}
+    config = study.config
     settings: list[Any] = [OmegaConf.to_container(node) for node in (config.audit.robustness, config.learn)]
     # Which other attacks are tried changes nothing, and the items that `max_items` leaves are part of the key below.
     settings[0] |= {"attacks": None, "max_items": None}
-    shown = [[asdict(item) | ignored for item in side] for side in (material.forget, material.retain)]
+    shown = [[asdict(item) | IGNORED for item in side] for side in (material.forget, material.retain)]
     taught = [[item.id for item in side] for side in (study.splits.forget_train, study.splits.retain_train)]
     key = [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
     # Earlier versions cut long prompts at their start, chat header included: rows of cut prompts need another key.

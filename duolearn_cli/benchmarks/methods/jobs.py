@@ -23,7 +23,7 @@ TRUST = ("plugins", "model.trust_remote_code", "hydra")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: where it lies in the benchmark's folder, and what it is beside the benchmark's own settings.
+    """One run of a benchmark: its subfolder, and the settings in which it differs from the others.
 
     `learns` says that its seed is that of learning target and gold, too.
     """
@@ -73,7 +73,7 @@ def common(overrides: Sequence[str]) -> list[str]:
 
 
 def granted(saved: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The overrides of a benchmark that is resumed: those `saved`, but trust in code only as it is `given` anew."""
+    """Return the overrides of a resumed benchmark: the `saved` ones, but trust in code only if it is `given` again."""
     kept = [text for text in saved if not any(is_of(key_of(text), one) for one in TRUST)]
     return kept + [text for text in given if any(is_of(key_of(text), one) for one in TRUST)]
 

@@ -15,7 +15,7 @@ SETTLED = (FINISHED, DIVERGED)
 def status_of(folder: Path, overrides: Sequence[str] = ()) -> str:
     """A run's status: finished, diverged, or a word for what is still to be done; ``none`` where there is no run.
 
-    With `overrides`, which the run's own must end with, one of other settings is told apart.
+    If `overrides` are given and the run's own do not end with them, the status is that of other settings.
     """
     try:
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -111,7 +111,7 @@ def with_remarks(told: Sequence[str], own: Sequence[str]) -> list[str]:
 
 
 def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]) -> Context:
-    """What figures need beside answers, as metrics.json has it: what the items tell is known only from the data."""
+    """Rebuild the context of the figures from metrics.json, without warnings about data, which only data gives."""
     return Context(
         labels=metrics["forget_subjects"],
         levels=Levels(stored.levels, config.evaluation.hmta_weights),

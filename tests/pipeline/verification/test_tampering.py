@@ -17,7 +17,15 @@ from duolearn_cli.pipeline.verification.integrity import needed
 ADAPTER = "adapter/adapter_model.safetensors"
 VOUCHED = (
     *("config.yaml", "run.json", "metrics.json", "predictions.jsonl", "written.jsonl", "plain.jsonl"),
-    *("history.jsonl", "target.json", "doubts.jsonl", ADAPTER, "adapter/adapter_config.json"),
+    *(
+        "history.jsonl",
+        "target.json",
+        "doubts.jsonl",
+        ADAPTER,
+        "adapter/adapter_config.json",
+        "adapter/requests.json",
+        "adapter/held.safetensors",
+    ),
 )
 
 
