@@ -214,5 +214,7 @@ def test_several_processes_stop_where_one_does(sharding, tmp_path, cache):
     common = [*STOPPING, "unlearn.epochs=20", "runtime.threads=1"]
     told, lines = run(tmp_path / "one", cache, *common)
     shared, shared_lines = run(tmp_path / "two", cache, *common, "runtime.num_processes=2", *sharding)
-    assert shared["goal"] == pytest.approx(told["goal"]) and shared["step"] == told["step"] < told["of"]
+    assert shared["step"] == told["step"] < told["of"]
+    for name, value in told["goal"].items():
+        assert shared["goal"][name] == pytest.approx(value, rel=1e-3)
     assert [line["step"] for line in shared_lines] == [line["step"] for line in lines]

@@ -147,7 +147,7 @@ def test_an_interrupted_private_run_spends_what_an_unbroken_one_does(duolearn, c
     process.communicate(timeout=120)
     (run,) = runs(tmp_path / "outputs")
     begun = read_account(run).last.begun
-    assert 0 < begun < 60
+    assert 0 < begun < 30
     said = (run / "privacy.json").read_text()
     for key, message in (("start", "another was put or learned in its place"), ("grouping", "other privacy units")):
         value = getattr(read_account(run).last, key)
@@ -158,8 +158,8 @@ def test_an_interrupted_private_run_spends_what_an_unbroken_one_does(duolearn, c
     done = duolearn("unlearn", f"resume={run}")
     assert done.returncode == 0, done.stderr
     account, whole = read_account(run / "adapter"), started(duolearn, tmp_path, "whole", *settings[2:])
-    assert account == read_account(whole / "adapter") and account.last.begun == 60
-    assert [line["step"] for line in history_of(run)] == list(range(1, 61))
+    assert account == read_account(whole / "adapter") and account.last.begun == 30
+    assert [line["step"] for line in history_of(run)] == list(range(1, 31))
     assert torch.equal(adapter_of(run), adapter_of(whole)) == (randomness == "seeded")
 
 

@@ -42,6 +42,8 @@ def test_a_weak_target_is_unbounded_rather_than_61_wide():
     assert cell.unbounded > 0.3
 
 
+# Two hundred cells of 400 draws take longer than any other test.
+@pytest.mark.timeout(7200)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", modules())
 def test_all_cells_of_30_facts_and_more_cover(name):
