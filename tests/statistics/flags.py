@@ -168,7 +168,7 @@ def by_gold(share: float) -> Draw:
             SimpleNamespace(id=k, fact=fact, correct=hit, chance=CHANCE)
             for k, (fact, hit) in enumerate(zip(owners, hits, strict=True))
         ]
-        return floor({"gold": {"forget_train": rows}}, {}).source == "gold"  # type: ignore[dict-item]
+        return floor({"gold": {"forget_train": rows}}, 0.0).source == "gold"  # type: ignore[dict-item]
 
     return raised
 
