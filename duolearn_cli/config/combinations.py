@@ -123,6 +123,8 @@ def _adapters(config: DictConfig) -> Iterator[str]:
     if config.forgotten is not None and not config.adapter:
         said = ",".join(config.forgotten)
         yield f"forgotten=[{said}]: it describes a model to begin with; give adapter=FOLDER too."
+    if config.requests and not config.after:
+        yield "requests: it is read from the record of earlier requests; give after=RUN instead."
     if config.after and config.command != "unlearn":
         yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):

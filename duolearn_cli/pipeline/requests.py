@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
 from duolearn_cli.config.forget import ForgetTarget
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
-from duolearn_cli.errors import ConfigError, RunError
+from duolearn_cli.errors import RunError
 from duolearn_cli.files import write_json
 from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.pipeline.keys import file_hash
@@ -33,7 +34,6 @@ from duolearn_cli.privacy.account import read_account
 from duolearn_cli.training.held import FILE as HELD
 
 FILE, SCHEMA = "requests.json", 1
-KEY_BYTES = 16
 # What a later request takes from the first one: which model it is, and what that has learned.
 INHERITED = ("model", "dataset", "retain_from", "hierarchy", "prompt", "split", "imperfect", "labels", "learn")
 # The measures of an entry, from models.unlearned.scores of metrics.json.
@@ -117,11 +117,11 @@ def _check_files(path: Path, adapter: Path, last: Mapping[str, Any]) -> None:
             raise RunError(f"{path}: {name} is not the file that request {last['number']} left.")
 
 
-def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], patient_key: bytes | None) -> dict[str, Any]:
+def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: bytes | None) -> dict[str, Any]:
     """What is recorded of the request that a finished run has carried out.
 
     Args:
-        patient_key: the user's key for hashes of patients; without it only their number is recorded.
+        secret: the user's key for hashes of patients; without it only their number is recorded.
     """
     config, target, account = study.config, study.target, read_account(adapter)
     forgot = study.splits.forget_train
@@ -139,7 +139,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], patient_k
         "items": sorted(item_hash(item) for item in forgot),
         "patients": {
             "count": len(patients),
-            "hmac_sha256": [patient_hash(patient, patient_key) for patient in patients] if patient_key else None,
+            "hmac_sha256": [patient_hash(patient, secret) for patient in patients] if secret else None,
         },
         "method": _settings(config.method),
         "settings": {"seed": config.seed, "unlearn": _settings(config.unlearn)},
@@ -156,19 +156,6 @@ def write_requests(study: Study, adapter: Path, metrics: Mapping[str, Any]) -> N
     config = study.config
     before = (read_chain(Path(config.after)) if config.after else None) or Chain([])
     before.then(new_entry(study, adapter, metrics, patient_key(config.patient_key))).write(adapter)
-
-
-def patient_key(path: str | None) -> bytes | None:
-    """The user's key for hashes of patients. Raises ConfigError where the file cannot be read or is too short."""
-    if path is None:
-        return None
-    try:
-        key = Path(path).expanduser().read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"patient_key={path}: the file cannot be read: {error.strerror}.") from error
-    if len(key) < KEY_BYTES:
-        raise ConfigError(f"patient_key={path}: the key has {len(key)} bytes; allowed: {KEY_BYTES} or more, by chance.")
-    return key
 
 
 def item_hash(item: Item) -> str:

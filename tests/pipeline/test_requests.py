@@ -134,6 +134,13 @@ def test_what_contradicts_the_record_is_refused(chain_of_two, duolearn, tmp_path
     assert done.returncode == 2 and "only `duolearn unlearn` continues a chain" in done.stderr
 
 
+def test_a_key_that_cannot_serve_is_known_before_anything_is_read(duolearn, tmp_path):
+    (tmp_path / "short").write_bytes(b"secret")
+    for path, said in (("nowhere", "the file cannot be read"), ("short", "allowed: 16 or more")):
+        done = duolearn("unlearn", "+forget=surgery", f"patient_key={path}", "--dry-run")
+        assert done.returncode == 2 and said in done.stderr and not done.stdout, done.stderr
+
+
 def test_patients_are_hashed_with_the_users_key():
     one, other = patient_hash("p1", b"k" * 16), patient_hash("p1", b"q" * 16)
     assert one != other and one == patient_hash("p1", b"k" * 16) and "p1" not in one

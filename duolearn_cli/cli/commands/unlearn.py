@@ -20,6 +20,7 @@ from duolearn_cli.cli.commands.common import (
     with_changes,
 )
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.pipeline.planning.fitting import fit
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.run_folder import Run
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 def run(config: DictConfig, invocation: Invocation) -> str:
     """Learn target and gold unless cached, unlearn, and evaluate all four models. Return the run folder."""
     only_plan, opened, forgotten = config.dry_run, None, list[str]()
+    # The key is used when all is done: a wrong one must be known before anything is learned.
+    patient_key(config.patient_key)
     if config.resume:
         refuse_changes(invocation.overrides, ("resume", "record", "dry_run"), "a resumed run")
         given = ["record"] if any(key_of(text).startswith("record.") for text in invocation.overrides) else []
