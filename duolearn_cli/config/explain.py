@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from duolearn_cli.config.kinds import kind
 from duolearn_cli.config.renamed import new_name
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import nearest
@@ -27,7 +27,6 @@ MEASURE = "measure"
 ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)
 # Settings that hold entries by name.
 NEW_ENTRIES = ("benchmark.search.",)
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _WRONG_TYPE = (
     "could not be converted",
     "Invalid type",
@@ -196,15 +195,4 @@ def _expected(key: str, text: str, owner: type = RunConfig) -> str:
     wanted = _schema_at(key.split("."), owner)
     if wanted is None:
         return text
-    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    return f"expected {' or '.join(map(_kind, kinds))}."
-
-
-def _kind(wanted: Any) -> str:
-    if dataclasses.is_dataclass(wanted):
-        return f"settings: {', '.join(f.name for f in dataclasses.fields(wanted))}"
-    if typing.get_origin(wanted) is list:
-        return "a list, such as [a,b]" if typing.get_args(wanted) == (str,) else "a list of numbers, such as [1,2]"
-    if typing.get_origin(wanted) is dict:
-        return "pairs, such as {a: b}"
-    return "null" if wanted is type(None) else _WORDS.get(wanted, str(wanted))
+    return f"expected {kind(wanted)}."
