@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 from duolearn_cli.config.catalogue import (
     Component,
@@ -27,6 +28,7 @@ The defaults are those of `duolearn unlearn` without further words. A preset in 
 """
 # The command whose presets the defaults are from.
 COMMAND = "unlearn"
+UNSET = "must be set"
 _HEAD = "| key | type | default | allowed | what it does |\n|---|---|---|---|---|\n"
 
 
@@ -36,12 +38,16 @@ def reference() -> str:
 
 
 def default_of(setting: Setting, found: Composed) -> tuple[str, str]:
-    """The value that a run has as it is typed, and the preset that sets it; both may be empty."""
+    """The value that a run has, as it is typed, and the preset that sets it; the preset may be empty."""
     if setting.key in found.choices:  # a component, whose own settings have rows of their own
         return found.choices[setting.key], ""
-    value = setting.default if setting.choice else found.values.get(setting.key, setting.default)
-    source = "" if setting.choice else found.sources.get(setting.key, "")
-    return ("" if value == REQUIRED else typed(value)), source
+    if setting.choice:
+        return _shown(setting.default), ""
+    return _shown(found.values.get(setting.key, setting.default)), found.sources.get(setting.key, "")
+
+
+def _shown(value: Any) -> str:
+    return UNSET if value == REQUIRED else typed(value)
 
 
 def _schema(found: Composed) -> Iterator[str]:
@@ -78,7 +84,7 @@ def _table(settings: Iterable[Setting], found: Composed) -> str:
 
 def _line(setting: Setting, found: Composed) -> str:
     value, source = default_of(setting, found)
-    shown = f"`{value}`" if value else "must be set" if setting.default == REQUIRED else '`""`'
+    shown = value if value == UNSET else f"`{value}`"
     preset = f" (`{source}`)" if source else ""
     return _row(f"`{setting.key}`", setting.kind, shown + preset, setting.allowed or "any", _escaped(setting.help))
 

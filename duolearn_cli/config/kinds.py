@@ -62,4 +62,6 @@ def typed(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {typed(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(typed, value))}]"
+    if value == "":
+        return '""'
     return f"{value:g}" if isinstance(value, float) and abs(value) >= 1e-4 else str(value)
