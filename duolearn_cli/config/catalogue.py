@@ -30,6 +30,7 @@ class Setting:
         allowed: its words or its range; empty where every value of the type is fine.
         default: its value before presets; REQUIRED if there is none.
         help: its sentence.
+        common: the commands whose short help shows it.
         choice: the option of a group that has it, ``method=npo``; empty for settings of every run.
     """
 
@@ -38,7 +39,15 @@ class Setting:
     allowed: str
     default: Any
     help: str
+    common: tuple[str, ...] = ()
     choice: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        """The words that it allows, if these are all that it allows."""
+        if self.kind == "true or false":
+            return ["true", "false"]
+        return self.allowed.split(", ") if self.kind.startswith("a text") and self.allowed else []
 
     @property
     def group(self) -> str:
@@ -82,7 +91,8 @@ def settings_of(owner: type, prefix: str = "", choice: str = "") -> Iterator[Set
             yield from settings_of(typing.cast(type, wanted), f"{key}.", choice)
         else:
             meta = spec.metadata
-            yield Setting(key, kind(wanted), allowed(meta), _default(spec), meta.get("help", ""), choice)
+            said, common = meta.get("help", ""), tuple(meta.get("common", ()))
+            yield Setting(key, kind(wanted), allowed(meta), _default(spec), said, common, choice)
 
 
 def group_docs(owner: type = RunConfig, prefix: str = "") -> dict[str, str]:
