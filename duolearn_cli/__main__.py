@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from duolearn_cli.cli.answers import answer
-from duolearn_cli.cli.flags import INFO_FLAGS, INFO_TOPICS, check_flags, one_of, takes_value
+from duolearn_cli.cli.flags import check_flags, one_of, takes_value
 from duolearn_cli.cli.positional import (
     action_overrides,
     audit_overrides,
@@ -68,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
-    """Answer completion and version, help and lists, or launch the command. Imports are late: help must not wait for Hydra."""
+    """Answer completion, version, help and lists, or launch the command.
+
+    Imports are late: help must not wait for Hydra.
+    """
     if "--shell-completion" in args or any(arg == "-sc" for arg in args):
         from duolearn_cli.cli.completion import complete
 
@@ -117,10 +120,7 @@ def _arranged(args: Sequence[str]) -> tuple[list[str], list[str]]:
             words.append(arg)
             continue
         flags.append(arg)
-        if arg in INFO_FLAGS:
-            # The value is optional, and argparse would take the first override for it: write the default out.
-            flags.append(remaining.pop(0) if remaining and remaining[0] in INFO_TOPICS else INFO_TOPICS[0])
-        elif takes_value(arg):
+        if takes_value(arg):
             if not remaining:
                 raise UserError(f"{arg} needs a value{one_of(arg)}.")
             flags.append(remaining.pop(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from duolearn_cli.cli.flags import INFO_TOPICS, PLAIN, SHORT, WITH_VALUE
+from duolearn_cli.cli.flags import PLAIN, SHORT, WITH_VALUE
 from duolearn_cli.config.words import ACTIONS, AUDITS, CACHE_ACTIONS, DATA_ACTIONS
 
 _ACTIONS = {"hierarchy": ACTIONS, "audit": AUDITS, "data": DATA_ACTIONS, "cache": CACHE_ACTIONS}
@@ -41,8 +41,8 @@ def _own(words: Sequence[str], first: Sequence[str]) -> list[str] | None:
     if len(words) <= 2:
         return _starting(last, first)
     before = SHORT.get(words[-2], words[-2])
-    if before in ("--cfg", "--info"):
-        return _starting(last, WITH_VALUE["--cfg"] if before == "--cfg" else INFO_TOPICS)
+    if WITH_VALUE.get(before):
+        return _starting(last, WITH_VALUE[before])
     if command == "help":
         return _starting(last, _keys())
     if command == "list":

@@ -8,19 +8,15 @@ from duolearn_cli.errors import UserError, nearest
 
 HELP_FLAGS = ("--help", "-h", "--help-all")
 # Flags with a value, and the values that each takes; nothing for any.
-INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 WITH_VALUE: dict[str, tuple[str, ...]] = {
     "--cfg": ("job", "hydra", "all"),
     "--config-dir": (),
     "--package": (),
-    "--info": INFO_TOPICS,
 }
-INFO_FLAGS = ("--info", "-i")
 SHORT = {
     "-c": "--cfg",
     "-cd": "--config-dir",
     "-p": "--package",
-    "-i": "--info",
     "-m": "--multirun",
     "-r": "--run",
     "-h": "--help",
@@ -35,12 +31,14 @@ _INSTEAD = {
     "-cp": "files of your own go into a folder: --config-dir FOLDER",
     "--config-name": "the command names the configuration; files of your own: --config-dir FOLDER",
     "-cn": "the command names the configuration; files of your own: --config-dir FOLDER",
+    "--info": "the configuration is shown by --cfg job, and what sets a value by duolearn help KEY",
+    "-i": "the configuration is shown by --cfg job, and what sets a value by duolearn help KEY",
     "--experimental-rerun": "continue a run with resume=FOLDER, or score it again with duolearn evaluate run=FOLDER",
 }
 
 
 def takes_value(flag: str) -> bool:
-    """Whether the next word is the flag's value. That of ``--info`` may be left out."""
+    """Whether the next word is the flag's value."""
     return _long(flag) in WITH_VALUE and "=" not in flag
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,8 +45,9 @@ def _options(
 
     rows = ((option, text or described(group, option, extra, plugins)) for option, text in known[group].items())
     sign = "+" * (group in ADDED_GROUPS)
-    head = f"{plural(group)}: choose one with {sign}{group}=NAME; `duolearn help {group}` shows settings\n"
-    return (_own_measures(width) if group == "measure" else "") + head + columns(rows, width)
+    head = f"{plural(group)}: choose one with {sign}{group}=NAME; `duolearn help {group}` shows settings"
+    own = _own_measures(width) if group == "measure" else ""
+    return f"{own}{textwrap.fill(head, width)}\n{columns(rows, width)}"
 
 
 def described(group: str, option: str, extra: Path | None, plugins: Sequence[str]) -> str:
@@ -57,15 +59,21 @@ def described(group: str, option: str, extra: Path | None, plugins: Sequence[str
     from duolearn_cli.config.catalogue import components, first_paragraph
 
     one = next((one for one in components(extra) if (one.group, one.option) == (group, option)), None)
-    return first_paragraph(one.owner(plugins)) if one else ""
+    if one and not one.is_trusted(plugins):
+        return f"a class of your own; plugins=[{str(one.node.get('_target_')).partition('.')[0]}] shows what it is"
+    return first_sentence(first_paragraph(one.owner(plugins))) if one else ""
 
 
 def _own_measures(width: int) -> str:
     """The measures that every run has."""
     from duolearn_cli.evaluation.measures import MEASURES
 
-    rows = ((key, f"{measure.name}: {measure.definition}") for key, measure in MEASURES.items())
+    rows = ((key, f"{measure.name}: {first_sentence(measure.definition)}") for key, measure in MEASURES.items())
     return f"measures that every run has (docs/metrics.md)\n{columns(rows, width)}\n"
+
+
+def first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.;:]) ", text, maxsplit=1)[0].rstrip(";:")
 
 
 def columns(rows: Iterable[tuple[str, str]], width: int, least: int = 12) -> str:

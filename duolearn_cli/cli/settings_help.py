@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from duolearn_cli.cli.listing import columns
@@ -39,14 +41,16 @@ class Settings:
 
 
 def explained(words: Sequence[str], config_dir: str | None, plugins: Sequence[str], width: int) -> str:
-    """What the words name, each a key, a group or a part of a key; ``GROUP=OPTION`` chooses an option first.
+    """What the words name, each a key, a group or a part of a key, with the options that ``GROUP=OPTION`` chooses.
 
     Raises:
         ConfigError: a word names no setting, or an override is wrong.
     """
     overrides = [word for word in words if "=" in word]
     settings = Settings.of(COMMAND, overrides, config_dir, plugins)
-    keys = [word.lstrip("+~").partition("=")[0] for word in words]
+    # With a key, options only say for which model, method and so on; alone, they are what is asked about.
+    asked = [word for word in words if "=" not in word] or overrides
+    keys = [word.lstrip("+~").partition("=")[0] for word in asked]
     if unknown := [problem for key in keys if (problem := _unknown(key, settings, config_dir))]:
         raise ConfigError("\n".join(unknown))
     return "\n".join(part for key in dict.fromkeys(keys) for part in _about(key, settings, config_dir, width))
@@ -54,11 +58,11 @@ def explained(words: Sequence[str], config_dir: str | None, plugins: Sequence[st
 
 def matching(key: str, rows: Sequence[Setting]) -> list[Setting]:
     """The settings that a word names: that key or group; else those of that last name; else those that contain it."""
-    name, parts = key.rpartition(".")[2], key.split(".")
+    name, parts = key.rpartition(".")[2], re.compile(".*".join(map(re.escape, key.split("."))))
     tests = (
         lambda row: row.key == key or row.key.startswith(f"{key}."),
         lambda row: "." not in key and row.key.rpartition(".")[2] == name,
-        lambda row: all(part in row.key for part in parts) and row.key.startswith(parts[0] if parts[1:] else ""),
+        lambda row: parts.search(row.key),
     )
     return next((found for test in tests if (found := [row for row in rows if test(row)])), [])
 
@@ -73,8 +77,10 @@ def _unknown(key: str, settings: Settings, config_dir: str | None) -> str | None
     known = groups(Path(config_dir) if config_dir else None)
     if key in known or is_command(key) or (len(key) > 1 and matching(key, settings.rows)):
         return None
-    keys = [*dict.fromkeys(row.key for row in settings.rows)]
-    hint = nearest(key, keys) or nearest(key, {one.rpartition(".")[2] for one in keys})
+    keys = [row.key for row in settings.rows]
+    # A word without a dot may be a group or the last part of a key.
+    ends = {part for one in keys for part in (one.partition(".")[0], one.rpartition(".")[2])}
+    hint = nearest(key, keys) if "." in key else nearest(key, [*known, *sorted(ends)])
     return f"help {key}: there is no such setting or group{hint}. `duolearn unlearn --help-all` lists every setting."
 
 
@@ -136,7 +142,19 @@ def every(settings: Settings, width: int) -> str:
 
 
 def _grouped(rows: Iterable[Setting], settings: Settings, width: int) -> str:
-    """Keys with their values, and the sentence of each, below the first part of the key."""
-    ordered = sorted(rows, key=lambda row: row.key.partition(".")[0] if "." in row.key else "")
-    pairs = ((f"{row.key}={default_of(row, settings.found)[0]}", row.help) for row in ordered)
-    return columns(pairs, width)
+    """Keys with their values and sentences, below what the first part of the key is for."""
+    docs = group_docs()
+    ordered = sorted(rows, key=_first_part)
+    parts = list[str]()
+    for group, members in groupby(ordered, key=_first_part):
+        said = f"{group}: {docs[group]}" if group in docs else f"{group}={settings.found.choices.get(group, '')}"
+        if group:
+            parts.append("\n" + textwrap.fill(said, width, initial_indent="  ", subsequent_indent="    ") + "\n")
+        pairs = ((f"{row.key}={default_of(row, settings.found)[0]}", row.help) for row in members)
+        parts.append(columns(pairs, width, least=26))
+    return "".join(parts)
+
+
+def _first_part(row: Setting) -> str:
+    """The group that a setting is shown in; empty for one at the top."""
+    return row.key.partition(".")[0] if "." in row.key else ""

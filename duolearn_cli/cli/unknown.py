@@ -46,8 +46,9 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
     options = groups()
     if group := next((name for name in options if bare in (name, plural(name))), None):
         return _meant(f"list {plural(group)}")
-    if found := [f"{group}={bare}" for group, names in options.items() if bare in names]:
-        return f"; {bare} is an option of a command, such as duolearn unlearn +forget=surgery {found[0]}"
+    if found := [group for group, names in options.items() if bare in names]:
+        # A forget target is what a command line needs most; an option of another group comes with one.
+        return _meant(f"unlearn +forget={bare}" if "forget" in found else f"unlearn +forget=surgery {found[0]}={bare}")
     return nearest(bare, known)
 
 

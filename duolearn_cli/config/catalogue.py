@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.config.components import component_class
+from duolearn_cli.config.components import component_class, is_trusted
 from duolearn_cli.config.kinds import REQUIRED, allowed, kind
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.files import conf_dir, groups
@@ -77,6 +77,9 @@ class Component:
     def choice(self) -> str:
         return f"{self.group}={self.option}"
 
+    def is_trusted(self, plugins: Sequence[str]) -> bool:
+        return is_trusted(str(self.node.get("_target_")), plugins)
+
     def owner(self, plugins: Sequence[str]) -> type:
         """Its class. Raises ConfigError where it cannot be imported."""
         return component_class(self.node, plugins)
@@ -128,8 +131,9 @@ def component_settings(one: Component, plugins: Sequence[str] = ()) -> Iterator[
 
 
 def catalogue(extra: Path | None = None, plugins: Sequence[str] = ()) -> list[Setting]:
-    """Every setting: those of the schema, then those of each component."""
-    own = (setting for one in components(extra) for setting in component_settings(one, plugins))
+    """Every setting: those of the schema, then those of each component whose class may be imported."""
+    trusted = (one for one in components(extra) if one.is_trusted(plugins))
+    own = (setting for one in trusted for setting in component_settings(one, plugins))
     return [*settings_of(RunConfig), *own]
 
 
