@@ -137,7 +137,15 @@ def test_lines_of_help_fit_the_terminal(said, monkeypatch):
         assert max(map(len, said(*words).splitlines())) <= 60
 
 
-EVERY = [pytest.param(line, id=line[:60]) for lines in EXAMPLES.values() for line in lines]
+# The first example of each command at every test run, all others with the slow tests.
+EVERY = [
+    pytest.param(line, id=line[:60], marks=[pytest.mark.slow] if place else [])
+    for lines in EXAMPLES.values()
+    for place, line in enumerate(lines)
+]
+DRY = [
+    line for lines in EXAMPLES.values() for line in lines if "DATE" not in line and ("--dry" in line or "--cfg" in line)
+]
 
 
 @pytest.mark.parametrize("line", EVERY)
@@ -150,3 +158,10 @@ def test_examples_are_accepted_but_for_files_that_the_reader_has(line, monkeypat
     placeholders = ("DATE", "my_adapter", ".jsonl", ".csv", ".pem", "FOLDER", ".xml")
     assert status == (2 if problems else 0)
     assert all(any(name in problem for name in placeholders) for problem in problems), problems
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", DRY)
+def test_dry_examples_run(duolearn, line):
+    done = duolearn(*shlex.split(line)[1:])
+    assert done.returncode == 0 and done.stdout, done.stderr
