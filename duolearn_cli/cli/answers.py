@@ -23,6 +23,7 @@ def answer(
     """
     config_dir, width = config_dir_of(flags), min(WIDEST, shutil.get_terminal_size().columns)
     asks_help = any(flag in HELP_FLAGS for flag in flags) or "help" in words
+    # A kind named like a command, as `list measures` and `help unlearn`, must not be taken for that command.
     if command == "list":
         from duolearn_cli.cli.listing import listing
 

@@ -22,6 +22,7 @@ def complete(args: Sequence[str], commands: Sequence[str], aliases: Mapping[str,
     is_query = any("query" in arg for arg in args)
     if len(words) > 1:
         words[1] = aliases.get(words[1], words[1])
+    # Hydra's parser ends the process at a flag that is not finished, so it never sees one.
     if is_query and (found := _own(words, (*commands, *aliases, "help", "list"))) is not None:
         print("\n".join(found))
         return 0

@@ -79,6 +79,7 @@ def _long(flag: str) -> str:
 
 def _meant(flag: str) -> str:
     """The flag that is spelled nearest, without regard to dashes: --dryrun is nearly --dry-run."""
+    # Dashes alone make most of the likeness between flags: they would be the nearest to anything.
     bare = {known.replace("-", ""): known for known in (*WITH_VALUE, *PLAIN)}
     found = nearest(flag.replace("-", ""), bare)
     return next((f" (did you mean {known!r}?)" for name, known in bare.items() if f"'{name}'" in found), "")

@@ -45,6 +45,7 @@ def composed(command: str, overrides: Sequence[str], config_dir: str | None, plu
     for group, option in chosen:
         sources |= dict.fromkeys(preset_values(group, option, extra), f"{group}={option}" if group else option)
     values = leaves(_completed(config, plugins))
+    # Last, as in a run: what the command line says wins over every file.
     sources |= {key: one for one in overrides if (key := one.lstrip("+~").partition("=")[0]) in values}
     return Composed(values, sources, {group: option for group, option in chosen if group})
 
