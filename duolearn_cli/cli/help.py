@@ -7,6 +7,7 @@ from pathlib import Path
 
 from duolearn_cli.cli.listing import columns
 from duolearn_cli.config.version import __version__
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.files import conf_dir, first_comment, groups
 
 EXAMPLES = {
@@ -174,7 +175,5 @@ def command_help(command: str, config_dir: str | None, width: int, every: bool =
 
 def _groups(config_dir: str | None, width: int) -> str:
     """The groups and the names of their options. Those with a plus have no default."""
-    from duolearn_cli.config.explain import ADDED_GROUPS
-
     known = groups(Path(config_dir) if config_dir else None)
     return columns(((f"{'+' * (name in ADDED_GROUPS)}{name}", ", ".join(known[name])) for name in known), width)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from duolearn_cli.cli.unknown import plural
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.errors import UserError, nearest
 from duolearn_cli.files import groups
 
@@ -41,8 +42,6 @@ def _group(word: str, known: Mapping[str, Mapping[str, str]]) -> str:
 def _options(
     group: str, known: Mapping[str, Mapping[str, str]], extra: Path | None, plugins: Sequence[str], width: int
 ) -> str:
-    from duolearn_cli.config.explain import ADDED_GROUPS
-
     rows = ((option, text or described(group, option, extra, plugins)) for option, text in known[group].items())
     sign = "+" * (group in ADDED_GROUPS)
     head = f"{plural(group)}: choose one with {sign}{group}=NAME; `duolearn help {group}` shows settings"

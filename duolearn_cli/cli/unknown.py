@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duolearn_cli.cli.flags import SHOWN
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.errors import nearest
 from duolearn_cli.files import groups
 
@@ -48,7 +49,8 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
         return _meant(f"list {plural(group)}")
     if found := [group for group, names in options.items() if bare in names]:
         # A forget target is what a command line needs most; an option of another group comes with one.
-        return _meant(f"unlearn +forget={bare}" if "forget" in found else f"unlearn +forget=surgery {found[0]}={bare}")
+        option = f"{'+' * (found[0] in ADDED_GROUPS)}{found[0]}={bare}"
+        return _meant(f"unlearn {option}" if "forget" in found else f"unlearn +forget=surgery {option}")
     return nearest(bare, known)
 
 

@@ -16,17 +16,12 @@ from duolearn_cli.config.catalogue import settings_of
 from duolearn_cli.config.kinds import kind
 from duolearn_cli.config.renamed import new_name
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.words import ADDED_GROUPS, MEASURE, OPTIONAL_COMPONENTS
 from duolearn_cli.errors import nearest
 from duolearn_cli.files import conf_dir, groups
 
 DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
-# A component that may be left out.
-OPTIONAL_COMPONENTS = ("retain_from",)
-# Of this group several options may be given; each has a node of its own in `measures`.
-MEASURE = "measure"
-# Groups without a default: an option is added with a plus.
-ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)
 # Settings that hold entries by name.
 NEW_ENTRIES = ("benchmark.search.",)
 # How Hydra's parser says that it cannot read a value.
