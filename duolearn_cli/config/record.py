@@ -30,6 +30,12 @@ class VerifyConfig:
     sign: str | None = setting(
         None, "file of a private Ed25519 key (PEM) that signs the record once it is verified", common=("verify",)
     )
+    chain: list[str] = setting(
+        [],
+        "run folders of the earlier requests, or models exported from them, the first request first; empty: those that "
+        "are found beside the run",
+        common=("verify", "withdraw"),
+    )
     page: str | None = setting(
         None,
         "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified",

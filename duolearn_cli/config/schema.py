@@ -117,8 +117,8 @@ class RunConfig:
     run: str | None = setting(
         None,
         "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
-        "purge: whose traces are deleted; verify: to check",
-        common=("evaluate", "audit", "export", "purge", "verify"),
+        "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain",
+        common=("evaluate", "audit", "export", "purge", "verify", "withdraw"),
     )
     adapter: str | None = setting(
         None,
@@ -137,13 +137,17 @@ class RunConfig:
         common=("unlearn",),
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
+    request: str | None = setting(
+        None, "withdraw: name or number of the request to take out of the chain", common=("withdraw",)
+    )
     patient_key: str | None = setting(
         None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
     )
     export: ExportConfig = setting(ExportConfig)
     format: str = setting(
         "adapter",
-        "export: the adapter alone, to be loaded on its base model, or both merged into one model",
+        "export: the adapter alone, to be loaded on its base model; both merged into one model; or the erasure record, "
+        "one page to print and sign",
         choices=FORMATS,
         common=("export",),
     )
@@ -153,4 +157,8 @@ class RunConfig:
         common=("export", "data", "hierarchy"),
     )
     cache: CacheConfig = setting(CacheConfig)
-    yes: bool = setting(False, "purge, cache prune: delete without asking", common=("purge", "cache"))
+    yes: bool = setting(
+        False,
+        "purge, cache prune: delete without asking; withdraw: run the commands",
+        common=("purge", "cache", "withdraw"),
+    )
