@@ -107,31 +107,6 @@ class Method(ABC):
             yield f"{cls.__name__}.labels is {labels!r}; allowed: {' or '.join(map(repr, LABELS))}."
 
 
-def attention_of(method: Method) -> Attention:
-    """What `method` asks of attention and of inner layers."""
-    return method.attention
-
-
-def geometry_of(method: Method) -> GeometryConfig:
-    """What constrains the updates of `method`."""
-    return method.geometry
-
-
-def sparsity_of(method: Method) -> SparsityConfig:
-    """Which coordinates `method` may change."""
-    return method.sparsity
-
-
-def wants_answer_form(method: Method) -> bool:
-    """Whether `method` measures answers against a base that knows their form."""
-    return method.answer_form
-
-
 def result_of(method: Method) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Return the method's `result` if it overrides it; None: the end of the loop is the result."""
     return None if type(method).result is Method.result else method.result
-
-
-def search_of(method: type[Method]) -> Search:
-    """The declared search space of `method`; empty where it has none."""
-    return method.search

@@ -10,7 +10,7 @@ from torch import Tensor
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
-from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method, wants_answer_form
+from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.pipeline.answers import answers
 from duolearn_cli.pipeline.laboratory import LoadedModel
@@ -68,7 +68,7 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
     retain items.
     """
     config = target.study.config
-    if not wants_answer_form(method) or config.privacy.epsilon is not None:
+    if not method.answer_form or config.privacy.epsilon is not None:
         return None
     # The seed of learning: the form belongs to the target, so runs with other seeds of unlearning find it in the cache.
     items = sample(target.study.request.retain, FORM_ITEMS, config.learn.seed)

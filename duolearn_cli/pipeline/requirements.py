@@ -6,7 +6,7 @@ import torch
 
 from duolearn_cli.config.components import component
 from duolearn_cli.errors import ConfigError, ModelError
-from duolearn_cli.methods.base import Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.per_example import GradientRows
@@ -23,7 +23,7 @@ def check_method(lab: Laboratory) -> None:
     """
     config, request = lab.study.config, lab.study.request
     method = component(config.method, config.plugins)
-    wanted, chosen = attention_of(method), sparsity_of(method)
+    wanted, chosen = method.attention, method.sparsity
     masks = config.unlearn.packing or wanted.is_biased
     texts = [lab.encoder.encode(item) for item in (*request.forget, *request.retain)] if masks else []
     longest = max((len(text.ids) for text in texts), default=0)
@@ -57,7 +57,7 @@ def _check_gradients(lab: Laboratory, method: Method) -> None:
     # an error.
     check_adapter(model)
     is_private = config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None
-    if sparsity_of(method).unit == "none" and not geometry_of(method).needs_fisher and not is_private:
+    if method.sparsity.unit == "none" and not method.geometry.needs_fisher and not is_private:
         return
     check_per_example(model)
     if config.runtime.sharding != "none" and GradientRows(model.network, model.adapter).rerun:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from duolearn_cli.config.components import component
 from duolearn_cli.data.order import num_steps
-from duolearn_cli.methods.base import Method, attention_of, geometry_of, sparsity_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.early_stopping import Goal, between_looks
 from duolearn_cli.pipeline.examples import answer_form, examples, trusted
@@ -82,7 +82,7 @@ def make_task(target: LoadedModel, method: Method, processes: Processes) -> Unle
     if processes.sharded:
         target = target.shard()
     forget, retain = (
-        examples(target, trusted(target, items), is_forget, method.labels, attention_of(method), form)
+        examples(target, trusted(target, items), is_forget, method.labels, method.attention, form)
         for items, is_forget in ((request.forget, True), (request.retain, False))
     )
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
@@ -101,7 +101,7 @@ def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> 
     # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
     held = held_by(lab, coordinates)
-    update = Update(coordinates, task.settings, geometry_of(task.method), processes, held)
+    update = Update(coordinates, task.settings, task.method.geometry, processes, held)
     if checkpoint:
         update.restore(state)
     return update, first
@@ -134,7 +134,7 @@ def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) ->
 
 def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Processes) -> Tensor | None:
     """Choose the coordinates that may change, and note how many there are. Return None if all may change."""
-    sparse, model = sparsity_of(task.method), lab.model
+    sparse, model = task.method.sparsity, lab.model
     if sparse.unit == "none":
         return None
     total = sum(min(sparse.examples, len(side)) for side in (task.forget, task.retain))

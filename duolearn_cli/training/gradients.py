@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.coordinates import Coordinates
@@ -76,7 +76,7 @@ def gradients(
     recorder = SquaredGradients(model.network, coordinates.parameters) if squares else None
     total = {side: torch.zeros_like(coordinates.values.data) for side in SIDES}
     figures: list[Tensor] = []
-    attention, together = attention_of(method), processes.sharded
+    attention, together = method.attention, processes.sharded
     for part in cut(examples, batching.micro_batch, processes):
         with recorder.recording() if recorder else nullcontext():
             forward = predict(model, part or examples[:1], method.labels, attention, batching.pack_to, step, together)

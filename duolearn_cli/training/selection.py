@@ -12,7 +12,6 @@ from torch import Tensor
 
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
-from duolearn_cli.methods.base import sparsity_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training import sparsity
@@ -40,7 +39,7 @@ def choose(
         RunError: no coordinate is chosen.
     """
     method, settings = task.method, task.settings
-    sparse = sparsity_of(method)
+    sparse = method.sparsity
     everything = Coordinates(model.named_adapter, experts=model.experts)
     direction, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
     # The square of the mean, not the mean of squares: the latter picks neurons that single items use, and then wrong

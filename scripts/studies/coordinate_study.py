@@ -22,7 +22,6 @@ from duolearn_cli.cli.commands.common import prepared
 from duolearn_cli.config.compose import component, compose
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import UserError
-from duolearn_cli.methods.base import sparsity_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, collate
 from duolearn_cli.model.losses import nll
@@ -71,7 +70,7 @@ def main(overrides: Sequence[str]) -> None:
     """Print the table."""
     config = compose("unlearn", list(overrides))
     lab = Laboratory.open(prepared(config), Display(Console(file=io.StringIO())), Run(Path()), is_main=False)
-    sparse = sparsity_of(component(config.method, config.plugins))
+    sparse = component(config.method, config.plugins).sparsity
     lab.load("target")
     request, right, wrong = lab.study.request, {}, {}
     for side, items in (("forget", request.forget), ("retain", request.retain)):

@@ -33,7 +33,6 @@ from duolearn_cli.data.order import num_steps, sample
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation.metrics.intervals import Estimate, bootstrap, by_cluster, ratio
 from duolearn_cli.files import write_json
-from duolearn_cli.methods.base import geometry_of, sparsity_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import collate
 from duolearn_cli.model.losses import nll
@@ -166,9 +165,9 @@ def follow(shared: Bench, every: int, rate: float, overrides: Sequence[str]) -> 
     method = component(config.method)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
     index, task = None, UnlearningTask(shared.forget, shared.retain, method, config.unlearn, config.seed)
-    if sparsity_of(method).unit != "none":
+    if method.sparsity.unit != "none":
         index = choose(lab.model, task, processes)
-    update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, geometry_of(method), processes)
+    update = Update(Coordinates(lab.model.named_adapter, index), config.unlearn, method.geometry, processes)
     steps = num_steps(len(shared.forget), config.unlearn.batch_size, config.unlearn.epochs)
     points: list[dict[str, Any]] = [{"step": 0, **shared.target}]
     history: list[Mapping[str, Any]] = []

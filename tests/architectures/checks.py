@@ -37,7 +37,6 @@ from duolearn_cli.data.readers.minimed import Minimed, to_medmcqa
 from duolearn_cli.errors import UserError
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.files import write_jsonl
-from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model import losses
 from duolearn_cli.model.encoding import Encoded, Encoder, collate
 from duolearn_cli.model.language_model import LanguageModel
@@ -208,7 +207,7 @@ def compare_private_step(model: LanguageModel, folder: Path, scratch: Path) -> N
     study, method = prepare(cast(RunConfig, config)), component(config.method)
     lab = SimpleNamespace(study=study, model=model, encoder=_encoder(model))
     forget, retain = (
-        unlearn_run.examples(lab, side, is_forget, method.labels, attention_of(method))
+        unlearn_run.examples(lab, side, is_forget, method.labels, method.attention)
         for side, is_forget in ((study.splits.forget_train[:3], True), (study.splits.retain_train[:3], False))
     )
     clip = 0.05

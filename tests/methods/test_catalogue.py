@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from duolearn_cli.config.components import component_class
 from duolearn_cli.config.compose import compose
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import search_of
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(groups()["method"])
@@ -32,7 +31,7 @@ def test_the_name_of_the_file_is_that_of_the_class(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_value_of_the_search_space_composes_and_the_default_is_among_them(name):
-    search = search_of(component_class(node_of(name), ()))
+    search = component_class(node_of(name), ()).search
     assert len(list(itertools.product(*search.values()))) <= 27
     default = compose("unlearn", ["+forget=surgery", f"method={name}"])
     for key, values in search.items():
@@ -51,7 +50,7 @@ def test_a_row_of_the_page_has_the_defaults_and_the_search_space(name):
     settings = {key: value for key, value in node.items() if key not in ("_target_", "geometry", "sparsity")}
     if name != "duolearn":  # its settings have pages of their own
         assert said == {key: "null" if value is None else str(value) for key, value in settings.items()}
-    search = search_of(component_class(node, ()))
+    search = component_class(node, ()).search
     assert "unlearn.learning_rate" in search, "methods that are compared are tuned alike"
     expected = {key.removeprefix("method."): ", ".join(map(str, values)) for key, values in search.items()}
     assert dict(re.findall(r"`([\w.]+)` ([^;|]+?)(?=;|$)", row[5].strip())) == expected

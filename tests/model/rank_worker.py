@@ -15,7 +15,6 @@ from accelerate import Accelerator, PartialState
 
 from duolearn_cli.config.compose import component, compose
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.methods.base import attention_of, geometry_of, sparsity_of
 from duolearn_cli.model.distributed import Processes, full
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
@@ -45,13 +44,13 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
         model.shard()
     method = component(config.method)
     start = [full(parameter.detach()).clone() for parameter in model.adapter]
-    forget, retain = make_examples(model, prepare(config), method.labels, attention=attention_of(method))
+    forget, retain = make_examples(model, prepare(config), method.labels, attention=method.attention)
     settings = UnlearnConfig(epochs=2, batch_size=3, learning_rate=1e-2, optimizer=config.unlearn.optimizer)
     settings.micro_batch, settings.checkpointing = config.unlearn.micro_batch, config.unlearn.checkpointing
-    chosen = sparsity_of(method).unit != "none"
+    chosen = method.sparsity.unit != "none"
     task = UnlearningTask(forget, retain, method, settings, 0)
     index = choose(model, task, processes) if chosen else None
-    update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
+    update = Update(Coordinates(model.named_adapter, index), settings, method.geometry, processes)
     history = []
 
     def after_step(step, values):
@@ -62,7 +61,7 @@ def main(folder: Path, sharding: str, overrides: list[str]) -> None:
     unlearn(model, task, update, 0, after_step)
     ended = update.coordinates.values.detach().clone()
     step, state = load_checkpoint(folder / "step-000002", "signature", model, processes)
-    resumed = Update(Coordinates(model.named_adapter, state.get("index")), settings, geometry_of(method), processes)
+    resumed = Update(Coordinates(model.named_adapter, state.get("index")), settings, method.geometry, processes)
     resumed.restore(state)
     unlearn(model, task, resumed, step, lambda step, values: None)
     assert torch.equal(resumed.coordinates.values, ended)

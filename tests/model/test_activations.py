@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from duolearn_cli.errors import ModelError
-from duolearn_cli.methods.base import Attention, attention_of
+from duolearn_cli.methods.base import Attention
 from duolearn_cli.model.activations import layer_at, recorded
 from duolearn_cli.model.encoding import collate
 from duolearn_cli.training.forward import predict
@@ -39,7 +39,7 @@ def test_activations_are_hidden_states_after_that_layer_at_the_token_before_each
 
 def test_a_loss_of_activations_changes_no_layer_above_and_starts_at_zero_for_retain_texts(fresh, study):
     chosen = method("rmu", "method.depth=0.5")
-    forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, "text", attention=chosen.attention)
     step = both_gradients(fresh, forget + retain, chosen)
     assert step.losses["preserve_loss"] < 1e-6 and step.losses["forget_loss"] > 1
     names = [name for name, _ in fresh.named_adapter]
@@ -51,13 +51,13 @@ def test_a_loss_of_activations_changes_no_layer_above_and_starts_at_zero_for_ret
 
 def test_a_backward_begins_at_that_layer(fresh, study):
     chosen = method("rmu")
-    forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
-    forward = predict(fresh, forget + retain, "text", attention_of(chosen))
+    forget, retain = make_examples(fresh, study, "text", attention=chosen.attention)
+    forward = predict(fresh, forget + retain, "text", chosen.attention)
     reached = forward.reached(chosen.objective(forward.tokens).forget)
     assert reached[1] is None
     (outputs, gradients), group = reached[0], forward.groups[0]
     assert [output is group.outputs["activations"] for output in outputs] == [True] and len(gradients) == 1
-    together = predict(fresh, forget + retain, "text", attention_of(chosen), together=True)
+    together = predict(fresh, forget + retain, "text", chosen.attention, together=True)
     # In a sharded model every process runs all layers, whatever its own items need.
     assert len(together.reached(chosen.objective(together.tokens).forget)[0][0]) == 2
 

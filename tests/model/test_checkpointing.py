@@ -14,7 +14,6 @@ from peft import LoraConfig, get_peft_model
 
 from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.errors import ConfigError, ModelError
-from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model.checkpointing import recomputed
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import collate
@@ -50,7 +49,7 @@ def both(model, examples, chosen, squares=False, **settings):
 @pytest.mark.parametrize("name", KINDS)
 def test_gradients_of_every_method(fresh, study, name):
     chosen = chosen_method(name)
-    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     for cut in CUTS:
         plain, again = both(fresh, [*forget[:3], *retain[:3]], chosen, **cut)
         assert plain.forget.norm() + plain.preserve.norm() > 0
@@ -75,7 +74,7 @@ def test_private_steps(fresh, study, tmp_path, name):
         check_separable(chosen)
     except ConfigError:
         pytest.skip("the method is refused with privacy")
-    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     units = {"forget": one_unit_each("forget", forget[:3]), "retain": one_unit_each("retain", retain[:3])}
     for protected, cut in (
         (("forget", "retain"), {}),

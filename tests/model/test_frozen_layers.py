@@ -21,7 +21,7 @@ from duolearn_cli.config.model import AdapterConfig
 from duolearn_cli.config.schema import LearnConfig, ModelConfig, PromptConfig, RuntimeConfig
 from duolearn_cli.evaluation.generation import generate
 from duolearn_cli.evaluation.scoring import score
-from duolearn_cli.methods.base import Attention, attention_of
+from duolearn_cli.methods.base import Attention
 from duolearn_cli.model import frozen_layers, losses
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoder, collate
@@ -327,7 +327,7 @@ def test_references_and_gradients_of_every_method(tinies, study, name):
     chosen = method(name)
     values_by_model = []
     for model in tinies:
-        forget_side, retain_side = make_examples(model, study, chosen.labels, attention=attention_of(chosen))
+        forget_side, retain_side = make_examples(model, study, chosen.labels, attention=chosen.attention)
         for pack_to in (None, 128):
             step = gradients(
                 model,

@@ -10,7 +10,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import masking_utils
 
-from duolearn_cli.methods.base import attention_of, geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.host_to_device import Rows, places, send
 from duolearn_cli.model.readings import nll_at
@@ -63,7 +62,7 @@ def nowhere(fresh, monkeypatch):
 
 def step(model, chosen, examples, micro_batch=None, pack_to=None):
     processes = Processes(Accelerator(cpu=True))
-    update = Update(Coordinates(model.named_adapter), SETTINGS, geometry_of(chosen), processes)
+    update = Update(Coordinates(model.named_adapter), SETTINGS, chosen.geometry, processes)
     squares = update.constraint.settings.needs_fisher
     with OnlySent():
         batching = Batching(micro_batch, pack_to)
@@ -84,7 +83,7 @@ def step(model, chosen, examples, micro_batch=None, pack_to=None):
 )
 def test_no_step_waits_for_the_device(fresh, nowhere, study, name, overrides, settings):
     chosen = method(name, *overrides)
-    sides = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    sides = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     own, move = step(nowhere, chosen, [one for side in sides for one in side], **settings)
     for value in (own.forget, own.preserve, move.step):
         assert value.device.type == "meta" and len(value) == fresh.num_adapter_parameters
@@ -95,7 +94,7 @@ def test_several_constraints_do_wait(fresh, nowhere, study):
     chosen = method("duolearn", "method.geometry.basis_size=2")
     examples = [one for side in make_examples(fresh, study, chosen.labels) for one in side]
     processes = Processes(Accelerator(cpu=True))
-    update = Update(Coordinates(nowhere.named_adapter), SETTINGS, geometry_of(chosen), processes)
+    update = Update(Coordinates(nowhere.named_adapter), SETTINGS, chosen.geometry, processes)
     own = gradients(nowhere, examples, chosen, update.coordinates, processes)
     update.apply(1, 1e-3, own)
     with pytest.raises(NotImplementedError):

@@ -15,7 +15,7 @@ from duolearn_cli.config.unlearning import OPTIMIZERS, WITH_MOMENTUM, UnlearnCon
 from duolearn_cli.data.order import pairs
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import NO_ATTENTION, attention_of, geometry_of, result_of
+from duolearn_cli.methods.base import NO_ATTENTION, result_of
 from duolearn_cli.model import readout
 from duolearn_cli.model.attention import retention
 from duolearn_cli.model.distributed import Processes
@@ -55,7 +55,7 @@ def make_examples(model, study, labels, retain_items=None, attention=NO_ATTENTIO
 
 def make_update(model, chosen, index=None, settings=SETTINGS):
     processes = Processes(Accelerator(cpu=True))
-    return Update(Coordinates(model.named_adapter, index), settings, geometry_of(chosen), processes)
+    return Update(Coordinates(model.named_adapter, index), settings, chosen.geometry, processes)
 
 
 def run(model, forget, retain, chosen, seed=0, first=0, after=lambda step, values: None, moved_by=None):
@@ -163,7 +163,7 @@ PROMISES = {"rmu": "forget", "finetune_retain": "preserve"}
 def measured(model, examples, chosen):
     """Return minus the mean nll of forget answers, and both losses."""
     with torch.no_grad():
-        tokens = plain_tokens(model, examples, chosen.labels, attention_of(chosen))
+        tokens = plain_tokens(model, examples, chosen.labels, chosen.attention)
         objective = chosen.objective(tokens)
     answers = tokens.nll[tokens.is_forget & tokens.is_answer].mean()
     return {"answers": -answers.item(), "forget": objective.forget.item(), "preserve": objective.preserve.item()}
@@ -173,9 +173,9 @@ def measured(model, examples, chosen):
 def test_contract_of_every_method(fresh, study, name):
     chosen = method(name)
     assert chosen.labels in ("answer", "text")
-    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     examples = forget[:3] + retain[:3]
-    objective = chosen.objective(plain_tokens(fresh, examples, chosen.labels, attention_of(chosen)))
+    objective = chosen.objective(plain_tokens(fresh, examples, chosen.labels, chosen.attention))
     assert objective.forget.shape == objective.preserve.shape == ()
     found = both_gradients(fresh, examples, chosen)
     assert torch.isfinite(found.forget).all() and torch.isfinite(found.preserve).all()
@@ -198,12 +198,12 @@ KEPT = ("method.attention_weight=0.5", "method.attention_layers=2")
 
 def test_without_attention_settings_the_forward_is_the_plain_one(fresh, study, monkeypatch):
     chosen = method("duolearn")
-    assert attention_of(chosen) == NO_ATTENTION == attention_of(method("npo"))
+    assert chosen.attention == NO_ATTENTION == method("npo").attention
     forget, retain = make_examples(fresh, study, "text")
     calls, decoder = [], fresh.network.get_base_model().get_decoder()
     original = decoder.forward
     monkeypatch.setattr(decoder, "forward", lambda **inputs: calls.append(inputs) or original(**inputs))
-    tokens = plain_tokens(fresh, forget + retain, "text", attention_of(chosen))
+    tokens = plain_tokens(fresh, forget + retain, "text", chosen.attention)
     assert [(sorted(inputs), inputs["attention_mask"].dim()) for inputs in calls] == [
         (["attention_mask", "input_ids", "use_cache"], 2)
     ]
@@ -218,7 +218,7 @@ def away(tokens, reference):
 def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study):
     """Every KL, score and distance is zero at the start, packed or not; without the bias it is not."""
     chosen = method("duolearn", *BIASED, *KEPT)
-    asked = attention_of(chosen)
+    asked = chosen.attention
     forget, retain = make_examples(fresh, study, "text", attention=asked)
     for pack_to in (None, 128):
         tokens = plain_tokens(fresh, forget + retain, "text", asked, pack_to)
@@ -238,9 +238,9 @@ def test_biases_and_kept_attention_start_at_the_target_and_the_base(fresh, study
 
 def test_kept_attention_is_part_of_the_preserve_loss_and_of_the_history(fresh, study):
     plain, chosen = method("duolearn"), method("duolearn", *KEPT)
-    forget, retain = make_examples(fresh, study, "text", attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, "text", attention=chosen.attention)
     with fresh.without_adapter():
-        tokens = plain_tokens(fresh, forget + retain, "text", attention_of(chosen))
+        tokens = plain_tokens(fresh, forget + retain, "text", chosen.attention)
         one, other = plain.objective(replace(tokens, attention=None)), chosen.objective(tokens)
     term = retention(tokens.attention, tokens.target_attention).mean()
     torch.testing.assert_close(other.preserve - one.preserve, 0.5 * term)
@@ -274,7 +274,7 @@ def drift(model):
 @pytest.mark.parametrize("name", [*METHODS, "kept attention"])
 def test_micro_batches_change_no_gradient_and_no_figure(fresh, study, name):
     chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
-    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     drift(fresh)
     examples = [*forget[:5], *retain[:4]]
     whole = both_gradients(fresh, examples, chosen)
@@ -299,11 +299,11 @@ def test_gradients_equal_backwards_through_all_logits(fresh, study, name, monkey
     """A readout in chunks and separate backwards per group give the same gradients as plain autograd."""
     monkeypatch.setattr(readout, "LOGITS_PER_CHUNK", 13 * fresh.vocabulary)
     chosen = method("duolearn", *KEPT) if name == "kept attention" else method(name)
-    forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+    forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
     drift(fresh)
     found = both_gradients(fresh, forget + retain, chosen)
     for side in ("forget", "preserve"):
-        objective = chosen.objective(plain_tokens(fresh, forget + retain, chosen.labels, attention_of(chosen)))
+        objective = chosen.objective(plain_tokens(fresh, forget + retain, chosen.labels, chosen.attention))
         naive = naive_gradient(fresh, getattr(objective, side))
         torch.testing.assert_close(getattr(found, side), naive, atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(found.losses[f"{side}_loss"], getattr(objective, side).detach())
@@ -317,7 +317,7 @@ def test_a_group_is_entered_for_the_losses_that_it_has_a_part_in(fresh, study):
     assert any(PRESERVE in example.kind for example in forget)
     for name, expected in (("npo", [[True, False], [False, True]]), ("duolearn", [[True, False], [True, True]])):
         chosen = method(name)
-        forward = predict(fresh, forget + retain, "text", attention_of(chosen))
+        forward = predict(fresh, forget + retain, "text", chosen.attention)
         objective = chosen.objective(forward.tokens)
         reached = [forward.reached(loss) for loss in (objective.forget, objective.preserve)]
         assert [[own is not None for own in groups] for groups in reached] == expected

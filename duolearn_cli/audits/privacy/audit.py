@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from duolearn_cli.audits.privacy.canaries import Finding, audit
 from duolearn_cli.config.components import component
 from duolearn_cli.errors import present
-from duolearn_cli.methods.base import attention_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import Laboratory
@@ -37,7 +36,7 @@ def audit_stage(lab: Laboratory) -> list[Finding]:
     target, method = lab.load("target"), component(config.method, config.plugins)
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
     forget, retain = (
-        examples(target, items, is_forget, method.labels, attention_of(method))
+        examples(target, items, is_forget, method.labels, method.attention)
         for items, is_forget in ((request.forget, True), (request.retain, False))
     )
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None

@@ -21,7 +21,7 @@ from duolearn_cli.benchmarks.speed.variants import FORWARD, Variant, configured,
 from duolearn_cli.config.components import component
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import present
-from duolearn_cli.methods.base import Attention, attention_of, geometry_of
+from duolearn_cli.methods.base import Attention
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.loading import choose_device, load_tokenizer
@@ -163,17 +163,17 @@ class Workbench:
         lab = replace(self.lab, study=study, run=Run(folder), cache=replace(self.lab.cache, study=study), is_main=True)
         method, settings = component(config.method, config.plugins), config.unlearn
         model.check_attention(
-            masks=settings.packing or attention_of(method).is_biased, kept_layers=attention_of(method).kept_layers
+            masks=settings.packing or method.attention.is_biased, kept_layers=method.attention.kept_layers
         )
-        forget, retain = self._labelled(method.labels, attention_of(method))
+        forget, retain = self._labelled(method.labels, method.attention)
         processes = Processes(Accelerator(cpu=model.device.type == "cpu"))
         pack_to = config.prompt.max_tokens if settings.packing else None
         task = UnlearningTask(forget, retain, method, settings, config.seed, pack_to)
         # With sparsity the coordinates are chosen once before a run: that is not part of a step's time.
         index = chosen_coordinates(lab, task, processes)
-        update = Update(Coordinates(model.named_adapter, index), settings, geometry_of(method), processes)
+        update = Update(Coordinates(model.named_adapter, index), settings, method.geometry, processes)
         compute = self._gradients(lab, task, update, processes)
-        numbers, geometry = count(1), geometry_of(method)
+        numbers, geometry = count(1), method.geometry
 
         def step() -> None:
             with model.recomputed(settings.checkpointing):

@@ -105,7 +105,6 @@ def _encoder(study: Study) -> Encoder:
 
 def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:
     """Return the views of an item's tokens with scores under the target model, which is learned unless cached."""
-    from duolearn_cli.methods.base import attention_of
     from duolearn_cli.pipeline.examples import answer_form, examples
     from duolearn_cli.pipeline.laboratory import Laboratory
     from duolearn_cli.pipeline.run_folder import Run
@@ -113,7 +112,7 @@ def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list
     target = Laboratory.open(study, display, Run(Path()), is_main=False).load("target")
     method = component(study.config.method, study.config.plugins)
     form = answer_form(target, method)
-    (example,) = examples(target, [item], is_forget, "text", attention_of(method), form)
+    (example,) = examples(target, [item], is_forget, "text", method.attention, form)
     values = (example.reference.target_nll - example.formed_nll).tolist()
     scores = dict(zip(example.text.labels("text"), values, strict=True))
     return token_views(study, example.text, is_forget, example.weight, scores)

@@ -16,7 +16,7 @@ from duolearn_cli.config.layers import chosen_layers
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.unlearning import OPTIMIZERS
 from duolearn_cli.data.items import Item
-from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.quantization import BYTES
 from duolearn_cli.model.shape import Shape, read_shape
 from duolearn_cli.model.sizes import BF16_FROM_PARAMETERS, LOGITS_PER_CHUNK
@@ -163,7 +163,7 @@ class Planner:
 
     @property
     def _changed(self) -> int:
-        sparse = sparsity_of(self.method)
+        sparse = self.method.sparsity
         return self._adapter if sparse.unit == "none" else min(self._adapter, int(sparse.fraction * self._weights))
 
     @property
@@ -184,7 +184,7 @@ class Planner:
 
     def _remembered(self) -> int:
         """Return the number of vectors in the constraint's state: the basis with this step's gradient, the Fisher."""
-        geometry = geometry_of(self.method)
+        geometry = self.method.geometry
         if geometry.space == "none":
             return 0
         return (1 + geometry.basis_size if geometry.basis_size else 0) + geometry.needs_fisher
@@ -204,7 +204,7 @@ class Planner:
     def _saved(self, sides: Sequence[Side]) -> int:
         """Return the bytes that the graphs of both sides save for the backward; layers below the adapter save none."""
         lowest = chosen_layers(self.config.model.adapter.layers, self.shape.layers)[0]
-        per_example = self._is_private or geometry_of(self.method).needs_fisher
+        per_example = self._is_private or self.method.geometry.needs_fisher
         checkpointing = self.config.unlearn.checkpointing
         layers = self.shape.layers - lowest
         return self._layer.saved(sides, layers, per_example=per_example, checkpointing=checkpointing)

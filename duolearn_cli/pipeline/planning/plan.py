@@ -12,7 +12,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.data.tally import borderline
-from duolearn_cli.methods.base import Method, geometry_of, sparsity_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.shape import Shape, read_shape
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.fitting import gib
@@ -172,13 +172,13 @@ def checkpoint_bytes(config: RunConfig, shape: Shape) -> int:
 
 def _changed(config: RunConfig, shape: Shape) -> int:
     """Return the number of coordinates that may change."""
-    adapter, sparse = shape.adapter_parameters(config.model.adapter), sparsity_of(_method(config))
+    adapter, sparse = shape.adapter_parameters(config.model.adapter), _method(config).sparsity
     return adapter if sparse.unit == "none" else min(adapter, int(sparse.fraction * shape.parameters()))
 
 
 def _rows_of_state(config: RunConfig) -> int:
     """Return the numbers per coordinate in the constraint's state: the basis with this step's gradient, the Fisher."""
-    geometry = geometry_of(_method(config))
+    geometry = _method(config).geometry
     return 0 if geometry.space == "none" else 1 + geometry.basis_size + geometry.needs_fisher
 
 

@@ -9,7 +9,7 @@ import torch
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.errors import ConfigError
-from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.methods.tokens import Tokens
 from duolearn_cli.model.host_to_device import Rows
 from duolearn_cli.model.readout import Readout
@@ -31,7 +31,7 @@ def check_separable(method: Method) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     draws = [torch.randn(4, count, VOCABULARY, generator=generator) for count, _ in ITEMS]
-    wanted = attention_of(method)
+    wanted = method.attention
     attended = [torch.randn(2, max(1, wanted.kept_layers), 2, WIDTH, generator=generator) for _ in ITEMS]
     inner = [torch.randn(2, count, WIDTH, generator=generator) for count, _ in ITEMS]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from duolearn_cli.methods.base import Method, attention_of
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.host_to_device import send
 from duolearn_cli.model.language_model import LanguageModel
@@ -148,7 +148,7 @@ class PrivateSteps:
             return self.coordinates.values.new_zeros(len(protected), len(self.coordinates.values)).detach()
         model, method, recorder = self.model, self.method, GradientRows(self.model.network, self.coordinates.parameters)
         with recorder.recording():
-            forward = predict(model, examples, method.labels, attention_of(method), self.pack_to).item_by_item()
+            forward = predict(model, examples, method.labels, method.attention, self.pack_to).item_by_item()
         objective = method.objective(forward.tokens)
         sums.figures.append(forward.figures(objective))
         raw = {side: forward.reached(getattr(objective, side)) for side in SIDES}
@@ -196,7 +196,7 @@ class PrivateSteps:
         examples = [example for unit in units for example in unit.examples]
         if not examples:
             return {}
-        size = len(SIDES) + len(TOKEN_CLASSES) + (attention_of(self.method).kept_layers > 0)
+        size = len(SIDES) + len(TOKEN_CLASSES) + (self.method.attention.kept_layers > 0)
         figures = torch.stack([*sums.figures, torch.zeros(size, device=self.model.device)]).sum(0)
         figures = self.processes.sum_items(figures)
         # In private steps losses are sums over items; the history shows means, as without privacy.

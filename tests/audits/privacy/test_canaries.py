@@ -12,7 +12,6 @@ from duolearn_cli.audits.privacy.canaries import Canaries, audit
 from duolearn_cli.config.privacy import AuditConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.errors import ModelError
-from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.privacy import mechanism
 from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 from duolearn_cli.privacy.mechanism import Mechanism
@@ -41,7 +40,7 @@ def find(fresh, study, tmp_path):
         terms = {"noise": noise, "rate": RATE, "steps": STEPS, "clip": clip, "protected": protected}
         steps = private_steps(fresh, chosen, units, tmp_path, **terms)
         settings = UnlearnConfig(learning_rate=1e-3)
-        update = Update(steps.coordinates, settings, geometry_of(chosen), steps.processes)
+        update = Update(steps.coordinates, settings, chosen.geometry, steps.processes)
         return audit(steps, update, settings, AUDIT, seed)
 
     return run

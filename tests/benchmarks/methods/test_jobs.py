@@ -9,12 +9,11 @@ from duolearn_cli.config.components import component_class
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import search_of
 
 
 def space_of(method):
     config = compose("unlearn", ["+forget=surgery", f"method={method}"])
-    return config, search_of(component_class(config.method, []))
+    return config, component_class(config.method, []).search
 
 
 @pytest.mark.parametrize("method", groups()["method"])

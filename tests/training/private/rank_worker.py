@@ -16,7 +16,6 @@ from accelerate import Accelerator, PartialState
 from duolearn_cli.audits.privacy.canaries import Canaries, with_canaries
 from duolearn_cli.config.compose import component, compose
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.methods.base import geometry_of
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
@@ -42,7 +41,7 @@ def main(folder: Path, source: str) -> None:
     forget, retain = make_examples(model, prepare(config), method.labels)
     units = {"forget": one_unit_each("forget", forget), "retain": one_unit_each("retain", retain)}
     settings = UnlearnConfig(learning_rate=1e-3, micro_batch=2)
-    update = Update(Coordinates(model.named_adapter), settings, geometry_of(method), processes)
+    update = Update(Coordinates(model.named_adapter), settings, method.geometry, processes)
     own = {"coordinates": update.coordinates, "processes": processes, "micro_batch": 2, "steps": NUM_STEPS}
     steps = private_steps(model, method, units, folder, noise=0.5, rate=0.5, **own)
     account = steps.ledger.account

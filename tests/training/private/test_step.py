@@ -10,7 +10,7 @@ import torch
 
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
-from duolearn_cli.methods.base import Attention, Method, Objective, attention_of
+from duolearn_cli.methods.base import Attention, Method, Objective
 from duolearn_cli.model.readings import nll_at
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.private.separable import check_separable
@@ -30,7 +30,7 @@ def chosen_method(name):
 def setup(fresh, study, tmp_path):
     def make(name="duolearn", count=4, **settings):
         chosen = chosen_method(name)
-        forget, retain = make_examples(fresh, study, chosen.labels, attention=attention_of(chosen))
+        forget, retain = make_examples(fresh, study, chosen.labels, attention=chosen.attention)
         units = {"forget": one_unit_each("forget", forget[:count]), "retain": one_unit_each("retain", retain[:count])}
         units = settings.pop("units", None) or units
         return private_steps(fresh, chosen, units, tmp_path, **settings)
@@ -40,7 +40,7 @@ def setup(fresh, study, tmp_path):
 
 def single(steps, example, loss):
     """Return the gradient of one loss of one example, from a backward of its own."""
-    tokens = plain_tokens(steps.model, [example], steps.method.labels, attention_of(steps.method), item_by_item=True)
+    tokens = plain_tokens(steps.model, [example], steps.method.labels, steps.method.attention, item_by_item=True)
     value = getattr(steps.method.objective(tokens), loss)
     if not value.requires_grad:
         return flatten([torch.zeros_like(parameter) for parameter in steps.coordinates.parameters])
