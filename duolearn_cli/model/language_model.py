@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,23 @@ from duolearn_cli.model.encoding import Batch
 log = logging.getLogger("duolearn")
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Mark:
+    """Stands for the adapter's weights at one time. Who holds an older mark than the model's knows other weights.
+
+    `origin` says where the weights come from, for messages.
+    """
+
+    origin: str
+
+
 class LanguageModel:
     """A frozen base model with one LoRA adapter.
 
     Predictions are only computed at labelled positions: the output layer never runs on the rest of a text. Hidden
     states of the frozen layers below the adapter are cached from forward to forward, up to `cache_bytes`; `frozen_note`
-    is a line about that for the log, or empty.
+    is a line about that for the log, or empty. `mark` is another one whenever weights have been loaded, drawn, sharded
+    or trained.
 
     Raises:
         ModelError: the output layer is not supported, or texts of a batch influence each other.
@@ -47,6 +60,7 @@ class LanguageModel:
         self, network: PeftModel, tokenizer: Any, precision: str, device: torch.device, cache_bytes: int = 0
     ) -> None:
         self.network, self.tokenizer, self.precision, self.device = network.to(device), tokenizer, precision, device
+        self.mark = Mark("a fresh adapter")
         base: Any = network.get_base_model()
         self.dtype, self.architecture = str(base.dtype), type(base).__name__
         self._decoder: Any = output_layer.decoder_of(base)
@@ -60,11 +74,24 @@ class LanguageModel:
         self._frozen, self.frozen_note = self._open_frozen(cache_bytes)
 
     @torch.no_grad()
-    def checksum(self) -> float:
-        """Return the sum of the adapter's weights, which a training step changes; with shards, of this process's."""
-        # Found by name, not by requires_grad: while the adapter is off, PEFT sets that to False.
-        own = (parameter for name, parameter in self.network.named_parameters() if "lora_" in name)
-        return float(sum(distributed.local(parameter.detach()).double().sum() for parameter in own))
+    def checksum(self) -> str:
+        """Return the SHA-256 of the adapter's weights; with shards, of this process's."""
+        digest = hashlib.sha256()
+        for name, parameter in self.network.named_parameters():
+            # Found by name, not by requires_grad: while the adapter is off, PEFT sets that to False.
+            if "lora_" in name:
+                own = distributed.local(parameter.detach()).cpu().contiguous()
+                digest.update(own.flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def renew_mark(self, origin: str) -> None:
+        """Make handles of the earlier weights stale. Whoever changes weights in place calls this before it begins."""
+        self.mark = Mark(origin)
+
+    def initialise(self, seed: int) -> None:
+        """Replace the adapter by a fresh one, drawn from `seed`. It adds exact zeros: the model is then the base."""
+        self.renew_mark("a fresh adapter")
+        lora.initialise(self.network, seed)
 
     @property
     def decoder(self) -> nn.Module:
@@ -97,6 +124,7 @@ class LanguageModel:
 
     def shard(self) -> None:
         """Shard the layers over the processes (FSDP2). Raises ModelError if the model cannot be sharded."""
+        self.renew_mark("a shard")
         distributed.shard(self._decoder, self.adapter, self.architecture)
         # No cache: FSDP gathers a layer's weights from all processes, so all must run every layer at the same time.
         self._frozen, self.frozen_note = None, ""
@@ -286,6 +314,8 @@ class LanguageModel:
 
     def load_adapter(self, folder: Path) -> None:
         """Replace the adapter's weights by those in `folder`. Raises ModelError if they do not fit."""
+        # Before loading: if it fails half way, no earlier handle may pass for the weights that are left.
+        self.renew_mark(f"the adapter in {folder}")
         lora.load(self.network, folder)
 
 

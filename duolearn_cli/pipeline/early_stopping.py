@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from duolearn_cli.config.schema import RunConfig
@@ -11,8 +12,10 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.evaluation.metrics.gold import LEVEL, Way, way
 from duolearn_cli.evaluation.metrics.intervals import FEW_FACTS
+from duolearn_cli.model.encoding import Encoder
+from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline.answers import score_items
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 # Quick evaluations per run: a few to show progress, more if the run may end by one of them.
@@ -71,7 +74,8 @@ class Goal:
         forget, retain = ([asdict(item) | {"concepts": ()} for item in side] for side in items.values())
         looks_of = {}
         for name in (which, "target"):
-            stored = lab.load(name).keep("look", [LOOK, forget, retain], lambda: asdict(look(lab)))
+            loaded = lab.load(name)
+            stored = loaded.keep("look", [LOOK, forget, retain], partial(_stored_look, loaded))
             looks_of[name] = Look(**stored)
         facts = len(set(looks_of[which].facts))
         if facts < FEW_FACTS:
@@ -127,11 +131,16 @@ def quick_items(study: Study) -> dict[str, tuple[Item, ...]]:
     return {name: sample(items, config.evaluation.quick_items, config.split.seed) for name, items in sides.items()}
 
 
-def look(lab: Laboratory) -> Look:
-    """Evaluate the network with its present weights on both sides of `quick_items`."""
+def _stored_look(loaded: LoadedModel) -> dict[str, Any]:
+    """The `look` of a loaded model as a JSON value."""
+    return asdict(look(loaded.model, loaded.encoder, loaded.study))
+
+
+def look(model: LanguageModel, encoder: Encoder, study: Study) -> Look:
+    """Evaluate the network with its present weights, such as those in training, on both sides of `quick_items`."""
     means: dict[str, float] = {}
-    sides = quick_items(lab.study)
-    answers = {name: score_items(lab.model, lab.encoder, lab.study, items) for name, items in sides.items()}
+    sides = quick_items(study)
+    answers = {name: score_items(model, encoder, study, items) for name, items in sides.items()}
     for name, own in answers.items():
         means[f"{name}_accuracy"] = sum(answer.correct for answer in own) / len(own)
         means[f"{name}_nll"] = sum(answer.nll for answer in own) / len(own)

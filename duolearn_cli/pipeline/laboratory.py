@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.errors import present
 from duolearn_cli.files import cache_dir
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.input_embeddings import check_rows
-from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.language_model import LanguageModel, Mark
 from duolearn_cli.model.loading import load_model
-from duolearn_cli.model.lora import ADAPTER_FILE, initialise
 from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
@@ -32,42 +33,34 @@ class LoadedModel:
     """The handle of one model of a study, valid as long as its weights are the ones in memory.
 
     There is only one network; loading a model changes its adapter. Functions that evaluate a model take this handle.
-    `model` refuses a handle once another model has been loaded, and `keep` also one whose weights training has changed,
-    so that nothing is cached under the wrong name.
+    `model` refuses a handle once weights have been loaded, drawn or trained, by whomever; `keep` also compares every
+    byte of the weights. So nothing is cached under the wrong name.
 
     Attributes:
         name: ``base``, ``target``, ``gold`` or ``unlearned``.
+        cache: holds results about this model; None: they are not cached.
+        mark: that of the network at the time of loading.
         checksum: of the weights at the time of loading.
     """
 
     name: str
-    lab: Laboratory
-    checksum: float
+    network: LanguageModel
+    study: Study
+    encoder: Encoder
+    display: Display
+    cache: ModelCache | None
+    mark: Mark
+    checksum: str
 
     @property
     def model(self) -> LanguageModel:
-        """The network. Raises StaleModelError after another model has been loaded."""
-        if self.lab.loaded is not self:
-            now = self.lab.loaded.name if self.lab.loaded else "no model"
-            raise StaleModelError(f"{self.name} was loaded, and {now} is in memory now")
-        return self.lab.model
-
-    @property
-    def study(self) -> Study:
-        return self.lab.study
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.lab.encoder
-
-    @property
-    def display(self) -> Display:
-        return self.lab.display
+        """The network. Raises StaleModelError if it holds other weights than those that were loaded."""
+        if self.network.mark is not self.mark:
+            raise StaleModelError(f"{self.name} was loaded, and {self.network.mark.origin} is in memory now")
+        return self.network
 
     def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """Return the result of `make` about this model, from the cache if it has it. Results must be JSON values.
-
-        Results about ``unlearned`` are not cached.
 
         Args:
             kind: the kind of result, part of the file name.
@@ -75,17 +68,17 @@ class LoadedModel:
             make: computes the result.
 
         Raises:
-            StaleModelError: another model has been loaded, or training has changed the weights.
+            StaleModelError: the network holds other weights than those that were loaded.
         """
-        # The handle sees that another model was loaded. Only the checksum sees that training has changed these weights.
+        # Code that writes into the parameters and renews no mark is seen by the checksum alone.
         if self.model.checksum() != self.checksum:
             raise StaleModelError(f"the weights of {self.name} have changed since it was loaded")
-        return make() if self.name == "unlearned" else self.lab.cache.record(self.name, kind, key, make)
+        return self.cache.record(self.name, kind, key, make) if self.cache else make()
 
     def shard(self) -> LoadedModel:
         """Shard the layers over the processes. Return a new handle: each process now holds other tensors."""
         self.model.shard()
-        return self.lab.hold(self.name)
+        return replace(self, mark=self.network.mark, checksum=self.network.checksum())
 
 
 @dataclass(eq=False)
@@ -97,7 +90,6 @@ class Laboratory:
 
     Attributes:
         is_main: whether this is the main process, the only one that writes.
-        loaded: the handle of the model in memory.
     """
 
     study: Study
@@ -107,7 +99,6 @@ class Laboratory:
     run: Run
     cache: ModelCache
     is_main: bool
-    loaded: LoadedModel | None = field(default=None, init=False)
 
     @classmethod
     def open(cls, study: Study, display: Display, run: Run, *, is_main: bool = True) -> Laboratory:
@@ -142,12 +133,10 @@ class Laboratory:
 
         If the configuration names an ``adapter=`` to begin with, that adapter is the target.
         """
-        # If learning or loading fails, no earlier handle may pass for the weights that are left.
-        self.loaded = None
         if which == "base":
             # A fresh adapter adds exact zeros, so the base needs no file in the cache.
-            initialise(self.model.network, self.study.config.learn.seed)
-            return self.hold(which)
+            self.model.initialise(self.study.config.learn.seed)
+            return self._hold(which, self.cache, self.study)
         folder = self.cache.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The lock covers look-up and learning, so that of two runs the second one finds the result of the first.
@@ -164,17 +153,29 @@ class Laboratory:
             self.run.update(**{f"{which}_model": folder.name})
             if warning := self.cache.environment_warning(which, self.model.device):
                 self.display.note(f"warning: {warning}")
-        return self.hold(which)
+        return self._hold(which, self.cache, self.study)
 
-    def load_unlearned(self, adapter: Path) -> LoadedModel:
-        """Load the adapter in a folder as ``unlearned``. Raises ModelError if it does not fit the base."""
-        self.model.load_adapter(adapter)
-        return self.hold("unlearned")
+    def load_from(self, name: str, folder: Path, cache: ModelCache | None = None) -> LoadedModel:
+        """Load the adapter in `folder` as the model `name`.
 
-    def hold(self, name: str) -> LoadedModel:
+        Results about it go into `cache`, whose study is the one that it is asked about. Without a cache nothing is
+        kept: the folder may hold another model than the cache has under this name.
+
+        Raises:
+            ModelError: the adapter does not fit the base.
+        """
+        self.model.load_adapter(folder)
+        return self._hold(name, cache, cache.study if cache else self.study)
+
+    def unlearned(self) -> LoadedModel:
+        """Return the handle of the weights in memory as ``unlearned``. Nothing about it is cached."""
+        return self._hold("unlearned", None, self.study)
+
+    def _hold(self, name: str, cache: ModelCache | None, study: Study) -> LoadedModel:
         """Return a handle, called `name`, of the weights that are in memory now. Earlier handles become stale."""
-        self.loaded = LoadedModel(name, self, self.model.checksum())
-        return self.loaded
+        model = self.model
+        model.renew_mark(name)
+        return LoadedModel(name, model, study, self.encoder, self.display, cache, model.mark, model.checksum())
 
 
 def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
@@ -185,5 +186,4 @@ def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
         if own.tokenizer.name_or_path == name and own.prompt == config.prompt:
             return study, texts
     study = study.readable(Encoder(model.tokenizer, config.prompt), model.context)
-    assert study.texts is not None, "it has just been read"
-    return study, study.texts
+    return study, present(study.texts, "the texts that the tokenizer has just read")

@@ -13,7 +13,6 @@ from duolearn_cli.data.order import num_steps
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.model.lora import initialise
 from duolearn_cli.pipeline.model_cache import ModelCache
 from duolearn_cli.pipeline.privacy_plan import group, plan_learning
 from duolearn_cli.pipeline.study import Study
@@ -38,7 +37,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
     texts = [encoder.encode(item) for item in study.training_items(which)]
     steps = num_steps(len(texts), settings.batch_size, settings.epochs)
     display.stage(f"{STAGES[which].capitalize()}: {which} model from {len(texts)} items, {steps} steps")
-    initialise(model.network, settings.seed)
+    model.initialise(settings.seed)
     history: list[dict[str, Any]] = []
     started = time.monotonic()
     account = plan_learning(study) if which == "target" else None

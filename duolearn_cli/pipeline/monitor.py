@@ -88,7 +88,7 @@ def quick_evaluation(lab: Laboratory, step: int) -> Look | None:
         DivergedError: an item's predictions are not finite, and the run is not private.
     """
     try:
-        now = look(lab)
+        now = look(lab.model, lab.encoder, lab.study)
     except DivergedError as error:
         if lab.study.config.privacy.epsilon is None:
             raise

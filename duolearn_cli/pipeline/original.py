@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from duolearn_cli.evaluation.scoring import Answer
-from duolearn_cli.model.lora import ADAPTER_FILE
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.pipeline.answers import answers
 from duolearn_cli.pipeline.laboratory import Laboratory, as_read
+from duolearn_cli.pipeline.model_cache import alone
 
 
 def original_answers(lab: Laboratory) -> dict[str, Answer]:
@@ -22,8 +23,7 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
     if not (cache.folder("target") / ADAPTER_FILE).is_file():
         lab.display.note("the original target is not in the cache: what was known before any request is not told")
         return {}
-    # Both laboratories share one network, so a handle of this one would be stale without knowing it.
-    lab.loaded = None
-    # Not as the main process: loading would otherwise name this model as the target in run.json.
-    original = replace(lab, study=study, cache=cache, is_main=False).load("target")
+    # The lock says when the model was last used. Not `lab.load`, which would name it as the target in run.json.
+    with alone(cache.folder("target"), lab.display.note):
+        original = lab.load_from("target", cache.folder("target"), cache)
     return {answer.id: answer for rows in answers(original).values() for answer in rows}

@@ -39,7 +39,7 @@ def unlearn_in_workers(lab: Laboratory) -> LoadedModel:
         raise
     if status:
         raise RunError(f"the {count} unlearning processes ended with status {status}; see their messages above.")
-    return lab.load_unlearned(lab.run.folder / "adapter")
+    return lab.load_from("unlearned", lab.run.folder / "adapter")
 
 
 @contextmanager

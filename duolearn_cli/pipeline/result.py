@@ -34,7 +34,7 @@ def write_result(
     if lab.is_main or processes.sharded:
         save(steps)
     make_result(lab, method)
-    unlearned = lab.hold("unlearned")
+    unlearned = lab.unlearned()
     if lab.is_main or processes.sharded:
         lab.model.save_adapter(folder, is_main=lab.is_main)
     return unlearned

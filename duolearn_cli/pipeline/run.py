@@ -51,7 +51,7 @@ def evaluation_run(
     write_data_files(run.folder, lab.study)
     assessed = assess_cached(lab, models)
     if adapter:
-        assessed["unlearned"] = assess(lab.load_unlearned(adapter))
+        assessed["unlearned"] = assess(lab.load_from("unlearned", adapter))
     return conclude(lab, assessed, started)
 
 

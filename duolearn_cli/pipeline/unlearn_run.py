@@ -10,9 +10,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli.config.components import component
+from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
+from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline.early_stopping import Goal, between_looks
 from duolearn_cli.pipeline.examples import answer_form, examples, trusted
 from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
@@ -20,6 +22,7 @@ from duolearn_cli.pipeline.monitor import Monitor
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.processes import deferred_interrupt
 from duolearn_cli.pipeline.result import write_result
+from duolearn_cli.training.answer_form import AnswerForm
 from duolearn_cli.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.gradients import Batching
@@ -30,6 +33,8 @@ from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.unlearn import unlearn
 from duolearn_cli.training.update import Update
 
+CHECKPOINTS = "checkpoints"
+
 
 def unlearn_stage(lab: Laboratory) -> LoadedModel:
     """Unlearn from the target model, or from the run's last checkpoint. Write the adapter into the run folder.
@@ -38,49 +43,44 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
         KeyboardInterrupt: the run was interrupted; its last step is saved.
         RunError: the checkpoint or the account does not fit the run, or the run diverged.
     """
-    config, run = lab.study.config, lab.run
+    config = lab.study.config
     processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"), sharded=config.runtime.sharding == "fsdp2")
-    method = component(config.method, config.plugins)
     # The goal loads other models, so it comes before the target is loaded for good.
     goal = _goal(lab)
-    task = make_task(lab.load("target"), method, processes)
-    # References need the target's weights: a checkpoint's adapter is loaded only after `make_task`.
-    update, first = make_update(lab, task, processes)
+    target, task = _begin(lab, component(config.method, config.plugins), processes)
+    # References need the target's weights: a checkpoint's adapter is loaded only after the task is made.
+    update, first = make_update(target, task, processes, lab.run.folder / CHECKPOINTS, lab.cache.signature())
     private = private_steps(lab, task, update, processes)
     steps = private.num_steps if private else _planned_steps(len(task.forget), lab)
     save = _saver(lab, update, processes, private)
-    # Steps after the last checkpoint were begun before a crash. They are taken again with other noise, so both count.
-    if private and (lost := private.ledger.lost(first)):
-        lab.display.note(
-            f"{lost} steps were begun and lost; their privacy is spent, so the run ends {lost} steps earlier"
-        )
-    if lab.is_main:
-        run.forget_history_after("unlearn", first)
-    lab.display.stage(
-        f"Unlearn {lab.study.target.name}: {len(task.forget)} forget items, {steps} steps"
-        + f" from {first}" * bool(first)
-    )
+    _announce(lab, task, first, steps, private)
     with lab.display.progress("unlearn", steps) as advance, deferred_interrupt() as interrupted:
         advance(n=first)
         after_step = Monitor(lab, processes, steps, save, advance, interrupted, goal)
         unlearn(lab.model, task, update, first, after_step, private)
-    unlearned = write_result(lab, method, private, save, steps, processes)
+    unlearned = write_result(lab, task.method, private, save, steps, processes)
     if private:
         lab.display.note("a private run holds no gradient of its forget items for later requests")
-    else:
-        hold_request(lab, task, processes)
+    elif config.unlearn.hold:
+        hold_request(unlearned, task, processes, lab.run.folder / "adapter", is_main=lab.is_main)
     if interrupted():  # during the step that ended the loop
         raise KeyboardInterrupt
     return unlearned
 
 
-def make_task(target: LoadedModel, method: Method, processes: Processes) -> UnlearningTask:
-    """Return the training examples of both sides with references of the target, the method and the loop's settings."""
-    config, request = target.study.config, target.study.request
+def _begin(lab: Laboratory, method: Method, processes: Processes) -> tuple[LoadedModel, UnlearningTask]:
+    """Load the target, sharded if it is to be, and make the run's task from it."""
+    target = lab.load("target")
     # Before sharding: a process that finds the form in the cache runs no forward, and the others would wait for it.
     form = answer_form(target, method)
     if processes.sharded:
         target = target.shard()
+    return target, make_task(target, method, form)
+
+
+def make_task(target: LoadedModel, method: Method, form: AnswerForm | None = None) -> UnlearningTask:
+    """Return the training examples of both sides with references of the target, the method and the loop's settings."""
+    config, request = target.study.config, target.study.request
     forget, retain = (
         examples(target, trusted(target, items), is_forget, method.labels, method.attention, form)
         for items, is_forget in ((request.forget, True), (request.retain, False))
@@ -89,64 +89,87 @@ def make_task(target: LoadedModel, method: Method, processes: Processes) -> Unle
     return UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
 
 
-def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> tuple[Update, int]:
-    """Return a new update and step 0, or the update and step of the run's last checkpoint after loading its adapter."""
-    model, checkpoint = lab.model, latest_checkpoint(lab.run.folder / "checkpoints")
+def make_update(
+    target: LoadedModel, task: UnlearningTask, processes: Processes, checkpoints: Path, signature: str
+) -> tuple[Update, int]:
+    """Return a new update and step 0, or the update and step of the run's last checkpoint.
+
+    The checkpoint's adapter is loaded; `target` is stale then.
+
+    Args:
+        checkpoints: the run's folder of checkpoints, which may not exist.
+        signature: what a checkpoint must have been made for; see `keys.signature`.
+    """
+    model, checkpoint = target.model, latest_checkpoint(checkpoints)
     if checkpoint:
-        first, state = load_checkpoint(checkpoint, lab.cache.signature(), model, processes)
+        first, state = load_checkpoint(checkpoint, signature, model, processes)
         index = state.get("index")
     else:
-        first, state, index = 0, {}, chosen_coordinates(lab, task, processes)
+        first, state, index = 0, {}, chosen_coordinates(target, task, processes)
     # A resumed run takes the coordinates of its checkpoint. Chosen anew, from an adapter that has moved, they would be
     # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
-    held = held_by(lab, coordinates)
+    held = _held_by(model, target.study.config, coordinates)
     update = Update(coordinates, task.settings, task.method.geometry, processes, held)
     if checkpoint:
         update.restore(state)
     return update, first
 
 
-def held_by(lab: Laboratory, coordinates: Coordinates) -> Tensor | None:
+def _held_by(model: LanguageModel, config: RunConfig, coordinates: Coordinates) -> Tensor | None:
     """The held gradients of earlier requests, over the coordinates that may change [k, n]; None without any."""
-    config = lab.study.config
     if not config.after or not config.unlearn.hold:
         return None
-    vectors = list(read_held(Path(config.after), lab.model.named_adapter).values())
+    vectors = list(read_held(Path(config.after), model.named_adapter).values())
     return coordinates.take(torch.stack(vectors)) if vectors else None
 
 
-def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) -> None:
-    """Write the held gradients of all requests beside the adapter, with this request's, for requests that follow."""
-    config, model = lab.study.config, lab.model
-    if not config.unlearn.hold:
-        return
+def hold_request(
+    unlearned: LoadedModel, task: UnlearningTask, processes: Processes, folder: Path, *, is_main: bool
+) -> None:
+    """Write the held gradients of all requests into the adapter's `folder`, with this request's, for those to come."""
+    display, model, after = unlearned.display, unlearned.model, unlearned.study.config.after
     if processes.sharded:
-        lab.display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
+        display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
         return
-    lab.display.stage(f"Hold the gradient of {len(task.forget)} forget items for later requests")
-    earlier = read_held(Path(config.after), model.named_adapter) if config.after else {}
+    display.stage(f"Hold the gradient of {len(task.forget)} forget items for later requests")
+    earlier = read_held(Path(after), model.named_adapter) if after else {}
     size = task.settings.micro_batch or task.settings.batch_size
     own = held_gradient(model, task.forget, task.method.labels, processes, Batching(size, task.pack_to))
-    if lab.is_main:
-        write_held(lab.run.folder / "adapter", model.named_adapter, {**earlier, str(len(earlier) + 1): own})
+    if is_main:
+        write_held(folder, model.named_adapter, {**earlier, str(len(earlier) + 1): own})
 
 
-def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Processes) -> Tensor | None:
+def chosen_coordinates(target: LoadedModel, task: UnlearningTask, processes: Processes) -> Tensor | None:
     """Choose the coordinates that may change, and note how many there are. Return None if all may change."""
-    sparse, model = task.method.sparsity, lab.model
+    sparse, model, display = task.method.sparsity, target.model, target.display
     if sparse.unit == "none":
         return None
     total = sum(min(sparse.examples, len(side)) for side in (task.forget, task.retain))
-    with lab.display.progress("choose coordinates", total) as advance:
+    with display.progress("choose coordinates", total) as advance:
 
         def done(count: int) -> None:
             advance(n=count)
 
         index = choose(model, task, processes, done)
     count = int(processes.sum_parts(torch.tensor(float(len(index)), device=index.device)))
-    lab.display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
+    display.note(f"{count:,} coordinates may change, {count / model.num_base_parameters:.3%} of the model")
     return index
+
+
+def _announce(lab: Laboratory, task: UnlearningTask, first: int, steps: int, private: PrivateSteps | None) -> None:
+    """Show what the loop is about to do from step `first` on, and drop the history of steps that are taken again."""
+    # Steps after the last checkpoint were begun before a crash. They are taken again with other noise, so both count.
+    if private and (lost := private.ledger.lost(first)):
+        lab.display.note(
+            f"{lost} steps were begun and lost; their privacy is spent, so the run ends {lost} steps earlier"
+        )
+    if lab.is_main:
+        lab.run.forget_history_after("unlearn", first)
+    lab.display.stage(
+        f"Unlearn {lab.study.target.name}: {len(task.forget)} forget items, {steps} steps"
+        + f" from {first}" * bool(first)
+    )
 
 
 def _goal(lab: Laboratory) -> Goal | None:
@@ -167,7 +190,7 @@ def _saver(
     lab: Laboratory, update: Update, processes: Processes, private: PrivateSteps | None
 ) -> Callable[[int], None]:
     """Return the function that saves a checkpoint of a step, with the ledger of a private run beside it."""
-    checkpoints, signature = lab.run.folder / "checkpoints", lab.cache.signature()
+    checkpoints, signature = lab.run.folder / CHECKPOINTS, lab.cache.signature()
     beside = private.ledger.write if private else (lambda folder: None)
 
     def save(step: int) -> None:

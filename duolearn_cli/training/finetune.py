@@ -28,6 +28,7 @@ def fine_tune(model: LanguageModel, texts: Sequence[Encoded], settings: LearnCon
         RunError: the loss is no longer finite.
         ModelError: some modules of the adapter have no gradient in the first step.
     """
+    model.renew_mark("an adapter in training")
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     steps = num_steps(len(texts), settings.batch_size, settings.epochs)
     optimizer = torch.optim.AdamW(model.adapter, lr=settings.learning_rate, weight_decay=0.0)

@@ -54,6 +54,7 @@ def unlearn(
         ModelError: the model does not accept the masks that the method's key biases or packing need; or some modules of
             the adapter have no gradient in the first step.
     """
+    model.renew_mark("an adapter in training")
     settings, method = task.settings, task.method
     # The order follows from the seed alone, so a resumed run goes on in it without saved state.
     order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))

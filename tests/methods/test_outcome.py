@@ -26,7 +26,7 @@ def lab(fresh, tmp_path):
     made = SimpleNamespace(
         model=fresh,
         load=load,
-        hold=lambda name: None,
+        unlearned=lambda: None,
         display=display,
         notes=notes,
         is_main=True,

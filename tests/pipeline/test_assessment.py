@@ -53,7 +53,7 @@ def test_none_are_asked_where_none_are_wanted(lab):
 
 
 def test_nothing_of_the_unlearned_model_is_kept(lab):
-    unlearned = lab.hold("unlearned")
+    unlearned = lab.unlearned()
     before = sorted(lab.cache.root.rglob("*.json"))
     assert json.dumps(summarise(assess(unlearned)))
     assert sorted(lab.cache.root.rglob("*.json")) == before

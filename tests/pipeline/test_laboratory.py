@@ -4,22 +4,39 @@ import json
 from dataclasses import replace
 
 import pytest
+from accelerate import Accelerator
 from omegaconf import OmegaConf
 
+from duolearn_cli.audits.robustness.restoring import adapter_restored
+from duolearn_cli.config.components import component
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import ModelError, RunError
+from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.answers import answers, evaluation_splits
 from duolearn_cli.pipeline.assessment import assess
 from duolearn_cli.pipeline.laboratory import Laboratory, StaleModelError
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.unlearn_run import CHECKPOINTS, make_task, make_update
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.training.coordinates import flatten
+from duolearn_cli.training.finetune import fine_tune
+from duolearn_cli.training.unlearn import unlearn
 from tests.conftest import SMALL
 
 
 @pytest.fixture
 def lab(tmp_path):
+    return opened(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A laboratory for tests that load what they need and change no file of the cache."""
+    return opened(tmp_path_factory.mktemp("shared"))
+
+
+def opened(tmp_path):
     config = compose(
         "unlearn", ["+forget=surgery", *SMALL, f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache"]
     )
@@ -101,14 +118,99 @@ def test_nothing_is_kept_under_the_name_of_a_model_that_is_no_longer_loaded(lab)
         with pytest.raises(StaleModelError, match="base was loaded, and target is in memory now"):
             use(base)
     assert target.keep("look", [], lambda: 1) == 1
-    next(iter(lab.model.adapter)).data.add_(0.01)
+    weights = next(iter(lab.model.adapter)).data
+    # A plain sum of the weights would not see that two rows change places.
+    assert not weights[0].equal(weights[1])
+    weights[:2] = weights[:2].flip(0)
     with pytest.raises(StaleModelError, match="the weights of target have changed"):
         target.keep("look", [], lambda: 2)
-    unlearned = lab.load_unlearned(lab.cache.folder("target"))
+    unlearned = lab.load_from("unlearned", lab.cache.folder("target"))
     assert unlearned.keep("look", [], lambda: 3) == 3 and unlearned.keep("look", [], lambda: 5) == 5
     with pytest.raises(StaleModelError, match="target was loaded, and unlearned is in memory now"):
         target.keep("look", [], lambda: 2)
     assert lab.load("target").keep("look", [], lambda: 6) == 1
+
+
+def by_another_adapter(lab):
+    lab.model.load_adapter(lab.cache.folder("target"))
+
+
+def by_another_adapter_that_does_not_fit(lab):
+    with pytest.raises(ModelError):
+        lab.model.load_adapter(lab.run.folder)
+
+
+def by_a_fresh_adapter(lab):
+    lab.model.initialise(lab.study.config.learn.seed)
+
+
+def by_fine_tuning(lab):
+    texts = [lab.encoder.encode(item) for item in lab.study.splits.forget_train[:2]]
+    fine_tune(lab.model, texts, lab.study.config.learn, lambda values: None)
+
+
+def by_another_laboratory(lab):
+    with_study(lab, lab.study).load("base")
+
+
+def by_the_end_of_a_loop(lab):
+    lab.unlearned()
+
+
+@pytest.mark.parametrize(
+    ("change", "now"),
+    [
+        (by_another_adapter, "the adapter in .*target-"),
+        (by_another_adapter_that_does_not_fit, "the adapter in "),
+        (by_a_fresh_adapter, "a fresh adapter"),
+        (by_fine_tuning, "an adapter in training"),
+        (by_another_laboratory, "base"),
+        (by_the_end_of_a_loop, "unlearned"),
+    ],
+)
+def test_a_model_is_not_asked_once_its_weights_may_have_changed(shared, change, now):
+    lab, target = shared, shared.load("target")
+    assert target.model is lab.model
+    change(lab)
+    for use in (lambda: target.model, lambda: answers(target), target.shard):
+        with pytest.raises(StaleModelError, match=f"target was loaded, and {now}.* is in memory now"):
+            use()
+
+
+def test_the_unlearning_loop_makes_the_target_stale(shared):
+    lab, stages = shared, []
+
+    def ask(*_):
+        with pytest.raises(StaleModelError, match="target was loaded, and an adapter in training"):
+            _ = target.model
+        stages.append(1)
+        return True
+
+    target, method, processes = lab.load("target"), component(lab.study.config.method), Processes(Accelerator(cpu=True))
+    task = make_task(target, method)
+    update, first = make_update(target, task, processes, lab.run.folder / CHECKPOINTS, lab.cache.signature())
+    assert target.model is lab.model
+    unlearn(lab.model, task, update, first, ask)
+    assert stages == [1]
+
+
+def test_an_attack_that_puts_the_weights_back_leaves_the_handle_usable(shared):
+    target = shared.load("target")
+    with adapter_restored(target.model):
+        by_fine_tuning(shared)
+        with pytest.raises(StaleModelError):
+            _ = target.model
+    assert target.keep("look", [], lambda: 7) == 7
+
+
+def test_a_model_from_another_folder_is_not_kept_as_the_caches(shared):
+    """The folder may hold anything, so its answers must not become those of the cache's model of that name."""
+    shared.load("target").model.save_adapter(shared.run.folder / "adapter")
+    elsewhere = shared.load_from("target", shared.run.folder / "adapter")
+    assert elsewhere.keep("look", ["folder"], lambda: 1) == 1
+    assert shared.load("target").keep("look", ["folder"], lambda: 2) == 2
+    own = shared.load_from("target", shared.cache.folder("target"), shared.cache)
+    assert own.keep("look", ["folder"], lambda: 3) == 2
 
 
 def resumed(lab, **changes):

@@ -41,6 +41,7 @@ class Recorder:
 
     def __init__(self, study, looks):
         self.study, self.is_main, self.model = study, True, SimpleNamespace(device="cpu")
+        self.encoder = None
         self.looks, self.looked, self.noted, self.updated = looks, [], [], {}
         self.run = SimpleNamespace(record=lambda values: None, update=lambda **values: self.updated.update(values))
         self.display = SimpleNamespace(note=self.noted.append)
@@ -87,7 +88,7 @@ def test_ends_at_the_first_look_at_which_the_goal_is_reached(watched, stops):
 
 
 def test_one_raw_item_does_not_end_a_private_run(study, monkeypatch):
-    def diverge(lab):
+    def diverge(*_):
         raise DivergedError("item x: the model's predictions are not finite")
 
     monkeypatch.setattr(monitor, "look", diverge)

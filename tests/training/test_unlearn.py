@@ -129,7 +129,7 @@ def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
     lab.study.request.forget = loud(study.splits.forget_train[:2])
     lab.study.request.retain = lab.study.request.retain[:2]
     monkeypatch.setattr(unlearn_run, "answer_form", lambda target, method: form)
-    task = unlearn_run.make_task(lab, method("duolearn"), SimpleNamespace(sharded=False))
+    task = unlearn_run.make_task(lab, method("duolearn"), answer_form(lab, method("duolearn")))
     for example in (*task.forget, *task.retain):
         opening = answer_starts(example.text.is_answer)[example.text.labels("text")]
         base = example.reference.base_nll

@@ -10,13 +10,11 @@ from duolearn_cli.audits.privacy.canaries import Finding, audit
 from duolearn_cli.config.components import component
 from duolearn_cli.errors import present
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.requirements import check_method
-from duolearn_cli.pipeline.unlearn_run import make_update
+from duolearn_cli.pipeline.unlearn_run import CHECKPOINTS, make_task, make_update
 from duolearn_cli.privacy.ledger import Ledger
-from duolearn_cli.training.task import UnlearningTask
 
 
 def audit_stage(lab: Laboratory) -> list[Finding]:
@@ -31,17 +29,12 @@ def audit_stage(lab: Laboratory) -> list[Finding]:
         ModelError: the adapter has fewer trainable coordinates than there are canaries.
         ConfigError: the method asks for something that the model does not offer (`check_method`).
     """
-    config, request = lab.study.config, lab.study.request
+    config = lab.study.config
     check_method(lab)
-    target, method = lab.load("target"), component(config.method, config.plugins)
-    processes = Processes(Accelerator(cpu=lab.model.device.type == "cpu"))
-    forget, retain = (
-        examples(target, items, is_forget, method.labels, method.attention)
-        for items, is_forget in ((request.forget, True), (request.retain, False))
-    )
-    pack_to = config.prompt.max_tokens if config.unlearn.packing else None
-    task = UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
-    update, _ = make_update(lab, task, processes)
+    target = lab.load("target")
+    processes = Processes(Accelerator(cpu=target.model.device.type == "cpu"))
+    task = make_task(target, component(config.method, config.plugins))
+    update, _ = make_update(target, task, processes, lab.run.folder / CHECKPOINTS, lab.cache.signature())
     steps = present(private_steps(lab, task, update, processes), "the private steps to audit")
     # No model is released by an audit, so nothing is spent: the account in the run folder keeps stating the plan.
     steps = replace(steps, ledger=Ledger(steps.ledger.account, lab.run.folder, writes=False))

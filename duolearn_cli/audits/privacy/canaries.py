@@ -133,6 +133,7 @@ def audit(
     planted = [Canaries.draw(name, config.canaries, len(steps.coordinates.values), seed) for name in mechanism.terms]
     observed: dict[str, list[np.ndarray]] = {canaries.set_name: [] for canaries in planted}
     steps = with_canaries(steps, planted)
+    steps.model.renew_mark("an adapter in training")
     for step in range(1, account.num_steps + 1):
         gradients = present(steps.gradients(step), f"what the account allows at step {step}")
         for canaries in planted:

@@ -11,6 +11,7 @@ from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model.encoding import Encoder
+from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline.laboratory import LoadedModel
 
 # The models that most attacks are tried on: what an attack finds in the unlearned model is compared with the other two.
@@ -110,8 +111,10 @@ def scorer(loaded: LoadedModel, encoder: Encoder | None = None) -> Scorer:
     `encoder` words the prompts; the default is the run's own.
     """
 
-    def answer(items: Sequence[Item]) -> list[Verdict]:
-        scored = score(loaded.model, encoder or loaded.encoder, items, loaded.study.config.evaluation.batch_tokens)
-        return [Verdict(one.correct, one.chance, one.nll) for one in scored]
+    tokens = loaded.study.config.evaluation.batch_tokens
+    return lambda items: verdicts(loaded.model, encoder or loaded.encoder, items, tokens)
 
-    return answer
+
+def verdicts(model: LanguageModel, encoder: Encoder, items: Sequence[Item], batch_tokens: int) -> list[Verdict]:
+    """Score items by log-probabilities of `model` with its present weights, whatever an attack has made of them."""
+    return [Verdict(one.correct, one.chance, one.nll) for one in score(model, encoder, items, batch_tokens)]

@@ -101,7 +101,7 @@ def _tried_on(lab: Laboratory, adapter: Path, planned: Planned, model: str) -> I
         attacks.insert(0, Attack(NONE, NONE, lambda loaded: nullcontext(scorer(loaded))))
     if not attacks:
         return
-    loaded = lab.load_unlearned(adapter) if model == "unlearned" else lab.load(model)
+    loaded = lab.load_from("unlearned", adapter) if model == "unlearned" else lab.load(model)
     lab.display.stage(f"Attack {model}: {len(attacks) - (model != 'base')} attacks")
     with lab.display.progress(f"attack {model}", len(attacks)) as advance:
         for attack in attacks:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from duolearn_cli.audits.robustness.attack import Attack, Scorer, Skipped, scorer
+from duolearn_cli.audits.robustness.attack import Attack, Scorer, Skipped, verdicts
 from duolearn_cli.audits.robustness.material import Lesson, Material, lessons
 from duolearn_cli.audits.robustness.restoring import adapter_restored
 from duolearn_cli.config.schema import LearnConfig, RunConfig
@@ -91,14 +91,16 @@ def _teaching(
 
     @contextmanager
     def apply(loaded: LoadedModel) -> Iterator[Scorer]:
-        with adapter_restored(loaded.model):
+        model, batch_tokens = loaded.model, loaded.study.config.evaluation.batch_tokens
+        with adapter_restored(model):
             try:
-                fine_tune(loaded.model, texts(loaded), settings, lambda values: None)
+                fine_tune(model, texts(loaded), settings, lambda values: None)
             except RunError as error:
                 # The fix in the original message names `learn.learning_rate`, which is not the setting used here.
                 fix = f"lower audit.robustness.relearn_learning_rate={settings.learning_rate}"
                 raise RunError(f"relearn: {str(error).partition(';')[0]}; {fix}.") from error
-            yield scorer(loaded)
+            # The handle is stale here: the attacked weights are nobody's.
+            yield lambda items: verdicts(model, loaded.encoder, items, batch_tokens)
 
     schedule = {
         "epochs": settings.epochs,

@@ -17,7 +17,7 @@ def adapter_restored(model: LanguageModel) -> Iterator[None]:
     Gradients are dropped as well.
     """
     # Copies, since optimisers change parameters in place.
-    before = [parameter.detach().clone() for parameter in model.adapter]
+    before, mark = [parameter.detach().clone() for parameter in model.adapter], model.mark
     try:
         yield
     finally:
@@ -25,4 +25,6 @@ def adapter_restored(model: LanguageModel) -> Iterator[None]:
             for parameter, value in zip(model.adapter, before, strict=True):
                 parameter.copy_(value)
                 parameter.grad = None
+        # The weights are those of the handle again, so it may be used again.
+        model.mark = mark
         model.network.eval()

@@ -29,7 +29,7 @@ from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.answers import score_items
 from duolearn_cli.pipeline.examples import examples
-from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.run_folder import Run
@@ -76,7 +76,13 @@ class Workbench:
         lab = Laboratory.open(self.study, Display(Console(file=StringIO())), Run(self.folder), is_main=False)
         plain.scatter(lab.model.network)
         # Private steps save a target: into this folder, never into the user's model cache.
-        return replace(lab, cache=replace(lab.cache, root=self.folder))
+        lab.cache = replace(lab.cache, root=self.folder)
+        lab.model.save_adapter(self.folder / "random")
+        return lab
+
+    def target(self) -> LoadedModel:
+        """Our model with the random adapter, however the steps of other variants have changed it."""
+        return self.lab.load_from("target", self.folder / "random")
 
     @cached_property
     def plain(self) -> Plain:
@@ -170,7 +176,7 @@ class Workbench:
         pack_to = config.prompt.max_tokens if settings.packing else None
         task = UnlearningTask(forget, retain, method, settings, config.seed, pack_to)
         # With sparsity the coordinates are chosen once before a run: that is not part of a step's time.
-        index = chosen_coordinates(lab, task, processes)
+        index = chosen_coordinates(self.target(), task, processes)
         update = Update(Coordinates(model.named_adapter, index), settings, method.geometry, processes)
         compute = self._gradients(lab, task, update, processes)
         numbers, geometry = count(1), method.geometry
@@ -211,7 +217,7 @@ class Workbench:
     def _labelled(self, labels: str, attention: Attention) -> tuple[list[Example], list[Example]]:
         """The step's texts with the predictions of base and target, which a run computes once and this caches."""
         if (labels, attention) not in self._examples:
-            request, target = self.study.request, self.lab.hold("target")
+            request, target = self.study.request, self.target()
             self._examples[labels, attention] = (
                 examples(target, request.forget, True, labels, attention),
                 examples(target, request.retain, False, labels, attention),

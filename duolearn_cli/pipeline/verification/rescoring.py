@@ -63,10 +63,7 @@ def adapters_of(run: Run, config: RunConfig) -> dict[str, Path]:
 
 
 def _scored(lab: Laboratory, name: str, adapters: Mapping[str, Path]) -> Assessment:
-    if name == "base":
-        return assess(lab.load(name))
-    lab.model.load_adapter(adapters[name])
-    return assess(lab.hold(name))
+    return assess(lab.load(name) if name == "base" else lab.load_from(name, adapters[name]))
 
 
 def _of_items(study: Study, folder: Path) -> Iterator[Finding]:

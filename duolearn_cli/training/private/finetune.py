@@ -39,6 +39,7 @@ def learn_privately(
     Raises:
         ModelError: some modules of the adapter have no gradient in the first step that has units.
     """
+    model.renew_mark("an adapter in training")
     coordinates = Coordinates(model.named_adapter, experts=model.experts)
     optimizer = torch.optim.AdamW([coordinates.values], lr=settings.learning_rate, weight_decay=0.0)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup * num_steps), num_steps)

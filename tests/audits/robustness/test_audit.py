@@ -33,10 +33,10 @@ def attacked(tmp_path):
     def call(model, *overrides, variant="v"):
         study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, *overrides]))
         display = Display(Console(file=StringIO()))
-        network = SimpleNamespace(checksum=lambda: 0.0)
+        network = SimpleNamespace(checksum=str, mark=None, renew_mark=lambda origin: None)
+        network.initialise = network.load_adapter = lambda _: None
         lab = Laboratory(study, network, None, display, None, Cache(tmp_path, study, "base"), False)
-        lab.load = lab.hold
-        lab.load_unlearned = lambda folder: lab.hold("unlearned")
+        lab.load = lambda name: lab.load_from(name, tmp_path, lab.cache)
 
         def apply(loaded):
             applied.append(model)

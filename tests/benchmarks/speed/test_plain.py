@@ -20,8 +20,8 @@ def labelled(workbench, labels):
     plain.scatter(workbench.lab.model.network, seed=0)
     request = workbench.study.request
     return [
-        *examples(workbench.lab.hold("target"), request.forget, True, labels),
-        *examples(workbench.lab.hold("target"), request.retain, False, labels),
+        *examples(workbench.target(), request.forget, True, labels),
+        *examples(workbench.target(), request.retain, False, labels),
     ]
 
 
