@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from duolearn_cli.config import combinations, privacy_rules
 from duolearn_cli.config.components import component, component_class
+from duolearn_cli.config.declarations import Combined, Declaring
 from duolearn_cli.config.explain import COMPONENTS, schema_type, wrong_type
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.values import interpolation_problems, stray_keys, value_problems
@@ -20,6 +21,11 @@ from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
 
 MEASURES = "measures."
+# The base classes that components must have, and where they are imported from. A data set needs none.
+BASES = {
+    "method": ("Method", "duolearn_cli.methods"),
+    "hierarchy": ("HierarchySource", "duolearn_cli.concepts.sources"),
+}
 # The commands that score models, and so can measure them.
 MEASURING = ("learn", "retrain", "unlearn", "evaluate", "benchmark")
 
@@ -120,10 +126,8 @@ def _own_problems(values: Any, name: str) -> Iterator[str]:
     """Yield combinations that the component, or a group of its settings, declares to be impossible."""
     if name.startswith(MEASURES):
         yield from (f"{name}: {problem}" for problem in values.wrong_as(name.removeprefix(MEASURES)))
-    if name == "hierarchy" and not (hasattr(values, "load") and hasattr(values, "level_weights")):
-        yield f"hierarchy: {type(values).__name__} is no duolearn_cli.concepts.sources.base.HierarchySource."
     for part in (values, *(getattr(values, spec.name) for spec in dataclasses.fields(values))):
-        if hasattr(part, "problems"):
+        if isinstance(part, Combined):
             yield from (f"{name}.{problem}" for problem in part.problems())
 
 
@@ -135,7 +139,7 @@ def _class_problems(name: str, owner: type) -> Iterator[str]:
             f"{name}: {owner.__name__} does not derive from {base}, so nobody can tell what it declares. Fix, in the "
             f"module {owner.__module__}: from {package} import {base}; class {owner.__name__}({base})."
         )
-    elif hasattr(owner, "class_problems"):
+    elif isinstance(owner, Declaring):
         yield from (f"{name}: {problem}" for problem in owner.class_problems())
 
 
@@ -143,7 +147,7 @@ def _bases(name: str) -> tuple[str, str]:
     """The base class that a component must have, and where it is imported from; empty for none."""
     if name.startswith(MEASURES):
         return "AddedMeasure", "duolearn_cli.evaluation.measures"
-    return ("Method", "duolearn_cli.methods") if name == "method" else ("", "")
+    return BASES.get(name, ("", ""))
 
 
 def _added_measures(config: DictConfig) -> Iterator[str]:

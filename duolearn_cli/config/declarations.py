@@ -12,7 +12,26 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Combined(Protocol):
+    """Settings that know which of their values do not go together. Most groups of settings have no such values."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield one line for each fault, without the name of the component."""
+        ...
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """A class that knows what makes it no usable component, whatever its settings; bases that declare hooks do."""
+
+    def class_problems(self) -> Iterator[str]:
+        """Yield one line for each fault."""
+        ...
+
 
 # How alike two names are that differ by a slip: sparcity and sparsity 0.88, serach and search 0.83.
 ALIKE = 0.8

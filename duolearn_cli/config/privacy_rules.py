@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 from duolearn_cli.config.privacy import SETS
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.unlearning import GeometryConfig, SparsityConfig
 
 
-def problems(config: RunConfig, method: Any) -> Iterator[str]:
-    """Yield each setting that would break the promise, or that private steps do not support, with the fix."""
+class Constrained(Protocol):
+    """What these rules read of a method. Every `duolearn_cli.methods.Method` declares it."""
+
+    @property
+    def sparsity(self) -> SparsityConfig: ...
+
+    @property
+    def geometry(self) -> GeometryConfig: ...
+
+
+def problems(config: RunConfig, method: Constrained | None) -> Iterator[str]:
+    """Yield each setting that would break the promise, or that private steps do not support, with the fix.
+
+    `method` is None if its settings make none, which other checks report.
+    """
     privacy = config.privacy
     yield from (f"privacy.{problem}" for problem in privacy_problems(config))
     if config.command == "retrain" and (privacy.epsilon, privacy.learn_epsilon) != (None, None):
@@ -22,7 +36,9 @@ def problems(config: RunConfig, method: Any) -> Iterator[str]:
         if config.command == "audit":
             yield f"privacy={privacy.name}: there is no promise to audit; give privacy=eps1, eps4, eps8 or custom."
         return
-    yield from _raw_inputs(config, method)
+    if method is not None:
+        yield from _raw_gradients(config, method)
+    yield from _raw_inputs(config)
     if config.command == "learn":
         yield (
             f"privacy.epsilon={privacy.epsilon}: that is for unlearning; to learn privately give "
@@ -49,21 +65,8 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
         yield "epsilon is not set; give privacy.epsilon=VALUE, or choose privacy=none."
 
 
-def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
+def _raw_inputs(config: RunConfig) -> Iterator[str]:
     name = f"privacy={config.privacy.name}"
-    sparsity, geometry = getattr(method, "sparsity", None), getattr(method, "geometry", None)
-    if sparsity and sparsity.unit != "none":
-        yield (
-            f"method.sparsity.unit={sparsity.unit}: coordinates would be chosen by raw gradients, outside "
-            f"what {name} accounts for; allowed with it: none."
-        )
-    # A projection is post-processing only if privatised gradients or public data define it. A single raw record could
-    # turn the subspace, and with it the whole raw forget gradient.
-    if geometry and geometry.basis_from == "raw" and "retain" in protected(config):
-        yield (
-            f"method.geometry.basis_from=raw: raw retain gradients would steer every step, and {name} protects the "
-            "retain set; allowed: step (the privatised ones), or privacy.protect=forget."
-        )
     if config.labels.answers != "all":
         yield f"labels.answers={config.labels.answers}: it looks at raw answers, outside {name}; allowed with it: all."
     if config.labels.balance:
@@ -90,6 +93,22 @@ def _raw_inputs(config: RunConfig, method: Any) -> Iterator[str]:
         yield (
             f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "
             "place; allowed: none."
+        )
+
+
+def _raw_gradients(config: RunConfig, method: Constrained) -> Iterator[str]:
+    name = f"privacy={config.privacy.name}"
+    if method.sparsity.unit != "none":
+        yield (
+            f"method.sparsity.unit={method.sparsity.unit}: coordinates would be chosen by raw gradients, outside "
+            f"what {name} accounts for; allowed with it: none."
+        )
+    # A projection is post-processing only if privatised gradients or public data define it. A single raw record could
+    # turn the subspace, and with it the whole raw forget gradient.
+    if method.geometry.basis_from == "raw" and "retain" in protected(config):
+        yield (
+            f"method.geometry.basis_from=raw: raw retain gradients would steer every step, and {name} protects the "
+            "retain set; allowed: step (the privatised ones), or privacy.protect=forget."
         )
 
 

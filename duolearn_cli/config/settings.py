@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 # What becomes part of a folder's name must not lead out of the folder above it.
@@ -49,3 +50,12 @@ def setting(
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def with_rule(made: Any, rule: Callable[[Any], str]) -> Any:
+    """Return the field of a `setting` with a rule for values that no range, words or pattern can give.
+
+    `rule` returns what is wrong with a value, empty if nothing is.
+    """
+    made.metadata = MappingProxyType({**made.metadata, "rule": rule})
+    return made

@@ -73,13 +73,15 @@ def value_problems(values: Any, prefix: str = "", owner: type | None = None) -> 
 
 
 def _value_problem(key: str, value: Any, spec: dataclasses.Field[Any]) -> Iterator[str]:
-    choices, pattern, low, high = (spec.metadata.get(name) for name in ("choices", "pattern", "min", "max"))
+    choices, pattern, low, high, rule = map(spec.metadata.get, ("choices", "pattern", "min", "max", "rule"))
     if choices and value not in choices:
         yield f"{key}={value}: allowed: {', '.join(choices)}{nearest(str(value), choices)}."
     elif pattern and not re.fullmatch(pattern, str(value)):
         yield f"{key}={value}: {NAME_HINT}"
     elif isinstance(value, (int, float)) and not within(value, low, high):
         yield f"{key}={value}: allowed: {interval(low, high)}."
+    elif rule and (wrong := rule(value)):
+        yield f"{key}={value}: {wrong}"
 
 
 def within(value: float, low: float | None, high: float | None) -> bool:

@@ -70,12 +70,14 @@ class Rejected:
 class Loaded:
     """What a reader returns.
 
-    `notes` are sentences about rows that were changed, or that look odd but were accepted.
+    `notes` are sentences about rows that were changed, or that look odd but were accepted. `policy` is what was done
+    with bad rows, one of `BAD_ROW_POLICIES`; rows that the model's tokenizer cannot read are treated alike.
     """
 
     items: tuple[Item, ...]
     rejected: tuple[Rejected, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    policy: str = "skip"
 
     def reasons(self) -> dict[str, int]:
         """Return {reason: number of rejected rows}, the most frequent first."""
@@ -116,7 +118,7 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
         rejected.append(checked)
     if not items:
         raise DataError(_none_left(rejected))
-    return Loaded(tuple(items.values()), tuple(rejected))
+    return Loaded(tuple(items.values()), tuple(rejected), policy=policy)
 
 
 def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:

@@ -28,6 +28,7 @@ def joined(loaded: Loaded, second: Loaded, name: str) -> tuple[Loaded, frozenset
         (*loaded.items, *added),
         (*loaded.rejected, *second.rejected),
         (*loaded.notes, *map(for_second_dataset, second.notes)),
+        loaded.policy,
     )
     return whole, frozenset(item.id for item in added)
 

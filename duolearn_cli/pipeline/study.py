@@ -154,7 +154,7 @@ class Study:
         texts.check(context)
         if not texts.rejected:
             return replace(self, texts=texts)
-        if getattr(self.config.dataset, "on_bad_row", "skip") == "error":
+        if self.loaded.policy == "error":
             row = texts.rejected[0]
             fix = fix_of([row], "Fix the row, or set dataset.on_bad_row=skip to leave such rows out.")
             raise DataError(f"{row.source or 'data'}, row {row.row} (id {row.id}): {row.detail} [{row.reason}]. {fix}")

@@ -79,7 +79,7 @@ def test_a_row_that_cannot_be_read_is_left_out_of_all_and_counted(traps):
     assert read.tally.total == traps.tally.total and read.tally.sides["neither"]["rejected"] == 2
     assert not traps.tally.sides["neither"]
     with pytest.raises(DataError, match=r"mine.jsonl, row \d+ .*options_tokenise_alike\]. Fix the row, or set"):
-        changed(traps, "dataset.on_bad_row=error").readable(encoder, None)
+        replace(traps, loaded=replace(traps.loaded, policy="error")).readable(encoder, None)
 
 
 def test_a_side_of_which_nothing_is_left_is_an_error(traps):
@@ -91,7 +91,7 @@ def test_a_side_of_which_nothing_is_left_is_an_error(traps):
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{{ messages[0]['content'] | upper }}"])
 def test_a_template_that_takes_no_row_is_what_must_be_fixed(traps, template):
     encoder = Encoder(with_control_tokens("gpt2", template=template), PromptConfig(chat="auto"))
-    for study in (traps, changed(traps, "dataset.on_bad_row=error")):
+    for study in (traps, replace(traps, loaded=replace(traps.loaded, policy="error"))):
         with pytest.raises(
             DataError, match=r"\[template\].*Fix the tokenizer's chat template, or set prompt.chat=never\."
         ):

@@ -16,7 +16,7 @@ from duolearn_cli.concepts.concept import LEVELS, Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.rows import existing
 from duolearn_cli.concepts.validation import settle
-from duolearn_cli.config.settings import NAME, setting
+from duolearn_cli.config.settings import NAME, setting, with_rule
 from duolearn_cli.errors import DataError
 
 # The first bytes of a file: gzip, which is read; bzip2, xz, zip and zstd, which are not.
@@ -25,7 +25,8 @@ GZIP, OTHER_ARCHIVES = b"\x1f\x8b", (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\
 
 def depths_setting() -> list[int]:
     """Declare the setting `level_depths`: the depths at which levels 1 to 4 begin. A root has depth 1."""
-    return setting([1, 2, 3, 4], "depths at which levels 1 to 4 begin; a root has depth 1")
+    depths = setting([1, 2, 3, 4], "depths at which levels 1 to 4 begin; a root has depth 1")
+    return with_rule(depths, _wrong_depths)
 
 
 @dataclass
@@ -48,14 +49,11 @@ class HierarchySource(ABC):
         weights = self.level_weights
         if len(weights) != len(LEVELS) or not all(weight >= 0 and math.isfinite(weight) for weight in weights):
             yield f"level_weights={weights}: four numbers of 0 or more are needed, for levels 1 to 4."
-        # Only sources without levels of their own declare `level_depths`.
-        depths = getattr(self, "level_depths", None)
-        if depths is not None and not _ascend(depths):
-            yield f"level_depths={depths}: four whole numbers are needed, the first 1, none less than the one before."
 
 
-def _ascend(depths: Sequence[int]) -> bool:
-    return len(depths) == len(LEVELS) and depths[0] == 1 and all(low <= high for low, high in pairwise(depths))
+def _wrong_depths(depths: Sequence[int]) -> str:
+    ascend = len(depths) == len(LEVELS) and depths[0] == 1 and all(low <= high for low, high in pairwise(depths))
+    return "" if ascend else "four whole numbers are needed, the first 1, none less than the one before."
 
 
 def required_file(path: str | None) -> Path:

@@ -1,6 +1,7 @@
 """Depths and levels, compared with brute force on random graphs; files; settings."""
 
 import gzip
+from dataclasses import dataclass
 from itertools import product
 
 import pytest
@@ -127,3 +128,20 @@ def test_wrong_settings(overrides, message):
     with pytest.raises(ConfigError) as caught:
         compose("unlearn", ["+forget=surgery", *overrides])
     assert message in str(caught.value)
+
+
+@dataclass
+class Unrelated:
+    """It has what a source has, and derives from nothing that declares it."""
+
+    name: str = "unrelated"
+    level_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+
+    def load(self):
+        raise AssertionError("a class that is refused is not asked")
+
+
+def test_a_source_of_another_base_is_refused_with_the_fix():
+    overrides = ["+forget=surgery", f"hierarchy._target_={__name__}.Unrelated", f"plugins=[{__name__}]"]
+    with pytest.raises(ConfigError, match=r"Unrelated does not derive from HierarchySource.* import HierarchySource"):
+        compose("unlearn", overrides)

@@ -82,7 +82,9 @@ def test_questions_do_not_give_the_answer_away(items):
 def test_exports_in_medmcqa_format_and_reads_back(items, tmp_path):
     path = tmp_path / "minimed.jsonl"
     write_jsonl(path, [to_medmcqa(item) for item in items])
-    back = MedMCQA(path=str(path), on_bad_row="error").load().items
+    loaded = MedMCQA(path=str(path), on_bad_row="error").load()
+    back = loaded.items
+    assert loaded.policy == "error"
     assert [(i.id, i.question, i.options, i.answer) for i in back] == [
         (i.id, i.question, i.options, i.answer) for i in items
     ]
