@@ -14,7 +14,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.earlier import Forgotten, near_facts, touched_facts, without_forgotten
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.request import make_request
+from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.sides import ConceptView, Sides, choose_sides, mentions_by
 from duolearn_cli.data.sources import Gathered, gather, with_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, resplit, trained_items
@@ -41,58 +41,71 @@ def _prepare_next(config: RunConfig) -> Study:
     rest is kept. A new split would fill the retain set with facts that nobody has learned.
     """
     first = _prepare_one(_of_first_request(config))
-    hierarchy, items = first.hierarchy, first.items
-    target = resolve_target(config.forget, hierarchy)
-    declared = [i.id for i in first.loaded.items if not hierarchy.concepts.keys().isdisjoint(i.concepts)]
-
-    def sides_of(one: Target) -> Sides:
-        return choose_sides(items, one, hierarchy, first.matcher.find, config.labels, config.forget.about, declared)
-
-    sides = sides_of(target)
-    earlier_targets = [resolve_target(spec, hierarchy) for spec in config.requests]
+    target = resolve_target(config.forget, first.hierarchy)
+    sides = _sides_again(first, target, config)
+    earlier_targets = [resolve_target(spec, first.hierarchy) for spec in config.requests]
     # A fact of both is forgotten once more, by this request.
-    forgot = [EarlierRequest(one.name, sides_of(one).forget - sides.forget) for one in earlier_targets]
-    touched = touched_facts(items, earlier_targets) - sides.forget
-    gone = touched.union(*(one.facts for one in forgot))
-    covered = [item for item in items if item.fact_id in gone]
+    forgot = [
+        EarlierRequest(one.name, _sides_again(first, one, config).forget - sides.forget) for one in earlier_targets
+    ]
+    named = frozenset[str]().union(*(one.facts for one in forgot))
+    gone, covered = _gone(first.items, named | touched_facts(first.items, earlier_targets), sides.forget, config)
+    sides = sides.cut([item for item in sides.items if item.fact_id not in gone], "forgotten_before")
+    splits, duplicates = _split_again(first.splits, sides, target, config)
+    trained = {item.id for item in (*first.splits.forget_train, *first.splits.retain_train)}
+    counts = {one.name: sum(item.fact_id in one.facts for item in first.items) for one in forgot}
+    return replace(
+        first,
+        config=config,
+        target=target,
+        items=tuple(sides.items),
+        splits=splits,
+        request=_request(splits, sides, target, first.hierarchy, first.matcher, config),
+        duplicates=duplicates,
+        sides=sides,
+        tally=tally(first.loaded, sides),
+        forgotten=Forgotten(counts, 0, (), covered),
+        earlier=tuple(item for item in first.items if item.id in trained and item.fact_id in named),
+        first=first,
+        requests=tuple(forgot),
+    )
+
+
+def _sides_again(first: Study, target: Target, config: RunConfig) -> Sides:
+    """Choose sides for another target among the items of the first request's study."""
+    hierarchy = first.hierarchy
+    declared = [i.id for i in first.loaded.items if not hierarchy.concepts.keys().isdisjoint(i.concepts)]
+    find, about = first.matcher.find, config.forget.about
+    return choose_sides(first.items, target, hierarchy, find, config.labels, about, declared)
+
+
+def _gone(
+    items: Sequence[Item], facts: frozenset[str], forget: frozenset[str], config: RunConfig
+) -> tuple[frozenset[str], tuple[Item, ...]]:
+    """Return the facts that belong to neither side now, and the items about them, without their near duplicates.
+
+    `facts` are those of earlier requests. The new target's own facts, `forget`, are forgotten once more.
+    """
+    gone = facts - forget
+    covered = tuple(item for item in items if item.fact_id in gone)
     if config.split.near_duplicates == "remove":
         rest = [item for item in items if item.fact_id not in gone]
-        gone |= near_facts(rest, covered, sides.forget, config.split.similarity)
-    counts = {one.name: sum(item.fact_id in one.facts for item in items) for one in forgot}
-    kept = [item for item in sides.items if item.fact_id not in gone]
-    sides = sides.cut(kept, "forgotten_before")
-    enter = {item.id for item in kept}
-    splits = resplit(first.splits, lambda item: item.fact_id in sides.forget, lambda item: item.id in enter)
+        gone |= near_facts(rest, covered, forget, config.split.similarity)
+    return gone, covered
+
+
+def _split_again(
+    splits: Splits, sides: Sides, target: Target, config: RunConfig
+) -> tuple[Splits, tuple[Duplicate, ...]]:
+    """Move the facts of existing splits to their new sides. Raises DataError if none is left to forget."""
+    enter = {item.id for item in sides.items}
+    splits = resplit(splits, lambda item: item.fact_id in sides.forget, lambda item: item.id in enter)
     if not splits.forget_train:
         raise DataError(
             f"forget={target.name}: the model to begin with has learned none of its {len(sides.forget)} facts, or "
             "earlier requests have forgotten them all. Choose another target."
         )
-    splits, duplicates = _without_duplicates(splits, config)
-    trained = {item.id for item in (*first.splits.forget_train, *first.splits.retain_train)}
-    every = frozenset[str]().union(*(one.facts for one in forgot))
-    return replace(
-        first,
-        config=config,
-        target=target,
-        items=tuple(kept),
-        splits=splits,
-        request=make_request(
-            splits.forget_train,
-            splits.retain_train,
-            ConceptView(target, hierarchy, mentions_by(first.matcher.find)),
-            config.imperfect,
-            config.labels,
-            sides.sought,
-        ),
-        duplicates=duplicates,
-        sides=sides,
-        tally=tally(first.loaded, sides),
-        forgotten=Forgotten(counts, 0, (), tuple(covered)),
-        earlier=tuple(item for item in items if item.id in trained and item.fact_id in every),
-        first=first,
-        requests=tuple(forgot),
-    )
+    return _without_duplicates(splits, config)
 
 
 def _of_first_request(config: RunConfig) -> RunConfig:
@@ -121,14 +134,7 @@ def _prepare_one(config: RunConfig) -> Study:
     sides, forgotten, notes = _safe_sides(gathered, target, hierarchy, matcher, config)
     items, copy_notes = with_copies(sides.items, config)
     splits, duplicates = _splits(items, sides.forget, config)
-    request = make_request(
-        splits.forget_train,
-        splits.retain_train,
-        ConceptView(target, hierarchy, mentions_by(matcher.find)),
-        config.imperfect,
-        config.labels,
-        sides.sought,
-    )
+    request = _request(splits, sides, target, hierarchy, matcher, config)
     guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
     check_guessed(request.forget, guessed, target, config.labels)
     return Study(
@@ -148,6 +154,13 @@ def _prepare_one(config: RunConfig) -> Study:
         forgotten,
         _earlier(forgotten.items, config),
     )
+
+
+def _request(
+    splits: Splits, sides: Sides, target: Target, hierarchy: Hierarchy, matcher: Matcher, config: RunConfig
+) -> Request:
+    view = ConceptView(target, hierarchy, mentions_by(matcher.find))
+    return make_request(splits.forget_train, splits.retain_train, view, config.imperfect, config.labels, sides.sought)
 
 
 def _safe_sides(
