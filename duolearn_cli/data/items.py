@@ -45,11 +45,6 @@ class Item:
         return self.options[self.answer]
 
     @property
-    def answer_letter(self) -> str:
-        """The letter of the right option, A for the first."""
-        return LETTERS[self.answer]
-
-    @property
     def fact_id(self) -> str:
         """The unit of splits: the fact if the source names it, else the item itself."""
         return self.fact or self.id

@@ -67,5 +67,6 @@ def _ratio(
 ) -> Estimate:
     """A measure of `evaluation.measures`, from another model before to the model after."""
     formula = MEASURES[key].formula
-    assert isinstance(formula, Ratio), f"{key} compares before and after"
+    if not isinstance(formula, Ratio):
+        raise TypeError(f"{key} has the formula {formula}; needed: a Ratio, which compares before and after")
     return formula.of(before, after, facts, floor)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
 
-from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
+from duolearn_cli.config.schema import ModelConfig, RunConfig, RuntimeConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model import quantization
+from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel, context_of
 from duolearn_cli.model.lora import attach, initialise
 from duolearn_cli.model.pretrained import load_base
@@ -29,6 +30,11 @@ def load_tokenizer(weights: Weights, config: ModelConfig) -> Any:
     if not tokenizer.is_fast:
         raise ModelError(f"model {config.name} has no fast tokenizer; token offsets are needed to find concepts.")
     return tokenizer
+
+
+def load_encoder(weights: Weights, config: RunConfig) -> Encoder:
+    """Return the encoder of the run's prompts, without loading the model. Raises ModelError, see `load_tokenizer`."""
+    return Encoder(load_tokenizer(weights, config.model), config.prompt)
 
 
 def read_context(weights: Weights) -> int | None:

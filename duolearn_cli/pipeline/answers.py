@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,11 @@ from duolearn_cli.pipeline.study import Study
 # These fields change no answer, so the cache key leaves them out. The concepts of an item change the classes of its
 # tokens; `keys.concepts` covers them.
 IGNORED = {"source": "", "row": 0, "concepts": (), "patient": None}
+
+
+def without_concepts(items: Iterable[Item]) -> list[dict[str, Any]]:
+    """Return items for the key of what a prompt decides. A new vocabulary must not make the cache forget results."""
+    return [asdict(item) | {"concepts": ()} for item in items]
 
 
 def evaluation_splits(study: Study) -> dict[str, tuple[Item, ...]]:

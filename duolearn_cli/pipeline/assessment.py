@@ -16,7 +16,7 @@ from duolearn_cli.evaluation.metrics import recall
 from duolearn_cli.evaluation.metrics.intervals import Estimate, mean, proportion
 from duolearn_cli.evaluation.perplexity import TextLoss, perplexity, perplexity_per_token, plain_texts
 from duolearn_cli.evaluation.scoring import Answer
-from duolearn_cli.pipeline.answers import answers, evaluation_splits
+from duolearn_cli.pipeline.answers import answers, evaluation_splits, without_concepts
 from duolearn_cli.pipeline.laboratory import LoadedModel
 
 # Splits with answers in the model's own words. Held-out phrasings come first: a memorised string does not answer them.
@@ -127,11 +127,7 @@ def _written(loaded: LoadedModel) -> list[Written]:
 
     if not sampled:
         return []
-    # The concepts of an item do not enter its prompt. A new vocabulary must not make the cache forget what was written.
-    key = [
-        settings.new_tokens,
-        {name: [asdict(item) | {"concepts": ()} for item in own] for name, own in sampled.items()},
-    ]
+    key = [settings.new_tokens, {name: without_concepts(own) for name, own in sampled.items()}]
     return [Written(**row) for row in loaded.keep("written", key, make)]
 
 

@@ -14,7 +14,7 @@ from duolearn_cli.evaluation.metrics.gold import LEVEL, Way, way
 from duolearn_cli.evaluation.metrics.intervals import FEW_FACTS
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.pipeline.answers import score_items
+from duolearn_cli.pipeline.answers import score_items, without_concepts
 from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
 from duolearn_cli.pipeline.study import Study
 
@@ -71,7 +71,7 @@ class Goal:
     def of(cls, lab: Laboratory, which: str, looks: int) -> Goal:
         """Return the goal of answering as `which` does, ``gold`` or ``base``. Loads that model, then the target."""
         items = quick_items(lab.study)
-        forget, retain = ([asdict(item) | {"concepts": ()} for item in side] for side in items.values())
+        forget, retain = map(without_concepts, items.values())
         looks_of = {}
         for name in (which, "target"):
             loaded = lab.load(name)

@@ -15,8 +15,8 @@ from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.files import write_json
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.adapter_names import Place
-from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.aggregates import Assessments, Context, aggregates, identity
 from duolearn_cli.pipeline.answers import evaluation_splits

@@ -9,6 +9,7 @@ from typing import Any
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import write_json, write_text
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.report import privacy
 from duolearn_cli.report.page import render
 from duolearn_cli.report.tables import cell
@@ -68,7 +69,7 @@ def erasure_record(
     if "unlearned" not in metrics["models"]:
         raise RunError(f"a run of `{record['command']}` has no erasure record: nothing was unlearned in it.")
     data, files = metrics["data"], record["files"]
-    scored = record["models"].get("scored") or files.get("adapter/adapter_model.safetensors") or {}
+    scored = record["models"].get("scored") or files.get(f"adapter/{ADAPTER_FILE}") or {}
     return {
         "schema": SCHEMA,
         "erased": {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.config.unlearning import OPTIMIZERS, WITH_MOMENTUM, GeometryConfig, UnlearnConfig
+from duolearn_cli.errors import present
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.training import geometry
 
@@ -67,8 +68,7 @@ class Constraint:
         """All gradients along which the step must not rise [constraints, n]: at hand, held, and of the basis."""
         # A method without a constraint of its own must still keep earlier requests forgotten.
         if self.settings.space == "none":
-            assert self.held is not None, "a method without a constraint of its own has at most held gradients"
-            return self.held
+            return present(self.held, "a held gradient for a method without a constraint of its own")
         if self._rows is not None:
             self._rows[0] = preserve
             return self._rows[: self._first + min(self._num_remembered, self.settings.basis_size)]
@@ -98,8 +98,7 @@ class Constraint:
         if not settings.basis_size or settings.space == "none" or step % settings.basis_every:
             return
         if self._rows is None:
-            self._open_rows(preserve.new_zeros(settings.basis_size, len(preserve)))
-        assert self._rows is not None
+            self._rows = self._with_basis(preserve.new_zeros(settings.basis_size, len(preserve)))
         # The length is that of the whole vector, over all shards.
         length = self._processes.sum_parts(preserve.square().sum()).sqrt()
         # The clamp avoids 0 / 0 for a gradient of zero. `geometry.constrain` lets such a gradient constrain nothing.
@@ -124,16 +123,17 @@ class Constraint:
         self._num_seen, self._num_remembered = int(state["num_seen"]), int(state["num_kept"])
         self._fisher, self._mean = state.get("fisher"), state.get("mean")
         if "basis" in state:
-            self._open_rows(state["basis"])
+            self._rows = self._with_basis(state["basis"])
 
     @property
     def _first(self) -> int:
         """The row of the ring at which the basis begins: after the gradient at hand and those that are held."""
         return 1 + (0 if self.held is None else len(self.held))
 
-    def _open_rows(self, basis: Tensor) -> None:
+    def _with_basis(self, basis: Tensor) -> Tensor:
+        """All rows of the constraint: that of the step's own gradient, held gradients, and the basis."""
         held = basis[:0] if self.held is None else self.held
-        self._rows = torch.cat([torch.zeros_like(basis[:1]), held, basis])
+        return torch.cat([torch.zeros_like(basis[:1]), held, basis])
 
     def _relative(self, metric: Tensor) -> Tensor:
         """Divide a diagonal [n] by its mean over all processes, which removes its units; ones if all of it is zero."""

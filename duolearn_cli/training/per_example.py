@@ -24,7 +24,7 @@ import torch
 from peft.tuners.lora.layer import ParamWrapper
 from torch import Tensor, nn
 
-from duolearn_cli.errors import ModelError
+from duolearn_cli.errors import ModelError, present
 from duolearn_cli.model.encoding import Batch
 from duolearn_cli.training.module_uses import ModuleUses
 
@@ -137,19 +137,23 @@ class PerExampleGradients(ABC):
             at_outputs, at_inputs = gradient[self._pooled].flatten(0, 1), values[self._pooled].flatten(0, 1)
             self.receive_sum(index, (at_outputs.T @ at_inputs).to(wide))
 
+    @property
+    def _current(self) -> Batch:
+        """The batch of the backward under way. Hooks hand on nothing outside `receiving`, which sets it."""
+        return present(self._batch, "the batch whose gradients are received")
+
     def _by_example(self, values: Tensor) -> Tensor:
         """Group values by text: [rows, length, ..., width] -> [texts, tokens, width], padded with zeros if packed.
 
         Rows and length may come flattened into one dimension. Any other layout gives NaN, because its values cannot be
         assigned to examples: the probe then finds the layer before learning.
         """
-        assert self._batch is not None
-        rows, length = self._batch.ids.shape
+        rows, length = self._current.ids.shape
         if values.shape[:3] == (rows, 1, length):
             values = values.squeeze(1)
         elif values.shape[:2] != (rows, length) or values.ndim < 3:
             if values.shape[0] != rows * length:
-                return values.new_full((len(self._batch.texts), 1, values.shape[-1]), torch.nan)
+                return values.new_full((len(self._current.texts), 1, values.shape[-1]), torch.nan)
             values = values.unflatten(0, (rows, length))
         if self._layout is not None:
             tokens = values.flatten(0, 1)
@@ -214,8 +218,7 @@ class PerExampleGradients(ABC):
 
         Arguments without a token dimension are returned as they are.
         """
-        assert self._batch is not None
-        shape = tuple(self._batch.ids.shape)
+        shape = tuple(self._current.ids.shape)
         if not isinstance(value, Tensor) or not value.ndim:
             return value
         if value.shape[0] == shape[0] * shape[1]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.data.order import sample
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import RunError, present
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training import sparsity
@@ -57,10 +57,9 @@ def choose(
     for start in range(0, len(retained), settings.batch_size):
         batch = retained[start : start + settings.batch_size]
         with model.recomputed(settings.checkpointing):
-            squares = gradients(model, batch, method, everything, processes, batching, squares=True).squares
-        assert squares is not None
-        # `squares` is a mean over the batch, and the last batch may be smaller.
-        cost += len(batch) * squares
+            both = gradients(model, batch, method, everything, processes, batching, squares=True)
+        # The squares are a mean over the batch, and the last batch may be smaller.
+        cost += len(batch) * present(both.squares, "the squared gradients")
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
     # The share is of the whole model, not of the adapter: the paper states it so (method.md section 1).

@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from duolearn_cli.config.schema import PromptConfig
+from duolearn_cli.data.items import LETTERS
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation.generation import generate
 from duolearn_cli.evaluation.scoring import score
@@ -107,7 +108,7 @@ def test_recalled_answers_come_out(fresh, study, form, cut):
     generated = generate(fresh, encoder, items, longest, 512)
     recalled = [answer.recalled for answer in score(fresh, encoder, items, 512)]
     assert recalled == [
-        text == (item.answer_text if form == "cloze" else item.answer_letter)
+        text == (item.answer_text if form == "cloze" else LETTERS[item.answer])
         for text, item in zip(generated, items, strict=True)
     ]
     assert any(recalled) and not all(recalled)

@@ -11,6 +11,7 @@ import torch
 
 from duolearn_cli.concepts.token_classes import CLASS_NAMES
 from duolearn_cli.config.schema import PromptConfig
+from duolearn_cli.data.items import LETTERS
 from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.evaluation.answer import Answer, shares_of_highest
 from duolearn_cli.evaluation.scoring import score
@@ -104,7 +105,7 @@ def test_chat_templates_write_their_own_special_tokens(tiny, study):
         "{% if add_generation_prompt %}[assistant] {% endif %}"
     )
     item = study.splits.forget_train[0]
-    for form, answer in (("cloze", item.answer_text), ("letter", item.answer_letter)):
+    for form, answer in (("cloze", item.answer_text), ("letter", LETTERS[item.answer])):
         encoder = Encoder(tokenizer, PromptConfig(form=form, chat="auto"))
         text = encoder.encode(item)
         assert encoder.uses_chat and text.text.startswith("[user] Question: ")

@@ -10,6 +10,7 @@ import numpy as np
 
 from duolearn_cli.benchmarks.methods.record import Result, Results
 from duolearn_cli.benchmarks.methods.status import DIVERGED, FINISHED
+from duolearn_cli.errors import present
 from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.evaluation.measures.measure import Ratio, Share
 from duolearn_cli.evaluation.metrics.closed_forms import PSEUDO_FACTS
@@ -188,8 +189,7 @@ def _points(
         (FORGETTING, facts[0], draws.forget, pseudo.forget),
         (KEEPING, facts[1], draws.retain, pseudo.retain),
     ):
-        score = by_item(aim)
-        assert score is not None, "both aims are made of items"
+        score = present(by_item(aim), f"the part of {aim.key} that one item has")
         sums = sums_by_fact(answers, score, own)
         drawn_sums = np.einsum("rf,sfk->rsk", counts, sums, optimize=True) + _beside(answers, score, own, beside)
         values, drawn = _ratio(sums.sum(1)), _ratio(drawn_sums)

@@ -24,7 +24,7 @@ from duolearn_cli.errors import present
 from duolearn_cli.methods.base import Attention
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.encoding import Encoded, Encoder
-from duolearn_cli.model.loading import choose_device, load_tokenizer
+from duolearn_cli.model.loading import choose_device, load_encoder
 from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.answers import score_items
@@ -68,7 +68,7 @@ class Workbench:
     def encoder(self) -> Encoder:
         """The configured model's prompt encoder."""
         config = self.study.config
-        return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
+        return load_encoder(find_weights(config.model, config.cache_dir), config)
 
     @cached_property
     def lab(self) -> Laboratory:

@@ -94,12 +94,11 @@ def readable(study: Study, display: Display) -> Study:
     """
     config = study.config
     display.stage("Start PyTorch")
-    from duolearn_cli.model.encoding import Encoder
-    from duolearn_cli.model.loading import load_tokenizer, read_context
+    from duolearn_cli.model.loading import load_encoder, read_context
 
     display.stage(f"Read all texts with the tokenizer of {config.model.name}")
     weights = find_weights(config.model, config.cache_dir)
-    return study.readable(Encoder(load_tokenizer(weights, config.model), config.prompt), read_context(weights))
+    return study.readable(load_encoder(weights, config), read_context(weights))
 
 
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[], dict[str, Any]]) -> str:

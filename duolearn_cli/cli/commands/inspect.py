@@ -16,7 +16,7 @@ from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
 
 if TYPE_CHECKING:
-    from duolearn_cli.model.encoding import Encoded, Encoder
+    from duolearn_cli.model.encoding import Encoded
     from duolearn_cli.report.tokens import TokenView
 
 
@@ -25,10 +25,8 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     display = Display()
     study = prepared(config, display)
     item, is_forget = find_item(study, config.inspect.item)
-    if config.inspect.scores:
-        views = _scored(study, item, is_forget, display)
-    else:
-        views = token_views(study, _encoder(study).encode(item), is_forget, study.request.weights.get(item.id, 1.0))
+    wants_scores = config.inspect.scores
+    views = _scored(study, item, is_forget, display) if wants_scores else _unscored(study, item, is_forget)
     _show(display, study, item, is_forget, views)
     return ""
 
@@ -94,13 +92,14 @@ def _shown(text: str, written: int, start: int, end: int) -> str:
     return text[min(start, written) : end]
 
 
-def _encoder(study: Study) -> Encoder:
-    from duolearn_cli.model.encoding import Encoder
-    from duolearn_cli.model.loading import load_tokenizer
+def _unscored(study: Study, item: Item, is_forget: bool) -> list[TokenView]:
+    """Return the views of an item's tokens, without loading a model."""
+    from duolearn_cli.model.loading import load_encoder
     from duolearn_cli.model.weights import find_weights
 
-    config = study.config
-    return Encoder(load_tokenizer(find_weights(config.model, config.cache_dir), config.model), config.prompt)
+    weights = find_weights(study.config.model, study.config.cache_dir)
+    text = load_encoder(weights, study.config).encode(item)
+    return token_views(study, text, is_forget, study.request.weights.get(item.id, 1.0))
 
 
 def _scored(study: Study, item: Item, is_forget: bool, display: Display) -> list[TokenView]:

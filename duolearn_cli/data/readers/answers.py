@@ -8,19 +8,11 @@ from collections.abc import Sequence
 from duolearn_cli.data.cleaning import clean, fold, whole_number
 from duolearn_cli.data.items import LETTERS
 from duolearn_cli.data.marks import match_text
-from duolearn_cli.data.readers.raw import NO_OPTION, Raw
+from duolearn_cli.data.readers.raw import NO_OPTION, Raw, RowError
 
 _WORD = re.compile(r"(?:option|choice|answer|opt|ans)[\s:#._-]*(?=\S)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[,;/&+|]|\band\b|\bor\b)\s*")
 _FRAME = "().:[]{}\"' "
-
-
-class AnswerError(Exception):
-    """An answer cannot be read. `reason` is a code, `detail` a sentence, as in `Rejected`."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
 
 
 def bare(answer: object) -> str:
@@ -83,35 +75,35 @@ def read_answer(raw: Raw) -> int:
     """Return the 0-based position of the right option in `raw.options`.
 
     Raises:
-        AnswerError: the answer cannot be read, or it means a position without an option.
+        RowError: the answer cannot be read, or it means a position without an option.
     """
     answer, kind = raw.answer, raw.answer_kind
     if isinstance(answer, list | tuple) and len(answer) > 1:
-        raise AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
+        raise RowError("several_answers", f"the answer is {answer!r}; an item has one right option")
     place = place_of(raw)
     if place is None:
         raise _unreadable(raw)
     if not 0 <= place < len(raw.options):
         num = sum(option is not NO_OPTION for option in raw.options)
-        raise AnswerError("answer_out_of_range", f"answer {answer!r}, read as {kind}, is not one of the {num} options")
+        raise RowError("answer_out_of_range", f"answer {answer!r}, read as {kind}, is not one of the {num} options")
     if raw.options[place] is NO_OPTION:
-        raise AnswerError("answer_is_no_option", f"the answer {answer!r} is option {place + 1}, which is only a filler")
+        raise RowError("answer_is_no_option", f"the answer {answer!r} is option {place + 1}, which is only a filler")
     return place
 
 
-def _unreadable(raw: Raw) -> AnswerError:
+def _unreadable(raw: Raw) -> RowError:
     """Return the error for an answer that cannot be read: several answers in one cell, or the wrong kind."""
     answer, kind = raw.answer, raw.answer_kind
     if kind == "text":
         options = [option for option in texts(raw.options) if option]
         parts = [part for part in re.split(r"\s*[,;|]\s*", clean(answer)) if part]
         if len(parts) > 1 and all(match_text(part, options) is not None for part in parts):
-            return AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
-        return AnswerError("answer_text_mismatch", f"the answer {clean(answer)!r} is not one of the options {options}")
+            return RowError("several_answers", f"the answer is {answer!r}; an item has one right option")
+        return RowError("answer_text_mismatch", f"the answer {clean(answer)!r} is not one of the options {options}")
     read = letter_of if kind == "letter" else number_of
     parts = _SEPARATOR.split(clean(answer).strip("()[]{} "))
     if len(parts) > 1 and all(read(part) is not None for part in parts):
-        return AnswerError("several_answers", f"the answer is {answer!r}; an item has one right option")
+        return RowError("several_answers", f"the answer is {answer!r}; an item has one right option")
     if kind == "letter":
-        return AnswerError("answer_not_a_letter", f"the answer is {answer!r}; one letter such as A is needed")
-    return AnswerError("answer_not_a_number", f"the answer is {answer!r}; a whole number is needed")
+        return RowError("answer_not_a_letter", f"the answer is {answer!r}; one letter such as A is needed")
+    return RowError("answer_not_a_number", f"the answer is {answer!r}; a whole number is needed")

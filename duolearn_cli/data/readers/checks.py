@@ -9,21 +9,13 @@ from dataclasses import replace
 from duolearn_cli.data.cleaning import UNUSABLE, clean, fold
 from duolearn_cli.data.items import LETTERS, Item, Rejected
 from duolearn_cli.data.marks import is_spreadsheet_date, match_text, odd_marks, same_option, unlettered
-from duolearn_cli.data.readers.answers import AnswerError, read_answer
+from duolearn_cli.data.readers.answers import read_answer
 from duolearn_cli.data.readers.fills import NO_LABEL
 from duolearn_cli.data.readers.notes import Notes
-from duolearn_cli.data.readers.raw import NO_OPTION, Raw
+from duolearn_cli.data.readers.raw import NO_OPTION, Raw, RowError
 
 _CONTAINERS = (list, dict, tuple, set, bytes)
 _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
-
-
-class _CheckError(Exception):
-    """A check failed. `build` turns the reason (a code) and the detail (a sentence) into a `Rejected`."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
 
 
 def content_id(question: object, options: tuple[object, ...]) -> str:
@@ -43,12 +35,12 @@ def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
         _check_types(raw)
         question = clean(raw.question)
         if not question:
-            raise _CheckError("empty_question", "the question is empty")
+            raise RowError("empty_question", "the question is empty")
         raw = _without_letters(raw, notes)
         options = _options(raw)
         place = _answer(raw, notes)
         heldout = _flag(raw.heldout)
-    except (_CheckError, AnswerError) as bad:
+    except RowError as bad:
         return Rejected(raw.source, raw.row, name, bad.reason, bad.detail)
     _note_oddities(raw, (question, *options), notes)
     return Item(
@@ -77,17 +69,17 @@ def _check_types(raw: Raw) -> None:
     fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient}
     for field, value in {**fields, **options, **concepts}.items():
         if isinstance(value, _CONTAINERS) or (field in options and isinstance(value, datetime.date)):
-            raise _CheckError("malformed_row", f"{field} is a {type(value).__name__}; text is needed")
+            raise RowError("malformed_row", f"{field} is a {type(value).__name__}; text is needed")
         if isinstance(value, str) and UNUSABLE.search(value):
-            raise _CheckError("malformed_row", f"{field} contains a NUL or a lone surrogate: {value[:40]!r}")
+            raise RowError("malformed_row", f"{field} contains a NUL or a lone surrogate: {value[:40]!r}")
     if isinstance(raw.answer, dict | set | bytes):
-        raise _CheckError("malformed_row", f"answer is a {type(raw.answer).__name__}; text is needed")
+        raise RowError("malformed_row", f"answer is a {type(raw.answer).__name__}; text is needed")
 
 
 def _flag(value: object) -> bool:
     flag = _FLAGS.get(fold(value))
     if flag is None:
-        raise _CheckError("malformed_row", f"heldout is {value!r}; true or false is needed")
+        raise RowError("malformed_row", f"heldout is {value!r}; true or false is needed")
     return flag
 
 
@@ -102,7 +94,7 @@ def _without_letters(raw: Raw, notes: Notes) -> Raw:
     if places != tuple(range(len(real))) and raw.answer_kind != "text":
         marks = ", ".join(LETTERS[place] for place in places)
         detail = f"the options have the letters {marks} in this order, so it is unclear which one an answer means"
-        raise _CheckError("options_lettered_otherwise", detail)
+        raise RowError("options_lettered_otherwise", detail)
     notes.add("options already have letters or numbers (A., 1.): these are removed", raw.row)
     options = list(raw.options)
     for place, text in zip(real, plain, strict=True):
@@ -113,10 +105,10 @@ def _without_letters(raw: Raw, notes: Notes) -> Raw:
 def _options(raw: Raw) -> tuple[str, ...]:
     options = tuple(clean(option) for option in raw.options if option is not NO_OPTION)
     if "" in options:
-        raise _CheckError("empty_option", f"option {options.index('') + 1} of {len(options)} is empty")
+        raise RowError("empty_option", f"option {options.index('') + 1} of {len(options)} is empty")
     if not 2 <= len(options) <= len(LETTERS):
         reason = "too_few_options" if len(options) < 2 else "too_many_options"
-        raise _CheckError(reason, f"{len(options)} options; 2 to {len(LETTERS)} are allowed")
+        raise RowError(reason, f"{len(options)} options; 2 to {len(LETTERS)} are allowed")
     folded = [fold(option) for option in options]
     if len(set(folded)) < len(folded):
         _check_different(options)
@@ -129,13 +121,13 @@ def _check_different(options: tuple[str, ...]) -> None:
         for first, earlier in enumerate(options[:position]):
             if same_option(earlier, text):
                 detail = f"options {first + 1} and {position + 1} are the same: {text!r}"
-                raise _CheckError("duplicate_options", detail)
+                raise RowError("duplicate_options", detail)
 
 
 def _answer(raw: Raw, notes: Notes) -> int:
     """Return the 0-based position of the right option in `raw.options`, after a check against `raw.answer_text`."""
     if not clean(raw.answer) or raw.answer == [] or (raw.answer_kind != "text" and fold(raw.answer) in NO_LABEL):
-        raise _CheckError("missing_answer", "the answer is empty")
+        raise RowError("missing_answer", "the answer is empty")
     # A text answer is its own check; beside a number or letter the source may have the text too, which must agree.
     place = read_answer(raw)
     if raw.answer_kind == "text":
@@ -148,7 +140,7 @@ def _answer(raw: Raw, notes: Notes) -> int:
     options = ["" if option is NO_OPTION else clean(option) for option in raw.options]
     if match_text(text, options) != place:
         detail = f"the answer text {text!r} is not option {place + 1}, {options[place]!r}"
-        raise _CheckError("answer_text_mismatch", detail)
+        raise RowError("answer_text_mismatch", detail)
     notes.add(TEXT_MATCHED, raw.row)
     return place
 

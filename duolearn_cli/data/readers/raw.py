@@ -36,3 +36,11 @@ class Raw:
     heldout: object = False
     patient: object = None
     names: tuple[str, ...] = ()
+
+
+class RowError(Exception):
+    """A row cannot become an item. `reason` is a code, `detail` a sentence, as in the `Rejected` that it ends as."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail

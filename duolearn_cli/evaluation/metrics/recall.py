@@ -39,15 +39,6 @@ def rouge_l_f1(generated: str, answer: str) -> float:
     return float(_rouge("rougeL", generated, answer).fmeasure)
 
 
-def rouge_1_recall(generated: str, answer: str) -> float:
-    """ROUGE-1 recall: the share of the answer's words that the generated text has, in any order (Lin 2004, eq. 1, n =
-    1).
-
-    A word that occurs twice in the answer must occur twice to count twice.
-    """
-    return float(_rouge("rouge1", generated, answer).recall)
-
-
 def degenerate(text: str) -> bool:
     """Whether a generated text is degenerate: it says nothing, or repeats itself.
 

@@ -208,5 +208,6 @@ def _as_slice(chosen: Sequence[bool]) -> slice:
     """Return the slice of the true entries, which are consecutive: `PrivateSteps.chosen` keeps sets together."""
     start = chosen.index(True) if any(chosen) else 0
     run = slice(start, start + sum(chosen))
-    assert all(chosen[run])
+    if not all(chosen[run]):
+        raise ValueError(f"the chosen entries are not consecutive: {list(chosen)}")
     return run

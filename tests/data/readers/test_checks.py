@@ -35,7 +35,7 @@ def item(**changes: object) -> Item:
 
 def test_good_row() -> None:
     built = item(subject=" Surgery", topic="", explanation=None, concepts=("a ", "", "b", "a"), fact="f")
-    assert (built.question, built.answer_text, built.answer_letter) == ("Which organ stores bile?", "Gallbladder", "B")
+    assert (built.question, built.answer_text, built.answer) == ("Which organ stores bile?", "Gallbladder", 1)
     assert (built.subject, built.topic, built.explanation) == ("Surgery", None, None)
     assert (built.concepts, built.fact_id, built.source, built.row) == (("a", "b"), "f", "t.csv", 7)
 

@@ -12,12 +12,11 @@ from duolearn_cli.data.readers.minimed import facts
 from duolearn_cli.evaluation.metrics.recall import (
     compression_ratio,
     degenerate,
-    rouge_1_recall,
     rouge_l_f1,
     rouge_l_recall,
 )
 
-ALL = (rouge_l_recall, rouge_l_f1, rouge_1_recall)
+ALL = (rouge_l_recall, rouge_l_f1)
 words = st.lists(st.sampled_from("abc"), max_size=6)
 
 
@@ -30,26 +29,26 @@ def longest_common(one, other):
 
 
 @pytest.mark.parametrize(
-    ("generated", "answer", "l_recall", "l_f1", "one"),
+    ("generated", "answer", "l_recall", "l_f1"),
     [
-        ("femoral hernia", "femoral hernia", 1, 1, 1),
-        ("Femoral HERNIA.", "femoral hernia", 1, 1, 1),
-        ("hernia femoral", "femoral hernia", 1 / 2, 1 / 2, 1),
-        ("it is a femoral hernia", "femoral hernia", 1, 2 * 0.4 / 1.4, 1),
-        ("femoral", "femoral hernia", 1 / 2, 2 * 0.5 / 1.5, 1 / 2),
-        ("inguinal ligament", "femoral hernia", 0, 0, 0),
-        ("", "femoral hernia", 0, 0, 0),
-        ("... !", "femoral hernia", 0, 0, 0),
-        ("hernia", "hernia", 1, 1, 1),
-        ("hernias", "hernia", 0, 0, 0),
-        ("the the the the", "the the", 1, 2 * 0.5 / 1.5, 1),
-        ("the", "the the the the", 1 / 4, 2 * 0.25 / 1.25, 1 / 4),
-        ("beta-blocker", "β-blocker", 1, 2 * 0.5 / 1.5, 1),
+        ("femoral hernia", "femoral hernia", 1, 1),
+        ("Femoral HERNIA.", "femoral hernia", 1, 1),
+        ("hernia femoral", "femoral hernia", 1 / 2, 1 / 2),
+        ("it is a femoral hernia", "femoral hernia", 1, 2 * 0.4 / 1.4),
+        ("femoral", "femoral hernia", 1 / 2, 2 * 0.5 / 1.5),
+        ("inguinal ligament", "femoral hernia", 0, 0),
+        ("", "femoral hernia", 0, 0),
+        ("... !", "femoral hernia", 0, 0),
+        ("hernia", "hernia", 1, 1),
+        ("hernias", "hernia", 0, 0),
+        ("the the the the", "the the", 1, 2 * 0.5 / 1.5),
+        ("the", "the the the the", 1 / 4, 2 * 0.25 / 1.25),
+        ("beta-blocker", "β-blocker", 1, 2 * 0.5 / 1.5),
     ],
 )
-def test_values_by_hand(generated, answer, l_recall, l_f1, one):
+def test_values_by_hand(generated, answer, l_recall, l_f1):
     values = [figure(generated, answer) for figure in ALL]
-    assert values == pytest.approx([l_recall, l_f1, one])
+    assert values == pytest.approx([l_recall, l_f1])
     assert all(type(value) is float for value in values)
 
 
@@ -59,15 +58,12 @@ def test_rouge_l_is_the_longest_common_subsequence(generated, answer):
     texts = " ".join(generated), " ".join(answer)
     assert rouge_l_recall(*texts) == pytest.approx(common / len(answer))
     assert rouge_l_f1(*texts) == pytest.approx(2 * common / (len(answer) + len(generated)))
-    matched = sum(min(generated.count(word), answer.count(word)) for word in set(answer))
-    assert rouge_1_recall(*texts) == pytest.approx(matched / len(answer))
 
 
 @given(words, words.filter(bool), words)
 def test_more_words_after_the_answer_do_not_lower_recall(generated, answer, more):
     before, after = " ".join(generated), " ".join([*generated, *more])
-    for figure in (rouge_l_recall, rouge_1_recall):
-        assert figure(after, " ".join(answer)) >= figure(before, " ".join(answer))
+    assert rouge_l_recall(after, " ".join(answer)) >= rouge_l_recall(before, " ".join(answer))
 
 
 @pytest.mark.parametrize("answer", ["", " ", "β", "?"])
