@@ -115,17 +115,7 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
             finite.
     """
     linear, ids = linear_of(base, name), torch.tensor(PROBE, device=next(base.parameters()).device)
-    try:
-        states = decoder(input_ids=ids).last_hidden_state
-    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
-        ) from error
-    if not base(input_ids=ids).logits.isfinite().all():
-        fix = "use another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
-        raise ModelError(
-            f"the predictions of {name} are not finite in {states.dtype}, although its weights are. Fix: {fix}."
-        )
+    states = _states(base, decoder, ids, name)
     entered, raw, logits = _forward_with_made_up_outputs(base, linear, ids)
     if entered is None or entered.shape != states.shape:
         raise ModelError(f"{name} does not pass its last hidden states to its output layer, which is not supported.")
@@ -144,14 +134,38 @@ def find(base: Any, decoder: Any, name: str) -> OutputLayer:
             f"{name} returns {logits.shape[-1]} of the {raw.shape[-1]} logits of its output layer; all are needed."
         )
     caps = [None, *_values(base.config.get_text_config(), CAPS)]
-    tried = [OutputLayer(linear, scale, cap) for scale, cap in product(scales, caps)]
+    after = _explaining([OutputLayer(linear, *pair) for pair in product(scales, caps)], raw, logits, tolerance, name)
+    return OutputLayer(linear, before * after.scale, after.cap)
+
+
+def _states(base: Any, decoder: Any, ids: Tensor, name: str) -> Tensor:
+    """Return the last hidden states of the probe. Raises ModelError if there are none, or predictions are not finite.
+
+    Shapes: [rows, length] -> [rows, length, width].
+    """
+    try:
+        states = decoder(input_ids=ids).last_hidden_state
+    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{name} has no decoder that turns token ids into hidden states ({str(error).splitlines()[0]})."
+        ) from error
+    if not base(input_ids=ids).logits.isfinite().all():
+        fix = "use another model" if states.dtype in TOLERANCE else "runtime.precision=fp32"
+        raise ModelError(
+            f"the predictions of {name} are not finite in {states.dtype}, although its weights are. Fix: {fix}."
+        )
+    return states
+
+
+def _explaining(tried: list[OutputLayer], raw: Tensor, logits: Tensor, tolerance: float, name: str) -> OutputLayer:
+    """Return the layer that turns `raw` outputs into `logits`. Raises ModelError if none of those tried does."""
     after, off = min(((layer, _worst(layer.finished(raw), logits)) for layer in tried), key=lambda pair: pair[1])
     if not off <= tolerance:
         raise ModelError(
             f"{name} changes its logits after the output layer in a way that is not supported; supported are a scale "
             f"({', '.join(SCALES)}) and a soft cap ({', '.join(CAPS)}) that its configuration names."
         )
-    return OutputLayer(linear, before * after.scale, after.cap)
+    return after
 
 
 def _forward_with_made_up_outputs(base: Any, linear: nn.Linear, ids: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:

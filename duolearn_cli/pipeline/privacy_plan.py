@@ -23,6 +23,9 @@ from duolearn_cli.privacy.accounting import Spending, noise_multiplier
 # Group sizes are composed one by one, which takes seconds each.
 MAX_SIZES = 4
 
+# By protected set the units, by name, and of each the positions of its items.
+Units = dict[str, dict[str, list[int]]]
+
 
 def group(items: Sequence[Item], config: RunConfig) -> dict[str, list[int]]:
     """Group items into privacy units. Return the positions in `items` of each unit's items, by the unit's name.
@@ -110,40 +113,21 @@ def plan_unlearning(study: Study) -> Account | None:
     """
     config, privacy = study.config, study.config.privacy
     before = account_before(study)
-    # A run without privacy on a model with an account would leave its promise without any bound.
     if privacy.epsilon is None:
-        if before:
-            raise ConfigError(
-                f"privacy={privacy.name}: the model to begin with has a privacy budget (epsilon {before.budget:g} at "
-                f"delta {before.delta:g}), and a run without privacy would leave nothing of it. Choose privacy=eps1 "
-                "or privacy=custom privacy.epsilon=VALUE, or another model."
-            )
+        _refuse_to_leave(before, privacy.name)
         return None
     sides = {"retain": study.request.retain, "forget": study.request.forget}
     units = {name: group(sides[name], config) for name in protected(config)}
     shared = _shared(study, units)
-    batch = privacy.batch_size or config.unlearn.batch_size
-    # An epoch is a pass over the forget set: over its units if they are protected, else over its items.
-    if "forget" in units:
-        steps = num_steps(len(units["forget"]), batch, config.unlearn.epochs)
-    else:
-        steps = num_steps(len(sides["forget"]), config.unlearn.batch_size, config.unlearn.epochs)
-    rates = {name: _rate(len(own), batch, privacy.sampling) for name, own in units.items()}
     # Delta and budget of a model are fixed by its first private run. Otherwise a later run could raise what was
     # promised.
     account = before or Account(
         privacy.unit, _delta(study, units), privacy.budget or privacy.epsilon, privacy.accountant
     )
     _check_terms(study, account, units, before is not None)
-    spendings: dict[str, Spending] = {}
-    # A unit in both sets pays for both, so their noise multiplier is solved jointly.
-    for names in [list(units)] if shared else [[name] for name in units]:
-        planned = [Spending(0.0, rates[name], steps, privacy.sampling) for name in names]
-        noise = noise_multiplier(privacy.epsilon, account.delta, planned, privacy.accountant)
-        spendings |= {name: replace(one, noise_multiplier=noise) for name, one in zip(names, planned, strict=True)}
     entry = Entry(
         stage="unlearn",
-        spendings=spendings,
+        spendings=_spendings(study, units, privacy.epsilon, account.delta, shared=shared),
         unprotected=tuple(name for name in SETS if name not in units),
         num_units={name: len(own) for name, own in units.items()},
         max_grad_norm=privacy.max_grad_norm,
@@ -156,6 +140,35 @@ def plan_unlearning(study: Study) -> Account | None:
     account = account.begin(entry)
     _check_budget(account, privacy.epsilon)
     return account
+
+
+def _refuse_to_leave(before: Account | None, name: str) -> None:
+    """Raise ConfigError if a run without privacy would leave the promise of the model to begin with without a bound."""
+    if before:
+        raise ConfigError(
+            f"privacy={name}: the model to begin with has a privacy budget (epsilon {before.budget:g} at "
+            f"delta {before.delta:g}), and a run without privacy would leave nothing of it. Choose privacy=eps1 "
+            "or privacy=custom privacy.epsilon=VALUE, or another model."
+        )
+
+
+def _spendings(study: Study, units: Units, epsilon: float, delta: float, *, shared: bool) -> dict[str, Spending]:
+    """What the planned steps spend of each protected set, with the noise that keeps it within `epsilon`."""
+    config, privacy = study.config, study.config.privacy
+    batch = privacy.batch_size or config.unlearn.batch_size
+    # An epoch is a pass over the forget set: over its units if they are protected, else over its items.
+    if "forget" in units:
+        steps = num_steps(len(units["forget"]), batch, config.unlearn.epochs)
+    else:
+        steps = num_steps(len(study.request.forget), config.unlearn.batch_size, config.unlearn.epochs)
+    spendings: dict[str, Spending] = {}
+    # A unit in both sets pays for both, so their noise multiplier is solved jointly.
+    for names in [list(units)] if shared else [[name] for name in units]:
+        rates = [_rate(len(units[name]), batch, privacy.sampling) for name in names]
+        planned = [Spending(0.0, rate, steps, privacy.sampling) for rate in rates]
+        noise = noise_multiplier(epsilon, delta, planned, privacy.accountant)
+        spendings |= {name: replace(one, noise_multiplier=noise) for name, one in zip(names, planned, strict=True)}
+    return spendings
 
 
 def account_before(study: Study) -> Account | None:
@@ -208,7 +221,7 @@ def _rate(num_units: int, batch: int, sampling: str) -> float:
     return 1 / num_steps(num_units, batch, 1) if sampling == "shuffled" else min(1.0, batch / num_units)
 
 
-def _shared(study: Study, units: dict[str, dict[str, list[int]]]) -> bool:
+def _shared(study: Study, units: Units) -> bool:
     """Return whether some unit has items in both sets. Raises ConfigError if only one of the sets is protected."""
     config = study.config
     if config.privacy.unit == "example":
@@ -223,13 +236,13 @@ def _shared(study: Study, units: dict[str, dict[str, list[int]]]) -> bool:
     return bool(both)
 
 
-def _delta(study: Study, units: dict[str, dict[str, list[int]]]) -> float:
+def _delta(study: Study, units: Units) -> float:
     """Return ``privacy.delta``, by default 1 / (10 N) for the N units of the largest protected set."""
     largest = max(map(len, units.values()))
     return study.config.privacy.delta or 1 / (10 * largest)
 
 
-def _check_terms(study: Study, account: Account, units: dict[str, dict[str, list[int]]], has_earlier: bool) -> None:
+def _check_terms(study: Study, account: Account, units: Units, has_earlier: bool) -> None:
     privacy, largest = study.config.privacy, max(map(len, units.values()))
     if account.delta * largest >= 1:
         raise ConfigError(

@@ -15,7 +15,7 @@ from duolearn_cli.model.distributed import Processes
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.fisher import SquaredGradients
-from duolearn_cli.training.forward import SIDES, Example, labels_of, named_losses, predict
+from duolearn_cli.training.forward import SIDES, Example, Forward, labels_of, named_losses, predict
 
 T = TypeVar("T")
 
@@ -84,19 +84,13 @@ def gradients(
         # A process without items still runs a forward, of weight zero: sharded layers make the others wait for it.
         share = 1.0 if part else 0.0
         for side, loss in zip(SIDES, (objective.forget, objective.preserve), strict=True):
-            for group, pulled in zip(forward.groups, forward.reached(share * loss), strict=True):
-                # Without shards no other process waits for a backward of weight zero, so it is left out.
-                if pulled is None or not (part or together):
-                    continue
-                own = [i for i, example in enumerate(group.examples) if not example.is_forget]
-                with recorder.receiving(group.batch, own) if recorder and side == "preserve" else nullcontext():
-                    # The preserve loss may reach the same group, so the forget backward leaves the group's graph in
-                    # place.
-                    torch.autograd.backward(*pulled, retain_graph=side == "forget")
+            # Without shards no other process waits for a backward of weight zero, so it is left out.
+            if part or together:
+                _backward(forward, share * loss, recorder if side == "preserve" else None, retain=side == "forget")
             total[side] += coordinates.gradient()
         figures.append(share * forward.figures(objective))
         # The forget backward retains its graph. Drop it here, or it would use memory while the next one is built.
-        forward = objective = loss = group = pulled = None
+        forward = objective = loss = None
     reduced = {side: processes.sum_gradients(vector) for side, vector in total.items()}
     mean_squares = None
     if recorder:
@@ -106,6 +100,19 @@ def gradients(
         mean_squares = count * processes.sum_gradients(coordinates.take(recorder.take()))
     losses = named_losses(processes.sum_items(torch.stack(figures).sum(0)), step)
     return Gradients(reduced["forget"], reduced["preserve"], mean_squares, losses)
+
+
+def _backward(forward: Forward, loss: Tensor, recorder: SquaredGradients | None, *, retain: bool) -> None:
+    """Run the backward of a loss through each group of texts. `recorder` receives the squares of retain items.
+
+    With `retain` the graphs stay: the preserve loss may reach the groups that the forget loss has reached before.
+    """
+    for group, pulled in zip(forward.groups, forward.reached(loss), strict=True):
+        if pulled is None:
+            continue
+        own = [i for i, example in enumerate(group.examples) if not example.is_forget]
+        with recorder.receiving(group.batch, own) if recorder else nullcontext():
+            torch.autograd.backward(*pulled, retain_graph=retain)
 
 
 def cut(examples: Sequence[T], micro_batch: int | None, processes: Processes) -> list[Sequence[T]]:

@@ -25,7 +25,7 @@ from duolearn_cli.data.order import pairs
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.diagnostics import measure
-from duolearn_cli.training.gradients import Batching, gradients
+from duolearn_cli.training.gradients import Batching, Gradients, gradients
 from duolearn_cli.training.private.step import PrivateSteps
 from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.update import Update
@@ -55,20 +55,11 @@ def unlearn(
             the adapter have no gradient in the first step.
     """
     model.renew_mark("an adapter in training")
-    settings, method = task.settings, task.method
-    # The order follows from the seed alone, so a resumed run goes on in it without saved state.
-    order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))
-    steps = private.num_steps if private else len(order)
-    batching = Batching(settings.micro_batch, task.pack_to)
-    squares = update.constraint.settings.needs_fisher
+    settings = task.settings
+    steps, gradients_at = (private.num_steps, private.gradients) if private else _plain_steps(model, task, update)
     for step in range(first_step + 1, steps + 1):
         with model.recomputed(settings.checkpointing):
-            if private:
-                both = private.gradients(step)
-            else:
-                forgets, retains = order[step - 1]
-                items = [task.forget[i] for i in forgets] + [task.retain[i] for i in retains]
-                both = gradients(model, items, method, update.coordinates, update.processes, batching, squares)
+            both = gradients_at(step)
         # The privacy ledger has no step left: a run that lost steps in a crash ends that many steps earlier.
         if both is None:
             return
@@ -83,6 +74,24 @@ def unlearn(
             raise DivergedError(f"unlearning diverged at step {step}; give a lower unlearn.learning_rate than {rate}.")
         if after_step(step, values):
             return
+
+
+def _plain_steps(
+    model: LanguageModel, task: UnlearningTask, update: Update
+) -> tuple[int, Callable[[int], Gradients | None]]:
+    """Return the number of steps of a run without privacy, and the function that computes a step's gradients."""
+    settings = task.settings
+    # The order follows from the seed alone, so a resumed run goes on in it without saved state.
+    order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))
+    batching = Batching(settings.micro_batch, task.pack_to)
+    squares = update.constraint.settings.needs_fisher
+
+    def gradients_at(step: int) -> Gradients:
+        forgets, retains = order[step - 1]
+        items = [task.forget[i] for i in forgets] + [task.retain[i] for i in retains]
+        return gradients(model, items, task.method, update.coordinates, update.processes, batching, squares)
+
+    return len(order), gradients_at
 
 
 def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:
