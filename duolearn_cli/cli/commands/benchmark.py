@@ -22,6 +22,7 @@ from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import ConfigError, DivergedError, RunError
 from duolearn_cli.files import groups, write_json
+from duolearn_cli.methods.base import Method
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.fitting import fit
 from duolearn_cli.pipeline.planning.plan import adapter_bytes, checkpoint_bytes, read_shape
@@ -112,7 +113,8 @@ def _tries(config: DictConfig, shared: Sequence[str], config_dir: str | None) ->
     by_method: dict[str, list[dict[str, Value]]] = {}
     for method in config.benchmark.methods or options:
         own = _composed(trial(method, 0, {}, config.seed), shared, config_dir)
-        search = config.benchmark.search.get(method) or component_class(own.method, own.plugins).search
+        owner = cast(type[Method], component_class(own.method, own.plugins))
+        search = config.benchmark.search.get(method) or owner.search
         by_method[method] = tries(own, search, config.benchmark.trials, shared, config.seed)
         for number, settings in enumerate(by_method[method][1:], start=1):
             _composed(trial(method, number, settings, config.seed), shared, config_dir)
