@@ -81,7 +81,7 @@ class LanguageModel:
             # Found by name, not by requires_grad: while the adapter is off, PEFT sets that to False.
             if "lora_" in name:
                 own = distributed.local(parameter.detach()).cpu().contiguous()
-                digest.update(own.flatten().view(torch.uint8).numpy())
+                digest.update(own.flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def renew_mark(self, origin: str) -> None:
