@@ -129,6 +129,10 @@ def _adapters(config: DictConfig) -> Iterator[str]:
         yield f"forgotten=[{said}]: it describes a model to begin with; give adapter=FOLDER too."
     if config.requests and not config.after:
         yield "requests: it is read from the record of earlier requests; give after=RUN instead."
+    if config.unlearn.rehearse and not (config.after or config.requests):
+        yield (
+            f"unlearn.rehearse={config.unlearn.rehearse}: without after=RUN there are no earlier requests; allowed: 0."
+        )
     if config.after and config.command != "unlearn":
         yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):

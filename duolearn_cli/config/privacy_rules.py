@@ -89,6 +89,16 @@ def _raw_inputs(config: RunConfig) -> Iterator[str]:
             f"unlearn.packing=true: texts that are not finite would spoil others of their row; allowed with {name}: "
             "false."
         )
+    if config.unlearn.retain_batch_size is not None and not config.after:
+        yield (
+            f"unlearn.retain_batch_size={config.unlearn.retain_batch_size}: private steps sample both sets at one "
+            f"rate; allowed with {name}: empty. Fix: leave it out, or set privacy.batch_size."
+        )
+    if config.unlearn.rehearse:
+        yield (
+            f"unlearn.rehearse={config.unlearn.rehearse}: raw records of earlier requests would join each step, "
+            f"outside what {name} accounts for; allowed with it: 0."
+        )
     if config.runtime.sharding != "none":
         yield (
             f"runtime.sharding={config.runtime.sharding}: private steps need the whole gradient of a record in one "

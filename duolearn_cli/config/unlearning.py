@@ -31,6 +31,12 @@ class UnlearnConfig:
         minimum=1,
         common=("unlearn", "benchmark"),
     )
+    retain_batch_size: int | None = setting(
+        None,
+        "retain items a step; empty: as many as forget items, and after=RUN a full batch_size, since a small request "
+        "has small batches and would keep too little",
+        minimum=1,
+    )
     learning_rate: float = setting(5e-4, "peak learning rate", minimum=0, common=("unlearn",))
     warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
@@ -66,6 +72,12 @@ class UnlearnConfig:
         True,
         "keep a gradient of the request, from which later requests (after=) know what must not come back; it is as "
         "large as the adapter and derived from the forgotten data. With after=: hold those of earlier requests",
+    )
+    rehearse: int = setting(
+        0,
+        "items of earlier requests (after=) that join the forget items of each step in turn; the texts of those items "
+        "must still be there",
+        minimum=0,
     )
     # Packing changes no result. On CPUs it does not pay: attention over long rows costs more than the padding that it
     # saves (docs/lab-notes.md, "Concept-aware attention").

@@ -26,21 +26,23 @@ def num_steps(size: int, batch_size: int, num_epochs: int) -> int:
 
 
 def pairs(
-    num_forget: int, num_retain: int, batch_size: int, num_epochs: int, seed: int
+    num_forget: int, num_retain: int, batch_size: int, num_epochs: int, seed: int, retain_size: int | None = None
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield the forget and the retain indices of each step.
 
-    The forget set is used `num_epochs` times. The retain set is cycled, in batches as large as the forget batches.
+    The forget set is used `num_epochs` times. The retain set is cycled, in batches of `retain_size`; None: as large as
+    the forget batches.
     """
     forgets = list(epochs(num_forget, batch_size, num_epochs, seed))
-    yield from zip(forgets, cycled(num_retain, map(len, forgets), seed), strict=True)
+    sizes = [retain_size or len(own) for own in forgets]
+    yield from zip(forgets, cycled(num_retain, sizes, seed), strict=True)
 
 
-def cycled(size: int, batch_sizes: Iterable[int], seed: int) -> Iterator[list[int]]:
+def cycled(size: int, batch_sizes: Iterable[int], seed: int, stream: str = "retain") -> Iterator[list[int]]:
     """Yield batches of these sizes from an endless sequence: all indices below `size` in a seeded order, then all again
-    in another order, and so on."""
+    in another order, and so on. `stream` names the random numbers."""
     # Batches may span two passes, so that every batch has exactly the requested size.
-    order = random.Random(f"{seed}:retain")
+    order = random.Random(f"{seed}:{stream}")
     waiting: list[int] = []
     for count in batch_sizes:
         while len(waiting) < count:

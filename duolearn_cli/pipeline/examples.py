@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from duolearn_cli.concepts.hierarchy import Target
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
@@ -29,6 +30,7 @@ def examples(
     labels: str,
     attention: Attention = NO_ATTENTION,
     form: AnswerForm | None = None,
+    goal: Target | None = None,
 ) -> list[Example]:
     """Encode `items`, classify their tokens, and compute the predictions of the base and the `target` model.
 
@@ -36,10 +38,11 @@ def examples(
         labels: which tokens have labels, ``"answer"`` or ``"text"``.
         attention: what the method reads or changes inside the model.
         form: the form of answers that the base's nll is adjusted for; None: it is not.
+        goal: the earlier forget target that decides on token classes; None: this request's.
     """
     study = target.study
     texts = [target.encoder.encode(item) for item in items]
-    labelled = [study.label(text, is_forget) for text in texts]
+    labelled = [study.label(text, is_forget, goal) for text in texts]
     all_kinds = [kinds for kinds, _, _ in labelled]
     cached = references(target.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
     built: list[Example] = []

@@ -45,9 +45,7 @@ def _prepare_next(config: RunConfig) -> Study:
     sides = _sides_again(first, target, config)
     earlier_targets = [resolve_target(spec, first.hierarchy) for spec in config.requests]
     # A fact of both is forgotten once more, by this request.
-    forgot = [
-        EarlierRequest(one.name, _sides_again(first, one, config).forget - sides.forget) for one in earlier_targets
-    ]
+    forgot = [EarlierRequest(one, _sides_again(first, one, config).forget - sides.forget) for one in earlier_targets]
     named = frozenset[str]().union(*(one.facts for one in forgot))
     gone, covered = _gone(first.items, named | touched_facts(first.items, earlier_targets), sides.forget, config)
     sides = sides.cut([item for item in sides.items if item.fact_id not in gone], "forgotten_before")

@@ -16,6 +16,8 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.errors import ConfigError
+from duolearn_cli.model.adapter_files import HELD_FILE
+from duolearn_cli.pipeline import private_starts
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import Account, Entry, read_account
 from duolearn_cli.privacy.accounting import Spending, noise_multiplier
@@ -116,6 +118,12 @@ def plan_unlearning(study: Study) -> Account | None:
     if privacy.epsilon is None:
         _refuse_to_leave(before, privacy.name)
         return None
+    if config.after and config.unlearn.hold and (Path(config.after) / HELD_FILE).is_file():
+        raise ConfigError(
+            f"unlearn.hold=true: {config.after} holds raw gradients of what earlier requests forgot, and with "
+            f"privacy={privacy.name} they would steer steps outside the account. Give unlearn.hold=false; how much of "
+            "the earlier requests comes back is measured."
+        )
     sides = {"retain": study.request.retain, "forget": study.request.forget}
     units = {name: group(sides[name], config) for name in protected(config)}
     shared = _shared(study, units)
@@ -139,6 +147,8 @@ def plan_unlearning(study: Study) -> Account | None:
     )
     account = account.begin(entry)
     _check_budget(account, privacy.epsilon)
+    if before and config.adapter:
+        private_starts.check(Path(config.adapter), None, account)
     return account
 
 
@@ -169,6 +179,20 @@ def _spendings(study: Study, units: Units, epsilon: float, delta: float, *, shar
         noise = noise_multiplier(epsilon, delta, planned, privacy.accountant)
         spendings |= {name: replace(one, noise_multiplier=noise) for name, one in zip(names, planned, strict=True)}
     return spendings
+
+
+def check_resumed(config: RunConfig, run: Path) -> None:
+    """Check that a resumed run's account, with all its planned steps, is still within the model's budget.
+
+    Raises:
+        ConfigError: it is not, by itself or with other runs that began with the same model.
+    """
+    account = read_account(run)
+    if account is None:
+        return
+    _check_budget(account, config.privacy.epsilon or 0.0)
+    if config.adapter and len(account.entries) > 1:
+        private_starts.check(Path(config.adapter), run, account)
 
 
 def account_before(study: Study) -> Account | None:

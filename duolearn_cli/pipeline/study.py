@@ -28,10 +28,14 @@ from duolearn_cli.model.text_checks import Texts, fix_of, read_texts
 
 @dataclass(frozen=True, slots=True)
 class EarlierRequest:
-    """A request of the chain before this one: its name and the facts that it forgot."""
+    """A request of the chain before this one: its target and the facts that it forgot."""
 
-    name: str
+    target: Target
     facts: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return self.target.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,10 @@ class Study:
         split = self.config.split
         return part_of(self.splits, part or self.config.evaluation.part, split.validation_fraction, split.seed)
 
+    def items_of(self, request: EarlierRequest) -> tuple[Item, ...]:
+        """Return the trained items that an earlier request forgot."""
+        return tuple(item for item in self.earlier if item.fact_id in request.facts)
+
     def scored(self) -> dict[str, tuple[Item, ...]]:
         """Return the items to score, by split: those of `evaluated`, and `earlier` ones whatever the part."""
         # The items of earlier requests enter no other figure (docs/metrics.md), so every part may have all of them.
@@ -102,10 +110,15 @@ class Study:
         items = (item for split in self.splits.by_name().values() for item in split if item.concepts)
         return {item.id: max(self.hierarchy[concept].level for concept in item.concepts) for item in items}
 
-    def label(self, text: Encoded, is_forget: bool) -> tuple[list[int], list[str | None], list[float]]:
-        """Return the class, the concept and the level weight of every token of a text."""
+    def label(
+        self, text: Encoded, is_forget: bool, target: Target | None = None
+    ) -> tuple[list[int], list[str | None], list[float]]:
+        """Return the class, the concept and the level weight of every token of a text.
+
+        Classes are those of an earlier `target`, by default of this request's.
+        """
         mentions = self.matcher.find(text.text)
-        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, self.target)
+        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, target or self.target)
         return kinds, concepts, level_weights(concepts, self.hierarchy, self.level_weights)
 
     def coverage(self) -> Coverage:

@@ -10,11 +10,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli.config.components import component
-from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.pipeline.earlier_requests import held_before, hold_requests, rehearsed_examples
 from duolearn_cli.pipeline.early_stopping import Goal, between_looks
 from duolearn_cli.pipeline.examples import answer_form, examples, trusted
 from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
@@ -25,8 +24,6 @@ from duolearn_cli.pipeline.result import write_result
 from duolearn_cli.training.answer_form import AnswerForm
 from duolearn_cli.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from duolearn_cli.training.coordinates import Coordinates
-from duolearn_cli.training.gradients import Batching
-from duolearn_cli.training.held import held_gradient, read_held, write_held
 from duolearn_cli.training.private.step import PrivateSteps
 from duolearn_cli.training.selection import choose
 from duolearn_cli.training.task import UnlearningTask
@@ -62,7 +59,7 @@ def unlearn_stage(lab: Laboratory) -> LoadedModel:
     if private:
         lab.display.note("a private run holds no gradient of its forget items for later requests")
     elif config.unlearn.hold:
-        hold_request(unlearned, task, processes, lab.run.folder / "adapter", is_main=lab.is_main)
+        hold_requests(unlearned, task, processes, lab.run.folder / "adapter", is_main=lab.is_main)
     if interrupted():  # during the step that ended the loop
         raise KeyboardInterrupt
     return unlearned
@@ -85,8 +82,9 @@ def make_task(target: LoadedModel, method: Method, form: AnswerForm | None = Non
         examples(target, trusted(target, items), is_forget, method.labels, method.attention, form)
         for items, is_forget in ((request.forget, True), (request.retain, False))
     )
+    rehearsed = rehearsed_examples(target, method, form) if config.unlearn.rehearse else []
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
-    return UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to)
+    return UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to, rehearsed)
 
 
 def make_update(
@@ -109,35 +107,11 @@ def make_update(
     # A resumed run takes the coordinates of its checkpoint. Chosen anew, from an adapter that has moved, they would be
     # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
-    held = _held_by(model, target.study.config, coordinates)
+    held = held_before(model, target.study.config, coordinates)
     update = Update(coordinates, task.settings, task.method.geometry, processes, held)
     if checkpoint:
         update.restore(state)
     return update, first
-
-
-def _held_by(model: LanguageModel, config: RunConfig, coordinates: Coordinates) -> Tensor | None:
-    """The held gradients of earlier requests, over the coordinates that may change [k, n]; None without any."""
-    if not config.after or not config.unlearn.hold:
-        return None
-    vectors = list(read_held(Path(config.after), model.named_adapter).values())
-    return coordinates.take(torch.stack(vectors)) if vectors else None
-
-
-def hold_request(
-    unlearned: LoadedModel, task: UnlearningTask, processes: Processes, folder: Path, *, is_main: bool
-) -> None:
-    """Write the held gradients of all requests into the adapter's `folder`, with this request's, for those to come."""
-    display, model, after = unlearned.display, unlearned.model, unlearned.study.config.after
-    if processes.sharded:
-        display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
-        return
-    display.stage(f"Hold the gradient of {len(task.forget)} forget items for later requests")
-    earlier = read_held(Path(after), model.named_adapter) if after else {}
-    size = task.settings.micro_batch or task.settings.batch_size
-    own = held_gradient(model, task.forget, task.method.labels, processes, Batching(size, task.pack_to))
-    if is_main:
-        write_held(folder, model.named_adapter, {**earlier, str(len(earlier) + 1): own})
 
 
 def chosen_coordinates(target: LoadedModel, task: UnlearningTask, processes: Processes) -> Tensor | None:

@@ -201,6 +201,10 @@ class Account:
         combinations = {tuple(sorted(itertools.chain(*product), key=repr)) for product in products}
         return max(epsilon(spendings, self.delta, self.accountant) for spendings in combinations)
 
+    def in_both(self) -> Account:
+        """The account as if every unit were in both sets of the last stage: an upper bound for either set."""
+        return replace(self, entries=(*self.entries[:-1], replace(self.last, shared=True)))
+
     def spent(self) -> dict[str, float]:
         """The epsilon of each set; infinity for a set that is not protected."""
         return {name: self.epsilon(name) for name in SETS}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.config.privacy import SETS
 from duolearn_cli.evaluation.measures import MEASURES
-from duolearn_cli.privacy.account import Account, composed_by_set
+from duolearn_cli.privacy.account import composed_by_set
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, Table, number
 
@@ -120,15 +120,10 @@ def released_together(jobs: Sequence[Job]) -> Together | None:
         # added.
         epsilon: dict[str, float] = dict.fromkeys(SETS, math.inf)
     else:
-        epsilon = composed_by_set([_in_both(account) for account in accounts] if has_moved else accounts)
+        epsilon = composed_by_set([account.in_both() for account in accounts] if has_moved else accounts)
     is_promise = all(account.is_promise for account in accounts)
     delta = min(account.delta for account in accounts)
     return Together(epsilon, delta, len(finished), num_bare, is_promise, has_moved, units)
-
-
-def _in_both(account: Account) -> Account:
-    """Return the account as if every unit were in both sets of the last stage: an upper bound for either set."""
-    return replace(account, entries=(*account.entries[:-1], replace(account.last, shared=True)))
 
 
 def sweep_note(jobs: Sequence[Job], together: Together | None) -> str | None:

@@ -16,6 +16,7 @@ class UnlearningTask:
 
     Attributes:
         seed: determines the order of items and the choice of coordinates.
+        rehearsed: forget examples of earlier requests, `settings.rehearse` of which join each step in turn.
         pack_to: the length in tokens of rows that several texts share; None: one text per row.
     """
 
@@ -25,3 +26,4 @@ class UnlearningTask:
     settings: UnlearnConfig
     seed: int
     pack_to: int | None = None
+    rehearsed: Sequence[Example] = ()

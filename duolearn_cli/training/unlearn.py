@@ -21,10 +21,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.data.order import pairs
+from duolearn_cli.data.order import cycled, pairs
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.diagnostics import measure
+from duolearn_cli.training.forward import Example
 from duolearn_cli.training.gradients import Batching, Gradients, gradients
 from duolearn_cli.training.private.step import PrivateSteps
 from duolearn_cli.training.task import UnlearningTask
@@ -82,16 +83,25 @@ def _plain_steps(
     """Return the number of steps of a run without privacy, and the function that computes a step's gradients."""
     settings = task.settings
     # The order follows from the seed alone, so a resumed run goes on in it without saved state.
-    order = list(pairs(len(task.forget), len(task.retain), settings.batch_size, settings.epochs, task.seed))
+    sizes = len(task.forget), len(task.retain), settings.batch_size
+    order = list(pairs(*sizes, settings.epochs, task.seed, settings.retain_batch_size))
+    again = _rehearsals(task, len(order))
     batching = Batching(settings.micro_batch, task.pack_to)
     squares = update.constraint.settings.needs_fisher
 
     def gradients_at(step: int) -> Gradients:
         forgets, retains = order[step - 1]
-        items = [task.forget[i] for i in forgets] + [task.retain[i] for i in retains]
+        items = [task.forget[i] for i in forgets] + again[step - 1] + [task.retain[i] for i in retains]
         return gradients(model, items, task.method, update.coordinates, update.processes, batching, squares)
 
     return len(order), gradients_at
+
+
+def _rehearsals(task: UnlearningTask, steps: int) -> list[list[Example]]:
+    """Return the examples of earlier requests that join each step: all in turn, in a seeded order."""
+    size = min(task.settings.rehearse, len(task.rehearsed))
+    chosen = cycled(len(task.rehearsed), [size] * steps, task.seed, "rehearse")
+    return [[task.rehearsed[i] for i in own] for own in chosen]
 
 
 def learning_rate(step: int, steps: int, settings: UnlearnConfig) -> float:

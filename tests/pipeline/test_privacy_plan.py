@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from duolearn_cli.config.compose import compose
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.request import Doubt
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, RunError
+from duolearn_cli.pipeline import private_starts
 from duolearn_cli.pipeline.planning.plan import spending
 from duolearn_cli.pipeline.prepare import prepare
-from duolearn_cli.pipeline.privacy_plan import group, plan_learning, plan_unlearning, shared_by_units
+from duolearn_cli.pipeline.privacy_plan import check_resumed, group, plan_learning, plan_unlearning, shared_by_units
 from duolearn_cli.privacy.account import read_account
+from duolearn_cli.privacy.accounting import epsilon
 from tests.conftest import SMALL
 
 
@@ -233,3 +236,74 @@ def test_the_file_tells_the_plan(tmp_path):
     begun(tmp_path, "privacy=eps4", "privacy.protect=retain")
     said = json.loads((tmp_path / "privacy.json").read_text())
     assert said["spent"]["forget"] is None and said["entries"][0]["unprotected"] == ["forget"]
+
+
+def registered(tmp_path, name, *overrides):
+    """A run of this name, planned and registered beside the adapter in `tmp_path`."""
+    account = plan_unlearning(study_of(*overrides, f"adapter={tmp_path}"))
+    private_starts.register(tmp_path, tmp_path / "runs" / name, account)
+    return account
+
+
+def test_two_runs_of_one_model_share_its_budget(tmp_path):
+    begun(tmp_path, "privacy=eps1", "privacy.budget=6")
+    three = ["privacy=custom", "privacy.epsilon=3"]
+    first = registered(tmp_path, "a", *three)
+    assert first.planned().worst() < 6
+    # The second one is within the budget by itself. Together they spend more than it.
+    with pytest.raises(ConfigError, match=r"privacy\.epsilon=3: 1 other private run began with .* budget is 6"):
+        registered(tmp_path, "b", *three)
+    assert len(private_starts.siblings(tmp_path, None)) == 1
+    small = registered(tmp_path, "b", "privacy=custom", "privacy.epsilon=0.5")
+    together = private_starts.epsilon_together([first.planned(), small.planned()])
+    assert max(first.planned().worst(), small.planned().worst()) < together <= 6
+
+
+def test_a_run_is_not_its_own_sibling(tmp_path):
+    begun(tmp_path, "privacy=eps1", "privacy.budget=5")
+    account = registered(tmp_path, "a", "privacy=custom", "privacy.epsilon=3")
+    private_starts.check(tmp_path, tmp_path / "runs" / "a", account)
+    private_starts.register(tmp_path, tmp_path / "runs" / "a", account)
+    assert len(private_starts.siblings(tmp_path, None)) == 1
+
+
+def test_what_one_model_spent_before_counts_once(tmp_path):
+    begun(tmp_path, "privacy=eps4", "privacy.budget=20")
+    one = registered(tmp_path, "a", "privacy=eps1").planned()
+    together = private_starts.epsilon_together([one, one])
+    # A unit may be in either set of each run, so both spendings of both runs count.
+    lasts = [spending for path in one.last.paths(one.last.begun) for spending in path] * 2
+    start = one.entries[0]
+    naive = [epsilon([*lasts, *path], one.delta, one.accountant) for path in start.paths(start.begun)]
+    assert together == pytest.approx(max(naive))
+
+
+def test_a_run_with_no_account_left_is_named(tmp_path):
+    begun(tmp_path, "privacy=eps1", "privacy.budget=5")
+    (tmp_path / "private_runs" / "x").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"x holds no privacy\.json"):
+        registered(tmp_path, "a", "privacy=eps1")
+
+
+def test_a_resumed_run_is_checked_against_runs_begun_meanwhile(tmp_path):
+    begun(tmp_path, "privacy=eps1", "privacy.budget=5")
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    overrides = ["privacy=custom", "privacy.epsilon=3"]
+    registered(tmp_path, "a", *overrides).write(run)
+    config = study_of(*overrides, f"adapter={tmp_path}").config
+    check_resumed(config, run)
+    other = tmp_path / "private_runs" / "other"
+    shutil.copytree(next(path for path in (tmp_path / "private_runs").iterdir() if path.is_dir()), other)
+    with pytest.raises(ConfigError, match="1 other private run began"):
+        check_resumed(config, run)
+
+
+def test_raw_held_gradients_steer_no_private_run(tmp_path):
+    (tmp_path / "held.safetensors").write_bytes(b"")
+    study = prepare(compose("unlearn", ["+forget=surgery", *SMALL, "privacy=eps4"]))
+    study.config.after = str(tmp_path)
+    with pytest.raises(ConfigError, match=r"unlearn\.hold=true: .* raw gradients"):
+        plan_unlearning(study)
+    study.config.unlearn.hold = False
+    assert plan_unlearning(study) is not None

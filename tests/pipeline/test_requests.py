@@ -126,3 +126,23 @@ def test_patients_are_hashed_with_the_users_key():
 def test_a_chain_is_hashed_over_all_before():
     chain = Chain([]).then({"target": {"name": "a"}}).then({"target": {"name": "b"}})
     assert chain.entries[1]["previous"] == chain.entries[0]["hash"] and chain.entries[1]["number"] == 2
+
+
+@pytest.mark.slow
+def test_rehearsed_items_join_the_steps_of_a_later_request(chain_of_two, duolearn, tmp_path):
+    words = ["+forget=trauma", "unlearn.epochs=1", "evaluation.generate_items=0", f"after={chain_of_two / 'two'}"]
+    steps = {}
+    for rehearse in (0, 4):
+        run = tmp_path / str(rehearse)
+        done = duolearn("unlearn", *words, f"unlearn.rehearse={rehearse}", "unlearn.batch_size=8", f"run_dir={run}")
+        assert done.returncode == 0, done.stderr
+        lines = (run / "history.jsonl").read_text().splitlines()
+        steps[rehearse] = [row for row in map(json.loads, lines) if row.get("stage") == "unlearn"]
+    # As many steps, each with other forget items.
+    assert len(steps[0]) == len(steps[4]) > 0
+    assert all(one != other for one, other in zip(steps[0], steps[4], strict=True))
+
+
+def test_nothing_is_rehearsed_without_earlier_requests(duolearn):
+    done = duolearn("unlearn", "+forget=surgery", "unlearn.rehearse=4", "--dry-run")
+    assert done.returncode == 2 and "without after=RUN there are no earlier requests" in done.stderr

@@ -1,6 +1,7 @@
 """The loop: references, form of answers, gradients, executed step, resume, determinism, several processes."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -456,6 +457,25 @@ def test_streams_pair_every_forget_item_once_an_epoch_and_cycle_retain():
     assert all(sorted(retains[k : k + 3]) == [0, 1, 2] for k in range(0, 18, 3))
 
 
+def test_a_small_request_may_have_full_batches_of_what_is_kept():
+    steps = list(pairs(3, 20, batch_size=8, num_epochs=5, seed=0, retain_size=8))
+    assert [(len(forget), len(retain)) for forget, retain in steps] == [(3, 8)] * 5
+    assert [forget for forget, _ in steps] == [forget for forget, _ in pairs(3, 20, 8, 5, seed=0)]
+    # All are used twice before any comes a third time.
+    assert Counter(i for _, retain in steps for i in retain) == Counter(dict.fromkeys(range(20), 2))
+
+
 def test_learning_rate_warms_up_then_decays():
     settings = UnlearnConfig(learning_rate=1.0, warmup=0.5)
     assert [unlearn.learning_rate(step, 4, settings) for step in (1, 2, 3, 4)] == [0.5, 1, 1, 0.5]
+
+
+def test_items_of_earlier_requests_join_in_turn():
+    task = SimpleNamespace(settings=SimpleNamespace(rehearse=2), rehearsed=list("abcde"), seed=3)
+    joined = unlearn._rehearsals(task, 5)
+    assert [len(own) for own in joined] == [2] * 5
+    # Two passes over all five before any comes a third time.
+    assert sorted("".join(map("".join, joined))) == sorted("abcde" * 2)
+    assert joined == unlearn._rehearsals(task, 5)
+    task.rehearsed = []
+    assert unlearn._rehearsals(task, 2) == [[], []]

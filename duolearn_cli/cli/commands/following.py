@@ -56,6 +56,8 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         there = {key: path for key, path in found.items() if key.startswith(f"{name}.")}
         for key, value in (there | kept).items():
             OmegaConf.update(merged, key, value)
+    # Later requests are often small. Where retain batches were as small, each request cost what was to be kept.
+    merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or config.unlearn.batch_size
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after = merged.adapter = str(adapter)

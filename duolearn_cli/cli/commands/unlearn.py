@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,10 @@ from duolearn_cli.cli.commands.common import (
 from duolearn_cli.cli.commands.following import follow
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.patient_key import patient_key
+from duolearn_cli.errors import UserError
 from duolearn_cli.pipeline.planning.fitting import fit
-from duolearn_cli.pipeline.privacy_plan import plan_unlearning
+from duolearn_cli.pipeline.privacy_plan import check_resumed, plan_unlearning
+from duolearn_cli.pipeline.private_starts import register
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
@@ -51,7 +54,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if not opened:
         check_words(study, forgotten)
     # A resumed run continues with the account in its folder.
-    account = plan_unlearning(study) if not config.resume else None
+    account = None
+    if opened:
+        check_resumed(study.config, opened.folder)
+    else:
+        account = plan_unlearning(study)
     # Before the folder is made: the chosen micro-batch goes into config.yaml, and a resumed run is cut the same way.
     notes = fit(study)
     if only_plan:
@@ -76,7 +83,19 @@ def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)
     if account:
         account.write(opened.folder, account.planned().spent())
+        # A first private run has a budget of its own. Later ones share that of the model that they begin with.
+        if study.config.adapter and len(account.entries) > 1:
+            _register(Path(study.config.adapter), opened, account)
     return opened
+
+
+def _register(start: Path, opened: Run, account: Account) -> None:
+    """Leave the run's account beside the model that it begins with. The folder of a refused run is removed."""
+    try:
+        register(start, opened.folder, account)
+    except UserError:
+        shutil.rmtree(opened.folder)
+        raise
 
 
 def complete(study: Study, opened: Run, display: Display, notes: Sequence[str]) -> str:

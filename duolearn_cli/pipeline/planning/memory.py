@@ -90,7 +90,13 @@ class Planner:
         """
         privacy, counts = self.config.privacy, []
         for name, own in zip(SETS, self.lengths, strict=True):
-            count: float = self.config.unlearn.batch_size
+            settings = self.config.unlearn
+            # Items of earlier requests join the forget items.
+            count: float = (
+                settings.batch_size + settings.rehearse
+                if name == "forget"
+                else settings.retain_batch_size or settings.batch_size
+            )
             if self._protects(name):
                 expected = privacy.batch_size or self.config.unlearn.batch_size
                 count = expected + DEVIATIONS * math.sqrt(expected) * (privacy.sampling == "poisson")
