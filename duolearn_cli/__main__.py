@@ -32,6 +32,7 @@ COMMANDS = (
     "fetch",
     "export",
     "purge",
+    "withdraw",
     "cache",
     "data",
     "hierarchy",
@@ -110,7 +111,7 @@ def _dispatch(args: list[str]) -> int:
         words = word_overrides(words, "data", DATA_ACTIONS, None)
     elif command == "cache":
         words = word_overrides(words, "cache", CACHE_ACTIONS, "cache.action")
-    elif command == "verify":
+    elif command in ("verify", "withdraw"):
         words = verify_overrides(words)
     return launch(command, [*flags, *map(normalised, words)])
 

@@ -57,11 +57,17 @@ EXAMPLES = {
         "duolearn export run=outputs/DATE/TIME-NAME",
         "duolearn export run=outputs/DATE/TIME-NAME format=merged export_path=FOLDER",
         "duolearn export run=outputs/DATE/TIME-NAME format=merged export.precision=bf16 export.max_shard_gb=2",
+        "duolearn export run=outputs/DATE/TIME-NAME format=record export_path=FOLDER",
     ),
     "purge": (
         "duolearn purge run=outputs/DATE/TIME-NAME --dry-run",
         "duolearn purge run=outputs/DATE/TIME-NAME yes=true",
         "duolearn purge +forget=surgery",
+    ),
+    "withdraw": (
+        "duolearn withdraw run=outputs/DATE/TIME-NAME request=surgery",
+        "duolearn withdraw run=outputs/DATE/TIME-NAME request=surgery yes=true",
+        "duolearn withdraw run=outputs/DATE/TIME-NAME request=2 chain=[RUN,RUN]",
     ),
     "cache": (
         "duolearn cache",

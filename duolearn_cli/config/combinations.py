@@ -17,7 +17,7 @@ from duolearn_cli.config.values import NAME_HINT, within
 
 WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
 # Beside `audit robustness`.
-TAKE_RUN = ("evaluate", "export", "purge", "verify")
+TAKE_RUN = ("evaluate", "export", "purge", "verify", "withdraw")
 
 
 def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
@@ -78,9 +78,13 @@ def _runs(config: DictConfig) -> Iterator[str]:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
     if config.run and config.command not in TAKE_RUN and not attacks:
         yield (
-            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge` and `verify` take "
-            "run; allowed here: resume=RUN to continue a run."
+            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge`, `verify` and "
+            "`withdraw` take run; allowed here: resume=RUN to continue a run."
         )
+    if config.command == "withdraw" and not (config.run and config.request):
+        yield "withdraw: give run=FOLDER, the run that the chain ends with, and request=NAME, the request to take out."
+    if config.request and config.command != "withdraw":
+        yield f"request={config.request}: only `duolearn withdraw` takes one."
     if config.run_dir and config.command not in WITH_RUN_FOLDER:
         yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
     if config.run_dir and config.resume:
@@ -102,6 +106,8 @@ def _exports(config: DictConfig) -> Iterator[str]:
         )
     if config.format == "adapter" and config.export.precision != "fp32":
         yield f"export.precision={config.export.precision}: an adapter is copied unchanged; allowed with it: fp32."
+    if config.format == "record" and config.export.precision != "fp32":
+        yield f"export.precision={config.export.precision}: format=record holds no weights; leave it out."
 
 
 def _deletions(config: DictConfig) -> Iterator[str]:

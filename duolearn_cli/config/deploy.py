@@ -17,6 +17,11 @@ class ExportConfig:
         "merged: numbers of the weights. fp32 answers as the run does; bf16 and fp16 take half the space, rounded",
         choices=["fp32", "bf16", "fp16"],
     )
+    held: bool = setting(
+        True,
+        "adapter: with the gradients that keep earlier requests forgotten in later ones; they are derived from the "
+        "forgotten items, so leave them out of copies for others",
+    )
     max_shard_gb: float = setting(5.0, "merged: GB of one weight file at most", minimum=0.0001, maximum=1000)
 
 

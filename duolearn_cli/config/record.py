@@ -24,6 +24,11 @@ class VerifyConfig:
     deep: bool = setting(False, "score the models again and compare their answers")
     public_key: str | None = setting(None, "file of the public Ed25519 key (PEM) that the signature must belong to")
     sign: str | None = setting(None, "file of a private Ed25519 key (PEM) that signs the record once it is verified")
+    chain: list[str] = setting(
+        [],
+        "run folders of the earlier requests, or models exported from them, the first request first; empty: those that "
+        "are found beside the run",
+    )
     page: str | None = setting(
         None, "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified"
     )

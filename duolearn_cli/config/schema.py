@@ -104,7 +104,7 @@ class RunConfig:
     run: str | None = setting(
         None,
         "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
-        "purge: whose traces are deleted; verify: to check",
+        "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain",
     )
     adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
     forgotten: list[str] | None = setting(
@@ -117,13 +117,15 @@ class RunConfig:
         "unlearn: a run or its adapter whose record of requests this one continues; what they forgot stays forgotten",
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
+    request: str | None = setting(None, "withdraw: name or number of the request to take out of the chain")
     patient_key: str | None = setting(
         None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
     )
     export: ExportConfig = setting(ExportConfig)
     format: str = setting(
         "adapter",
-        "export: the adapter alone, to be loaded on its base model, or both merged into one model",
+        "export: the adapter alone, to be loaded on its base model; both merged into one model; or the erasure record, "
+        "one page to print and sign",
         choices=FORMATS,
     )
     export_path: str | None = setting(
@@ -131,4 +133,4 @@ class RunConfig:
         "data export, hierarchy import: the file to write; export: the folder, empty: one beside the run",
     )
     cache: CacheConfig = setting(CacheConfig)
-    yes: bool = setting(False, "purge, cache prune: delete without asking")
+    yes: bool = setting(False, "purge, cache prune: delete without asking; withdraw: run the commands")

@@ -5,7 +5,7 @@ ACTIONS = ("show", "check", "find", "target", "coverage", "import")
 AUDITS = ("privacy", "robustness")
 DATA_ACTIONS = ("export",)
 CACHE_ACTIONS = ("list", "prune")
-# What a model is exported as.
-FORMATS = ("adapter", "merged")
+# What `duolearn export` writes of a run.
+FORMATS = ("adapter", "merged", "record")
 # Which facts are scored.
 PARTS = ("all", "validation", "test")

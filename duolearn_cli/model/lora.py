@@ -180,6 +180,8 @@ def save(network: PeftModel, folder: Path, *, is_main: bool) -> None:
     mark = {ACCOUNT_MARK: ACCOUNT_FILE} if (folder / ACCOUNT_FILE).is_file() else {}
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"} | mark)
     network.peft_config["default"].save_pretrained(str(folder))
+    # safetensors lets only the owner read its files; whoever verifies a run must read them too.
+    (folder / ADAPTER_FILE).chmod((folder / CONFIG_FILE).stat().st_mode)
 
 
 def load(network: PeftModel, folder: Path) -> None:

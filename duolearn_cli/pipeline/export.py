@@ -1,13 +1,10 @@
-"""Write a run's model so that it can be handed on: an adapter for plain PEFT, or one model for plain transformers."""
+"""Write a run's model for others: an adapter for plain PEFT, or a whole model for plain transformers."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,30 +17,32 @@ from transformers.utils import logging as transformers_logging
 
 from duolearn_cli.config.privacy import ACCOUNT_FILE
 from duolearn_cli.data.earlier import spec_of
-from duolearn_cli.errors import ModelError, RunError
+from duolearn_cli.errors import ModelError
 from duolearn_cli.evaluation.perplexity import plain_texts
 from duolearn_cli.files import write_json, write_text
 from duolearn_cli.model import lora
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.model.loading import load_tokenizer
 from duolearn_cli.model.origin import Origin, licence_files, origin_of
 from duolearn_cli.model.pretrained import load_base
 from duolearn_cli.model.weights import Weights, sha256
-from duolearn_cli.pipeline.export_plan import ADAPTER_FILE, ExportPlan
+from duolearn_cli.pipeline.export_plan import ExportPlan, whole
+from duolearn_cli.pipeline.requests import read_chain
 from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.inputs import read_history
 from duolearn_cli.report.model_card import Subject, model_card
 from duolearn_cli.report.terminal import Display
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Nats. What is written in float32 must answer as the run does; more than this is no rounding.
+# Nats. A model written in float32 must answer as the run does; a larger difference is not rounding.
 CLOSE = 1e-4
-# Tokens of the probe text at most.
+# Tokens of the probe text, at most.
 PROBE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written; `difference` in nats, of a merged model only."""
+    """What was written. `difference` is in nats, and None unless the model is merged."""
 
     folder: Path
     files: list[str]
@@ -51,15 +50,17 @@ class Exported:
 
 
 def export(plan: ExportPlan, display: Display) -> Exported:
-    """Write the folder of `plan`, whole or not at all.
+    """Write the folder of `plan`, completely or not at all.
 
     Raises:
-        ModelError: base or adapter cannot be read, or what was written answers otherwise than the run's model.
-        RunError: the folder cannot be written, or the adapter's privacy account is missing.
+        ModelError: base or adapter cannot be read, or the written model answers differently from the run's model.
+        RunError: the folder cannot be written, the adapter's privacy account is missing, or its record of requests
+            belongs to other weights.
     """
-    read_account(plan.adapter)  # an adapter that spent privacy goes nowhere without its account
+    read_account(plan.adapter)  # an adapter that spent privacy is never exported without its account
+    chain = read_chain(plan.adapter)
     # A folder that exists is complete: whoever finds it may hand it on.
-    with _whole(plan.folder) as part:
+    with whole(plan.folder) as part:
         tokenizer = _write_tokenizer(plan, part)
         if plan.format == "merged":
             difference = _write_merged(plan, part, tokenizer, display)
@@ -67,6 +68,8 @@ def export(plan: ExportPlan, display: Display) -> Exported:
             difference = None
             _write_adapter(plan, part)
         origin = origin_of(plan.weights, plan.model)
+        if chain:  # after the weights, whose hashes it holds
+            chain.write(part)
         _write_papers(plan, part, origin, difference)
         files = sorted(path.name for path in part.iterdir())
         for name in files:  # safetensors' own writer lets nobody else read
@@ -74,42 +77,28 @@ def export(plan: ExportPlan, display: Display) -> Exported:
     return Exported(plan.folder, files, difference)
 
 
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder. It is renamed to `folder` on success and deleted on failure."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        part.replace(folder)
-    except OSError as error:
-        raise RunError(f"export_path={folder}: it cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 def _write_tokenizer(plan: ExportPlan, part: Path) -> Any:
-    """Tokenizer with its chat template, and the generation settings; return the tokenizer."""
+    """Write the tokenizer with its chat template, and the generation settings. Return the tokenizer."""
     tokenizer = load_tokenizer(plan.weights, plan.model)
     tokenizer.save_pretrained(part)
     again = load_tokenizer(_written(plan, part), plan.model)
     changed = [text for text in plain_texts() if tokenizer(text)["input_ids"] != again(text)["input_ids"]]
     if changed or tokenizer.chat_template != again.chat_template:
         raise ModelError(
-            f"the tokenizer of {plan.model.name} is another one once it is written and read again; this model cannot "
-            "be exported with its tokenizer."
+            f"the tokenizer of {plan.model.name} changes when it is written and read again; this model cannot be "
+            "exported with its tokenizer."
         )
     _generation_config(plan.weights).save_pretrained(part)
     return tokenizer
 
 
 def _written(plan: ExportPlan, part: Path) -> Weights:
-    """What has been written, as a place to read from."""
+    """The weights that have been written."""
     return Weights(str(part), None, None, False, plan.weights.trust_remote_code)
 
 
 def _generation_config(weights: Weights) -> GenerationConfig:
-    """The base model's settings of generation; where it has no such file, what transformers makes of its config."""
+    """The base model's generation settings. Without such a file, transformers derives them from its config."""
     folder = weights.folder()
     if folder and (folder / "generation_config.json").is_file():
         return GenerationConfig.from_pretrained(str(folder))
@@ -117,8 +106,10 @@ def _generation_config(weights: Weights) -> GenerationConfig:
 
 
 def _write_adapter(plan: ExportPlan, part: Path) -> None:
-    """Copy the adapter bit for bit; its configuration names the base as anybody can find it."""
+    """Copy the adapter bit for bit, and its held gradients if wanted. Its configuration names the base, not a path."""
     shutil.copyfile(plan.adapter / ADAPTER_FILE, part / ADAPTER_FILE)
+    if plan.settings.held and (plan.adapter / HELD_FILE).is_file():
+        shutil.copyfile(plan.adapter / HELD_FILE, part / HELD_FILE)
     config = json.loads((plan.adapter / "adapter_config.json").read_text(encoding="utf-8"))
     name, revision = plan.weights.reference(plan.model.name)
     named = {"base_model_name_or_path": name, "revision": revision, "inference_mode": True}
@@ -126,24 +117,24 @@ def _write_adapter(plan: ExportPlan, part: Path) -> None:
 
 
 def _write_merged(plan: ExportPlan, part: Path, tokenizer: Any, display: Display) -> float:
-    """Merge in float32, write, read again; return how far the answers to a probe text are apart, in nats."""
+    """Merge in float32, write, and read again. Return how far the answers to a probe text differ, in nats."""
     display.stage(f"Load {plan.model.name} and merge the adapter into it")
     network = _network(plan)
     probe = torch.tensor([tokenizer(plain_texts()[0])["input_ids"][:PROBE]])
     before = _log_probabilities(network, probe)
     merged: Any = network.merge_and_unload(safe_merge=True)
     if found := _unmerged(merged):
-        raise ModelError(f"format=merged: PEFT left {found} beside the weights; allowed here: format=adapter.")
+        raise ModelError(f"format=merged: PEFT did not merge {found}; allowed here: format=adapter.")
     merged = merged.to(DTYPES[plan.settings.precision])
     display.stage(f"Write {plan.folder}")
     _save(merged, part, plan)
     # Both models at once would need twice the memory that `plan_export` has checked for.
     del merged, network
-    # The files are what is handed on, so they are tested and not the network in memory.
+    # Test the files, not the network in memory: others get the files.
     again = load_base(_written(plan, part), plan.model.name, torch.float32)
     difference = float((_log_probabilities(again.eval(), probe) - before).abs().max())
-    # Written as `not <=` because a difference of NaN must fail as well. In half precision rounding is what the user
-    # asked for, and the card tells its size.
+    # `not <=` because a difference of NaN must fail too. The user chose the rounding of half precision, and the card
+    # says how large it is.
     if plan.settings.precision == "fp32" and not difference <= CLOSE:
         raise ModelError(
             f"format=merged: read again, the written model's log-probabilities differ by {difference:.2g} nats from "
@@ -153,8 +144,8 @@ def _write_merged(plan: ExportPlan, part: Path, tokenizer: Any, display: Display
 
 
 def _network(plan: ExportPlan) -> PeftModel:
-    """The base in float32 with the run's adapter, on the CPU: rounding is that of the run or finer."""
-    # Merging in half precision would round the sum of base and adapter before `export.precision` has a say.
+    """The base in float32 with the run's adapter, on the CPU. It rounds no more than the run did."""
+    # Merging in half precision would round the sum of base and adapter before `export.precision` applies.
     base = load_base(plan.weights, plan.model.name, torch.float32)
     network = lora.attach(plan.model.adapter, base)
     lora.load(network, plan.adapter)
@@ -163,13 +154,13 @@ def _network(plan: ExportPlan) -> PeftModel:
 
 @torch.no_grad()
 def _log_probabilities(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Of each token after those before it. Shape: [1, tokens] -> [tokens - 1]."""
+    """Log-probability of each token given those before it. Shape: [1, tokens] -> [tokens - 1]."""
     found = model(input_ids=ids, use_cache=False).logits[0, :-1].double().log_softmax(-1)
     return found.gather(-1, ids[0, 1:, None])[:, 0]
 
 
 def _unmerged(model: torch.nn.Module) -> str:
-    """The first parameter of an adapter that is still there; empty where none is."""
+    """The first parameter of the adapter that is left; empty if none is."""
     return next((name for name, _ in model.named_parameters() if "lora_" in name), "")
 
 
@@ -180,27 +171,27 @@ def _save(model: Any, part: Path, plan: ExportPlan) -> None:
         warnings.simplefilter("ignore")
         model.save_pretrained(part, max_shard_size=int(1e9 * plan.settings.max_shard_gb))
     folder = plan.weights.folder()
-    if plan.weights.trust_remote_code and folder:  # its configuration names code that lies beside it
+    if plan.weights.trust_remote_code and folder:  # its configuration names code that lies beside the weights
         for path in folder.glob("*.py"):
             shutil.copyfile(path, part / path.name)
 
 
 def _forget_packing(model: Any) -> None:
-    """A base that was read from packed numbers (GGUF) and unpacked is written as the plain model that it is now.
+    """Let a base that was unpacked from GGUF be saved as the plain model that it is now.
 
     Raises:
-        ModelError: it is packed still.
+        ModelError: it is still packed.
     """
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is None:
         return
     if any(not parameter.is_floating_point() or parameter.itemsize < 2 for parameter in model.parameters()):
-        raise ModelError("format=merged: transformers holds this base in packed numbers; allowed: format=adapter.")
+        raise ModelError("format=merged: transformers keeps this base in packed numbers; allowed: format=adapter.")
     quantizer.remove_quantization_config(model)
 
 
 def _write_papers(plan: ExportPlan, part: Path, origin: Origin, difference: float | None) -> None:
-    """Account, licence, the base's hashes and the card."""
+    """Write the privacy account, the licence, the base's hashes and the card."""
     if (plan.adapter / ACCOUNT_FILE).is_file():
         shutil.copyfile(plan.adapter / ACCOUNT_FILE, part / ACCOUNT_FILE)
     for path in licence_files(plan.weights):
@@ -221,7 +212,7 @@ def _subject(plan: ExportPlan, origin: Origin, difference: float | None, part: P
         metrics=json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else None,
         run=plan.run.info,
         forgotten=forgotten,
-        earlier=list(config.forgotten or []),
+        earlier=[*(config.forgotten or []), *(request.name for request in config.requests)],
         history=read_history(folder / "history.jsonl"),
         precision=plan.settings.precision,
         difference=difference,

@@ -1,8 +1,12 @@
-"""Whether a run's model can be exported, by all checks that cost no model and no PyTorch."""
+"""Whether a run's model can be exported: all checks that need no model and no PyTorch."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from duolearn_cli.config.deploy import ExportConfig
 from duolearn_cli.config.schema import ModelConfig
 from duolearn_cli.errors import ModelError, RunError
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.model.shape import read_shape
 from duolearn_cli.model.weights import Weights, find_weights
 from duolearn_cli.pipeline.planning.machine import available
@@ -20,15 +25,14 @@ from duolearn_cli.pipeline.run_folder import Run, check_space, is_empty
 
 # Commands that leave a model.
 MAKERS = ("unlearn", "learn", "retrain")
-ADAPTER_FILE = "adapter_model.safetensors"
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-# Tokenizer, card, account.
+# Bytes of tokenizer, card and account.
 BESIDE = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What is exported and where to. `parameters` of the base; None where no file of it tells."""
+    """What is exported, and where to. `parameters` is the size of the base; None if its files are not here."""
 
     run: Run
     config: DictConfig
@@ -48,23 +52,24 @@ class ExportPlan:
 
     @property
     def needed_bytes(self) -> int:
-        """On disk."""
+        """Bytes on disk."""
         if self.format == "adapter":
-            return BESIDE + (self.adapter / ADAPTER_FILE).stat().st_size
+            files = (self.adapter / ADAPTER_FILE, self.adapter / HELD_FILE)
+            return BESIDE + sum(path.stat().st_size for path in files if path.is_file())
         return BESIDE + BYTES[self.settings.precision] * (self.parameters or 0)
 
     def sentence(self) -> str:
-        """What will be written, in words."""
+        """A sentence that says what will be written."""
         what = "its adapter" if self.format == "adapter" else f"base and adapter in one ({self.settings.precision})"
         return f"{self.run.folder}: {what} to {self.folder}, about {self.needed_bytes / 1e9:.2f} GB"
 
 
 def plan_export(run: Run, config: DictConfig, asked: DictConfig) -> ExportPlan:
-    """Go through the cheap checks.
+    """Plan the export of `run` after the checks that cost little.
 
     Args:
         config: the run's own configuration.
-        asked: that of the command line: format, settings of the export, folder.
+        asked: the configuration of the command line, with format, settings and folder of the export.
 
     Raises:
         RunError: the run left no model or is not finished, the folder is taken, disk or memory are too small.
@@ -72,14 +77,32 @@ def plan_export(run: Run, config: DictConfig, asked: DictConfig) -> ExportPlan:
     """
     _check_run(run, config)
     settings: ExportConfig = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ExportConfig), asked.export))  # type: ignore[assignment]
-    folder = Path(asked.export_path or f"{run.folder.absolute()}-{asked.format}").expanduser()
-    _check_folder(folder, run.folder)
+    folder = export_folder(asked, run.folder)
+    check_folder(folder, run.folder)
     weights = find_weights(config.model, config.cache_dir)
     _check_base(run, config, weights, asked.format)
     plan = ExportPlan(run, config, weights, asked.format, settings, folder, num_parameters(weights))
     check_space(folder, plan.needed_bytes)
     _check_memory(plan)
     return plan
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder. It is renamed to `folder` on success and deleted on failure.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        part.replace(folder)
+    except OSError as error:
+        raise RunError(f"export_path={folder}: it cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_run(run: Run, config: DictConfig) -> None:
@@ -93,10 +116,16 @@ def _check_run(run: Run, config: DictConfig) -> None:
             f"run={run.folder}: it is {run.info.get('status')}; finish it with duolearn unlearn resume={run.folder}."
         )
     if not (run.folder / "adapter" / ADAPTER_FILE).is_file():
-        raise RunError(f"run={run.folder}: it holds no adapter ({ADAPTER_FILE} is missing); nothing can be exported.")
+        raise RunError(f"run={run.folder}: it holds no adapter ({ADAPTER_FILE} is missing) that could be exported.")
 
 
-def _check_folder(folder: Path, run: Path) -> None:
+def export_folder(asked: DictConfig, run: Path) -> Path:
+    """The folder of the command line, or else one beside the run."""
+    return Path(asked.export_path or f"{run.absolute()}-{asked.format}").expanduser()
+
+
+def check_folder(folder: Path, run: Path) -> None:
+    """Raise RunError unless the folder of an export is new or empty, and outside of the run folder."""
     try:
         if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
             raise RunError(f"export_path={folder}: there is something already; give a new or an empty folder.")
@@ -110,10 +139,9 @@ def _check_base(run: Run, config: DictConfig, weights: Weights, format: str) -> 
     if format == "merged" and config.model.quantization != "none":
         raise ModelError(
             f"format=merged: the run held its base in {config.model.quantization}, and merged into other numbers the "
-            "model would answer otherwise than it was measured; allowed: format=adapter, whose card says how to load "
-            "the base."
+            "model would not answer as measured; allowed: format=adapter, whose card says how to load the base."
         )
-    # Runs of older versions have no fingerprint; they are exported unchecked.
+    # Runs of older versions have no fingerprint, and are exported unchecked.
     known = run.info.get("weights")
     if known and known != weights.fingerprint():
         raise ModelError(
@@ -123,9 +151,9 @@ def _check_base(run: Run, config: DictConfig, weights: Weights, format: str) -> 
 
 
 def _check_memory(plan: ExportPlan) -> None:
-    """Merging holds the base in float32."""
+    """Raise RunError if the memory is too small to merge in."""
     free = available(on_gpu=False)
-    # Four bytes for each parameter, whatever the precision of the written files: merging is done in float32.
+    # Merging is done in float32, whatever the precision of the written files.
     needed = 4 * (plan.parameters or 0)
     if plan.format == "merged" and free is not None and needed > free:
         raise RunError(
@@ -135,7 +163,7 @@ def _check_memory(plan: ExportPlan) -> None:
 
 
 def num_parameters(weights: Weights) -> int | None:
-    """Numbers in the base model's files, read from their heads alone; None where they are not here."""
+    """How many numbers the base model's files hold, read from their heads; None if they are not here."""
     folder = weights.folder()
     if folder is None:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -20,11 +20,12 @@ from duolearn_cli.config.layers import ALL
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.files import file_hash as file_hash
-from duolearn_cli.model.adapter_files import ADAPTER_FILE
-from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.model.text_checks import Texts
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.study import Study
-from duolearn_cli.training.held import FILE as HELD
+
+if TYPE_CHECKING:
+    from duolearn_cli.model.language_model import LanguageModel
+    from duolearn_cli.model.text_checks import Texts
 
 # Raise this when a change of code changes the model that the same settings learn.
 PROTOCOL = 2
@@ -75,7 +76,7 @@ def signature(study: Study, target: str) -> str:
     if config.unlearn.stop != "none":
         nodes += [[config.split.validation_fraction, config.split.seed, config.evaluation.quick_items]]
     if config.after:
-        held = Path(config.after) / HELD
+        held = Path(config.after) / HELD_FILE
         nodes += [["held", file_hash(held) if config.unlearn.hold and held.is_file() else None]]
     given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
     return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])

@@ -1,4 +1,4 @@
-"""Delete what still holds forgotten data or can bring it back, and keep hashes of it for the record."""
+"""Delete what still holds forgotten data or can bring it back. Its hashes stay in the record."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.errors import RunError, UserError
-from duolearn_cli.files import write_json
-from duolearn_cli.model.weights import sha256
+from duolearn_cli.files import file_hash, write_json
 from duolearn_cli.pipeline.cache_entries import delete, files_of
 from duolearn_cli.pipeline.known_runs import KnownRun
+from duolearn_cli.pipeline.purged import FILE, tell
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.traces import (
     Trace,
@@ -30,7 +30,9 @@ from duolearn_cli.pipeline.traces import (
     was_taught,
 )
 
-FILE = "purged.json"
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 SCHEMA = 1
 # What no program can find or delete.
 BEYOND = (
@@ -41,7 +43,7 @@ BEYOND = (
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """What will be deleted, of which runs, and what holds the data and stays: a sentence each."""
+    """What will be deleted, of which runs, and what stays although it holds the data: a sentence for each."""
 
     traces: list[Trace]
     runs: list[KnownRun]
@@ -53,7 +55,7 @@ class Purge:
 
 
 def plan_for_run(run: KnownRun, runs: Sequence[KnownRun], cache: Path) -> Purge:
-    """The traces of one run: its own, those of runs that scored it or share its target model, and in the cache."""
+    """The traces of a run: in its folder, in runs that scored it or share its target model, and in the cache."""
     own = [run, *(other for other in runs if other.folder != run.folder and _belongs(other, run))]
     facts = set().union(*(forgotten_facts(one, cache / "models") for one in own))
     traces = [trace for one in own for trace in traces_of_run(one, facts)]
@@ -68,14 +70,14 @@ def plan_for_run(run: KnownRun, runs: Sequence[KnownRun], cache: Path) -> Purge:
         for other in others
     ]
     left += _taught_models(cache, facts, traces)
-    # What no run of these names, such as answers of the base model, is in this run's record.
+    # Traces that belong to none of these runs, such as answers of the base model, go into this run's record.
     folders = {one.folder for one in own}
     recorded = [replace(trace, runs=tuple(folders & set(trace.runs)) or (run.folder,)) for trace in traces]
     return Purge(_distinct(recorded), own, [*left, *_data_files(own)])
 
 
 def plan_for_target(target: ForgetTarget, hierarchy: Hierarchy, runs: Sequence[KnownRun], cache: Path) -> Purge:
-    """The traces of everything that any run has forgotten of a target, in all runs and the whole cache."""
+    """The traces of all that any run has forgotten of a target, in all runs and the whole cache."""
     wanted = resolve_target(target, hierarchy)
     asked = [run for run in runs if _overlaps(run, wanted, hierarchy)]
     facts = set().union(*(forgotten_facts(run, cache / "models") for run in asked)) if asked else set()
@@ -83,7 +85,7 @@ def plan_for_target(target: ForgetTarget, hierarchy: Hierarchy, runs: Sequence[K
     traces = [trace for run in own for trace in traces_of_run(run, facts)]
     traces += [trace for run in asked for trace in traces_of_target(run, cache)]
     traces += traces_of_facts(cache, facts, runs, teach=True)
-    # One that has no predictions yet may be under way with a model that was taught it.
+    # A run without predictions may be under way with a model that was taught the items.
     named = {folder for trace in traces for folder in trace.runs}
     own = [run for run in runs if run in own or run.folder in named]
     traces += unknown_targets(cache, runs)
@@ -97,7 +99,7 @@ def plan_for_target(target: ForgetTarget, hierarchy: Hierarchy, runs: Sequence[K
 
 
 def _belongs(other: KnownRun, run: KnownRun) -> bool:
-    """It scored or attacked the run, began with the same target model, or one is a part of the other (a benchmark)."""
+    """Whether it scored or attacked the run, has the same target model, or one is a part of the other (benchmark)."""
     is_part = other.folder.is_relative_to(run.folder) or run.folder.is_relative_to(other.folder)
     return is_part or other.scored == run.folder or (run.target is not None and other.target == run.target)
 
@@ -107,20 +109,20 @@ def _holds(run: KnownRun, facts: Iterable[str]) -> bool:
 
 
 def _overlaps(run: KnownRun, wanted: Target, hierarchy: Hierarchy) -> bool:
-    """Whether the run was to forget something of the target, by name, label or concept."""
+    """Whether the run's request overlaps the target: in its name, a label or a concept."""
     given = run.config.get("forget") or {}
     if not isinstance(given, dict) or given.get("name") in (None, "???"):
         return False
     if given["name"] == wanted.name:
         return True
-    with suppress(UserError, TypeError):  # concepts of another hierarchy: the name is all there is
+    with suppress(UserError, TypeError):  # concepts of another hierarchy can be compared by name only
         own = resolve_target(ForgetTarget(**given), hierarchy)
         return not (own.labels.isdisjoint(wanted.labels) and own.forget.isdisjoint(wanted.forget))
     return False
 
 
 def _taught_models(cache: Path, facts: set[str], traces: Sequence[Trace]) -> list[str]:
-    """Cached models of other requests that were taught the same facts."""
+    """Sentences about cached models of other requests that were taught the same facts."""
     gone = {trace.path for trace in traces}
     found = [path for path in sorted((cache / "models").glob("*")) if path.is_dir() and path not in gone]
     return [
@@ -132,11 +134,11 @@ def _taught_models(cache: Path, facts: set[str], traces: Sequence[Trace]) -> lis
 
 def _data_files(runs: Iterable[KnownRun]) -> list[str]:
     paths = dict.fromkeys(str(path) for run in runs if (path := (run.config.get("dataset") or {}).get("path")))
-    return [f"{path}: the data file itself, which is yours" for path in paths if Path(path).exists()]
+    return [f"{path}: the data file, which is yours" for path in paths if Path(path).exists()]
 
 
 def _distinct(traces: Iterable[Trace]) -> list[Trace]:
-    """Each path once, with all runs that it belongs to, and nothing that lies in a folder that goes as a whole."""
+    """Each path once, with all runs that it belongs to, without paths inside a folder that is deleted as a whole."""
     by_path: dict[Path, Trace] = {}
     for trace in traces:
         known = by_path.get(trace.path)
@@ -147,14 +149,17 @@ def _distinct(traces: Iterable[Trace]) -> list[Trace]:
 
 
 def check_idle(purge: Purge) -> None:
-    """Raise RunError where a run that is concerned is under way."""
+    """Raise RunError if one of the runs is under way."""
     for run in purge.runs:
         if run.is_running:
             raise RunError(f"{run.folder} is being run by process {run.info['pid']}; wait for it or stop it first.")
 
 
-def purge(plan: Purge, cache: Path) -> None:
-    """Write the records, delete, then mark the runs: what is gone is never without its record.
+def purge(plan: Purge, cache: Path, key: Ed25519PrivateKey | None = None) -> None:
+    """Write the records, delete the files, then mark the runs, so that nothing is ever gone without a record.
+
+    Args:
+        key: signs the records of the runs, which tell of the purge.
 
     Raises:
         RunError: a run is under way, a model is in use, or a file cannot be deleted.
@@ -166,6 +171,8 @@ def purge(plan: Purge, cache: Path) -> None:
         add_to_record(run.folder, [row for t in plan.traces if run.folder in t.runs for row in rows[t.path]])
     if unowned := [row for t in plan.traces if not t.runs for row in rows[t.path]]:
         add_to_record(cache, unowned)
+    for run in plan.runs:
+        tell(run.folder, now, key)
     for trace in plan.traces:
         delete(trace.path)
     for run in plan.runs:
@@ -173,13 +180,13 @@ def purge(plan: Purge, cache: Path) -> None:
 
 
 def _rows(trace: Trace, now: str) -> list[dict[str, Any]]:
-    """A row of purged.json for each file: path from the run folder or from the cache on, hash, size, date."""
+    """A row of purged.json for each file: its path in the run folder or in the cache, hash, size, date."""
     return [
         {
             "place": "run" if trace.root in trace.runs else "cache",
             "path": path.relative_to(trace.root).as_posix(),
             "kind": trace.kind,
-            "sha256": sha256(path),
+            "sha256": file_hash(path),
             "size": path.stat().st_size,
             "date": now,
         }
@@ -188,19 +195,19 @@ def _rows(trace: Trace, now: str) -> list[dict[str, Any]]:
 
 
 def add_to_record(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to the folder's purged.json what is not in it yet."""
+    """Add the rows that the folder's purged.json does not have yet."""
     if not rows:
         return
     path = folder / FILE
     known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.is_file() else []
-    # An interrupted purge has written its rows already; the dates may differ.
+    # An interrupted purge has written its rows already, with another date.
     seen = {(row["place"], row["path"], row["sha256"]) for row in known}
     new = [row for row in rows if (row["place"], row["path"], row["sha256"]) not in seen]
     write_json(path, {"schema": SCHEMA, "files": [*known, *new], "not_covered": BEYOND})
 
 
 def _mark(run: Run, traces: Sequence[Trace], now: str) -> None:
-    """Say in run.json that the run was purged, when, and of what."""
+    """Say in run.json when the run was purged, and of what."""
     kinds = [trace.kind for trace in traces if run.folder in trace.runs]
     before = (run.info.get("purged") or {}).get("gone", [])
     if kinds or before:

@@ -1,7 +1,7 @@
-"""The record of requests beside an adapter: what it has forgotten, each request chained by hash to the one before.
+"""requests.json beside a model: what it has forgotten, one entry for each request, the first one first.
 
-`requests.json` holds one entry a request, the first one first. An entry holds the SHA-256 of itself and of the entry
-before, so that none can be changed, taken out or exchanged without the next one showing it.
+Each entry holds the SHA-256 of itself and of the entry before, so an entry that is changed, removed or moved breaks the
+chain. `files` holds the SHA-256 of the weights that lie beside the record, which ties the chain to its model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,17 +25,17 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
-from duolearn_cli.files import write_json
-from duolearn_cli.model.lora import ADAPTER_FILE
-from duolearn_cli.pipeline.keys import file_hash
+from duolearn_cli.files import file_hash, write_json
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import read_account
-from duolearn_cli.training.held import FILE as HELD
 
 FILE, SCHEMA = "requests.json", 1
-# What a later request takes from the first one: which model it is, and what that has learned.
+# Settings that a later request takes from the first one. They decide which model it is and what that has learned.
 INHERITED = ("model", "dataset", "retain_from", "hierarchy", "prompt", "split", "imperfect", "labels", "learn")
+# Settings that may say where files lie on a machine. An entry leaves such values out: the record is handed on.
+PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path")
 # The measures of an entry, from models.unlearned.scores of metrics.json.
 SCORES = (
     "forget_accuracy",
@@ -74,58 +74,91 @@ class Chain:
         return Chain([*self.entries, {**body, "hash": _hash(body)}])
 
     def write(self, folder: Path) -> None:
-        write_json(folder / FILE, {"schema": SCHEMA, "requests": list(self.entries)})
+        """Write the record beside the weights in `folder`, which must be complete: the record holds their hashes."""
+        content = {"schema": SCHEMA, "requests": list(self.entries), "files": weight_files(folder)}
+        write_json(folder / FILE, content)
 
 
-def read_chain(adapter: Path) -> Chain | None:
-    """The record beside an adapter; None where there is none.
+def weight_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of each safetensors file in `folder`, by name: an adapter with its held gradients, or a whole model."""
+    return {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def read_chain(model: Path) -> Chain | None:
+    """Read the record beside an adapter or a merged model; None where there is none.
 
     Raises:
-        RunError: the file is damaged, an entry was changed, taken out or exchanged, or the adapter is another one.
+        RunError: the record is damaged, does not hold together, or belongs to other weights.
     """
-    path = adapter / FILE
+    path = model / FILE
     if not path.is_file():
         return None
+    if fault := next(faults(model), None):
+        raise RunError(f"{path}: {fault}")
+    return Chain(_content(path)["requests"])
+
+
+def faults(model: Path) -> Iterator[str]:
+    """Yield what is wrong with the record beside a model: its form, its chain of hashes, its weights.
+
+    Raises:
+        RunError: the file cannot be read, or is of another schema.
+    """
+    path = model / FILE
+    content = _content(path)
+    try:
+        yield from _broken_links(content["requests"])
+        # The chain of hashes covers the record alone. The last entry ties it to the weights that lie beside it.
+        yield from _other_weights(content, weight_files(model))
+    except (OSError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise RunError(f"{path} cannot be read: {type(error).__name__} {error}.") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        entries = content["requests"]
-        if content["schema"] != SCHEMA:
-            raise RunError(f"{path} is of schema {content['schema']}; this version of duolearn reads {SCHEMA}.")
-        before = None
-        for number, entry in enumerate(entries, start=1):
-            body = {name: value for name, value in entry.items() if name != "hash"}
-            if entry["number"] != number or entry["previous"] != before:
-                raise RunError(
-                    f"{path}: request {number} does not follow the one before; a request was removed or moved."
-                )
-            if entry["hash"] != _hash(body):
-                raise RunError(
-                    f"{path}: request {number} ({entry['target']['name']}) was changed after it was written."
-                )
-            before = entry["hash"]
-        # The chain of hashes covers the record alone. The last entry ties it to the adapter that lies beside it.
-        _check_files(path, adapter, entries[-1])
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        schema = content["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {type(error).__name__} {error}.") from error
-    return Chain(entries)
+    if schema != SCHEMA:
+        raise RunError(f"{path} is of schema {schema}; this version of duolearn reads {SCHEMA}.")
+    return content
 
 
-def _check_files(path: Path, adapter: Path, last: Mapping[str, Any]) -> None:
-    for name, expected in ((ADAPTER_FILE, last["adapter"]), (HELD, last["held"])):
-        found = file_hash(adapter / name) if (adapter / name).is_file() else None
-        if found != expected:
-            raise RunError(f"{path}: {name} is not the file that request {last['number']} left.")
+def _broken_links(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    before = None
+    for number, entry in enumerate(entries, start=1):
+        body = {name: value for name, value in entry.items() if name != "hash"}
+        if entry["number"] != number or entry["previous"] != before:
+            yield f"request {number} does not follow the one before; a request was removed or moved."
+        if entry["hash"] != _hash(body):
+            yield f"request {number} ({entry['target']['name']}) was changed after it was written."
+        before = entry["hash"]
+
+
+def _other_weights(content: Mapping[str, Any], found: Mapping[str, str]) -> Iterator[str]:
+    """Yield files that are not those of the record. Records of older versions have no `files`."""
+    last = content["requests"][-1]
+    left = {ADAPTER_FILE: last["adapter"], HELD_FILE: last["held"]}
+    listed = content.get("files", {name: digest for name, digest in left.items() if digest})
+    if not listed:
+        yield "it names no file of weights, so nothing ties it to a model."
+    for name, digest in listed.items():
+        # The weights of a merged model are no file of the request itself; an adapter's are.
+        if found.get(name) != digest or left.get(name, digest) != digest:
+            yield f"{name} is not the file that request {last['number']} left."
+    for name in found.keys() - listed.keys() if "files" in content else ():
+        yield f"{name} is not in the record; it was added later."
 
 
 def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: bytes | None) -> dict[str, Any]:
-    """What is recorded of the request that a finished run has carried out.
+    """The entry of the request that a finished run has carried out, without number and hashes.
 
     Args:
         secret: the user's key for hashes of patients; without it only their number is recorded.
     """
     config, target, account = study.config, study.target, read_account(adapter)
     forgot = study.splits.forget_train
-    scores = metrics["models"]["unlearned"]["scores"]
     patients = sorted({item.patient for item in forgot if item.patient is not None})
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,7 +166,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
             "name": target.name,
             "concepts": {node: study.hierarchy[node].name for node in sorted(target.forget)},
             "labels": sorted(target.labels),
-            "configured": _configured(config),
+            "configured": configured(config.forget),
         },
         "hierarchy": fingerprint(study.hierarchy),
         "items": sorted(item_hash(item) for item in forgot),
@@ -141,18 +174,51 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
             "count": len(patients),
             "hmac_sha256": [patient_hash(patient, secret) for patient in patients] if secret else None,
         },
-        "method": _settings(config.method),
-        "settings": {"seed": config.seed, "unlearn": _settings(config.unlearn)},
-        "metrics": {name: _estimate(scores[name]) for name in SCORES if name in scores},
+        **settled(config, metrics),
         "privacy": account_summary.summarise(account) if account else None,
-        "inherited": {name: _settings(getattr(config, name)) for name in INHERITED},
+        "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
-        "held": file_hash(adapter / HELD) if (adapter / HELD).is_file() else None,
+        "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
     }
 
 
+def settled(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an entry that follow from the run's config.yaml and metrics.json."""
+    scores = metrics["models"]["unlearned"]["scores"]
+    return {
+        "method": _settings(config.method),
+        "settings": {"seed": config.seed, "unlearn": _settings(config.unlearn)},
+        "metrics": {name: _estimate(scores[name]) for name in SCORES if name in scores},
+    }
+
+
+def inherited(config: RunConfig) -> dict[str, Any]:
+    """The settings that later requests take over, with all paths."""
+    return {name: _settings(getattr(config, name)) for name in INHERITED}
+
+
+def without_places(settings: Mapping[str, Any], everywhere: bool = False) -> dict[str, Any]:
+    """Settings of `inherited` without values that are paths on this machine. Names of the hub stay.
+
+    Args:
+        everywhere: leave out all values that may be paths, also those that are none here.
+    """
+    kept = {name: dict(node) if isinstance(node, Mapping) else node for name, node in settings.items()}
+    for place in PLACES:
+        group, _, key = place.partition(".")
+        value = (kept.get(group) or {}).get(key)
+        if value and (everywhere or Path(value).expanduser().exists()):
+            kept[group][key] = None
+    return kept
+
+
+def configured(forget: Any) -> dict[str, Any]:
+    """A forget target as an entry records it: what the configuration says, not what it covers."""
+    return asdict(spec_of(cast(DictConfig, forget)))
+
+
 def write_requests(study: Study, adapter: Path, metrics: Mapping[str, Any]) -> None:
-    """Write the record of all requests beside the adapter of a finished run, with its own as the last one."""
+    """Write requests.json beside the adapter of a finished run: the earlier requests, and its own as the last one."""
     config = study.config
     before = (read_chain(Path(config.after)) if config.after else None) or Chain([])
     before.then(new_entry(study, adapter, metrics, patient_key(config.patient_key))).write(adapter)
@@ -164,8 +230,8 @@ def item_hash(item: Item) -> str:
 
 
 def patient_hash(patient: str, key: bytes) -> str:
-    """HMAC-SHA256 of a patient's identifier: without the key nobody can tell or guess who it is."""
-    # A plain hash would not do: identifiers of patients are few enough to be tried one by one.
+    """HMAC-SHA256 of a patient's identifier. Without the key nobody can find out who it is."""
+    # A plain hash is not enough: patients have so few identifiers that all of them can be tried.
     return hmac.new(key, str(patient).encode(), hashlib.sha256).hexdigest()
 
 
@@ -173,12 +239,8 @@ def _hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _configured(config: RunConfig) -> dict[str, Any]:
-    return asdict(spec_of(cast(DictConfig, config.forget)))
-
-
 def _settings(node: Any) -> Any:
-    """A node as plain values. A component is named as it was first, so that the record outlives a move of code."""
+    """A node as plain values. A component keeps its first name, so that the record stays valid when code moves."""
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if isinstance(values, dict) and "_target_" in values:
         return {**values, "_target_": first_target(values["_target_"])}

@@ -1,4 +1,4 @@
-"""Where forgotten data still is: files of run folders and of the cache that hold it or can bring it back."""
+"""Files of run folders and of the cache that hold forgotten data or can bring it back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from duolearn_cli.pipeline.cache_entries import files_of
 from duolearn_cli.pipeline.known_runs import KnownRun, rows_of
 
-# Item by item, or weights from before the end of unlearning. What they hold, and what messages call it.
+# Files that hold items or answers to them, or weights from before the end; and what messages call them.
 OF_RUNS = {
     "predictions.jsonl": "predictions",
     "written.jsonl": "written answers",
@@ -23,13 +23,16 @@ OF_RUNS = {
     "answers.json.gz": "answers of a benchmark",
     "checkpoints": "checkpoints",
 }
-# Numbers and settings: they hold no item, and the record needs them.
-KEPT = ("config.yaml", "run.json", "metrics.json", "history.jsonl", "privacy.json", "purged.json", "plain.jsonl")
-# Looked into for the names of forgotten facts.
+# Numbers, settings and records: they hold no item, and the record needs them.
+KEPT = (
+    *("config.yaml", "run.json", "metrics.json", "history.jsonl", "privacy.json", "purged.json", "plain.jsonl"),
+    *("record.json", "signature.json"),
+)
+# Files that are searched for the names of forgotten facts.
 TEXTS = (".html", ".md", ".txt", ".json", ".jsonl", ".svg")
-# Characters of a fact's id that is looked for in texts.
+# Least number of characters of a fact's id that is searched for in texts.
 SHORTEST = 8
-# By whom a split was learned.
+# The splits that each cached model was taught.
 TAUGHT = {"target": ("forget_train", "retain_train"), "gold": ("retain_train",)}
 TARGET, MENTIONS = "target model", "mentions"
 
@@ -39,10 +42,10 @@ class Trace:
     """A file or folder that holds forgotten data or can bring it back.
 
     Attributes:
-        kind: what it is, as messages and purged.json call it.
+        kind: the name of its kind in messages and purged.json.
         why: what it holds.
         root: the run folder or the cache that it lies in.
-        runs: folders of the runs whose record tells of it.
+        runs: folders of the runs whose records list it.
     """
 
     path: Path
@@ -53,7 +56,7 @@ class Trace:
 
     @property
     def name(self) -> str:
-        """The path from `root` on."""
+        """The path below `root`."""
         return str(self.path.relative_to(self.root))
 
     @property
@@ -62,7 +65,7 @@ class Trace:
 
 
 def forgotten_facts(run: KnownRun, models: Path) -> set[str]:
-    """The facts on the forget side of a run: from its predictions, else from what its cached target answered."""
+    """The facts on the forget side of a run: from its predictions, else from the answers of its cached target."""
     rows = list(rows_of(run.folder / "predictions.jsonl"))
     facts = {str(row["fact"]) for row in rows if str(row.get("split", "")).startswith("forget") and "fact" in row}
     if not facts and run.target:
@@ -72,7 +75,7 @@ def forgotten_facts(run: KnownRun, models: Path) -> set[str]:
 
 
 def traces_of_run(run: KnownRun, facts: Collection[str]) -> Iterator[Trace]:
-    """What a run folder holds of its items, and what else of its files names a forgotten fact."""
+    """The files of a run folder that hold its items, and other files that name a forgotten fact."""
     for name, kind in OF_RUNS.items():
         if (path := run.folder / name).exists():
             yield Trace(path, kind, _why(kind), run.folder, (run.folder,))
@@ -90,7 +93,7 @@ def _why(kind: str) -> str:
 
 
 def names_any(path: Path, facts: Collection[str]) -> bool:
-    """Whether a text file names one of these facts. Ids that are mere numbers or short words stand for nothing."""
+    """Whether a text file names one of these facts. Ids that are numbers or short words are not searched for."""
     telling = [fact for fact in facts if len(fact) >= SHORTEST and not fact.isdecimal()]
     with suppress(OSError):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -99,7 +102,7 @@ def names_any(path: Path, facts: Collection[str]) -> bool:
 
 
 def facts_in(path: Path) -> set[str]:
-    """The facts of a JSON or JSON-lines file of answers; none where it is missing or broken."""
+    """The facts in a JSON or JSON-lines file of answers; none if it is missing or damaged."""
     if path.suffix == ".jsonl":
         return {str(row["fact"]) for row in rows_of(path) if "fact" in row}
     with suppress(OSError, ValueError):
@@ -110,14 +113,14 @@ def facts_in(path: Path) -> set[str]:
 
 
 def traces_of_target(run: KnownRun, cache: Path) -> Iterator[Trace]:
-    """The cached target model of a run, with all that it answered, and a half-written one beside it."""
+    """The cached target model of a run with all of its answers, and a half-written one beside it."""
     for name in (run.target, f"{run.target}.part") if run.target else ():
         if (path := cache / "models" / name).is_dir():
             yield Trace(path, TARGET, "it knows what was forgotten", cache, (run.folder,))
 
 
 def traces_of_facts(cache: Path, facts: Collection[str], runs: Sequence[KnownRun], *, teach: bool) -> Iterator[Trace]:
-    """What cached models answered to these facts; with `teach`, whole models that were taught one of them."""
+    """Answers of cached models to these facts; with `teach`, whole models that were taught one of them."""
     for folder in sorted(path for path in (cache / "models").glob("*") if path.is_dir()):
         owners = tuple(run.folder for run in runs if folder.name in (run.target, run.gold))
         if teach and was_taught(folder, facts):
@@ -130,7 +133,7 @@ def traces_of_facts(cache: Path, facts: Collection[str], runs: Sequence[KnownRun
 
 
 def was_taught(folder: Path, facts: Collection[str]) -> bool:
-    """Whether a cached model learned one of these facts, as far as its answers tell."""
+    """Whether a cached model learned one of these facts, as far as its answers show."""
     splits = TAUGHT.get(folder.name.partition("-")[0], ())
     return any(fact in facts for by_split in _answers(folder) for split in splits for fact in by_split.get(split, ()))
 
@@ -140,18 +143,18 @@ def unknown_targets(cache: Path, runs: Sequence[KnownRun]) -> Iterator[Trace]:
     named = {run.target for run in runs}
     for folder in sorted((cache / "models").glob("target-*")):
         if folder.is_dir() and folder.name not in named and not any(_answers(folder)):
-            yield Trace(folder, TARGET, "nothing tells what it was taught", cache)
+            yield Trace(folder, TARGET, "it is unknown what it was taught", cache)
 
 
 def traces_of_mentions(cache: Path) -> Iterator[Trace]:
-    """Which concepts the texts of large data sets hold, in their order; nothing tells which data set it was."""
+    """Concepts that were found in the texts of large data sets. The files do not say in which data set."""
     for path in sorted((cache / "mentions").glob("*.jsonl")):
         if not path.name.startswith("forms-"):
             yield Trace(path, MENTIONS, "which concepts texts hold, without the texts", cache)
 
 
 def _answers(folder: Path) -> Iterator[dict[str, set[str]]]:
-    """What a cached model was asked: facts by split, a file at a time."""
+    """The facts that a cached model was asked about, by split, one file after the other."""
     for path in sorted(folder.glob("answers-*.json")):
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             kept: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))

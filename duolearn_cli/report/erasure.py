@@ -1,4 +1,4 @@
-"""The one-page record of an erasure, from a verified run: HTML to print and sign, and the same as JSON."""
+"""The one-page record of an erasure, made from a verified run: HTML to print and sign, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = (
     ("target", "forget_accuracy", "questions about the erased topic answered right, before"),
     ("unlearned", "forget_accuracy", "the same, after"),
     ("gold", "forget_accuracy", "the same, by a model that never learned them"),
-    ("unlearned", "chance_corrected_forgetting", "way from the first to not knowing"),
+    ("unlearned", "chance_corrected_forgetting", "share of the way from before to guessing"),
     ("unlearned", "knowledge_preservation", "accuracy on other questions that was kept"),
 )
 LIMITS = (
@@ -33,22 +33,40 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How the run was verified: when, whether models were scored again, what could not be checked, whose signature."""
+    """How a run was verified.
+
+    Attributes:
+        date: when.
+        deep: whether models were scored again.
+        checked: titles of the checks, all of which matched.
+        not_checked: a sentence about each thing that could not be checked.
+        key: fingerprint of the key that signed the record; None without a signature.
+    """
 
     date: str
     deep: bool
+    checked: Sequence[str]
     not_checked: Sequence[str]
-    key: str | None
+    key: str | None = None
 
 
-def erasure_record(record: Mapping[str, Any], metrics: Mapping[str, Any], verified: Verification) -> dict[str, Any]:
+def erasure_record(
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    verified: Verification,
+    requests: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """The content of the page, as JSON.
+
+    Args:
+        record, metrics: record.json and metrics.json of the run.
+        requests: the entries of its requests.json.
 
     Raises:
         RunError: nothing was unlearned in the run.
     """
     if "unlearned" not in metrics["models"]:
-        raise RunError(f"page: this is a run of `{record['command']}`, in which nothing was unlearned.")
+        raise RunError(f"a run of `{record['command']}` has no erasure record: nothing was unlearned in it.")
     data, files = metrics["data"], record["files"]
     scored = record["models"].get("scored") or files.get("adapter/adapter_model.safetensors") or {}
     return {
@@ -68,11 +86,27 @@ def erasure_record(record: Mapping[str, Any], metrics: Mapping[str, Any], verifi
         },
         "run": {"ended": record["times"]["ended"], "responsible": record["user"], "version": record["code"]["version"]},
         "results": [_result(metrics["models"], *row) for row in RESULTS if _estimate(metrics["models"], *row[:2])],
+        "requests": [_request(entry) for entry in requests],
+        "purge": _purge(record),
         "privacy": privacy.sentences(metrics),
         "warnings": metrics["flags"],
         "verification": asdict(verified) | {"digest": record["digest"]},
         "limits": [*LIMITS, *privacy.not_covered(metrics)],
     }
+
+
+def _request(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A request of the chain in short, with the accuracy on its items when it ended."""
+    target, accuracy = entry["target"], entry["metrics"].get("forget_accuracy")
+    shown = {"number": entry["number"], "target": target["name"], "date": entry["date"], "hash": entry["hash"]}
+    counts = {"items": len(entry["items"]), "patients": entry["patients"]["count"]}
+    return shown | counts | {"percent": f"{cell(accuracy, 100, 1)} %"}
+
+
+def _purge(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the record tells of all that was purged; None if nothing was."""
+    purges = record.get("purges")
+    return {name: purges[-1][name] for name in ("date", "files", "bytes", "kinds", "list")} if purges else None
 
 
 def write_erasure_record(path: Path, content: Mapping[str, Any]) -> list[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from duolearn_cli.model.adapter_files import HELD_FILE
 from duolearn_cli.report import privacy
 from duolearn_cli.report.tables import markdown_text, measures_table
 from duolearn_cli.report.verdict import verdict, warnings
@@ -126,6 +127,11 @@ def limits(subject: Subject) -> list[str]:
     """What the numbers do not say, and the warnings of the run."""
     said = warnings(subject.metrics, subject.history, subject.run) if subject.metrics else []
     found = [*LIMITS, *map(markdown_text, said)]
+    if HELD_FILE in subject.files:
+        found.append(
+            f"`{HELD_FILE}` holds gradients that were derived from the forgotten items. Later requests need it; the "
+            "model does not. `export.held=false` leaves it out."
+        )
     if subject.difference is not None:
         found.append(
             f"Merged weights are {subject.precision}: on a probe text the log-probabilities differ from those of base "
@@ -206,4 +212,6 @@ def provenance(subject: Subject) -> str:
         ("adapter of the run, SHA-256", subject.adapter_sha256),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
+    if "requests.json" in subject.files:
+        rows.append(("record of its requests", "`requests.json`; `duolearn unlearn after=THIS_FOLDER` continues it"))
     return "\n".join(f"- {label}: {value}" for label, value in rows if value)

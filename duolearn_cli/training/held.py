@@ -22,6 +22,7 @@ from duolearn_cli.concepts.token_classes import UNLEARN
 from duolearn_cli.errors import RunError
 from duolearn_cli.methods.base import Method, Objective
 from duolearn_cli.methods.tokens import Labels, Tokens
+from duolearn_cli.model.adapter_files import CONFIG_FILE, HELD_FILE
 from duolearn_cli.model.distributed import Processes, local, shard_like
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.readings import nll_at
@@ -29,7 +30,7 @@ from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.gradients import Batching, gradients
 
-FILE = "held.safetensors"
+FILE = HELD_FILE
 Named = Sequence[tuple[str, nn.Parameter]]
 
 
@@ -82,6 +83,7 @@ def write_held(folder: Path, named: Named, vectors: Mapping[str, Tensor]) -> Non
         for name, part in _parts(named, vector).items()
     }
     save_file(tensors, folder / FILE)
+    (folder / FILE).chmod((folder / CONFIG_FILE).stat().st_mode)  # as the adapter's, see `lora.save`
 
 
 def read_held(folder: Path, named: Named) -> dict[str, Tensor]:

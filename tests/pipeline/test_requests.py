@@ -1,10 +1,7 @@
 """The record of requests, the study of a request that follows others, and `after=` through the public command."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,8 @@ from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.requests import FILE, Chain, patient_hash, read_chain
 from duolearn_cli.training.held import FILE as HELD
-from tests.conftest import SMALL, last
-
-FIRST = last("+forget=surgery", *SMALL, "split.max_retain=60", "evaluation.generate_items=0", "runtime.threads=1")
+from tests.chain_of_two import FIRST
+from tests.conftest import last
 
 
 def following(forget, *before, **settings):
@@ -55,25 +51,6 @@ def test_a_fact_of_two_requests_counts_for_the_later_one():
 def test_what_the_target_never_learned_cannot_be_forgotten():
     with pytest.raises(DataError, match="has learned none of its"):
         following("trauma", "surgery", **{"split.max_retain": 2, "split.seed": 1})
-
-
-@pytest.fixture(scope="module")
-def chain_of_two(tmp_path_factory):
-    """The run folders of surgery and, after it, anxiety; made once, through the command."""
-    root = tmp_path_factory.mktemp("chain")
-    for name, arguments in (
-        ("one", FIRST),
-        ("two", ["+forget=anxiety", "unlearn.epochs=2", "evaluation.generate_items=0", f"after={root / 'one'}"]),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "duolearn_cli", "unlearn", *arguments, f"run_dir={root / name}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "DUOLEARN_CACHE": str(root / "cache")},
-        )
-        assert done.returncode == 0, done.stderr
-    return root
 
 
 def test_a_second_request_keeps_the_record_and_tells_of_the_first(chain_of_two):

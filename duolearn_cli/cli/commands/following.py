@@ -11,20 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from duolearn_cli.cli.commands.common import check_adapter
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.errors import RunError
-from duolearn_cli.model.lora import ADAPTER_FILE
-from duolearn_cli.pipeline.requests import INHERITED, Chain, read_chain
+from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
+from duolearn_cli.pipeline.requests import INHERITED, PLACES, Chain, read_chain
+from duolearn_cli.pipeline.run_folder import Run
 
 COMPONENTS = ("dataset", "retain_from", "hierarchy")
-# What may differ from run to run although the chain inherits the rest: where files lie, and trust, which is never
-# inherited.
-FREE = (
-    "model.path",
-    "model.allow_download",
-    "model.trust_remote_code",
-    "dataset.path",
-    "retain_from.path",
-    "hierarchy.path",
-)
+# Settings that may differ although the chain inherits the rest: where files lie, and trust, which is never inherited.
+FREE = ("model.allow_download", "model.trust_remote_code", *PLACES)
 
 
 def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -43,21 +36,38 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             "forgotten. Give adapter=FOLDER forgotten=[NAME,...] instead, which takes your word for it."
         )
     _refuse_contradictions(config, chain, overrides)
+    if config.unlearn.hold and chain.entries[-1]["held"] and not (adapter / HELD_FILE).is_file():
+        raise RunError(
+            f"after={config.after}: {HELD_FILE} was left out when this adapter was exported, so nothing keeps the "
+            "earlier requests forgotten. Give a copy that has it (export.held=true), or unlearn.hold=false to go on "
+            "without it."
+        )
     merged = copy.deepcopy(config)
+    found = places(adapter)
     for name in INHERITED:
         kept = {
-            key: OmegaConf.select(config, key) for key in FREE if _is_given(key, overrides) and key.startswith(name)
+            key: OmegaConf.select(config, key)
+            for key in FREE
+            if _is_given(key, overrides) and key.startswith(f"{name}.")
         }
         # Components are replaced whole: two of them may have different settings.
         own = chain.inherited[name]
         merged[name] = own if name in COMPONENTS else OmegaConf.merge(merged[name], own)
-        for key, value in kept.items():
+        there = {key: path for key, path in found.items() if key.startswith(f"{name}.")}
+        for key, value in (there | kept).items():
             OmegaConf.update(merged, key, value)
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after = merged.adapter = str(adapter)
     merged.requests = [OmegaConf.structured(target) for target in chain.targets]
     return merged
+
+
+def places(adapter: Path) -> dict[str, str]:
+    """Where the files lay that the adapter's run read, by setting. The record leaves paths out, its run folder not."""
+    run = Run.around(adapter)
+    values = {key: OmegaConf.select(run[1], key) for key in PLACES} if run else {}
+    return {key: value for key, value in values.items() if value}
 
 
 def adapter_folder(given: Path) -> Path:

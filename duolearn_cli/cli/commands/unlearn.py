@@ -19,6 +19,7 @@ from duolearn_cli.cli.commands.common import (
     reopen,
     with_changes,
 )
+from duolearn_cli.cli.commands.following import follow
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.pipeline.planning.fitting import fit
@@ -42,9 +43,6 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         opened, saved = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
         config = with_changes(saved, "unlearn", config, given, invocation.overrides)
     elif config.after:
-        # Here, since the record of requests is read by modules that import PyTorch.
-        from duolearn_cli.cli.commands.following import follow
-
         config = follow(config, invocation.overrides)
     elif config.adapter:
         forgotten = check_beginning(config, invocation.config_dir)

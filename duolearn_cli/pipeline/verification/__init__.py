@@ -1,5 +1,5 @@
-"""Checking a finished run against its record.json, from the cheapest check to the dearest.
+"""Check a finished run against its record.json, the cheapest checks first.
 
-Each check is a generator of findings that reads what it needs when it gets there, so whoever stops at the first finding
-that is wrong pays for no more.
+Each check is a generator of findings. It reads files only when it gets there, so stopping at the first wrong finding
+costs no more than that.
 """

@@ -1,8 +1,7 @@
-"""Whether answers agree with themselves, and metrics.json with the answers: everything is computed again."""
+"""Check that answers are consistent, and that metrics.json follows from them: everything is computed again."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, cast
 from omegaconf import DictConfig
 
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation.metrics import conflict, recall
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.summary import Levels
@@ -21,16 +19,17 @@ from duolearn_cli.pipeline.item_files import prediction_rows
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import Stored, read_rows, read_stored
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences
+from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.inputs import read_history
 
-METRICS, PREDICTIONS, WRITTEN = "metrics.json", "predictions.jsonl", "written.jsonl"
+PREDICTIONS, WRITTEN = "predictions.jsonl", "written.jsonl"
 GUESSES = ("majority", "by_options", "by_place")
 
 
 def of_answers(folder: Path, config: DictConfig) -> Iterator[Finding]:
-    """Whether each stored answer's parts agree: scores with prediction and loss, texts with their ROUGE."""
+    """Check that the parts of each stored answer agree: scores with prediction and loss, texts with their ROUGE."""
     stored = read_stored(folder)
     levels = Levels(stored.levels, config.evaluation.hmta_weights)
     expected = prediction_rows(stored.assessed, levels)
@@ -47,7 +46,7 @@ def of_answers(folder: Path, config: DictConfig) -> Iterator[Finding]:
 def _of_answer(place: str, answer: Answer) -> Iterator[Finding]:
     scores = answer.scores
     if not 0 <= answer.answer < len(scores) or not all(map(math.isfinite, scores)):
-        yield Finding(place, "there is no score for the right answer, or one that is no number")
+        yield Finding(place, "there is no score for the right answer, or a score is not a number")
         return
     told = {"prediction": answer.prediction, "nll": answer.nll}
     own = {"prediction": max(range(len(scores)), key=scores.__getitem__), "nll": -scores[answer.answer]}
@@ -65,12 +64,12 @@ def _of_text(place: str, one: Written) -> Iterator[Finding]:
 
 
 def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether metrics.json is what follows from answers, history and account."""
+    """Check that metrics.json follows from answers, history and account."""
     metrics = read_metrics(run.folder)
     try:
         expected = _expected(run, cast(RunConfig, config), metrics)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        yield Finding(METRICS, f"fields are missing or are not what a run writes ({type(error).__name__}: {error})")
+        yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
     expected["duolearn"] = found["code"].get("version")
     own = {name: value for name, value in metrics.items() if name in expected}
@@ -79,22 +78,11 @@ def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterat
 
 
 def _without(added: Collection[str], models: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `models` without measures of the user's own, whose code `verify` does not run."""
+    """The entries of `models` without the user's own measures, because `verify` does not run their code."""
     return {
         name: {**entry, "scores": {key: value for key, value in entry["scores"].items() if key not in added}}
         for name, entry in models.items()
     }
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """The content of metrics.json. Raises RunError where it is no JSON object."""
-    try:
-        found = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder / METRICS} cannot be read: {error}.") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{folder / METRICS}: a JSON object is needed.")
-    return found
 
 
 def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,12 +94,12 @@ def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[s
 
 
 def with_remarks(told: Sequence[str], own: Sequence[str]) -> list[str]:
-    """The warnings that a run must have: those about data that it `told`, then its `own`, which follow from answers."""
+    """The warnings that a run must have: its recorded ones about data, then its `own`, which follow from answers."""
     return [*told[: max(0, len(told) - len(own))], *own]
 
 
 def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]) -> Context:
-    """Rebuild the context of the figures from metrics.json, without warnings about data, which only data gives."""
+    """Restore the context of the figures from metrics.json, without warnings about data: those need the data."""
     return Context(
         labels=metrics["forget_subjects"],
         levels=Levels(stored.levels, config.evaluation.hmta_weights),
@@ -123,7 +111,7 @@ def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]
 
 
 def _of_steps(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """`geometry` from history.jsonl and `account` from privacy.json, of a run that has them in its own folder."""
+    """`geometry` from history.jsonl and `account` from privacy.json, if the run has them in its own folder."""
     found: dict[str, Any] = {}
     layers = [row["layer"] for row in metrics.get("geometry", {}).get("layers", [])]
     history = read_history(run.folder / "history.jsonl")

@@ -1,4 +1,4 @@
-"""What a check finds: something that does not match, or something that could not be looked at."""
+"""The results of checks: something that does not match, or something that could not be checked."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from duolearn_cli.files import finite
 
-# Figures are computed again on other machines, with other versions of numerical libraries.
+# Figures are computed again on other machines, with other versions of numerical libraries, so they may differ so much.
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sentence about one place: a file, or a field of one. One that is not `is_wrong` was merely not checked."""
+    """What is said about a file or a field. If it is not `is_wrong`, the place was not checked."""
 
     place: str
     said: str
@@ -34,7 +34,7 @@ def not_checked(place: str, why: str) -> Finding:
 def differences(
     file: str, found: Any, expected: Any, source: str, key: str = "", relative: float = RELATIVE
 ) -> Iterator[Finding]:
-    """Where JSON values of `file` are not the expected ones, which `source` gives. Numbers may differ by rounding."""
+    """Find where JSON values of `file` differ from the expected ones of `source`, by more than rounding."""
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         for name in [*expected, *(name for name in found if name not in expected)]:
             inner = f"{key}.{name}" if key else str(name)
@@ -62,5 +62,5 @@ def _shown(value: Any) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """A value as it comes back from a JSON file of ours."""
+    """A value as it is after it was written to JSON and read again."""
     return json.loads(json.dumps(finite(value)))

@@ -1,4 +1,4 @@
-"""What a run read from outside of its folder: data files, base weights, models of the cache; the code that it ran."""
+"""Check what a run read from outside of its folder: data files, base weights, cached models, and the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from duolearn_cli.pipeline.verification.integrity import changed
 
 
 def of_inputs(config: DictConfig, info: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is on this machine must be what the run read; what is not here is not checked."""
+    """Check that what is on this machine is what the run read. The rest is not checked."""
     settings = cast(RunConfig, config)
     yield from _data(settings, found)
     yield from _weights(settings, found)
@@ -35,7 +35,7 @@ def _data(config: RunConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
         place = f"{setting} ({name})"
         here = record.files_at(roots[setting]) if setting in roots else {}
         if name not in here:
-            yield not_checked(place, "the file is not where the configuration says")
+            yield not_checked(place, "the file is not where config.yaml says")
         elif problem := changed(here[name], known):
             yield Finding(place, f"the data are not those that the run read; {problem}")
 

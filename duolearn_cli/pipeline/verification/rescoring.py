@@ -23,17 +23,18 @@ from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import read_stored
 from duolearn_cli.pipeline.study import Study
-from duolearn_cli.pipeline.verification.figures import METRICS, PREDICTIONS, WRITTEN, read_metrics
+from duolearn_cli.pipeline.verification.figures import PREDICTIONS, WRITTEN
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
+from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
 from duolearn_cli.report.terminal import Display
 
-# How far log-probabilities may be from those of the run, in nats, for other threads and processors: by precision.
+# By precision, how much log-probabilities may differ from those of the run on other threads and processors, in nats.
 TOLERANCE = {"fp32": 2e-3, "bf16": 0.15}
 OWN_ADAPTER = {"unlearn": "unlearned", "learn": "target", "retrain": "gold"}
 
 
 def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Finding]:
-    """Whether data and models give the run's answers again, and what the items alone tell."""
+    """Check that data and models give the run's answers again, and the figures that follow from the items alone."""
     study = prepare(cast(RunConfig, config))
     lab = Laboratory.open(study, display, run, is_main=False)
     if (now := keys.data_hash(lab.study)) != run.info.get("data"):
@@ -43,7 +44,7 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
     stored = read_stored(run.folder).assessed
     adapters = adapters_of(run, lab.study.config)
     with tempfile.TemporaryDirectory() as scratch:
-        # The cache holds answers too, and nobody vouches for those.
+        # The user's cache holds answers too, but no record covers those.
         lab.cache = replace(lab.cache, root=Path(scratch))
         for name, told in stored.items():
             if name == "base" or name in adapters:
@@ -53,7 +54,7 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
 
 
 def adapters_of(run: Run, config: RunConfig) -> dict[str, Path]:
-    """By model the folder of its adapter, for all that are there."""
+    """The folder of each model's adapter, as far as they exist."""
     here = {name: path.parent for name, path in record.model_files(run.info, config).items()}
     if "scored" in here:
         here["unlearned"] = here.pop("scored")
@@ -69,7 +70,7 @@ def _scored(lab: Laboratory, name: str, adapters: Mapping[str, Path]) -> Assessm
 
 
 def _of_items(study: Study, folder: Path) -> Iterator[Finding]:
-    """Figures that follow from the items alone."""
+    """Check the figures that follow from the items alone."""
     metrics, context = read_metrics(folder), context_of(study)
     found = {name: metrics.get(name) for name in context.guesses}
     found |= {"cut": metrics["floor"]["cut"], "data": metrics.get("data"), "labels": metrics["forget_subjects"]}
@@ -80,7 +81,7 @@ def _of_items(study: Study, folder: Path) -> Iterator[Finding]:
 
 
 def _of_change(lab: Laboratory, run: Run) -> Iterator[Finding]:
-    """What unlearning changed in the weights, where the target is still in the cache."""
+    """Check what unlearning changed in the weights, if the target is still in the cache."""
     before = record.model_files(run.info, lab.study.config).get("target")
     after = run.folder / "adapter" / ADAPTER_FILE
     if lab.study.config.command != "unlearn" or before is None:
@@ -126,7 +127,7 @@ def _of_plain(name: str, told: Assessment, now: Assessment, tolerance: float) ->
 
 
 def _of_written(name: str, told: Sequence[Written], now: Sequence[Written], lab: Laboratory) -> Iterator[Finding]:
-    """Texts must be the same where numbers are rounded the same; elsewhere one token may lead to another text."""
+    """Texts must be equal where numbers are rounded alike; elsewhere one other token can change the whole text."""
     place = f"{WRITTEN} ({name})"
     if [(row.id, row.answer) for row in told] != [(row.id, row.answer) for row in now]:
         yield Finding(place, "these are not the items of the data, or not their right answers")

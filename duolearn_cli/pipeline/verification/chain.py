@@ -1,0 +1,120 @@
+"""Check the chain of requests: its hashes, that it ends with this run, and the models that earlier requests left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.errors import RunError
+from duolearn_cli.pipeline import record, signing
+from duolearn_cli.pipeline.chain_runs import earlier_models
+from duolearn_cli.pipeline.requests import (
+    FILE,
+    Chain,
+    configured,
+    faults,
+    inherited,
+    read_chain,
+    settled,
+    without_places,
+)
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
+from duolearn_cli.pipeline.verification.integrity import of_files, of_purges, of_record, read_metrics, read_record
+
+RECORD = f"adapter/{FILE}"
+SETTINGS = "config.yaml with metrics.json"
+
+
+def of_chain(run: Run, config: DictConfig, given: Sequence[str], public_key: Path | None) -> Iterator[Finding]:
+    """Check requests.json of a run, and what earlier runs have left, as far as their folders are known.
+
+    Args:
+        given: folders of earlier runs, the first request first.
+
+    Raises:
+        RunError: more folders are given than there are earlier requests, or the record cannot be read.
+    """
+    adapter = run.folder / "adapter"
+    broken = [Finding(RECORD, fault) for fault in faults(adapter)] if (adapter / FILE).is_file() else []
+    yield from broken
+    chain = read_chain(adapter) if not broken else None
+    earlier = len(chain.entries) - 1 if chain else 0
+    if len(given) > earlier:
+        raise RunError(f"chain: {len(given)} folders are given, and {run.folder} follows {earlier} earlier requests.")
+    if chain:
+        yield from _of_last(run, cast(RunConfig, config), chain)
+        models = earlier_models(chain, run.folder, config.after, given)
+        for number in range(1, earlier + 1):
+            yield from _of_earlier(number, models.get(number), chain, public_key)
+
+
+def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
+    """Check that the last entry is that of this run, and the entries before are the requests that it began with."""
+    entry = chain.entries[-1]
+    expected = as_json(settled(config, read_metrics(run.folder)))
+    expected["target"] = {"configured": as_json(configured(config.forget))}
+    expected["inherited"] = without_places(as_json(inherited(config)), everywhere=True)
+    own = {name: entry[name] for name in expected}
+    own["target"] = {"configured": own["target"]["configured"]}
+    own["inherited"] = without_places(own["inherited"], everywhere=True)
+    place = f"{RECORD}, request {entry['number']}"
+    yield from differences(place, own, _as_far_as(own, expected), SETTINGS)
+    before = [as_json(configured(request)) for request in config.requests]
+    recorded = [one["target"]["configured"] for one in chain.entries[:-1]]
+    if len(recorded) != len(before):
+        yield Finding(RECORD, f"it has {len(recorded)} earlier requests, but the run began after {len(before)}")
+        return
+    for number, (one, other) in enumerate(zip(recorded, before, strict=True), start=1):
+        yield from differences(f"{RECORD}, request {number}", one, _as_far_as(one, other), "config.yaml")
+
+
+def _as_far_as(own: Any, expected: Any) -> Any:
+    """`expected` without keys that `own` lacks: settings that a later version added."""
+    if not isinstance(own, Mapping) or not isinstance(expected, Mapping):
+        return expected
+    return {name: _as_far_as(own[name], value) for name, value in expected.items() if name in own}
+
+
+def _of_earlier(number: int, model: Path | None, chain: Chain, public_key: Path | None) -> Iterator[Finding]:
+    """Check the model that an earlier request left, and its run folder."""
+    name = f"request {number} ({chain.names[number - 1]})"
+    if model is None:
+        yield not_checked(name, "its folder is not known; give those of all earlier runs with chain=[RUN,...]")
+        return
+    place = f"{name}, {model}"
+    if not (model / FILE).is_file():
+        yield Finding(place, f"there is no {FILE} beside the model")
+        return
+    if broken := [Finding(place, f"{FILE}: {fault}") for fault in faults(model)]:
+        yield from broken
+        return
+    if problem := _other_request(number, cast(Chain, read_chain(model)), chain):
+        yield Finding(place, problem)
+    elif (model.parent / record.FILE).is_file():
+        yield from _of_run(name, model.parent, public_key)
+    else:
+        yield not_checked(place, f"there is no {record.FILE}; only the model and its requests match")
+
+
+def _other_request(number: int, own: Chain, chain: Chain) -> str:
+    """Say what a model's chain is, if it is not the part of this chain that ends with this request."""
+    hashes = [entry["hash"] for entry in chain.entries]
+    last = own.entries[-1]["hash"]
+    if last not in hashes:
+        return "this model is not of this chain; its last request is another one"
+    found = hashes.index(last) + 1
+    return "" if found == number else f"this is the model of request {found} of the chain"
+
+
+def _of_run(name: str, folder: Path, public_key: Path | None) -> Iterator[Finding]:
+    found = read_record(folder)
+    key = public_key if (folder / signing.FILE).is_file() else None
+    for check in (of_record(folder, found, key), of_files(folder, found), of_purges(folder, found)):
+        for finding in check:
+            if finding.is_wrong:
+                yield Finding(f"{name}, {folder / finding.place}", finding.said)
