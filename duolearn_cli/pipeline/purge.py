@@ -16,7 +16,7 @@ from duolearn_cli.errors import RunError, UserError
 from duolearn_cli.files import file_hash, write_json
 from duolearn_cli.pipeline.cache_entries import delete, files_of
 from duolearn_cli.pipeline.known_runs import KnownRun
-from duolearn_cli.pipeline.purged import FILE, tell
+from duolearn_cli.pipeline.purged import FILE, record_purge
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.traces import (
     Trace,
@@ -159,7 +159,7 @@ def purge(plan: Purge, cache: Path, key: Ed25519PrivateKey | None = None) -> Non
     """Write the records, delete the files, then mark the runs, so that nothing is ever gone without a record.
 
     Args:
-        key: signs the records of the runs, which tell of the purge.
+        key: signs the records of the runs, to which the purge is added.
 
     Raises:
         RunError: a run is under way, a model is in use, or a file cannot be deleted.
@@ -172,7 +172,7 @@ def purge(plan: Purge, cache: Path, key: Ed25519PrivateKey | None = None) -> Non
     if unowned := [row for t in plan.traces if not t.runs for row in rows[t.path]]:
         add_to_record(cache, unowned)
     for run in plan.runs:
-        tell(run.folder, now, key)
+        record_purge(run.folder, now, key)
     for trace in plan.traces:
         delete(trace.path)
     for run in plan.runs:

@@ -1,4 +1,4 @@
-"""How record.json tells of purges, and how the record from before a purge is restored.
+"""Purges in record.json, and how to restore the record from before a purge.
 
 A purge adds one entry to the list `purges` of the record: its date, what it deleted, the hash of purged.json, and the
 digest that the record had before (`previous`). Nothing else of the record changes. So whoever has the record can
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FILE = "purged.json"
 
 
-def tell(folder: Path, date: str, key: Ed25519PrivateKey | None = None) -> None:
-    """Tell in the record of a run what purged.json lists, unless it does already. Sign the record with `key`.
+def record_purge(folder: Path, date: str, key: Ed25519PrivateKey | None = None) -> None:
+    """Add to the record of a run what purged.json lists, unless it is there already. Sign the record with `key`.
 
     A run without a record, or without purged.json, is left alone.
 
@@ -36,16 +36,16 @@ def tell(folder: Path, date: str, key: Ed25519PrivateKey | None = None) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not is_told(folder, found):
+        if not is_recorded(folder, found):
             _add(path, found, _entry(folder, found, date))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged, so it cannot tell of the purge: {error}.") from error
+        raise RunError(f"{path} is damaged, so the purge cannot be added to it: {error}.") from error
     if key:
         signing.sign(path.read_bytes(), key, folder / signing.FILE)
 
 
-def is_told(folder: Path, found: Mapping[str, Any]) -> bool:
-    """Whether the record tells of all that purged.json lists; also where nothing was purged."""
+def is_recorded(folder: Path, found: Mapping[str, Any]) -> bool:
+    """Whether the record has all that purged.json lists. True where nothing was purged."""
     path, purges = folder / FILE, found.get("purges")
     return not path.is_file() or bool(purges and purges[-1]["list"] == file_hash(path))
 

@@ -1,4 +1,4 @@
-"""record.json: what a run read, what it made and where it ran, by hash. It is written last; see outputs/README.md."""
+"""record.json: hashes of what a run read and made, and where it ran. It is written last; see outputs/README.md."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FILE, SCHEMA = "record.json", 1
-# Made again at any time from the rest, or of use only until the run has ended: a run does not vouch for these.
+# Files that can be made again from the rest, or are needed only until the run has ended. The record leaves them out.
 REWRITABLE = ("log.txt", "report.html", "report.md", "figures", "checkpoints")
-# Components of a configuration that read files, and how the names of their settings end that name some.
+# Components that read files, and how the names of settings end whose values are files.
 READING = ("dataset", "retain_from", "hierarchy")
 _NAMES_FILE = re.compile(r"[._](path|file|folder|dir)s?(\[\d+\])?$")
 MODELS = ("target", "gold")
@@ -36,10 +36,10 @@ INTERRUPTED = 130
 
 @contextmanager
 def recorded(run: Run, config: RunConfig) -> Iterator[None]:
-    """Let the run be active; when it has ended, however it did, write its record, signed where that is asked for.
+    """Make the run active. When it has ended, in whatever way, write its record, and sign it if `record.sign` is set.
 
     Raises:
-        RunError: the key to sign with cannot be read, which is found before anything is computed.
+        RunError: the key cannot be read; this is found before anything is computed.
     """
     key = signing.private_key(Path(config.record.sign), "record.sign") if config.record.sign else None
     error: BaseException | None = None
@@ -69,7 +69,7 @@ def write(run: Run, config: RunConfig, key: Ed25519PrivateKey | None = None, sta
 
 
 def remove(folder: Path) -> None:
-    """Take away the record of a run that goes on: it is no longer true."""
+    """Remove the record of a run that continues: it is no longer true."""
     for name in (FILE, signing.FILE):
         (folder / name).unlink(missing_ok=True)
 
@@ -93,7 +93,7 @@ def make(run: Run, config: RunConfig, status: int = 0) -> dict[str, Any]:
 
 
 def facts(info: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
-    """What run.json and config.yaml tell. `duolearn verify` reads both again and compares."""
+    """The fields that follow from run.json and config.yaml. `duolearn verify` reads both again and compares."""
     return {
         "command": info.get("command"),
         "forget": config.forget.name,
@@ -120,12 +120,12 @@ def digest(body: Mapping[str, Any]) -> str:
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and hash of each file that a run vouches for, by its path in the run folder."""
+    """Size and hash of each file that the record covers, by its path in the run folder."""
     return {name: _hashed(folder / name) for name in vouched(folder)}
 
 
 def vouched(folder: Path) -> list[str]:
-    """The files of a run folder that belong into its record, sorted."""
+    """The files of a run folder that its record covers, sorted."""
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in inside if not _is_left_out(path))
 
@@ -136,9 +136,9 @@ def _is_left_out(path: Path) -> bool:
 
 
 def data_files(config: RunConfig) -> list[dict[str, Any]]:
-    """Name, size and hash of each file that the data sets and the hierarchy were read from, with the setting.
+    """Setting, name, size and hash of each file that the data sets and the hierarchy were read from.
 
-    Embedded ones are part of the code's hash. Folders are not named: they may tell who a user is.
+    Embedded files are part of the code's hash. Folders are left out, since their names may identify a user.
     """
     return [
         {"setting": key, "name": name, **_hashed(path)}
@@ -148,7 +148,7 @@ def data_files(config: RunConfig) -> list[dict[str, Any]]:
 
 
 def data_paths(config: RunConfig) -> dict[str, Path]:
-    """By setting the file or folder that it names, for all that are there."""
+    """The file or folder that each setting names, by setting, as far as it exists."""
     settings = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, config), resolve=True))
     leaves = [leaf for name in READING for leaf in _leaves(name, settings[name])]
     if config.evaluation.lm_eval:
@@ -157,7 +157,7 @@ def data_paths(config: RunConfig) -> dict[str, Path]:
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Settings, and their values, that name a file or a folder: by the setting's own name, or for a slash."""
+    """Settings that name a file or a folder, with their values: the name of the setting or a slash shows it."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(f"{key}.{name}", inner)
@@ -183,12 +183,12 @@ def files_at(root: Path) -> dict[str, Path]:
 
 
 def models(info: Mapping[str, Any], config: RunConfig) -> dict[str, dict[str, Any]]:
-    """Name in the cache and hash of the target and gold adapters that were used; the adapter that was scored."""
+    """Name in the cache and hash of the target and gold adapters of the run, and of the adapter that it scored."""
     return {name: {"name": path.parent.name, **_hashed(path)} for name, path in model_files(info, config).items()}
 
 
 def model_files(info: Mapping[str, Any], config: RunConfig) -> dict[str, Path]:
-    """By model the adapter's file outside of the run folder, for all that are there."""
+    """The adapter file of each model outside of the run folder, by model, as far as it exists."""
     root = cache_dir(config.cache_dir) / "models"
     found = {name: root / str(info.get(f"{name}_model")) / ADAPTER_FILE for name in MODELS}
     if scored := scored_adapter(config):
@@ -204,14 +204,14 @@ def scored_adapter(config: RunConfig) -> Path | None:
 
 
 def exit_status(error: BaseException) -> int:
-    """What the command exits with."""
+    """The exit status of a command that ended with `error`."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return error.status if isinstance(error, UserError) else 1
 
 
 def _numerics(folder: Path) -> dict[str, Any]:
-    """Threads and instruction set or GPU, as the run's metrics tell; nothing of a run without metrics."""
+    """Threads and instruction set or GPU, from metrics.json; empty for a run without metrics."""
     try:
         return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["environment"]["here"]
     except (OSError, ValueError, LookupError):

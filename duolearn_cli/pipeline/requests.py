@@ -49,13 +49,13 @@ SCORES = (
 
 @dataclass(frozen=True)
 class Chain:
-    """The requests that an adapter has gone through, the first one first."""
+    """The requests that a model has gone through, the first one first."""
 
     entries: Sequence[Mapping[str, Any]]
 
     @property
     def targets(self) -> list[ForgetTarget]:
-        """What each request had to forget, as it was configured."""
+        """The forget target of each request, as it was configured."""
         return [ForgetTarget(**entry["target"]["configured"]) for entry in self.entries]
 
     @property
@@ -64,11 +64,11 @@ class Chain:
 
     @property
     def inherited(self) -> DictConfig:
-        """The settings that decide what the first request's target has learned: see `INHERITED`."""
+        """The settings that decide what the target of the first request has learned, see `INHERITED`."""
         return cast(DictConfig, OmegaConf.create(self.entries[0]["inherited"]))
 
     def then(self, entry: Mapping[str, Any]) -> Chain:
-        """The chain with one more request, whose hash is computed here."""
+        """Return the chain with one more request. Its number and hashes are added here."""
         number, before = len(self.entries) + 1, self.entries[-1]["hash"] if self.entries else None
         body = {"number": number, **entry, "previous": before}
         return Chain([*self.entries, {**body, "hash": _hash(body)}])

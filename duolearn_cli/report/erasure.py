@@ -104,7 +104,7 @@ def _request(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _purge(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the record tells of all that was purged; None if nothing was."""
+    """What was purged, from the record; None if nothing was."""
     purges = record.get("purges")
     return {name: purges[-1][name] for name in ("date", "files", "bytes", "kinds", "list")} if purges else None
 

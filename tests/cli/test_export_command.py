@@ -187,6 +187,50 @@ def test_the_old_form_names_the_new_one(duolearn):
     assert done.returncode == 2 and "duolearn data export" in done.stderr
 
 
+def test_the_erasure_record_is_a_page_of_a_verified_run(finished, command, tmp_path):
+    done = command("export", f"run={finished.run}", "format=record", "export_path=office")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "office").iterdir()} == {"erasure.html", "erasure.json"}
+    content = json.loads((tmp_path / "office" / "erasure.json").read_text())
+    record = json.loads((finished.run / "record.json").read_text())
+    metrics = json.loads((finished.run / "metrics.json").read_text())
+    (request,) = json.loads((finished.run / "adapter" / "requests.json").read_text())["requests"]
+    assert content["verification"]["digest"] == record["digest"] and content["erased"]["target"] == "surgery"
+    before = next(row for row in content["results"] if row["model"] == "target")
+    assert before["value"] == metrics["models"]["target"]["scores"]["forget_accuracy"]["value"]
+    assert [row["hash"] for row in content["requests"]] == [request["hash"]]
+    assert {"Chain of requests", "Answers", "Figures"} <= set(content["verification"]["checked"])
+    page = (tmp_path / "office" / "erasure.html").read_text()
+    for said in ("Erasure record: surgery", "@page", record["digest"], "Chain of requests, Code, data", "not signed"):
+        assert said in page, said
+    assert "<script" not in page and "Nothing by <code>duolearn purge</code>" in page
+    again = command("export", f"run={finished.run}", "format=record", "export_path=office")
+    assert again.returncode == 2 and "there is something already" in again.stderr
+
+
+def test_the_erasure_record_tells_of_a_purge(finished, command, tmp_path):
+    assert command("purge", f"run={finished.run}", "yes=true").returncode == 0
+    done = command("export", f"run={finished.run}", "format=record")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "outputs" / "first-record" / "erasure.json").read_text())
+    (told,) = json.loads((finished.run / "record.json").read_text())["purges"]
+    assert content["purge"]["list"] == told["list"] and "target model" in content["purge"]["kinds"]
+    assert any("were purged" in sentence for sentence in content["verification"]["not_checked"])
+    assert told["list"] in (tmp_path / "outputs" / "first-record" / "erasure.html").read_text()
+
+
+def test_there_is_no_erasure_record_of_a_run_that_does_not_verify(finished, command, tmp_path):
+    (finished.run / "metrics.json").write_text("{}")
+    done = command("export", f"run={finished.run}", "format=record", "export_path=office")
+    assert done.returncode == 2 and "metrics.json: it was changed" in done.stderr
+    assert not (tmp_path / "office").exists()
+    listed = command("export", f"run={finished.run}", "format=record", "export_path=office", "--dry-run")
+    assert listed.returncode == 0 and "office/erasure.html" in listed.stdout and not (tmp_path / "office").exists()
+    for words, said in ((["seed=3"], "leave out: seed=3"), (["export.precision=bf16"], "holds no weights")):
+        refused = command("export", f"run={finished.run}", "format=record", *words)
+        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+
+
 def test_a_failed_export_leaves_nothing(finished, command, tmp_path, monkeypatch):
     from duolearn_cli.pipeline import export
 

@@ -8,8 +8,10 @@ import pytest
 
 from duolearn_cli.__main__ import COMMANDS
 from duolearn_cli.config.compose import compose
+from duolearn_cli.pipeline.prepare import prepare
+from duolearn_cli.pipeline.requests import write_requests
 from duolearn_cli.pipeline.run_folder import Run
-from tests.conftest import SMALL
+from tests.conftest import SMALL, last
 
 MODELS = ("torch", "transformers", "peft", "accelerate")
 # Runs the command lines of its arguments, each ended by a semicolon, in this process; tells what was imported.
@@ -68,10 +70,12 @@ def python(folder, cache, code, *arguments):
 @pytest.fixture
 def finished(tmp_path):
     """The folder of a finished run, as far as a dry run looks."""
-    run = Run.create(compose("unlearn", ["+forget=surgery", f"output_dir={tmp_path}/out", *SMALL]), [])
+    config = compose("unlearn", last("+forget=surgery", f"output_dir={tmp_path}/out", *SMALL, "split.max_retain=60"))
+    run = Run.create(config, [])
     run.update(status="finished")
     (run.folder / "adapter").mkdir()
     (run.folder / "adapter" / "adapter_model.safetensors").touch()
+    write_requests(prepare(config), run.folder / "adapter", {"models": {"unlearned": {"scores": {}}}})
     return run.folder
 
 
@@ -101,6 +105,8 @@ def test_help_imports_nothing_that_takes_time(tmp_path, cache):
             ["purge", "run=RUN", "--dry-run"],
             ["cache"],
             ["unlearn", "resume=RUN", "--dry-run"],
+            ["unlearn", "+forget=anxiety", "after=RUN", "--dry-run"],
+            ["withdraw", "run=RUN", "request=surgery", "--dry-run"],
         ],
     ],
     ids=["plain", "private, and of a run"],
@@ -108,7 +114,8 @@ def test_help_imports_nothing_that_takes_time(tmp_path, cache):
 def test_a_dry_run_never_imports_what_only_models_need(tmp_path, cache, finished, lines):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    named = {"run=RUN": f"run={finished}", "resume=RUN": f"resume={finished}", "model.path=FOLDER": "model.path=model"}
+    named = {f"{key}=RUN": f"{key}={finished}" for key in ("run", "resume", "after")}
+    named["model.path=FOLDER"] = "model.path=model"
     found = imported(tmp_path, cache, *([named.get(word, word) for word in line] for line in lines))
     assert "duolearn_cli.pipeline.prepare" in found
     assert not found.intersection(MODELS)

@@ -19,7 +19,7 @@ from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.known_runs import known_runs, read_known
 from duolearn_cli.pipeline.prepare import load_hierarchy
 from duolearn_cli.pipeline.purge import BEYOND, Purge, check_idle, plan_for_run, plan_for_target, purge
-from duolearn_cli.pipeline.purged import FILE, tell
+from duolearn_cli.pipeline.purged import FILE, record_purge
 from duolearn_cli.pipeline.traces import TARGET
 from duolearn_cli.report.tables import Table
 from duolearn_cli.report.terminal import Display
@@ -45,7 +45,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         display.note("nothing is left that holds the forgotten data or can bring it back, as far as duolearn can see")
         _say_what_is_left(plan, display)
         if not config.dry_run:
-            _tell_of_earlier(plan, key, display)
+            _record_earlier(plan, key, display)
         return str(config.run or "")
     display.show(traces_table(plan))
     _say_what_is_left(plan, display)
@@ -55,23 +55,23 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     check_idle(plan)
     check_wanted(config, f"these {len(plan.traces)} files and folders ({_megabytes(plan.size)} MB)")
     purge(plan, cache, key)
-    display.note(f"deleted; {FILE} of {len(plan.runs)} run folders has the hashes, and {record.FILE} tells of it")
+    display.note(f"deleted; {FILE} of {len(plan.runs)} run folders has the hashes, and {record.FILE} lists the purge")
     if not key and (signed := [run.folder for run in plan.runs if (run.folder / signing.FILE).is_file()]):
         display.note(
-            f"{signing.FILE} of {len(signed)} run folders is of the record before this purge; to sign the new one: "
-            f"duolearn verify run={signed[0]} sign=KEY.pem"
+            f"{signing.FILE} of {len(signed)} run folders belongs to the record from before this purge; to sign the "
+            f"new one: duolearn verify run={signed[0]} sign=KEY.pem"
         )
     return str(config.run or "")
 
 
-def _tell_of_earlier(plan: Purge, key: Ed25519PrivateKey | None, display: Display) -> None:
-    """Tell in the records of a purge by an older version, which did not."""
+def _record_earlier(plan: Purge, key: Ed25519PrivateKey | None, display: Display) -> None:
+    """Add to the records what an older version purged, which did not do so."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for run in plan.runs:
         before = file_hash(run.folder / record.FILE) if (run.folder / record.FILE).is_file() else None
-        tell(run.folder, now, key)
+        record_purge(run.folder, now, key)
         if before and file_hash(run.folder / record.FILE) != before:
-            display.note(f"{run.folder / record.FILE} tells now of what was purged earlier")
+            display.note(f"{run.folder / record.FILE} now lists what was purged earlier")
 
 
 def _planned(config: DictConfig, invocation: Invocation) -> tuple[Purge, Path]:

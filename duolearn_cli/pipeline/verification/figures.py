@@ -48,19 +48,19 @@ def _of_answer(place: str, answer: Answer) -> Iterator[Finding]:
     if not 0 <= answer.answer < len(scores) or not all(map(math.isfinite, scores)):
         yield Finding(place, "there is no score for the right answer, or a score is not a number")
         return
-    told = {"prediction": answer.prediction, "nll": answer.nll}
+    recorded = {"prediction": answer.prediction, "nll": answer.nll}
     own = {"prediction": max(range(len(scores)), key=scores.__getitem__), "nll": -scores[answer.answer]}
-    yield from differences(place, told, own, "its scores")
+    yield from differences(place, recorded, own, "its scores")
 
 
 def _of_text(place: str, one: Written) -> Iterator[Finding]:
-    told = {name: getattr(one, name) for name in ("rouge_l_recall", "rouge_l_f1", "degenerate")}
+    recorded = {name: getattr(one, name) for name in ("rouge_l_recall", "rouge_l_f1", "degenerate")}
     own = {
         "rouge_l_recall": recall.rouge_l_recall(one.text, one.answer),
         "rouge_l_f1": recall.rouge_l_f1(one.text, one.answer),
         "degenerate": recall.degenerate(one.text),
     }
-    yield from differences(place, told, as_json(own), "its text")
+    yield from differences(place, recorded, as_json(own), "its text")
 
 
 def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -93,9 +93,9 @@ def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[s
     return as_json({**about, **own, **_of_steps(run, config, metrics)})
 
 
-def with_remarks(told: Sequence[str], own: Sequence[str]) -> list[str]:
+def with_remarks(recorded: Sequence[str], own: Sequence[str]) -> list[str]:
     """The warnings that a run must have: its recorded ones about data, then its `own`, which follow from answers."""
-    return [*told[: max(0, len(told) - len(own))], *own]
+    return [*recorded[: max(0, len(recorded) - len(own))], *own]
 
 
 def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]) -> Context:

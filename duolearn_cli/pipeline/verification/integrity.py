@@ -110,7 +110,9 @@ def _signature(folder: Path, found: Mapping[str, Any], public_key: Path | None) 
         # A purge changes the record. Without the key it cannot sign it again, but the earlier one can be restored.
         earlier = (json_text(stage).encode() for stage in list(purged.stages(found))[1:])
         if any(signing.is_signed(content, signature, key) for content in earlier):
-            yield not_checked(signing.FILE, "it is of the record from before a purge; nobody has signed for the purge")
+            yield not_checked(
+                signing.FILE, "it belongs to the record from before a purge; the purge itself is not signed"
+            )
         else:
             yield Finding(signing.FILE, f"it does not belong to this {record.FILE}, which was changed or replaced")
 
@@ -129,7 +131,9 @@ def of_files(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(name, problem)
     for name in record.vouched(folder):
         if name == purged.FILE and not is_purged:
-            yield Finding(name, "the record does not tell of this purge: duolearn purge was stopped, or the file added")
+            yield Finding(
+                name, "the record does not have this purge: duolearn purge was stopped, or the file was added"
+            )
         elif name not in found["files"] and name != purged.FILE:
             yield Finding(name, "it is not in the record: it was added after the run, or renamed")
 
@@ -143,25 +147,25 @@ def _only_marked(path: Path, known: Mapping[str, Any]) -> bool:
 
 
 def of_purges(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check that what the record tells of purges is what purged.json lists, and is gone."""
+    """Check that the purges of the record are what purged.json lists, and that these files are gone."""
     if not found.get("purges"):
         return
     path, gone = folder / purged.FILE, purged.gone(found)
     if not path.is_file():
-        yield Finding(purged.FILE, "it is missing, and the record tells of a purge")
+        yield Finding(purged.FILE, "it is missing, and the record has a purge")
         return
-    if not purged.is_told(folder, found):
-        yield Finding(purged.FILE, "it was changed: it is not the list that the record tells of")
+    if not purged.is_recorded(folder, found):
+        yield Finding(purged.FILE, "it was changed: it is not the list of the record")
         return
     never = (*ALWAYS, METRICS, *(() if found.get("command") == "learn" else ADAPTER))
     listed = {row["path"]: row["sha256"] for row in purged.rows_of(folder) if row["place"] == "run"}
     for name in sorted(gone):
         if name in never or name not in found["files"]:
-            yield Finding(record.FILE, f"it tells that {name} was purged, which no purge deletes")
+            yield Finding(record.FILE, f"it says that {name} was purged, which no purge deletes")
         elif listed.get(name) != found["files"][name].get("sha256"):
             yield Finding(purged.FILE, f"the {name} that was purged is not the one of the run: its SHA-256 differs")
         elif (folder / name).exists():
-            yield Finding(name, "the record tells that it was purged, and it is here; run duolearn purge again")
+            yield Finding(name, "the record says that it was purged, but it is here; run duolearn purge again")
 
 
 def changed(path: Path, known: Mapping[str, Any]) -> str:
@@ -180,9 +184,9 @@ def changed(path: Path, known: Mapping[str, Any]) -> str:
 
 def of_settings(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that the record agrees with run.json and config.yaml, and lists every file that such a run leaves."""
-    told = record.facts(run.info, config)  # type: ignore[arg-type]
-    own = {name: found.get(name) for name in told}
-    yield from differences(record.FILE, own, told, "run.json with config.yaml")
+    recorded = record.facts(run.info, config)  # type: ignore[arg-type]
+    own = {name: found.get(name) for name in recorded}
+    yield from differences(record.FILE, own, recorded, "run.json with config.yaml")
     if found.get("command") != config.command:
         yield Finding("run.json", f"command is {found.get('command')}, but config.yaml says {config.command}")
     for name in needed(config):

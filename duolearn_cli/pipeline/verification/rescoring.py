@@ -46,9 +46,9 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
     with tempfile.TemporaryDirectory() as scratch:
         # The user's cache holds answers too, but no record covers those.
         lab.cache = replace(lab.cache, root=Path(scratch))
-        for name, told in stored.items():
+        for name, recorded in stored.items():
             if name == "base" or name in adapters:
-                yield from _of_model(name, told, _scored(lab, name, adapters), lab)
+                yield from _of_model(name, recorded, _scored(lab, name, adapters), lab)
             else:
                 yield not_checked(f"{PREDICTIONS} ({name})", "its adapter is not on this machine")
 
@@ -93,48 +93,48 @@ def _of_change(lab: Laboratory, run: Run) -> Iterator[Finding]:
     )
 
 
-def _of_model(name: str, told: Assessment, now: Assessment, lab: Laboratory) -> Iterator[Finding]:
+def _of_model(name: str, recorded: Assessment, now: Assessment, lab: Laboratory) -> Iterator[Finding]:
     tolerance = TOLERANCE.get(lab.model.precision, max(TOLERANCE.values()))
-    if [*told.answers] != [*now.answers]:
-        yield Finding(PREDICTIONS, f"{name} answers the splits {[*told.answers]}, scored again {[*now.answers]}")
+    if [*recorded.answers] != [*now.answers]:
+        yield Finding(PREDICTIONS, f"{name} answers the splits {[*recorded.answers]}, scored again {[*now.answers]}")
         return
-    for split, rows in told.answers.items():
+    for split, rows in recorded.answers.items():
         yield from _of_split(f"{PREDICTIONS} ({name}, {split})", rows, now.answers[split], tolerance)
-    yield from _of_plain(name, told, now, tolerance)
-    yield from _of_written(name, told.written, now.written, lab)
+    yield from _of_plain(name, recorded, now, tolerance)
+    yield from _of_written(name, recorded.written, now.written, lab)
 
 
-def _of_split(place: str, told: Sequence[Answer], now: Sequence[Answer], tolerance: float) -> Iterator[Finding]:
-    if [(row.id, row.answer) for row in told] != [(row.id, row.answer) for row in now]:
+def _of_split(place: str, recorded: Sequence[Answer], now: Sequence[Answer], tolerance: float) -> Iterator[Finding]:
+    if [(row.id, row.answer) for row in recorded] != [(row.id, row.answer) for row in now]:
         yield Finding(place, "these are not the items of the data, or not their right answers")
         return
-    for one, again in zip(told, now, strict=True):
+    for one, again in zip(recorded, now, strict=True):
         gap = max(abs(a - b) for a, b in zip(one.scores, again.scores, strict=True))
         if gap > tolerance:
             yield Finding(place, f"{one.id}: the model's scores are {gap:.3g} nats from those in the run folder")
 
 
-def _of_plain(name: str, told: Assessment, now: Assessment, tolerance: float) -> Iterator[Finding]:
+def _of_plain(name: str, recorded: Assessment, now: Assessment, tolerance: float) -> Iterator[Finding]:
     place = f"plain.jsonl ({name})"
-    if [(row.num_tokens, row.num_bytes) for row in told.plain] != [
+    if [(row.num_tokens, row.num_bytes) for row in recorded.plain] != [
         (row.num_tokens, row.num_bytes) for row in now.plain
     ]:
         yield Finding(place, "these are not the losses of the embedded texts")
         return
-    for number, (one, again) in enumerate(zip(told.plain, now.plain, strict=True), start=1):
+    for number, (one, again) in enumerate(zip(recorded.plain, now.plain, strict=True), start=1):
         if abs(one.nll - again.nll) > tolerance * max(1, one.num_tokens):
             yield Finding(place, f"text {number}: the model's loss is {again.nll:.6g}, not {one.nll:.6g} nats")
 
 
-def _of_written(name: str, told: Sequence[Written], now: Sequence[Written], lab: Laboratory) -> Iterator[Finding]:
+def _of_written(name: str, recorded: Sequence[Written], now: Sequence[Written], lab: Laboratory) -> Iterator[Finding]:
     """Texts must be equal where numbers are rounded alike; elsewhere one other token can change the whole text."""
     place = f"{WRITTEN} ({name})"
-    if [(row.id, row.answer) for row in told] != [(row.id, row.answer) for row in now]:
+    if [(row.id, row.answer) for row in recorded] != [(row.id, row.answer) for row in now]:
         yield Finding(place, "these are not the items of the data, or not their right answers")
         return
-    others = [one.id for one, again in zip(told, now, strict=True) if asdict(one) != asdict(again)]
+    others = [one.id for one, again in zip(recorded, now, strict=True) if asdict(one) != asdict(again)]
     made_here = read_metrics(lab.run.folder)["environment"]["here"] == environment(lab.model.device)
     if others and made_here and lab.model.precision == "fp32":
         yield Finding(place, f"{others[0]}: the model writes another text")
     elif others:
-        yield not_checked(place, f"{len(others)} of {len(told)} texts differ, as they may on another machine")
+        yield not_checked(place, f"{len(others)} of {len(recorded)} texts differ, as they may on another machine")
