@@ -90,7 +90,7 @@ def stages(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def gone(found: Mapping[str, Any]) -> set[str]:
     """The recorded files of a run folder that a purge has deleted."""
     purges = found.get("purges")
-    return set(purges[-1]["gone"]) if purges else set()
+    return set(map(str, purges[-1]["gone"])) if purges else set()
 
 
 def hash_before(path: Path) -> str:

@@ -93,13 +93,14 @@ def read_chain(model: Path) -> Chain | None:
     path = model / FILE
     if not path.is_file():
         return None
-    if fault := next(faults(model), None):
-        raise RunError(f"{path}: {fault}")
-    return Chain(_content(path)["requests"])
+    chain, faults = examine(model)
+    if faults:
+        raise RunError(f"{path}: {faults[0]}")
+    return chain
 
 
-def faults(model: Path) -> Iterator[str]:
-    """Yield what is wrong with the record beside a model: its form, its chain of hashes, its weights.
+def examine(model: Path) -> tuple[Chain, list[str]]:
+    """Read the record beside a model, and list what is wrong with its chain of hashes and its weights.
 
     Raises:
         RunError: the file cannot be read, or is of another schema.
@@ -107,9 +108,9 @@ def faults(model: Path) -> Iterator[str]:
     path = model / FILE
     content = _content(path)
     try:
-        yield from _broken_links(content["requests"])
         # The chain of hashes covers the record alone. The last entry ties it to the weights that lie beside it.
-        yield from _other_weights(content, weight_files(model))
+        faults = [*_broken_links(content["requests"]), *_other_weights(content, weight_files(model))]
+        return Chain(content["requests"]), faults
     except (OSError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise RunError(f"{path} cannot be read: {type(error).__name__} {error}.") from error
 

@@ -16,9 +16,8 @@ from duolearn_cli.pipeline.requests import (
     FILE,
     Chain,
     configured,
-    faults,
+    examine,
     inherited,
-    read_chain,
     settled,
     without_places,
 )
@@ -40,17 +39,21 @@ def of_chain(run: Run, config: DictConfig, given: Sequence[str], public_key: Pat
         RunError: more folders are given than there are earlier requests, or the record cannot be read.
     """
     adapter = run.folder / "adapter"
-    broken = [Finding(RECORD, fault) for fault in faults(adapter)] if (adapter / FILE).is_file() else []
-    yield from broken
-    chain = read_chain(adapter) if not broken else None
+    chain, broken = examine(adapter) if (adapter / FILE).is_file() else (None, [])
+    yield from (Finding(RECORD, fault) for fault in broken)
     earlier = len(chain.entries) - 1 if chain else 0
     if len(given) > earlier:
         raise RunError(f"chain: {len(given)} folders are given, and {run.folder} follows {earlier} earlier requests.")
-    if chain:
+    if not chain or broken:
+        return
+    try:
         yield from _of_last(run, cast(RunConfig, config), chain)
         models = earlier_models(chain, run.folder, config.after, given)
         for number in range(1, earlier + 1):
             yield from _of_earlier(number, models.get(number), chain, public_key)
+    except (LookupError, TypeError, AttributeError) as error:
+        said = f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})"
+        yield Finding(RECORD, said)
 
 
 def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
@@ -90,10 +93,10 @@ def _of_earlier(number: int, model: Path | None, chain: Chain, public_key: Path 
     if not (model / FILE).is_file():
         yield Finding(place, f"there is no {FILE} beside the model")
         return
-    if broken := [Finding(place, f"{FILE}: {fault}") for fault in faults(model)]:
-        yield from broken
-        return
-    if problem := _other_request(number, cast(Chain, read_chain(model)), chain):
+    own, broken = examine(model)
+    if broken:
+        yield from (Finding(place, f"{FILE}: {fault}") for fault in broken)
+    elif problem := _other_request(number, own, chain):
         yield Finding(place, problem)
     elif (model.parent / record.FILE).is_file():
         yield from _of_run(name, model.parent, public_key)

@@ -158,7 +158,11 @@ def of_purges(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(purged.FILE, "it was changed: it is not the list of the record")
         return
     never = (*ALWAYS, METRICS, *(() if found.get("command") == "learn" else ADAPTER))
-    listed = {row["path"]: row["sha256"] for row in purged.rows_of(folder) if row["place"] == "run"}
+    try:
+        listed = {row["path"]: row["sha256"] for row in purged.rows_of(folder) if row["place"] == "run"}
+    except (ValueError, LookupError, TypeError) as error:
+        yield Finding(purged.FILE, f"it is damaged ({type(error).__name__}: {error})")
+        return
     for name in sorted(gone):
         if name in never or name not in found["files"]:
             yield Finding(record.FILE, f"it says that {name} was purged, which no purge deletes")

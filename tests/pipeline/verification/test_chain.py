@@ -55,13 +55,13 @@ class Moved:
 
 @pytest.fixture
 def moved(chain_of_two, tmp_path):
-    shutil.copytree(chain_of_two, tmp_path, dirs_exist_ok=True)
-    return Moved(tmp_path)
+    # A level deeper: runs of other days are looked for too, and the folders beside `tmp_path` are other tests'.
+    return Moved(shutil.copytree(chain_of_two, tmp_path / "runs"))
 
 
 @pytest.fixture
 def verify(moved, duolearn):
-    return lambda *words: duolearn("verify", "run=two", *words, DUOLEARN_CACHE=str(moved.root / "cache"))
+    return lambda *words: duolearn("verify", "run=runs/two", *words, DUOLEARN_CACHE=str(moved.root / "cache"))
 
 
 @pytest.fixture
@@ -131,6 +131,10 @@ def inherited_with_hashes(moved):
     moved.forge(lambda entries: entries[1]["inherited"]["split"].update(seed=9))
 
 
+def fields_missing_with_hashes(moved):
+    moved.forge(lambda entries: entries[1].pop("inherited"))
+
+
 def of_the_first_run(moved):
     shutil.copy(moved.one / "adapter" / FILE, moved.two / "adapter" / FILE)
     moved.rehash(moved.two)
@@ -179,6 +183,7 @@ TAMPERED = [
     (metric_with_hashes, (), "request 2: metrics.forget_accuracy.value is 0.0"),
     (method_with_hashes, (), "request 2: method._target_ is 'other.Method'"),
     (inherited_with_hashes, (), "request 2: inherited.split.seed is 9"),
+    (fields_missing_with_hashes, (), "adapter/requests.json: fields are missing"),
     (of_the_first_run, (), f"{ADAPTER} is not the file that request 1 left"),
     (no_record, (), "adapter/requests.json: the record does not list it"),
     (other_weights, (), f"{ADAPTER} is not the file that request 2 left"),
@@ -186,9 +191,13 @@ TAMPERED = [
     (earlier_adapter, (), f"one/adapter: requests.json: {ADAPTER} is not the file that request 1 left"),
     (earlier_metrics, (), "one/metrics.json: it was changed"),
     (earlier_record, (), "one/record.json: it was changed after it was written"),
-    (earlier_without_requests, ("chain=[one]",), "one/adapter: there is no requests.json beside the model"),
-    (lambda moved: None, ("chain=[two]",), "two/adapter: this is the model of request 2 of the chain"),
-    (lambda moved: None, ("chain=[one,two]",), "2 folders are given, and two follows 1 earlier requests"),
+    (earlier_without_requests, ("chain=[runs/one]",), "one/adapter: there is no requests.json beside"),
+    (lambda moved: None, ("chain=[runs/two]",), "two/adapter: this is the model of request 2 of the chain"),
+    (
+        lambda moved: None,
+        ("chain=[runs/one,runs/two]",),
+        "2 folders are given, and runs/two follows 1 earlier requests",
+    ),
 ]
 
 
@@ -205,5 +214,5 @@ def test_a_model_of_another_chain_is_named(moved, verify):
     body = {k: v for k, v in entries[0].items() if k not in ("number", "previous", "hash")}
     Chain([]).then({**body, "date": "2020-01-01T00:00:00+00:00"}).write(moved.one / "adapter")
     moved.rehash(moved.one)
-    done = verify("chain=[one]")
+    done = verify("chain=[runs/one]")
     assert done.returncode == 2 and "this model is not of this chain" in done.stderr, done.stderr

@@ -139,6 +139,11 @@ def metric_changed(site, kept):
     site.write(record.FILE, found | {"digest": record.digest(found)})
 
 
+def list_without_fields(site, kept):
+    site.write(purged.FILE, {"schema": 1, "files": [{}]})
+    set_purge(site, list=file_hash(site.run / purged.FILE))
+
+
 def no_shape(site, kept):
     set_purge(site, gone=None)
 
@@ -158,6 +163,7 @@ def no_shape(site, kept):
         (adapter_purged, "adapter_model.safetensors was purged, which no purge deletes"),
         (other_record_before, "does not follow the record that was there before"),
         (metric_changed, "does not follow the record that was there before"),
+        (list_without_fields, "purged.json: it is damaged"),
         (no_shape, "record.json is damaged: `purges`"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
