@@ -17,7 +17,11 @@ from duolearn_cli.cli.commands import verify
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import RunError
+from duolearn_cli.files import file_hash
+from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.pipeline import record
+from duolearn_cli.pipeline.requests import Chain, examine, settled
+from duolearn_cli.pipeline.run_folder import Run
 from tests.conftest import SMALL, last
 
 HIERARCHY = Path(__file__).parents[1] / "duolearn_cli" / "concepts" / "medical4.tsv"
@@ -81,8 +85,19 @@ class Site:
     def write(self, name: str, value) -> None:
         (self.run / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
+    def rechain(self) -> None:
+        """What a forger does first: let requests.json say what config.yaml, metrics.json and the adapter say now."""
+        adapter, (_, config) = self.run / "adapter", Run.open(self.run)
+        chain, _ = examine(adapter)
+        last = {key: value for key, value in chain.entries[-1].items() if key not in ("number", "previous", "hash")}
+        metrics = self.read("metrics.json")
+        last |= settled(config, metrics) if "models" in metrics else {}
+        last["adapter"] = file_hash(adapter / ADAPTER_FILE)
+        Chain(chain.entries[:-1]).then(last).write(adapter)
+
     def rehash(self, **fields) -> None:
         """What a forger does last: list the files as they are now, set `fields`, and compute the digest again."""
+        self.rechain()
         found = self.read(record.FILE) | {"files": record.manifest(self.run)} | fields
         self.write(record.FILE, found | {"digest": record.digest(found)})
 

@@ -81,8 +81,6 @@ def _runs(config: DictConfig) -> Iterator[str]:
             f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge`, `verify` and "
             "`withdraw` take run; allowed here: resume=RUN to continue a run."
         )
-    if config.command == "withdraw" and not (config.run and config.request):
-        yield "withdraw: give run=FOLDER, the run that the chain ends with, and request=NAME, the request to take out."
     if config.request and config.command != "withdraw":
         yield f"request={config.request}: only `duolearn withdraw` takes one."
     if config.run_dir and config.command not in WITH_RUN_FOLDER:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from duolearn_cli.cli.commands.common import TRUST, Invocation, refuse_changes
 from duolearn_cli.cli.jobs import checked_job
+from duolearn_cli.errors import RunError
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.withdrawal import Step, Withdrawal, plan_withdrawal
 from duolearn_cli.report.terminal import Display
@@ -21,10 +22,12 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     """Print the commands, and run them after yes=true. Return the folder of the last one, empty after a preview.
 
     Raises:
-        RunError: see `plan_withdrawal`.
+        RunError: run or request is not set, or see `plan_withdrawal`.
         UserError: a command refuses.
     """
     refuse_changes(invocation.overrides, CHANGEABLE, "a chain that a request is taken out of")
+    if not (config.run and config.request):
+        raise RunError("give run=FOLDER, the run that the chain ends with, and request=NAME, the request to take out.")
     display = Display()
     opened, saved = Run.open(Path(config.run))
     plan = plan_withdrawal(opened.folder, saved.after, config.request, config.verify.chain)

@@ -23,7 +23,14 @@ from duolearn_cli.pipeline.requests import (
 )
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
-from duolearn_cli.pipeline.verification.integrity import of_files, of_purges, of_record, read_metrics, read_record
+from duolearn_cli.pipeline.verification.integrity import (
+    METRICS,
+    of_files,
+    of_purges,
+    of_record,
+    read_metrics,
+    read_record,
+)
 
 RECORD = f"adapter/{FILE}"
 SETTINGS = "config.yaml with metrics.json"
@@ -59,7 +66,11 @@ def of_chain(run: Run, config: DictConfig, given: Sequence[str], public_key: Pat
 def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     """Check that the last entry is that of this run, and the entries before are the requests that it began with."""
     entry = chain.entries[-1]
-    expected = as_json(settled(config, read_metrics(run.folder)))
+    try:
+        expected = as_json(settled(config, read_metrics(run.folder)))
+    except (LookupError, TypeError, AttributeError) as error:
+        yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
+        return
     expected["target"] = {"configured": as_json(configured(config.forget))}
     expected["inherited"] = without_places(as_json(inherited(config)), everywhere=True)
     own = {name: entry[name] for name in expected}

@@ -54,12 +54,13 @@ def test_a_run_is_verified_signed_and_put_on_a_page(site, duolearn, tmp_path):
 AS_ANOTHER = """
 import os, sys
 from duolearn_cli.__main__ import main
-first = main(sys.argv[1:])
+words = sys.argv[1:]
+first = main(words)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     open("run/new", "w")
 except PermissionError:
-    sys.exit(first or main(sys.argv[1:]))
+    sys.exit(first or main(words))
 """
 
 
