@@ -33,7 +33,9 @@ def test_an_exported_adapter_is_continued_as_the_run_is(command, tmp_path):
     assert "derived from the forgotten items" in card and "continues it" in card
     plans = [command(*NEXT, f"after={start}", "--dry-run") for start in ("out", "one")]
     assert [plan.returncode for plan in plans] == [0, 0], plans[0].stderr
-    assert plans[0].stdout.replace("out", "one") == plans[1].stdout.replace("out", "one")
+    # The plan names the model that it begins with; the width of the table follows.
+    said = [plan.stdout.replace("one/adapter", "out").replace("─", "").split() for plan in plans]
+    assert said[0] == said[1]
 
 
 @pytest.mark.slow
