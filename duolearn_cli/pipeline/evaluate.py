@@ -95,6 +95,7 @@ def context_of(study: Study, elsewhere: Sequence[str] = ()) -> Context:
         heldout=study.summary()["heldout"],
         remarks=[*study.warnings(), *elsewhere],
         config=study.config,
+        is_given=study.config.learn.skip,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from duolearn_cli.model.lora import ADAPTER_FILE, initialise
 from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
+from duolearn_cli.pipeline.given import load_gold
 from duolearn_cli.pipeline.learn import learn
 from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone
 from duolearn_cli.pipeline.run_folder import Run
@@ -123,7 +124,7 @@ class Laboratory:
         # Before the model is loaded: a resumed run with other weights or data is refused at once.
         digest = weights.digest()
         fingerprint = digest[:16]
-        if is_main:
+        if is_main and not config.learn.known:
             run.fix(weights=fingerprint, data=keys.data_hash(study))
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         study, texts = as_read(study, model)
@@ -132,15 +133,27 @@ class Laboratory:
             if line:
                 display.note(line)
         cache = ModelCache(cache_dir(config.cache_dir), study, keys.base_key(fingerprint, config, model, texts))
+        lab = cls(study, model, texts.encoder, display, run, cache, is_main)
+        if config.learn.known:
+            lab = lab._restricted()
         if is_main:
-            run.fix(signature=cache.signature())
+            run.fix(weights=fingerprint, data=keys.data_hash(lab.study), signature=lab.cache.signature())
             run.update(device=str(model.device), precision=model.precision, weights_sha256=digest)
-        return cls(study, model, texts.encoder, display, run, cache, is_main)
+        return lab
+
+    def _restricted(self) -> Laboratory:
+        """Return the laboratory of the facts that the target knows, for ``learn.known``."""
+        # Not at the top of the file: finding them is a use of a laboratory, so that module imports this one.
+        from duolearn_cli.pipeline.known import with_known_facts
+
+        study = with_known_facts(self.load("target"))
+        return replace(self, study=study, cache=replace(self.cache, study=study))
 
     def load(self, which: str) -> LoadedModel:
         """Load ``base``, ``target`` or ``gold`` from the cache. A model that is missing there is learned first.
 
-        If the configuration names an ``adapter=`` to begin with, that adapter is the target.
+        If the configuration names an ``adapter=`` to begin with, that adapter is the target. With ``learn.skip``
+        nothing is learned.
         """
         # If learning or loading fails, no earlier handle may pass for the weights that are left.
         self.loaded = None
@@ -148,16 +161,14 @@ class Laboratory:
             # A fresh adapter adds exact zeros, so the base needs no file in the cache.
             initialise(self.model.network, self.study.config.learn.seed)
             return self.hold(which)
+        if which == "gold" and (other := self._other_gold()):
+            return other
         folder = self.cache.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The lock covers look-up and learning, so that of two runs the second one finds the result of the first.
         with alone(folder, self.display.note):
             if not (folder / ADAPTER_FILE).is_file():
-                adapter = self.study.config.adapter
-                if which == "target" and adapter:
-                    adopt(Path(adapter), folder)
-                else:
-                    learn(self.model, self.encoder, self.cache, which, self.display)
+                self._make(which, folder)
         # Loaded from the file in every case: a model that was learned just now is then the one that later runs get.
         self.model.load_adapter(folder)
         if self.is_main:
@@ -165,6 +176,26 @@ class Laboratory:
             if warning := self.cache.environment_warning(which, self.model.device):
                 self.display.note(f"warning: {warning}")
         return self.hold(which)
+
+    def _make(self, which: str, folder: Path) -> None:
+        """Put a model into its cache folder: copied if the user gives it, as it stands or learned if not."""
+        config = self.study.config
+        if given := keys.given_folder(config, which):
+            adopt(given, folder)
+        elif which == "target" and config.learn.skip:
+            # A fresh adapter adds exact zeros. As a file it is what every later stage expects of a target.
+            initialise(self.model.network, config.learn.seed)
+            self.model.save_adapter(folder)
+        else:
+            learn(self.model, self.encoder, self.cache, which, self.display)
+
+    def _other_gold(self) -> LoadedModel | None:
+        """Load the whole model that ``learn.gold`` names, beside the network; None if it is an adapter or not given."""
+        given = keys.given_folder(self.study.config, "gold")
+        if given is None or (given / ADAPTER_FILE).is_file():
+            return None
+        network = load_gold(given, self.study.config, self.model)
+        return replace(self, model=network).hold("gold")
 
     def load_unlearned(self, adapter: Path) -> LoadedModel:
         """Load the adapter in a folder as ``unlearned``. Raises ModelError if it does not fit the base."""

@@ -19,7 +19,8 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
         return {}
     study, _ = as_read(lab.study.first, lab.model)
     cache = replace(lab.cache, study=study)
-    if not (cache.folder("target") / ADAPTER_FILE).is_file():
+    # With learn.skip the first target is the base as it stands, which is there without learning.
+    if not study.config.learn.skip and not (cache.folder("target") / ADAPTER_FILE).is_file():
         lab.display.note("the original target is not in the cache: what was known before any request is not told")
         return {}
     # Both laboratories share one network, so a handle of this one would be stale without knowing it.

@@ -35,7 +35,7 @@ FILE, SCHEMA = "requests.json", 1
 # Settings that a later request takes from the first one. They decide which model it is and what that has learned.
 INHERITED = ("model", "dataset", "retain_from", "hierarchy", "prompt", "split", "imperfect", "labels", "learn")
 # Settings that may say where files lie on a machine. An entry leaves such values out: the record is handed on.
-PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path")
+PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path", "learn.gold")
 # The measures of an entry, from models.unlearned.scores of metrics.json.
 SCORES = (
     "forget_accuracy",

@@ -107,6 +107,7 @@ def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]
         guesses={name: metrics[name] for name in GUESSES},
         heldout=metrics["data"]["heldout"],
         remarks=(),
+        is_given=config.learn.skip,
     )
 
 
