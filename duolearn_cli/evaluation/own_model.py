@@ -63,7 +63,7 @@ def _unknown(models: Mapping[str, Answers]) -> dict[str, Any]:
 
 def _unseen(models: Mapping[str, Answers]) -> dict[str, Any]:
     """Right answers to facts of the same concepts in no training of this run, which the target may know or not."""
-    missing = "all forget facts are trained on"
+    missing = "no such fact is left out of training"
     return {name: _accuracy(_rows(own, ("forget_unseen",)), missing) for name, own in models.items()}
 
 
