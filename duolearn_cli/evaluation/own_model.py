@@ -40,7 +40,7 @@ def summarise(models: Mapping[str, Answers], chance: float) -> dict[str, Any]:
 
 def _known(answers: Answers, side: str) -> dict[str, Any]:
     """How many facts of a side the target answers right in every trained phrasing."""
-    rows = _rows(answers, (*SIDES[side], UNKNOWN) if side == "forget" else SIDES[side])
+    rows = _rows(answers, SIDES[side])
     known, facts = known_facts(rows), sorted({row.fact for row in rows})
     return {"facts": len(facts), "known": len(known), "share": _share([fact in known for fact in facts], facts)}
 

@@ -28,13 +28,10 @@ def with_known_facts(target: LoadedModel) -> Study:
     items = _asked(study)
     rows, alone = _scores(target, items)
     known = known_facts(rows, {row.id: row.scores for row in alone}, margin)
-    asked = {item.fact_id for item in items}
-    forget = {item.fact_id for item in study.splits.forget_train}
-    target.display.note(
-        f"the target knows {len(known)} of {len(asked)} facts, {len(known & forget)} of the {len(forget)} to forget: "
-        "the others are neither forgotten nor kept"
-    )
-    return restricted(study, known)
+    kept = restricted(study, known)
+    counts = ", ".join(f"{one['known']} of {one['facts']} facts to {side}" for side, one in kept.known.items())
+    target.display.note(f"the target knows {counts}: the others are neither forgotten nor kept")
+    return kept
 
 
 def restricted(study: Study, known: frozenset[str]) -> Study:
@@ -52,7 +49,13 @@ def restricted(study: Study, known: frozenset[str]) -> Study:
             )
     request = replace(study.request, forget=keep(study.request.forget), retain=keep(study.request.retain))
     unknown = tuple(item for item in study.splits.forget_heldout if item.fact_id not in known)
-    return replace(study, splits=splits, request=request, unknown=unknown)
+    counts = {side: _counts(study.splits.by_name()[f"{side}_train"], known) for side in ("forget", "retain")}
+    return replace(study, splits=splits, request=request, unknown=unknown, known=counts)
+
+
+def _counts(items: tuple[Item, ...], known: frozenset[str]) -> dict[str, int]:
+    facts = {item.fact_id for item in items}
+    return {"facts": len(facts), "known": len(facts & known)}
 
 
 def _asked(study: Study) -> list[Item]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from duolearn_cli.concepts.coverage import Coverage, coverage
@@ -50,7 +50,8 @@ class Study:
             nearly match.
         forgotten: what earlier requests have removed from the model.
         earlier: the facts of earlier requests that are scored, at most as many as one request may forget.
-        unknown: held-out phrasings of forget facts that a given target does not know (``learn.known``).
+        unknown: with ``learn.known``, held-out phrasings of forget facts that the given target does not know.
+        known: by side, how many ``facts`` there were to train on, and how many of them the target has ``known``.
         texts: the items as the model's tokenizer reads them; None until it has.
     """
 
@@ -70,6 +71,7 @@ class Study:
     forgotten: Forgotten = Forgotten()
     earlier: tuple[Item, ...] = ()
     unknown: tuple[Item, ...] = ()
+    known: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     # In a chain of requests: the study of the first one, and the names and facts of all requests before this one.
     first: Study | None = None
     requests: tuple[EarlierRequest, ...] = ()
@@ -130,7 +132,7 @@ class Study:
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
         before: dict[str, Any] = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
         before |= {EARLIER: len(self.earlier)} if self.earlier else {}
-        before |= {UNKNOWN: len(self.unknown)} if self.unknown else {}
+        before |= {UNKNOWN: len(self.unknown), "known_facts": dict(self.known)} if self.known else {}
         about = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),

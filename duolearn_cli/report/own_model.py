@@ -14,8 +14,10 @@ def sentence(metrics: Mapping[str, Any]) -> str:
     own = metrics.get("own_model")
     if not own:
         return ""
-    known = own["known"]["forget"]
-    told = f" Before unlearning, the model knew {known['known']} of {known['facts']} facts to forget."
+    chosen = ((metrics.get("data") or {}).get("known_facts") or {}).get("forget")
+    known = chosen or own["known"]["forget"]
+    told = f" Before unlearning, the model knew {known['known']} of {known['facts']} facts to forget"
+    told += "; the others were left out." if chosen else "."
     missing = " There is no gold: figures that need it have no value, and forgetting is measured from chance."
     covers = " Privacy covers what unlearning tells about the records, not what the given model was trained on."
     return told + missing * (own["gold"] is None) + covers * ("account" in metrics)

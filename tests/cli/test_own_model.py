@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from duolearn_cli.files import ASSETS
+from duolearn_cli.files import ASSETS, conf_dir
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from tests.conftest import last
 
@@ -52,23 +52,25 @@ def test_the_model_as_it_stands_is_the_target_and_what_needs_gold_is_null(run, d
     assert metrics["models"]["unlearned"]["scores"]["knowledge_preservation"]["n"] == 24
     own = metrics["own_model"]
     assert own["gold"] is None and own["known"]["forget"]["facts"] == 6 and own["base_rates"]["chance"] == 0.25
-    assert own["base_rates"]["unseen"]["target"]["n"] == 12
+    assert own["base_rates"]["unseen"]["target"]["n"] == 2
     assert "Forgetting against gold (%): needs gold" in " ".join(said.split()) and "There is no gold" in said
     page = (folder / "report.md").read_text()
     assert "Forgetting against gold (%): needs gold" in page and "The given model: what it knew" in page
     # Nothing was learned: the cached target is an adapter that adds zeros.
     assert not (folder / "history.jsonl").read_text().count('"learn"')
     (entry,) = json.loads((folder / "adapter" / "requests.json").read_text())["requests"]
-    assert entry["inherited"]["learn"]["skip"] is True and "gold" not in entry["inherited"]["learn"]
+    assert entry["inherited"]["learn"]["skip"] is True and entry["inherited"]["learn"]["gold"] is None
     assert entry["metrics"]["forgetting_against_gold"]["value"] is None
     # What was written agrees with itself, and the run is scored again with the same models.
     checked = duolearn("verify", "run=own")
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    again = duolearn("evaluate", "run=own", "run_dir=again")
+    limits = [text for text in ASKED if text.startswith("evaluation.")]
+    again = duolearn("evaluate", "run=own", *limits, "run_dir=again")
     assert again.returncode == 0, again.stderr
     assert metrics_of(folder.parent / "again")["models"] == metrics["models"]
 
 
+@pytest.mark.slow
 def test_a_second_request_inherits_the_given_model(run, duolearn, tmp_path):
     run("first")
     done = duolearn(
@@ -88,6 +90,7 @@ def test_a_second_request_inherits_the_given_model(run, duolearn, tmp_path):
     assert row["accuracy"]["original"] == row["accuracy"]["base"]
 
 
+@pytest.mark.slow
 def test_a_given_gold_is_compared_with(run, tmp_path):
     """The tiny model as its own gold: as an adapter that adds zeros, and as a whole model."""
     first, _ = run("first")
@@ -107,13 +110,42 @@ def test_a_given_gold_is_compared_with(run, tmp_path):
 def test_only_known_facts_are_forgotten_and_kept(run):
     folder, said = run("known", "learn.known=true", "learn.known_margin=-99", "split.max_forget=20")
     metrics = metrics_of(folder)
-    own = metrics["own_model"]["known"]["forget"]
-    assert "the target knows" in said and own["known"] * 2 == metrics["data"]["forget_train"]
-    assert metrics["data"]["forget_unknown"] == 2 * (own["facts"] - own["known"])
+    counts = metrics["data"]["known_facts"]["forget"]
+    assert f"the target knows {counts['known']} of {counts['facts']} facts to forget" in said and counts["facts"] == 20
+    assert metrics["data"]["forget_train"] == 2 * counts["known"]
+    assert metrics["data"]["forget_unknown"] == 2 * (20 - counts["known"])
+    assert f"knew {counts['known']} of 20 facts to forget; the others were left out" in " ".join(said.split())
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     trained = [row for row in rows if row["model"] == "target" and row["split"] == "forget_train"]
     assert all(row["correct"] == 1 for row in trained) and trained
-    assert metrics["own_model"]["base_rates"]["unknown"]["unlearned"]["n"] >= metrics["data"]["forget_unknown"] > 0
+    assert metrics["own_model"]["base_rates"]["unknown"]["unlearned"]["n"] == 12  # evaluation.max_items
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [path.stem for path in (conf_dir() / "method").glob("*.yaml")])
+def test_every_method_unlearns_a_given_model(run, method):
+    folder, _ = run("own", f"method={method}")
+    assert metrics_of(folder)["models"]["unlearned"]["scores"]["knowledge_preservation"]["n"] == 24
+
+
+@pytest.mark.slow
+def test_attacks_and_privacy_need_no_gold(run, duolearn, tmp_path):
+    folder, said = run("own", "privacy=eps8", "privacy.protect=forget", "split.max_forget=40")
+    assert "Privacy covers what unlearning tells" in " ".join(said.split())
+    done = duolearn("audit", "robustness", f"run={folder}", "audit.robustness.attacks=[relearn]", "run_dir=attacked")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "attacked" / "robustness.json").read_text())
+    assert set(found["before"]) == {"target", "unlearned"}
+    assert all(attack["above_gold"]["forget"] is None for attack in found["attacks"])
+
+
+@pytest.mark.slow
+def test_a_benchmark_compares_methods_on_a_given_model(duolearn, tmp_path):
+    given = ["benchmark.methods=[npo,graddiff]", "benchmark.trials=1", "benchmark.seeds=[0]", "split.max_forget=20"]
+    done = duolearn("benchmark", *last(*ASKED, *given), "run_dir=compared")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "compared" / "benchmark.json").read_text())
+    assert set(found["methods"]) == {"npo", "graddiff"} and "gold" not in found["references"]
 
 
 @pytest.mark.parametrize(
