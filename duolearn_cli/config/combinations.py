@@ -130,6 +130,8 @@ def _adapters(config: DictConfig) -> Iterator[str]:
         yield f"forgotten=[{said}]: it describes a model to begin with; give adapter=FOLDER too."
     if config.requests and not config.after:
         yield "requests: it is read from the record of earlier requests; give after=RUN instead."
+    if (config.merged or config.origin) and not config.after:
+        yield "merged, origin: they are set by the record of earlier requests; give after=FOLDER instead."
     if config.after and config.command != "unlearn":
         yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):

@@ -48,16 +48,25 @@ class LearnConfig:
     )
 
 
+def target_is_given(config: RunConfig) -> bool:
+    """Whether the base model itself knows what is forgotten: the user's own model, or a merged one of a chain."""
+    return config.learn.skip or config.merged
+
+
 def base_is_target(config: RunConfig) -> bool:
     """Whether the target is the base model itself: nothing is learned and no adapter is given."""
-    return config.learn.skip and not config.adapter
+    return target_is_given(config) and not config.adapter
 
 
 def given_models(config: RunConfig) -> tuple[str, ...]:
     """Return the models that the unlearned one is compared with, out of ``base``, ``target`` and ``gold``."""
-    has_gold = not config.learn.skip or config.learn.gold is not None
-    present = {"base": not base_is_target(config), "target": True, "gold": has_gold}
-    return tuple(name for name, is_there in present.items() if is_there)
+    is_learned = not config.learn.skip and (not config.merged or bool(config.origin))
+    is_there = {
+        "base": not base_is_target(config),
+        "target": True,
+        "gold": is_learned or config.learn.gold is not None,
+    }
+    return tuple(name for name, is_one in is_there.items() if is_one)
 
 
 def list_problems(config: DictConfig) -> Iterator[str]:

@@ -103,10 +103,13 @@ class RunConfig:
     )
     after: str | None = setting(
         None,
-        "unlearn: a run or its adapter whose record of requests this one continues; what they forgot stays forgotten",
+        "unlearn: a run, its adapter or a merged model whose record of requests this one continues; what they forgot "
+        "stays forgotten",
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
     request: str | None = setting(None, "withdraw: name or number of the request to take out of the chain")
+    merged: bool = setting(False, "the base is a merged model that has forgotten earlier requests, set by after=")
+    origin: list[ModelConfig] = setting([], "the base that such a chain began with, if it is on this machine")
     patient_key: str | None = setting(
         None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
     )

@@ -12,7 +12,7 @@ from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
 # Forget facts that the target does not know, where learn.known=true keeps them out of the request.
 UNKNOWN = "forget_unknown"
-REASON = "needs gold, a model that never learned the forget items; nothing was learned here, and learn.gold names none"
+REASON = "needs gold, a model that never learned the forget items, and there is none (docs/own-model.md)"
 
 
 def without_gold(entry: Mapping[str, Any]) -> dict[str, Any]:

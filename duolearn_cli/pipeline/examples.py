@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
@@ -43,7 +44,7 @@ def examples(
     labelled = [study.label(text, is_forget) for text in texts]
     all_kinds = [kinds for kinds, _, _ in labelled]
     cached = references(target.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
-    wrong = wrong_nlls(target, items) if is_forget and study.config.learn.skip else None
+    wrong = wrong_nlls(target, items) if is_forget and target_is_given(study.config) else None
     built: list[Example] = []
     for index, (text, (kinds, _, weights), reference) in enumerate(zip(texts, labelled, cached, strict=True)):
         at = text.labels(labels)

@@ -17,7 +17,7 @@ from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
 from duolearn_cli.config.layers import ALL
-from duolearn_cli.config.learning import ABOUT_GIVEN
+from duolearn_cli.config.learning import ABOUT_GIVEN, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.files import file_hash as file_hash
@@ -59,7 +59,7 @@ def model_key(study: Study, base: str, which: str) -> str:
     if given := given_folder(config, which):
         # The model is given, so neither the data nor the settings of learning have made it.
         return content_hash([base, given_hash(given)])
-    if which == "target" and config.learn.skip:
+    if which == "target" and target_is_given(config):
         return content_hash([base, "as it stands", config.learn.seed])
     items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
     # The order of the items counts: batches are drawn by position.

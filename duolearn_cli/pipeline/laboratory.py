@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.files import cache_dir
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.input_embeddings import check_rows
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.lora import ADAPTER_FILE, initialise
-from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
-from duolearn_cli.pipeline.given import load_gold
+from duolearn_cli.pipeline.as_read import as_read
+from duolearn_cli.pipeline.given import load_gold, origin_laboratory
 from duolearn_cli.pipeline.learn import learn
 from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone
 from duolearn_cli.pipeline.run_folder import Run
@@ -161,7 +162,7 @@ class Laboratory:
             # A fresh adapter adds exact zeros, so the base needs no file in the cache.
             initialise(self.model.network, self.study.config.learn.seed)
             return self.hold(which)
-        if which == "gold" and (other := self._other_gold()):
+        if which == "gold" and (other := self._gold_elsewhere()):
             return other
         folder = self.cache.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -182,20 +183,23 @@ class Laboratory:
         config = self.study.config
         if given := keys.given_folder(config, which):
             adopt(given, folder)
-        elif which == "target" and config.learn.skip:
+        elif which == "target" and target_is_given(config):
             # A fresh adapter adds exact zeros. As a file it is what every later stage expects of a target.
             initialise(self.model.network, config.learn.seed)
             self.model.save_adapter(folder)
         else:
             learn(self.model, self.encoder, self.cache, which, self.display)
 
-    def _other_gold(self) -> LoadedModel | None:
-        """Load the whole model that ``learn.gold`` names, beside the network; None if it is an adapter or not given."""
-        given = keys.given_folder(self.study.config, "gold")
-        if given is None or (given / ADAPTER_FILE).is_file():
-            return None
-        network = load_gold(given, self.study.config, self.model)
-        return replace(self, model=network).hold("gold")
+    def _gold_elsewhere(self) -> LoadedModel | None:
+        """Load a gold that lies beside the network; None for one that is an adapter of it.
+
+        That is the whole model that ``learn.gold`` names, or gold of the base that a merged model began with.
+        """
+        config = self.study.config
+        given = keys.given_folder(config, "gold")
+        if given and not (given / ADAPTER_FILE).is_file():
+            return replace(self, model=load_gold(given, config, self.model)).hold("gold")
+        return origin_laboratory(self, self.study).load("gold") if config.origin and not given else None
 
     def load_unlearned(self, adapter: Path) -> LoadedModel:
         """Load the adapter in a folder as ``unlearned``. Raises ModelError if it does not fit the base."""
@@ -206,15 +210,3 @@ class Laboratory:
         """Return a handle, called `name`, of the weights that are in memory now. Earlier handles become stale."""
         self.loaded = LoadedModel(name, self, self.model.checksum())
         return self.loaded
-
-
-def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
-    """Return the study as the model's tokenizer reads it; the same study if this tokenizer has read it already."""
-    texts, config = study.texts, study.config
-    if texts:
-        own, name = texts.encoder, model.tokenizer.name_or_path
-        if own.tokenizer.name_or_path == name and own.prompt == config.prompt:
-            return study, texts
-    study = study.readable(Encoder(model.tokenizer, config.prompt), model.context)
-    assert study.texts is not None, "it has just been read"
-    return study, study.texts

@@ -7,7 +7,9 @@ from dataclasses import replace
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.model.lora import ADAPTER_FILE
 from duolearn_cli.pipeline.answers import answers
-from duolearn_cli.pipeline.laboratory import Laboratory, as_read
+from duolearn_cli.pipeline.as_read import as_read
+from duolearn_cli.pipeline.given import origin_laboratory
+from duolearn_cli.pipeline.laboratory import Laboratory
 
 
 def original_answers(lab: Laboratory) -> dict[str, Answer]:
@@ -17,8 +19,18 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
     """
     if lab.study.first is None:
         return {}
-    study, _ = as_read(lab.study.first, lab.model)
-    cache = replace(lab.cache, study=study)
+    if lab.study.config.merged and not lab.study.config.origin:
+        lab.display.note(
+            "the base that the first request began with is not on this machine: what was known then is not told, and "
+            "there is no gold. Give model.path=FOLDER_OR_HUB_ID to have both"
+        )
+        return {}
+    if lab.study.config.merged:
+        lab = origin_laboratory(lab, lab.study.first)
+        study, cache = lab.study, lab.cache
+    else:
+        study, _ = as_read(lab.study.first, lab.model)
+        cache = replace(lab.cache, study=study)
     # With learn.skip the first target is the base as it stands, which is there without learning.
     if not study.config.learn.skip and not (cache.folder("target") / ADAPTER_FILE).is_file():
         lab.display.note("the original target is not in the cache: what was known before any request is not told")

@@ -25,7 +25,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
-from duolearn_cli.files import file_hash, write_json
+from duolearn_cli.files import file_hash, finite, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
@@ -70,7 +70,8 @@ class Chain:
     def then(self, entry: Mapping[str, Any]) -> Chain:
         """Return the chain with one more request. Its number and hashes are added here."""
         number, before = len(self.entries) + 1, self.entries[-1]["hash"] if self.entries else None
-        body = {"number": number, **entry, "previous": before}
+        # As the file will have it: a figure without a value is null there, and the hash must be that of null.
+        body = finite({"number": number, **entry, "previous": before})
         return Chain([*self.entries, {**body, "hash": _hash(body)}])
 
     def write(self, folder: Path) -> None:
@@ -180,6 +181,8 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
         "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
         "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
+        # The base of this adapter is not the one that the first entry names, but a merged model.
+        **({"merged": weight_files(Path(str(config.model.path)))} if config.merged else {}),
     }
 
 

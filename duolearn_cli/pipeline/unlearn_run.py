@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli.config.components import component
+from duolearn_cli.config.learning import base_is_target
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.methods.base import Method, attention_of, geometry_of, sparsity_of
 from duolearn_cli.model.distributed import Processes
@@ -92,6 +93,8 @@ def make_task(target: LoadedModel, method: Method, processes: Processes) -> Unle
 def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> tuple[Update, int]:
     """Return a new update and step 0, or the update and step of the run's last checkpoint after loading its adapter."""
     model, checkpoint = lab.model, latest_checkpoint(lab.run.folder / "checkpoints")
+    # Before a checkpoint's adapter is loaded: vectors that are computed anew are those of the target.
+    earlier = held_by(lab, task, processes) if lab.study.config.unlearn.hold else {}
     if checkpoint:
         first, state = load_checkpoint(checkpoint, lab.cache.signature(), model, processes)
         index = state.get("index")
@@ -100,20 +103,38 @@ def make_update(lab: Laboratory, task: UnlearningTask, processes: Processes) -> 
     # A resumed run takes the coordinates of its checkpoint. Chosen anew, from an adapter that has moved, they would be
     # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
-    held = held_by(lab, coordinates)
+    held = coordinates.take(torch.stack([*earlier.values()])) if earlier else None
     update = Update(coordinates, task.settings, geometry_of(task.method), processes, held)
     if checkpoint:
         update.restore(state)
     return update, first
 
 
-def held_by(lab: Laboratory, coordinates: Coordinates) -> Tensor | None:
-    """The held gradients of earlier requests, over the coordinates that may change [k, n]; None without any."""
+def held_by(lab: Laboratory, task: UnlearningTask, processes: Processes) -> dict[str, Tensor]:
+    """The held gradients of earlier requests, by request; empty without any. Shape: [adapter]."""
     config = lab.study.config
-    if not config.after or not config.unlearn.hold:
-        return None
-    vectors = list(read_held(Path(config.after), lab.model.named_adapter).values())
-    return coordinates.take(torch.stack(vectors)) if vectors else None
+    if not config.after:
+        return {}
+    if base_is_target(config):
+        return held_anew(lab, task, processes)
+    return read_held(Path(config.after), lab.model.named_adapter)
+
+
+def held_anew(lab: Laboratory, task: UnlearningTask, processes: Processes) -> dict[str, Tensor]:
+    """The held gradients of earlier requests at a merged model, which has none of its own: its adapter is a new one."""
+    study, loaded = lab.study, lab.loaded
+    # A private run may not look at earlier records outside of its account.
+    if loaded is None or processes.sharded or study.config.privacy.epsilon is not None:
+        lab.display.note("earlier requests are not held: a merged model has no held gradients, and none can be made")
+        return {}
+    lab.display.stage(f"Hold the gradients of {len(study.requests)} earlier requests anew, at the merged model")
+    batching = Batching(task.settings.micro_batch or task.settings.batch_size, task.pack_to)
+    found: dict[str, Tensor] = {}
+    for number, request in enumerate(study.requests, start=1):
+        if items := [item for item in study.earlier if item.fact_id in request.facts]:
+            own = examples(loaded, items, True, task.method.labels, task.method.attention)
+            found[str(number)] = held_gradient(lab.model, own, task.method.labels, processes, batching)
+    return found
 
 
 def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) -> None:
@@ -125,11 +146,11 @@ def hold_request(lab: Laboratory, task: UnlearningTask, processes: Processes) ->
         lab.display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
         return
     lab.display.stage(f"Hold the gradient of {len(task.forget)} forget items for later requests")
-    earlier = read_held(Path(config.after), model.named_adapter) if config.after else {}
+    earlier = held_by(lab, task, processes)
     size = task.settings.micro_batch or task.settings.batch_size
     own = held_gradient(model, task.forget, task.method.labels, processes, Batching(size, task.pack_to))
     if lab.is_main:
-        write_held(lab.run.folder / "adapter", model.named_adapter, {**earlier, str(len(earlier) + 1): own})
+        write_held(lab.run.folder / "adapter", model.named_adapter, {**earlier, str(len(lab.study.requests) + 1): own})
 
 
 def chosen_coordinates(lab: Laboratory, task: UnlearningTask, processes: Processes) -> Tensor | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duolearn_cli.config.components import component
-from duolearn_cli.config.learning import given_models
+from duolearn_cli.config.learning import given_models, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import num_steps
@@ -111,16 +111,16 @@ def _learn_steps(study: Study) -> str:
     config = study.config
     if config.adapter and config.command != "evaluate":
         return f"none: {config.adapter} is the target"
-    if config.learn.skip:
+    if target_is_given(config):
         return f"none: {config.model.name} as it stands is the target"
     return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
 
 
 def _retrain_steps(study: Study) -> str:
     """Return the number of steps of gold, or that there are none because of ``learn.skip``."""
-    learn = study.config.learn
-    if learn.skip:
-        return f"none: {learn.gold} is gold" if learn.gold else "none: there is no gold (learn.skip=true)"
+    config, learn = study.config, study.config.learn
+    if "gold" not in given_models(config) or learn.gold:
+        return f"none: {learn.gold} is gold" if learn.gold else "none: there is no gold"
     return str(num_steps(len(study.splits.retain_train), learn.batch_size, learn.epochs))
 
 
@@ -142,7 +142,7 @@ def _cut(study: Study) -> str:
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
-    learned = (*study.training_items("target"), *splits.retain_train) if not config.learn.skip else ()
+    learned = (*study.training_items("target"), *splits.retain_train) if not target_is_given(config) else ()
     trained = config.learn.epochs * _tokens(learned)
     # A step takes as many retain items as forget items, hence twice the forget side.
     trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
