@@ -161,6 +161,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
     """
     config, target, account = study.config, study.target, read_account(adapter)
     forgot = study.splits.forget_train
+    given = file_hash(Path(config.adapter) / ADAPTER_FILE) if config.adapter and not config.after else None
     patients = sorted({item.patient for item in forgot if item.patient is not None})
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,6 +182,8 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
         "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
         "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
+        # The adapter that the first request began with, where the user gave one: the original target.
+        **({"began_with": given} if given else {}),
         # The base of this adapter is not the one that the first entry names, but a merged model.
         **({"merged": weight_files(Path(str(config.model.path)))} if config.merged else {}),
     }

@@ -91,6 +91,27 @@ def test_a_second_request_inherits_the_given_model(run, duolearn, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_adapter_of_the_users_own_is_the_target_of_a_chain(run, duolearn, tmp_path):
+    """It was taught by others, so no run of ours says what it has forgotten."""
+    taught = last(*ASKED, "learn.skip=false", "learn.epochs=2", "evaluation.generate_items=0")
+    taught = [text for text in taught if not text.startswith("unlearn.")]
+    done = duolearn("learn", *taught, "run_dir=taught")
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(tmp_path / "taught" / "adapter", tmp_path / "mine")
+    first, _ = run("first", "adapter=mine")
+    metrics = metrics_of(first)
+    assert set(metrics["models"]) == {"base", "target", "unlearned"}
+    assert metrics["models"]["target"] == metrics_of(tmp_path / "taught")["models"]["target"]
+    again = [text for text in ASKED if text.startswith(("unlearn.", "evaluation."))]
+    asked = ["+forget=custom", "forget.name=animals", "forget.concepts=[animals]", *again]
+    done = duolearn("unlearn", "after=first", *asked, "run_dir=second")
+    assert done.returncode == 0, done.stderr
+    (row,) = metrics_of(tmp_path / "second")["requests"]
+    trained = metrics["models"]["target"]["splits"]["forget_train"]["accuracy"]["value"]
+    assert row["accuracy"]["original"]["value"] == trained
+
+
+@pytest.mark.slow
 def test_a_given_gold_is_compared_with(run, tmp_path):
     """The tiny model as its own gold: as an adapter that adds zeros, and as a whole model."""
     first, _ = run("first")
