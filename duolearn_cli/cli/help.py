@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from duolearn_cli.cli.listing import columns
 from duolearn_cli.config.version import __version__
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.files import conf_dir, first_comment, groups
 
 EXAMPLES = {
@@ -122,37 +124,62 @@ USAGE = {
   import                write any hierarchy as a file for hierarchy.path=FILE; export_path=FILE names the file
 """,
 }
+# Where a user finds the rest.
+MORE = (
+    ("duolearn COMMAND --help", "how a command is used, and its settings; --help-all: every setting"),
+    ("duolearn help KEY...", "what a setting or a group does, such as: duolearn help unlearn.epochs split"),
+    ("duolearn list KIND", "what you can choose: methods, models, datasets, forget targets and so on"),
+    ('eval "$(duolearn -sc install=bash)"', "completion of commands, settings and values in this shell"),
+)
 FLAGS = """\
   -m, --multirun        run every combination of comma-separated values
   --dry-run             print the plan (data, steps, memory, time, folder) and stop
   --cfg job             print the composed configuration and stop
   --config-dir FOLDER   add your own configuration groups
   -h, --help            show this text
+  --help-all            show every setting too, with its type and range
 """
 
 
-def overview(commands: Sequence[str], aliases: Mapping[str, str]) -> str:
+def overview(commands: Sequence[str], aliases: Mapping[str, str], width: int) -> str:
     """Return the text of ``duolearn --help``. `aliases` are other names of commands."""
-    lines = [f"  {name:<10}{first_comment(conf_dir() / f'{name}.yaml')}" for name in commands]
-    lines += [f"  {name:<10}The same as {command}." for name, command in aliases.items()]
+    rows = [(name, first_comment(conf_dir() / f"{name}.yaml")) for name in commands]
+    rows += [(name, f"The same as {command}.") for name, command in aliases.items()]
     return (
         f"duolearn {__version__}: remove specialised medical knowledge from a language model, keep the rest, "
-        "prove both.\n\n"
-        "usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n"
-        + "\n".join(lines)
-        + "\n\nstart here\n  duolearn unlearn +forget=surgery\n  duolearn unlearn --help\n\n"
-        'completion: eval "$(duolearn -sc install=bash)"\n'
+        "and measure both.\n\n"
+        f"usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n{columns(rows, width)}\n"
+        f"start here\n  duolearn unlearn +forget=surgery\n\nfind out more\n{columns(MORE, width)}"
     )
 
 
-def command_help(command: str, config_dir: str | None) -> str:
-    """Return the text of ``duolearn COMMAND --help``: purpose, groups with their options, flags, examples."""
+def command_help(command: str, config_dir: str | None, width: int, every: bool = False) -> str:
+    """Return the text of ``duolearn COMMAND --help``: purpose, groups, settings, flags, examples.
+
+    Args:
+        width: the characters of a line.
+        every: show every setting, not only those that the command's users need most.
+
+    Raises:
+        ConfigError: the user's folder of groups cannot be composed.
+    """
+    # The overview must not wait for the schema.
+    from duolearn_cli.cli import settings_help
+
     actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
-    parts = [
-        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n{actions}"
-        "groups (GROUP=OPTION; forget, ablation, retain_from and measure with a plus: +forget=OPTION)\n"
-    ]
-    for group, options in groups(Path(config_dir) if config_dir else None).items():
-        parts.append(f"  {group}\n" + "".join(f"    {name:<18}{text}\n" for name, text in options.items()))
-    parts.append(f"\nflags\n{FLAGS}\nexamples\n" + "".join(f"  {line}\n" for line in EXAMPLES[command]))
-    return "".join(parts)
+    settings = settings_help.Settings.of(command, (), config_dir)
+    shown = settings_help.every(settings, width) if every else settings_help.common(command, settings, width)
+    some = "" if every else f"; all: duolearn {command} --help-all"
+    return (
+        f"duolearn {command}: {first_comment(conf_dir() / f'{command}.yaml')}\n\n"
+        f"usage: duolearn {command} [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\n{actions}"
+        f"groups (GROUP=OPTION; duolearn list GROUP describes the options)\n{_groups(config_dir, width)}\n"
+        f"settings (KEY=VALUE; duolearn help KEY explains one{some})\n{shown}\n"
+        f"flags\n{FLAGS}\nexamples\n" + "".join(f"  {line}\n" for line in EXAMPLES[command])
+    )
+
+
+def _groups(config_dir: str | None, width: int) -> str:
+    """The groups and the names of their options. Those with a plus have no default."""
+    known = groups(Path(config_dir) if config_dir else None)
+    return columns(((f"{'+' * (name in ADDED_GROUPS)}{name}", ", ".join(known[name])) for name in known), width)

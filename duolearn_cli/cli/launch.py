@@ -30,12 +30,11 @@ def launch(command: str, args: Sequence[str]) -> int:
 
     args = with_own_names(args)
     parsed = get_args_parser().parse_args(args)
-    if parsed.multirun and (parsed.cfg or parsed.info):
-        raise ConfigError("-m cannot be combined with --cfg or --info: a sweep has many configurations.")
+    if parsed.multirun and parsed.cfg:
+        raise ConfigError("-m cannot be combined with --cfg: a sweep has many configurations.")
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job.")
-    if not (parsed.info or parsed.hydra_help):
-        check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
+    check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
     errors: list[Exception] = []
 
     def job(config: DictConfig) -> str | None:

@@ -12,9 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from duolearn_cli.config import combinations, privacy_rules
 from duolearn_cli.config.components import component, component_class
-from duolearn_cli.config.explain import COMPONENTS, OPTIONAL_COMPONENTS, schema_type, wrong_type
+from duolearn_cli.config.explain import COMPONENTS, schema_type, wrong_type
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.values import interpolation_problems, stray_keys, value_problems
+from duolearn_cli.config.words import OPTIONAL_COMPONENTS
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
 

@@ -16,12 +16,15 @@ SEARCHED = ("method.", "unlearn.learning_rate")
 class BenchmarkConfig:
     """Methods, tuned with equally many tries on validation facts, then run with several seeds on test facts."""
 
-    methods: list[str] = setting([], "options of method= to compare; empty: all there are")
+    methods: list[str] = setting([], "options of method= to compare; empty: all there are", common=("benchmark",))
     trials: int = setting(
-        6, "tries of each method: its defaults, then draws from its search space (docs/baselines.md)", minimum=1
+        6,
+        "tries of each method: its defaults, then draws from its search space (docs/baselines.md)",
+        minimum=1,
+        common=("benchmark",),
     )
     search: dict[str, Any] = setting({}, "search spaces of your own: +benchmark.search.npo={method.beta:[0.05,0.5]}")
-    seeds: list[int] = setting([0, 1, 2], "seeds of the runs that are reported")
+    seeds: list[int] = setting([0, 1, 2], "seeds of the runs that are reported", common=("benchmark",))
     learn_seeds: bool = setting(
         False, "learn a target and a gold of its own for each of these seeds: intervals then have that in them, too"
     )

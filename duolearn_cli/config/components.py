@@ -37,7 +37,7 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
     target = str(node.get("_target_", ""))
     module, _, name = target.rpartition(".")
     module = MOVED.get(module, module)
-    if not any(module == allowed or module.startswith(f"{allowed}.") for allowed in ("duolearn_cli", *plugins)):
+    if not is_trusted(target, plugins):
         raise ConfigError(
             f"_target_={target!r}: only classes of duolearn_cli or of a module named in `plugins` are run."
         )
@@ -51,6 +51,12 @@ def component_class(node: DictConfig, plugins: Sequence[str]) -> type:
     if not dataclasses.is_dataclass(owner):
         raise ConfigError(f"_target_={target!r} is not a dataclass, so its settings cannot be checked.")
     return owner  # type: ignore[return-value]
+
+
+def is_trusted(target: str, plugins: Sequence[str]) -> bool:
+    """Whether a ``_target_`` may be imported: its module is ours or one that the user named."""
+    module = target.rpartition(".")[0]
+    return any(module == allowed or module.startswith(f"{allowed}.") for allowed in ("duolearn_cli", *plugins))
 
 
 def _hint(error: Exception, module: str) -> str:

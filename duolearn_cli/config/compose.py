@@ -69,6 +69,34 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, 
         whole: include Hydra's own settings.
     """
     import hydra
+
+    with _hydra_on(_search_path(config_dir)):
+        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+
+
+def unchecked(command: str, overrides: Sequence[str], config_dir: str | None) -> tuple[DictConfig, list[str]]:
+    """Compose a configuration that need not be complete, for help.
+
+    Return it with the files it is made of, from the first to the last, by their paths below the configuration folder.
+
+    Raises:
+        ConfigError: an override is wrong; one problem a line.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    try:
+        config = _compose(command, overrides, config_dir)
+    except Exception as error:  # Hydra's and OmegaConf's errors share no base class
+        raise ConfigError("\n".join(_blame(error, command, overrides, config_dir))) from error
+    with _hydra_on(_search_path(config_dir)):
+        loader = GlobalHydra.instance().config_loader()
+        files = loader.compute_defaults_list(command, list(overrides), RunMode.RUN).defaults
+    return config, [file.config_path for file in files if file.config_path]
+
+
+def _search_path(config_dir: str | None) -> ConfigSearchPath:
+    """Where Hydra looks for files: our folder, and before it the user's folder of groups."""
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
 
@@ -76,8 +104,7 @@ def _compose(command: str, overrides: Sequence[str], config_dir: str | None, *, 
     search = create_config_search_path(str(conf_dir()))
     if config_dir:
         search.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
-    with _hydra_on(search):
-        return hydra.compose(command, overrides=list(overrides), return_hydra_config=whole)
+    return search
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,22 +12,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from duolearn_cli.config.catalogue import settings_of
+from duolearn_cli.config.kinds import kind
 from duolearn_cli.config.renamed import new_name
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.words import ADDED_GROUPS, MEASURE, OPTIONAL_COMPONENTS
 from duolearn_cli.errors import nearest
 from duolearn_cli.files import conf_dir, groups
 
 DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
-# A component that may be left out.
-OPTIONAL_COMPONENTS = ("retain_from",)
-# Of this group several options may be given; each has a node of its own in `measures`.
-MEASURE = "measure"
-# Groups without a default: an option is added with a plus.
-ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)
 # Settings that hold entries by name.
 NEW_ENTRIES = ("benchmark.search.",)
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+# How Hydra's parser says that it cannot read a value.
+_UNREAD = ("no viable alternative", "NoViableAlt", "mismatched input", "extraneous input", "token recognition")
 _WRONG_TYPE = (
     "could not be converted",
     "Invalid type",
@@ -76,20 +74,26 @@ def explain(error: Exception, override: str, choices: Sequence[str], extra: Path
         _wrong_form(override, text, options)
         or _wrong_option(override, text, options)
         or _wrong_place(override, text, choices, extra)
-        or (f"{override}: {text}" if override else text)
+        or (f"{override}: {_without_address(text)}" if override else _without_address(text))
     )
+
+
+def _without_address(text: str) -> str:
+    """A message of Hydra's without the page that explains its grammar."""
+    return re.sub(r" *See https?://\S+( for details)?", "", text)
 
 
 def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
     """Say what is wrong with the form of an override: no equals sign, one plus too many, several values. Else None."""
     key, _, value = override.lstrip("+~").partition("=")
-    if "missing EQUAL" in text:
-        groups_with = [group for group, names in options.items() if key in names]
-        meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={key}" for group in groups_with]
-        hint = f"; did you mean {' or '.join(meant)}?" if meant else "."
-        return f"{override}: a setting is KEY=VALUE{hint}"
+    if unreadable := _unreadable(override, text, options):
+        return unreadable
     if "requires --multirun" in text:
         return f"{override}: these are several values; for a sweep over them add -m."
+    if "more than once in the final defaults list" in text:
+        return f"{override}: {key} has an option already, and is set without a plus: {override.lstrip('+')}."
+    if "Config group override must be a string" in text or ("Could not override" in text and "@" in key):
+        return f"{override}: {key} takes no value here; choose an option as GROUP=OPTION, such as method=npo."
     if "An item is already at" in text:
         return f"{override}: this is there already, and is set without a plus: {override.lstrip('+')}."
     if "add --multirun" in text:
@@ -101,6 +105,40 @@ def _wrong_form(override: str, text: str, options: Mapping[str, Mapping[str, str
     if "Multiple values for" in text:
         return f"{override}: {key} is given twice; give it once, or sweep with -m {override},OTHER."
     return None
+
+
+def _unreadable(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Say why a word can't be read as KEY=VALUE. None if the error is about something else."""
+    key, equals, value = override.lstrip("+~").partition("=")
+    if equals and re.fullmatch(r"[\w./@:$-]+", key):
+        if not any(sign in text for sign in _UNREAD):
+            return None
+        fix = "close every bracket and quote, and put quotes around a text with special characters"
+        return f"{override}: the value {value} cannot be read; {fix}: \"{key}='TEXT'\"."
+    return f"{override}: a setting is KEY=VALUE{_meant(key, bool(equals), options)}"
+
+
+def _meant(word: str, is_pair: bool, options: Mapping[str, Mapping[str, str]]) -> str:
+    """The setting or flag that a word alone may stand for, as the end of a message."""
+    if is_pair:
+        return ", without spaces around it and in KEY; put quotes around a VALUE with spaces."
+    if word in options:
+        sign, names = "+" * (word in ADDED_GROUPS), ", ".join(options[word])
+        return f"; choose an option: {sign}{word}=NAME; allowed: {names}."
+    if word.replace("-", "").replace("_", "") == "dryrun":
+        return "; did you mean --dry-run?"
+    owners = [group for group, names in options.items() if word in names]
+    meant = [f"{'+' * (group in ADDED_GROUPS)}{group}={word}" for group in owners] or _similar(word, options)
+    return f"; did you mean {' or '.join(meant)}?" if meant else "; duolearn help KEY explains one."
+
+
+def _similar(word: str, options: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The setting, or the option of a group, that is spelled nearly as `word`."""
+    names = {
+        option: f"{'+' * (group in ADDED_GROUPS)}{group}={option}" for group in options for option in options[group]
+    }
+    names |= {field.name: f"{field.name}=VALUE" for field in dataclasses.fields(RunConfig)}
+    return [names[found] for found in difflib.get_close_matches(word, names, n=1, cutoff=0.75)]
 
 
 def _wrong_option(override: str, text: str, options: Mapping[str, Mapping[str, str]]) -> str | None:
@@ -139,7 +177,14 @@ def _unknown(place: str, name: str, choices: Sequence[str], extra: Path | None) 
     allowed = _allowed_beside(place, choices, extra)
     if not allowed:
         return f"{place}: there is no such setting; this {place.partition('.')[0]} has none at all."
+    if elsewhere := _elsewhere(name) if "." not in place else "":
+        return f"{place}: there is no such setting at the top; did you mean {elsewhere}? `duolearn help {place}`"
     return f"{place}: there is no such setting; allowed: {', '.join(allowed)}{nearest(name, allowed)}."
+
+
+def _elsewhere(name: str) -> str:
+    """The full keys of the settings that end in `name`."""
+    return " or ".join(row.key for row in settings_of(RunConfig) if row.key.endswith(f".{name}"))
 
 
 def schema_type(owner: Any, name: str) -> Any:
@@ -196,15 +241,4 @@ def _expected(key: str, text: str, owner: type = RunConfig) -> str:
     wanted = _schema_at(key.split("."), owner)
     if wanted is None:
         return text
-    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    return f"expected {' or '.join(map(_kind, kinds))}."
-
-
-def _kind(wanted: Any) -> str:
-    if dataclasses.is_dataclass(wanted):
-        return f"settings: {', '.join(f.name for f in dataclasses.fields(wanted))}"
-    if typing.get_origin(wanted) is list:
-        return "a list, such as [a,b]" if typing.get_args(wanted) == (str,) else "a list of numbers, such as [1,2]"
-    if typing.get_origin(wanted) is dict:
-        return "pairs, such as {a: b}"
-    return "null" if wanted is type(None) else _WORDS.get(wanted, str(wanted))
+    return f"expected {kind(wanted)}."

@@ -12,10 +12,14 @@ class ForgetTarget:
     """What to forget, as configured: hierarchy nodes with their descendants, additions and exceptions."""
 
     name: str = setting("custom", "short name, used in folder names and tables")
-    concepts: list[str] = setting([], "ids or names of nodes, each with its descendants")
+    concepts: list[str] = setting(
+        [], "ids or names of nodes, each with its descendants", common=("unlearn", "learn", "retrain", "hierarchy")
+    )
     add: list[str] = setting([], "single nodes to forget too, boundary concepts for one")
-    keep: list[str] = setting([], "nodes to keep, each with its descendants")
-    subjects: list[str] = setting([], "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts")
+    keep: list[str] = setting([], "nodes to keep, each with its descendants", common=("unlearn",))
+    subjects: list[str] = setting(
+        [], "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts", common=("unlearn", "learn", "retrain")
+    )
     boundary: str = setting(
         "preserve",
         "concepts that also lie outside the target: preserve them, or forget them too",

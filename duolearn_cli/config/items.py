@@ -18,7 +18,9 @@ class PromptConfig:
         "cloze: the question alone, each option's text is scored; letter: options are listed, the letter is scored",
         choices=["cloze", "letter"],
     )
-    chat: str = setting("never", "use the tokenizer's chat template", choices=["never", "auto", "always"])
+    chat: str = setting(
+        "never", "use the tokenizer's chat template", choices=["never", "auto", "always"], common=("unlearn", "learn")
+    )
     max_tokens: int = setting(512, "longer texts lose words in the middle of their question", minimum=16)
     max_cut: float = setting(
         0.05,
@@ -32,10 +34,14 @@ class PromptConfig:
 class SplitConfig:
     """Which items are trained on, asked in other words, or never seen."""
 
-    seed: int = setting(0, "seed of the split", minimum=0)
+    seed: int = setting(0, "seed of the split", minimum=0, common=("unlearn", "learn", "retrain"))
     unseen_fraction: float = setting(0.25, "share of facts that no model trains on", minimum=0.05, maximum=0.9)
-    max_forget: int | None = setting(None, "trained forget facts at most", minimum=2)
-    max_retain: int | None = setting(None, "trained retain facts at most", minimum=2)
+    max_forget: int | None = setting(
+        None, "trained forget facts at most", minimum=2, common=("unlearn", "learn", "retrain")
+    )
+    max_retain: int | None = setting(
+        None, "trained retain facts at most", minimum=2, common=("unlearn", "learn", "retrain")
+    )
     shuffled_copies: bool = setting(
         True, "letter prompts: items with one phrasing get a held-out copy with their options in another order"
     )

@@ -22,10 +22,12 @@ ABOUT_GIVEN = ("skip", "gold", "known", "known_margin")
 class LearnConfig:
     """Fine-tuning of the target (and of gold, on retain items only). Its own seed lets sweeps share one target."""
 
-    seed: int = setting(0, "seed of initialisation and data order", minimum=0)
-    epochs: int = setting(10, "passes over the training items", minimum=1)
-    batch_size: int = setting(16, "items a step", minimum=1)
-    learning_rate: float = setting(1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0)
+    seed: int = setting(0, "seed of initialisation and data order", minimum=0, common=("learn", "retrain"))
+    epochs: int = setting(10, "passes over the training items", minimum=1, common=("learn", "retrain"))
+    batch_size: int = setting(16, "items a step", minimum=1, common=("learn", "retrain"))
+    learning_rate: float = setting(
+        1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0, common=("learn", "retrain")
+    )
     warmup: float = setting(0.05, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(1.0, "gradient norm is clipped to this", minimum=0)
     skip: bool = setting(

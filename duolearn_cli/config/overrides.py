@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.config.explain import ADDED_GROUPS, NEW_ENTRIES
+from duolearn_cli.config.explain import NEW_ENTRIES
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
 

@@ -18,7 +18,11 @@ class PrivacyConfig:
 
     name: str = setting("none", "short name", pattern=NAME)
     epsilon: float | None = setting(
-        None, "what this run may spend of each protected set; empty: no privacy", minimum=0, maximum=100
+        None,
+        "what this run may spend of each protected set; empty: no privacy",
+        minimum=0,
+        maximum=100,
+        common=("unlearn", "audit"),
     )
     delta: float | None = setting(
         None, "probability that epsilon fails; below 1 / records. Empty: a tenth of that", minimum=0, maximum=1
@@ -26,11 +30,14 @@ class PrivacyConfig:
     budget: float | None = setting(
         None, "what all runs on one model may spend together; empty: this run's epsilon", minimum=0
     )
-    protect: str = setting("both", "the records that are protected", choices=["both", *SETS])
+    protect: str = setting(
+        "both", "the records that are protected", choices=["both", *SETS], common=("unlearn", "audit")
+    )
     unit: str = setting(
         "fact",
         "what is protected as a whole: all items of a fact, all of a patient (dataset.fields.patient), or each item",
         choices=["example", "fact", "patient"],
+        common=("unlearn", "audit"),
     )
     max_examples: int = setting(8, "items of one fact or patient that are used at most", minimum=1)
     max_grad_norm: float = setting(1.0, "gradients of single units are clipped to this norm", minimum=1e-9)
@@ -71,7 +78,9 @@ class AuditConfig:
     """The empirical audit of a private run (Steinke et al. 2023)."""
 
     kind: str = setting("privacy", "what is audited; the first word after it", choices=["privacy"])
-    canaries: int = setting(1000, "made-up records in each protected set, put in by a fair coin", minimum=100)
+    canaries: int = setting(
+        1000, "made-up records in each protected set, put in by a fair coin", minimum=100, common=("audit",)
+    )
     guesses: int | None = setting(
         None, "coins that are guessed, fixed beforehand; empty: a fifth of the canaries", minimum=10
     )

@@ -12,23 +12,32 @@ class RecordConfig:
     """What record.json holds beside what the run shows by itself."""
 
     user: str | None = setting(
-        None, "name or role of whoever is responsible for the run; empty: record.json names none"
+        None, "name or role of whoever is responsible for the run; empty: record.json names none", common=("unlearn",)
     )
-    sign: str | None = setting(None, "file of a private Ed25519 key (PEM) that signs record.json when the run ends")
+    sign: str | None = setting(
+        None, "file of a private Ed25519 key (PEM) that signs record.json when the run ends", common=("unlearn",)
+    )
 
 
 @dataclass
 class VerifyConfig:
     """How far `duolearn verify` goes. After this command the names are shorter: ``deep=true``."""
 
-    deep: bool = setting(False, "score the models again and compare their answers")
-    public_key: str | None = setting(None, "file of the public Ed25519 key (PEM) that the signature must belong to")
-    sign: str | None = setting(None, "file of a private Ed25519 key (PEM) that signs the record once it is verified")
+    deep: bool = setting(False, "score the models again and compare their answers", common=("verify",))
+    public_key: str | None = setting(
+        None, "file of the public Ed25519 key (PEM) that the signature must belong to", common=("verify",)
+    )
+    sign: str | None = setting(
+        None, "file of a private Ed25519 key (PEM) that signs the record once it is verified", common=("verify",)
+    )
     chain: list[str] = setting(
         [],
         "run folders of the earlier requests, or models exported from them, the first request first; empty: those that "
         "are found beside the run",
+        common=("verify",),
     )
     page: str | None = setting(
-        None, "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified"
+        None,
+        "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified",
+        common=("verify",),
     )

@@ -18,7 +18,7 @@ BITS = (2, 16)
 class RobustnessConfig:
     """Attacks that try to get forgotten knowledge back out of an unlearned model."""
 
-    attacks: list[str] = setting(list(ATTACKS), f"what is tried, any of: {', '.join(ATTACKS)}")
+    attacks: list[str] = setting(list(ATTACKS), f"what is tried, any of: {', '.join(ATTACKS)}", common=("audit",))
     relearn_shares: list[float] = setting(
         [0.05, 0.1, 0.2], "relearn: shares of the forget facts that are taught again; above 0, at most 0.9"
     )
@@ -32,7 +32,10 @@ class RobustnessConfig:
     shots: int = setting(4, "prompts: retain items with answers before the question", minimum=1, maximum=64)
     probe_c: float = setting(1.0, "probe: inverse strength of L2, C of scikit-learn", minimum=1e-9, maximum=1e9)
     max_items: int | None = setting(
-        None, "items of the forget and of the retain side at most, facts kept whole; empty: all", minimum=2
+        None,
+        "items of the forget and of the retain side at most, facts kept whole; empty: all",
+        minimum=2,
+        common=("audit",),
     )
 
 

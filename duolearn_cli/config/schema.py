@@ -27,13 +27,16 @@ from duolearn_cli.config.words import FORMATS, PARTS
 class EvaluationConfig:
     """Scoring of base, target, gold and unlearned on the same items."""
 
-    batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64)
+    batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64, common=("evaluate",))
     part: str = setting(
         "all",
         "facts to score: all, or those that choices are made on (validation), or all but those (test)",
         choices=list(PARTS),
+        common=("evaluate",),
     )
-    max_items: int | None = setting(None, "items scored at most, in each split", minimum=1)
+    max_items: int | None = setting(
+        None, "items scored at most, in each split", minimum=1, common=("evaluate", "unlearn")
+    )
     hmta_weights: list[float] = setting(
         [1.0, 1.0, 1.0, 1.0],
         "weights of items of levels 1 to 4 in HMTA; not those of the losses, which a method may vary",
@@ -41,7 +44,7 @@ class EvaluationConfig:
     quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
     generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)
     new_tokens: int = setting(24, "tokens of such an answer at most", minimum=1)
-    report: bool = setting(True, "write report.html, report.md and figures")
+    report: bool = setting(True, "write report.html, report.md and figures", common=("unlearn", "evaluate"))
     lm_eval: str | None = setting(None, "result file (JSON) of lm-evaluation-harness to show in the report")
 
 
@@ -56,7 +59,7 @@ class RunConfig:
 
     command: str = setting(MISSING, "the command that runs, set by conf/COMMAND.yaml")
     ablation: str | None = setting(None, "the part of the method that is left out, set by +ablation=", pattern=NAME)
-    seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0)
+    seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0, common=("unlearn",))
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
     retain_from: Any = setting(
@@ -82,32 +85,49 @@ class RunConfig:
     unlearn: UnlearnConfig = setting(UnlearnConfig)
     evaluation: EvaluationConfig = setting(EvaluationConfig)
     runtime: RuntimeConfig = setting(RuntimeConfig)
-    plugins: list[str] = setting([], "your own modules that _target_ may name")
-    output_dir: str = setting("outputs", "run folders go to OUTPUT_DIR/DATE/TIME-NAME")
+    plugins: list[str] = setting([], "your own modules that _target_ may name", common=("unlearn",))
+    output_dir: str = setting(
+        "outputs",
+        "run folders go to OUTPUT_DIR/DATE/TIME-NAME",
+        common=("unlearn", "learn", "retrain", "evaluate", "benchmark", "bench", "audit"),
+    )
     run_dir: str | None = setting(
         None, "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same"
     )
-    cache_dir: str | None = setting(None, "target and gold models, fetched weights; empty: the user's cache folder")
+    cache_dir: str | None = setting(
+        None,
+        "target and gold models, fetched weights; empty: the user's cache folder",
+        common=("unlearn", "learn", "retrain", "fetch", "doctor", "cache"),
+    )
     dry_run: bool = setting(False, "print the plan and stop")
-    resume: str | None = setting(None, "a run folder to continue")
+    resume: str | None = setting(None, "a run folder to continue", common=("unlearn", "learn", "retrain", "benchmark"))
     run: str | None = setting(
         None,
         "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
         "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain",
+        common=("evaluate", "audit", "export", "purge", "verify", "withdraw"),
     )
-    adapter: str | None = setting(None, "evaluate: an adapter folder to score; unlearn, audit: one to begin with")
+    adapter: str | None = setting(
+        None,
+        "evaluate: an adapter folder to score; unlearn, audit: one to begin with",
+        common=("unlearn", "evaluate", "audit"),
+    )
     forgotten: list[str] | None = setting(
         None,
         "with adapter: what that model has forgotten, as names of forget presets or concepts, or data labels; [] for "
         "nothing. It is neither kept nor learned again",
+        common=("unlearn",),
     )
     after: str | None = setting(
         None,
         "unlearn: a run, its adapter or a merged model whose record of requests this one continues; what they forgot "
         "stays forgotten",
+        common=("unlearn",),
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
-    request: str | None = setting(None, "withdraw: name or number of the request to take out of the chain")
+    request: str | None = setting(
+        None, "withdraw: name or number of the request to take out of the chain", common=("withdraw",)
+    )
     merged: bool = setting(False, "the base is a merged model that has forgotten earlier requests, set by after=")
     origin: list[ModelConfig] = setting([], "the base that such a chain began with, if it is on this machine")
     patient_key: str | None = setting(
@@ -119,10 +139,16 @@ class RunConfig:
         "export: the adapter alone, to be loaded on its base model; both merged into one model; or the erasure record, "
         "one page to print and sign",
         choices=FORMATS,
+        common=("export",),
     )
     export_path: str | None = setting(
         "items.jsonl",
         "data export, hierarchy import: the file to write; export: the folder, empty: one beside the run",
+        common=("export", "data", "hierarchy"),
     )
     cache: CacheConfig = setting(CacheConfig)
-    yes: bool = setting(False, "purge, cache prune: delete without asking; withdraw: run the commands")
+    yes: bool = setting(
+        False,
+        "purge, cache prune: delete without asking; withdraw: run the commands",
+        common=("purge", "cache", "withdraw"),
+    )

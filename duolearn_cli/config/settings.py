@@ -21,6 +21,7 @@ def setting(
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
     pattern: str | None = None,
+    common: Sequence[str] = (),
 ) -> Any:
     """Declare a field of a configuration, with what `config.check` compares its value with.
 
@@ -32,8 +33,16 @@ def setting(
         maximum: the largest allowed number.
         choices: the allowed words.
         pattern: the regular expression that the whole text matches.
+        common: the commands whose short help shows the setting; ``duolearn COMMAND --help-all`` shows every one.
     """
-    metadata = {"help": help, "min": minimum, "max": maximum, "choices": choices, "pattern": pattern}
+    metadata: dict[str, Any] = {
+        "help": help,
+        "min": minimum,
+        "max": maximum,
+        "choices": choices,
+        "pattern": pattern,
+        "common": common,
+    }
     # A list that instances share would let one configuration change another.
     if isinstance(default, list | dict):
         return field(default_factory=partial(deepcopy, default), metadata=metadata)

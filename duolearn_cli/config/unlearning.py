@@ -24,9 +24,14 @@ WITH_MOMENTUM = ("SGD", "RMSprop")
 class UnlearnConfig:
     """The unlearning loop."""
 
-    epochs: int = setting(10, "passes over the forget items", minimum=1)
-    batch_size: int = setting(16, "forget items a step over all processes; as many retain items join", minimum=1)
-    learning_rate: float = setting(5e-4, "peak learning rate", minimum=0)
+    epochs: int = setting(10, "passes over the forget items", minimum=1, common=("unlearn", "benchmark"))
+    batch_size: int = setting(
+        16,
+        "forget items a step over all processes; as many retain items join",
+        minimum=1,
+        common=("unlearn", "benchmark"),
+    )
+    learning_rate: float = setting(5e-4, "peak learning rate", minimum=0, common=("unlearn",))
     warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
     optimizer: str = setting(
@@ -41,6 +46,7 @@ class UnlearnConfig:
         None,
         "GiB that unlearning may need by prediction; an empty micro_batch is then the largest that fits; empty: none",
         minimum=0.01,
+        common=("unlearn",),
     )
     checkpointing: bool = setting(
         False, "recompute the activations of layers in the backward pass: slower, less memory"
@@ -54,6 +60,7 @@ class UnlearnConfig:
         "end at the first quick evaluation that shows validation items of the forget side to be answered as gold, or "
         "the base model, does, where those of the retain side are kept (docs/benchmark.md); none: at the last step",
         choices=["none", "gold", "base"],
+        common=("unlearn",),
     )
     hold: bool = setting(
         True,
@@ -75,6 +82,7 @@ class GeometryConfig:
         "step",
         "what is constrained: the optimiser's executed step, the gradient that it gets, or nothing",
         choices=["step", "gradient", "none"],
+        common=("unlearn",),
     )
     follow: str = setting(
         "both",
@@ -144,7 +152,10 @@ class SparsityConfig:
 
     # Off by default: 0.1 % of the embedded model are 1,377 values, too few to forget with (docs/geometry.md).
     unit: str = setting(
-        "none", "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen", choices=["none", *UNITS]
+        "none",
+        "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen",
+        choices=["none", *UNITS],
+        common=("unlearn",),
     )
     # The paper changes about 0.1 % of the parameters (method.md section 1).
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from duolearn_cli.config.explain import schema_type
+from duolearn_cli.config.kinds import interval
 from duolearn_cli.config.renamed import new_name
 from duolearn_cli.errors import nearest
 
@@ -78,7 +79,7 @@ def _value_problem(key: str, value: Any, spec: dataclasses.Field[Any]) -> Iterat
     elif pattern and not re.fullmatch(pattern, str(value)):
         yield f"{key}={value}: {NAME_HINT}"
     elif isinstance(value, (int, float)) and not within(value, low, high):
-        yield f"{key}={value}: allowed: {_interval(low, high)}."
+        yield f"{key}={value}: allowed: {interval(low, high)}."
 
 
 def within(value: float, low: float | None, high: float | None) -> bool:
@@ -86,9 +87,3 @@ def within(value: float, low: float | None, high: float | None) -> bool:
     if low is None and high is None:
         return not math.isnan(value)
     return (low is None or value >= low) and (high is None or value <= high) and math.isfinite(value)
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    return f"{low} or more" if low is not None else f"{high} or less"

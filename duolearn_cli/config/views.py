@@ -12,8 +12,10 @@ from duolearn_cli.config.words import ACTIONS
 class InspectConfig:
     """The item that `duolearn inspect` shows."""
 
-    item: str | None = setting(None, "the id of the item to show, also the first word; empty: the first one to forget")
-    scores: bool = setting(False, "ask the target model for the dual-purpose scores")
+    item: str | None = setting(
+        None, "the id of the item to show, also the first word; empty: the first one to forget", common=("inspect",)
+    )
+    scores: bool = setting(False, "ask the target model for the dual-purpose scores", common=("inspect",))
 
 
 @dataclass
@@ -21,6 +23,6 @@ class HierarchyViewConfig:
     """What `duolearn hierarchy` does, and the part of the hierarchy that it shows."""
 
     action: str = setting("show", "what to do, also the first word", choices=ACTIONS)
-    node: str | None = setting(None, "show: only this concept and what is below it")
-    text: str | None = setting(None, "find: the text to look for concepts in")
-    depth: int = setting(2, "show: how many levels down; a root is the first", minimum=1)
+    node: str | None = setting(None, "show: only this concept and what is below it", common=("hierarchy",))
+    text: str | None = setting(None, "find: the text to look for concepts in", common=("hierarchy",))
+    depth: int = setting(2, "show: how many levels down; a root is the first", minimum=1, common=("hierarchy",))

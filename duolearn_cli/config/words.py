@@ -9,3 +9,9 @@ CACHE_ACTIONS = ("list", "prune")
 FORMATS = ("adapter", "merged", "record")
 # Which facts are scored.
 PARTS = ("all", "validation", "test")
+# A component that may be left out.
+OPTIONAL_COMPONENTS = ("retain_from",)
+# Of this group several options may be given; each has a node of its own in `measures`.
+MEASURE = "measure"
+# Groups without a default: an option is added with a plus.
+ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)

@@ -53,7 +53,7 @@ class DuoLearn(Method):
         "Huber distance of their score from it, which slows down near the end and leads back what fell too far",
         choices=["bounded", "huber"],
     )
-    ascent_weight: float = setting(5.0, "weight of the ascent on U tokens", minimum=0)
+    ascent_weight: float = setting(5.0, "weight of the ascent on U tokens", minimum=0, common=("unlearn",))
     beta: float = setting(1.0, "inverse temperature of the bounded ascent; the Huber distance has none", minimum=1e-6)
     answer_form: bool = setting(
         True,
@@ -69,7 +69,7 @@ class DuoLearn(Method):
     # On real questions ten times both weights brought recall back at no measured cost. On minimed they left a quarter
     # of what was to be forgotten, so they are no default (docs/lab-notes.md, "Ranked, but no longer said").
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
-    retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0)
+    retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0, common=("unlearn",))
     token_classes: bool = setting(
         True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
     )

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from duolearn_cli.__main__ import COMMANDS
 from duolearn_cli.config.compose import component, component_class, compose
-from duolearn_cli.config.explain import ADDED_GROUPS
+from duolearn_cli.config.words import ADDED_GROUPS
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import conf_dir, groups
 

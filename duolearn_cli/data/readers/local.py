@@ -14,7 +14,7 @@ from duolearn_cli.data.readers.option_cells import Cell, read_cell
 from duolearn_cli.data.readers.raw import ANSWER_KINDS, Raw
 from duolearn_cli.data.readers.reading import read
 from duolearn_cli.data.readers.row import Entry, Row
-from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.data.readers.tabular import require_columns, rows, table_file
 from duolearn_cli.errors import DataError
 
 NEEDED = ("question", "options", "answer", "answer_kind")
@@ -62,6 +62,8 @@ class LocalData:
         """
         if not self.path:
             raise DataError("dataset.path is not set: give the path of your file, dataset.path=FILE.")
+        # A wrong path first: its fix does not wait for the mapping of columns.
+        table_file(self.path)
         _check_mapping(self.fields)
         columns = {f.name: getattr(self.fields, f.name) for f in fields(Fields) if f.name not in _NO_COLUMN}
         options = _option_columns(self.fields.options)

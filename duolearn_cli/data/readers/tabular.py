@@ -32,18 +32,24 @@ def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
     Raises:
         DataError: the file is missing, has an unknown extension, cannot be decoded, or has no record.
     """
+    file = table_file(path)
+    empty = True
+    for entry in _READERS[file.suffix.lower()](file, encoding):
+        empty = False
+        yield _check_text(entry, str(file)) if isinstance(entry, Row) else entry
+    if empty:
+        raise DataError(f"{file}: the file has no record. Give a file with at least one.")
+
+
+def table_file(path: str | Path) -> Path:
+    """The file at `path`. Raises DataError where there is none, or one with an unknown extension."""
     file = Path(path).expanduser()
     suffix = file.suffix.lower()
     if suffix not in _READERS:
         fix = f" Please {_FIXES[suffix]}." if suffix in _FIXES else ""
         raise DataError(f"{file}: unknown extension {suffix!r}; allowed: {', '.join(_READERS)}.{fix}")
     _require_file(file)
-    empty = True
-    for entry in _READERS[suffix](file, encoding):
-        empty = False
-        yield _check_text(entry, str(file)) if isinstance(entry, Row) else entry
-    if empty:
-        raise DataError(f"{file}: the file has no record. Give a file with at least one.")
+    return file
 
 
 def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str]) -> None:

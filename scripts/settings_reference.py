@@ -1,0 +1,11 @@
+"""Print the reference of all settings as Markdown, from the schema, the components' classes and the presets.
+
+python scripts/settings_reference.py > settings.md
+"""
+
+from __future__ import annotations
+
+from duolearn_cli.cli.reference import reference
+
+if __name__ == "__main__":
+    print(reference(), end="")
