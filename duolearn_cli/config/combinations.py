@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.config import comparison, robustness
+from duolearn_cli.config import comparison, learning, robustness
 from duolearn_cli.config.layers import layers_problem
 from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.config.settings import NAME
@@ -41,6 +41,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     yield from _exports(config)
     yield from _deletions(config)
     yield from _adapters(config)
+    yield from learning.list_problems(config)
     yield from _trusted_answers(config)
     yield from _processes(config)
     yield from _quantization(config.model, config.runtime)
@@ -133,6 +134,8 @@ def _adapters(config: DictConfig) -> Iterator[str]:
         yield (
             f"unlearn.rehearse={config.unlearn.rehearse}: without after=RUN there are no earlier requests; allowed: 0."
         )
+    if (config.merged or config.origin) and not config.after:
+        yield "merged, origin: they are set by the record of earlier requests; give after=FOLDER instead."
     if config.after and config.command != "unlearn":
         yield f"after={config.after}: only `duolearn unlearn` continues a chain of requests."
     if config.adapter and config.command not in ("evaluate", "unlearn", "audit"):

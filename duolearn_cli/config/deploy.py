@@ -27,6 +27,12 @@ class ExportConfig:
     max_shard_gb: float = setting(
         5.0, "merged: GB of one weight file at most", minimum=0.0001, maximum=1000, common=("export",)
     )
+    held: bool = setting(
+        True,
+        "adapter: with the gradients that keep earlier requests forgotten in later ones; they are derived from the "
+        "forgotten items, so leave them out of copies for others",
+        common=("export",),
+    )
 
 
 @dataclass

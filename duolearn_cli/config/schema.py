@@ -11,6 +11,7 @@ from duolearn_cli.config.comparison import BenchmarkConfig
 from duolearn_cli.config.deploy import CacheConfig, ExportConfig
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.items import ImperfectConfig, LabelsConfig, PromptConfig, SplitConfig
+from duolearn_cli.config.learning import LearnConfig
 from duolearn_cli.config.model import ModelConfig, RuntimeConfig
 from duolearn_cli.config.privacy import PrivacyConfig
 from duolearn_cli.config.record import RecordConfig, VerifyConfig
@@ -20,20 +21,6 @@ from duolearn_cli.config.speed import BenchConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.config.views import HierarchyViewConfig, InspectConfig
 from duolearn_cli.config.words import FORMATS, PARTS
-
-
-@dataclass
-class LearnConfig:
-    """Fine-tuning of the target (and of gold, on retain items only). Its own seed lets sweeps share one target."""
-
-    seed: int = setting(0, "seed of initialisation and data order", minimum=0, common=("learn", "retrain"))
-    epochs: int = setting(10, "passes over the training items", minimum=1, common=("learn", "retrain"))
-    batch_size: int = setting(16, "items a step", minimum=1, common=("learn", "retrain"))
-    learning_rate: float = setting(
-        1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0, common=("learn", "retrain")
-    )
-    warmup: float = setting(0.05, "share of steps of linear warm-up", minimum=0, maximum=1)
-    max_grad_norm: float = setting(1.0, "gradient norm is clipped to this", minimum=0)
 
 
 @dataclass
@@ -133,13 +120,16 @@ class RunConfig:
     )
     after: str | None = setting(
         None,
-        "unlearn: a run or its adapter whose record of requests this one continues; what they forgot stays forgotten",
+        "unlearn: a run, its adapter or a merged model whose record of requests this one continues; what they forgot "
+        "stays forgotten",
         common=("unlearn",),
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
     request: str | None = setting(
         None, "withdraw: name or number of the request to take out of the chain", common=("withdraw",)
     )
+    merged: bool = setting(False, "the base is a merged model that has forgotten earlier requests, set by after=")
+    origin: list[ModelConfig] = setting([], "the base that such a chain began with, if it is on this machine")
     patient_key: str | None = setting(
         None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
     )

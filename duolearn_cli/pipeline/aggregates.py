@@ -13,7 +13,7 @@ from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.version import __version__
 from duolearn_cli.data.earlier import came_back
-from duolearn_cli.evaluation import guessing, members, summary, warnings
+from duolearn_cli.evaluation import guessing, members, own_model, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
 from duolearn_cli.evaluation.measures.added import add_measures
 from duolearn_cli.pipeline import assessment
@@ -34,6 +34,7 @@ class Context:
         guesses: ``majority``, ``by_options`` and ``by_place``: see `guessing`.
         heldout: how held-out askings differ from trained ones: ``phrasings``, ``orders``, ``both``; None without any.
         remarks: warnings about data and environment, which come first.
+        is_given: the target was given, not learned (``learn.skip``).
         config: of the run, for measures of the user's own; None: they are left out, since they are code of the user's.
     """
 
@@ -44,6 +45,7 @@ class Context:
     heldout: str | None
     remarks: Sequence[str]
     config: RunConfig | None = None
+    is_given: bool = False
 
 
 def identity(
@@ -84,6 +86,7 @@ def aggregates(assessed: Assessments, context: Context) -> dict[str, Any]:
         "flagged": [*warnings.flagged(raised), *returned],
         "membership_check": check,
         "roc": members.roc_curves(answers),
+        **({"own_model": own_model.summarise(answers, chance)} if context.is_given and "target" in answers else {}),
     }
 
 
@@ -98,4 +101,6 @@ def of_models(assessed: Assessments, context: Context, floor: guessing.Floor) ->
     if (of_forget := context.guesses["majority"].get("forget")) and of_forget["above_chance"]:
         for name, above in guessing.above_majority(answers, of_forget["value"]).items():
             models[name]["scores"]["forgetting_above_majority"] = above
+    if context.is_given and "unlearned" in models and "gold" not in models:
+        models["unlearned"] = own_model.without_gold(models["unlearned"])
     return models

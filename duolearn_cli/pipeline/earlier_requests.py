@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.learning import base_is_target
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline.examples import examples
 from duolearn_cli.pipeline.laboratory import LoadedModel
 from duolearn_cli.pipeline.study import EarlierRequest
 from duolearn_cli.training.answer_form import AnswerForm
-from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.gradients import Batching
 from duolearn_cli.training.held import held_gradient, read_held, write_held
 from duolearn_cli.training.task import UnlearningTask
 
 
-def held_before(model: LanguageModel, config: RunConfig, coordinates: Coordinates) -> Tensor | None:
-    """The held gradients of earlier requests, over the coordinates that may change [k, n]; None without any."""
+def held_before(target: LoadedModel, task: UnlearningTask, processes: Processes) -> dict[str, Tensor]:
+    """The held gradients of earlier requests when a run begins, by request; empty without any. Shape: [adapter].
+
+    A merged model has none beside it, since its adapter is a new one: they are computed.
+    """
+    config = target.study.config
     if not config.after or not config.unlearn.hold:
-        return None
-    vectors = list(read_held(Path(config.after), model.named_adapter).values())
-    return coordinates.take(torch.stack(vectors)) if vectors else None
+        return {}
+    if not base_is_target(config):
+        return read_held(Path(config.after), target.model.named_adapter)
+    # A private run may not look at earlier records outside of its account.
+    if processes.sharded or config.privacy.epsilon is not None:
+        target.display.note("earlier requests are not held: a merged model has no held gradients, and none can be made")
+        return {}
+    target.display.stage(f"Hold the gradients of {len(target.study.requests)} earlier requests, at the merged model")
+    return _held_now(target, task, processes)
 
 
 def hold_requests(
@@ -38,21 +45,31 @@ def hold_requests(
     Those of earlier requests are taken anew, at the model as it is now: a gradient of three requests ago no longer
     points to where the answers come back (docs/lab-notes.md). Where the items are gone, the old one is kept.
     """
-    display, model, after = unlearned.display, unlearned.model, unlearned.study.config.after
+    display, model, config = unlearned.display, unlearned.model, unlearned.study.config
     if processes.sharded:
         display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
         return
-    requests = unlearned.study.requests
-    display.stage(f"Hold the gradients of {len(requests) + 1} requests for later ones")
-    size = task.settings.micro_batch or task.settings.batch_size
-    batching, labels = Batching(size, task.pack_to), task.method.labels
-    vectors = read_held(Path(after), model.named_adapter) if after else {}
-    for number, request in enumerate(requests, start=1):
-        if again := _examples(unlearned, request, task.method, None):
-            vectors[str(number)] = held_gradient(model, again, labels, processes, batching)
-    vectors[str(len(requests) + 1)] = held_gradient(model, task.forget, labels, processes, batching)
+    number = len(unlearned.study.requests) + 1
+    display.stage("Hold the gradient of this request for later ones" if number == 1 else f"Hold {number} gradients")
+    is_continued = config.after and not base_is_target(config)
+    vectors = read_held(Path(str(config.after)), model.named_adapter) if is_continued else {}
+    vectors |= _held_now(unlearned, task, processes)
+    vectors[str(number)] = held_gradient(model, task.forget, task.method.labels, processes, _batching(task))
     if is_main:
         write_held(folder, model.named_adapter, vectors)
+
+
+def _held_now(loaded: LoadedModel, task: UnlearningTask, processes: Processes) -> dict[str, Tensor]:
+    """The gradients of earlier requests at the model as it is now, by request; without those whose items are gone."""
+    found: dict[str, Tensor] = {}
+    for number, request in enumerate(loaded.study.requests, start=1):
+        if own := _examples(loaded, request, task.method, None):
+            found[str(number)] = held_gradient(loaded.model, own, task.method.labels, processes, _batching(task))
+    return found
+
+
+def _batching(task: UnlearningTask) -> Batching:
+    return Batching(task.settings.micro_batch or task.settings.batch_size, task.pack_to)
 
 
 def rehearsed_examples(target: LoadedModel, method: Method, form: AnswerForm | None) -> list[Example]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from duolearn_cli.config.environment import environment
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
@@ -95,6 +96,7 @@ def context_of(study: Study, elsewhere: Sequence[str] = ()) -> Context:
         heldout=study.summary()["heldout"],
         remarks=[*study.warnings(), *elsewhere],
         config=study.config,
+        is_given=target_is_given(study.config),
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.hierarchy import Target
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
@@ -18,6 +19,7 @@ from duolearn_cli.pipeline.laboratory import LoadedModel
 from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.references import references
+from duolearn_cli.training.unknown_answer import answer_places, unknown_nll
 
 # The form of answers is fitted on the wrong options of this many retain items.
 FORM_ITEMS = 64
@@ -45,23 +47,40 @@ def examples(
     labelled = [study.label(text, is_forget, goal) for text in texts]
     all_kinds = [kinds for kinds, _, _ in labelled]
     cached = references(target.model, texts, labels, study.config.evaluation.batch_tokens, attention, all_kinds)
+    wrong = wrong_nlls(target, items) if is_forget and target_is_given(study.config) else None
     built: list[Example] = []
-    for item, text, (kinds, _, weights), reference in zip(items, texts, labelled, cached, strict=True):
+    for index, (text, (kinds, _, weights), reference) in enumerate(zip(texts, labelled, cached, strict=True)):
         at = text.labels(labels)
         starts = answer_starts(text.is_answer)[at]
+        formed = form.adjust(reference.base_nll, starts) if form else reference.base_nll
+        if wrong:
+            formed = unknown_nll(formed, answer_places(text.is_answer, text.offsets)[at], wrong[index])
         built.append(
             Example(
                 text,
                 is_forget,
-                study.request.weights.get(item.id, 1.0),
+                study.request.weights.get(items[index].id, 1.0),
                 [kinds[i] for i in at],
                 [weights[i] for i in at],
                 reference,
-                form.adjust(reference.base_nll, starts) if form else reference.base_nll,
+                formed,
                 kinds,
             )
         )
     return built
+
+
+def wrong_nlls(target: LoadedModel, items: Sequence[Item]) -> list[list[Tensor]]:
+    """Return for each item the base's nll of the tokens of each wrong option, without the end of the text (nats)."""
+    texts = [wrong_options(target.encoder, [item]) for item in items]
+    flat = [text for own in texts for text in own]
+    found = iter(references(target.model, flat, "answer", target.study.config.evaluation.batch_tokens))
+
+    def nll_of(text: Encoded) -> Tensor:
+        at = text.labels("answer")
+        return next(found).base_nll[answer_places(text.is_answer, text.offsets)[at] >= 0]
+
+    return [[nll_of(text) for text in own] for own in texts]
 
 
 def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:

@@ -17,10 +17,12 @@ from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
 from duolearn_cli.config.layers import ALL
+from duolearn_cli.config.learning import ABOUT_GIVEN, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.files import file_hash as file_hash
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
+from duolearn_cli.model.weights import Weights
 from duolearn_cli.pipeline.study import Study
 
 if TYPE_CHECKING:
@@ -54,12 +56,14 @@ def model_key(study: Study, base: str, which: str) -> str:
     if which == "base":
         return base
     config = study.config
-    if which == "target" and config.adapter:
-        # The adapter is given, so neither the data nor the settings of learning have made it.
-        return content_hash([base, file_hash(Path(config.adapter) / ADAPTER_FILE)])
+    if given := given_folder(config, which):
+        # The model is given, so neither the data nor the settings of learning have made it.
+        return content_hash([base, given_hash(given)])
+    if which == "target" and target_is_given(config):
+        return content_hash([base, "as it stands", config.learn.seed])
     items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
     # The order of the items counts: batches are drawn by position.
-    learned = [base, _plain(config.learn), items]
+    learned = [base, learning_settings(config.learn), items]
     is_private = which == "target" and config.privacy.learn_epsilon is not None
     return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
 
@@ -86,6 +90,23 @@ def concepts(study: Study) -> list[Any]:
     """Return all that determines the classes of tokens: hierarchy, matcher and forget target."""
     target = study.target
     return [fingerprint(study.hierarchy), VERSION, sorted(target.forget), sorted(target.boundary)]
+
+
+def given_folder(config: RunConfig, which: str) -> Path | None:
+    """Return the folder that the user gives as ``target`` (adapter=) or ``gold`` (learn.gold=); None: there is none."""
+    given = {"target": config.adapter, "gold": config.learn.gold}.get(which)
+    return Path(given).expanduser() if given else None
+
+
+def given_hash(folder: Path) -> str:
+    """Return the SHA-256 of a given adapter or, in a folder without one, of a whole model."""
+    is_adapter = (folder / ADAPTER_FILE).is_file()
+    return file_hash(folder / ADAPTER_FILE) if is_adapter else Weights(str(folder), None, None, False, False).digest()
+
+
+def learning_settings(learn: Any) -> dict[str, Any]:
+    """Return the settings that determine what is learned."""
+    return {name: value for name, value in _plain(learn).items() if name not in ABOUT_GIVEN}
 
 
 def data_hash(study: Study) -> str:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.errors import present
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.files import cache_dir
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.input_embeddings import check_rows
 from duolearn_cli.model.language_model import LanguageModel, Mark
 from duolearn_cli.model.loading import load_model
-from duolearn_cli.model.text_checks import Texts
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
+from duolearn_cli.pipeline.as_read import as_read
+from duolearn_cli.pipeline.given import load_gold, origin_laboratory
 from duolearn_cli.pipeline.learn import learn
 from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone
 from duolearn_cli.pipeline.run_folder import Run
@@ -114,7 +115,7 @@ class Laboratory:
         # Before the model is loaded: a resumed run with other weights or data is refused at once.
         digest = weights.digest()
         fingerprint = digest[:16]
-        if is_main:
+        if is_main and not config.learn.known:
             run.fix(weights=fingerprint, data=keys.data_hash(study))
         model = load_model(weights, config.model, config.runtime, config.learn.seed)
         study, texts = as_read(study, model)
@@ -123,30 +124,40 @@ class Laboratory:
             if line:
                 display.note(line)
         cache = ModelCache(cache_dir(config.cache_dir), study, keys.base_key(fingerprint, config, model, texts))
+        lab = cls(study, model, texts.encoder, display, run, cache, is_main)
+        if config.learn.known:
+            lab = lab._restricted()
         if is_main:
-            run.fix(signature=cache.signature())
+            run.fix(weights=fingerprint, data=keys.data_hash(lab.study), signature=lab.cache.signature())
             run.update(device=str(model.device), precision=model.precision, weights_sha256=digest)
-        return cls(study, model, texts.encoder, display, run, cache, is_main)
+        return lab
+
+    def _restricted(self) -> Laboratory:
+        """Return the laboratory of the facts that the target knows, for ``learn.known``."""
+        # Not at the top of the file: finding them is a use of a laboratory, so that module imports this one.
+        from duolearn_cli.pipeline.known import with_known_facts
+
+        study = with_known_facts(self.load("target"))
+        return replace(self, study=study, cache=replace(self.cache, study=study))
 
     def load(self, which: str) -> LoadedModel:
         """Load ``base``, ``target`` or ``gold`` from the cache. A model that is missing there is learned first.
 
-        If the configuration names an ``adapter=`` to begin with, that adapter is the target.
+        If the configuration names an ``adapter=`` to begin with, that adapter is the target. With ``learn.skip``
+        nothing is learned.
         """
         if which == "base":
             # A fresh adapter adds exact zeros, so the base needs no file in the cache.
             self.model.initialise(self.study.config.learn.seed)
             return self._hold(which, self.cache, self.study)
+        if which == "gold" and (other := self._gold_elsewhere()):
+            return other
         folder = self.cache.folder(which)
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The lock covers look-up and learning, so that of two runs the second one finds the result of the first.
         with alone(folder, self.display.note):
             if not (folder / ADAPTER_FILE).is_file():
-                adapter = self.study.config.adapter
-                if which == "target" and adapter:
-                    adopt(Path(adapter), folder)
-                else:
-                    learn(self.model, self.encoder, self.cache, which, self.display)
+                self._make(which, folder)
         # Loaded from the file in every case: a model that was learned just now is then the one that later runs get.
         self.model.load_adapter(folder)
         if self.is_main:
@@ -154,6 +165,29 @@ class Laboratory:
             if warning := self.cache.environment_warning(which, self.model.device):
                 self.display.note(f"warning: {warning}")
         return self._hold(which, self.cache, self.study)
+
+    def _make(self, which: str, folder: Path) -> None:
+        """Put a model into its cache folder: copied if the user gives it, as it stands or learned if not."""
+        config = self.study.config
+        if given := keys.given_folder(config, which):
+            adopt(given, folder)
+        elif which == "target" and target_is_given(config):
+            # A fresh adapter adds exact zeros. As a file it is what every later stage expects of a target.
+            self.model.initialise(config.learn.seed)
+            self.model.save_adapter(folder)
+        else:
+            learn(self.model, self.encoder, self.cache, which, self.display)
+
+    def _gold_elsewhere(self) -> LoadedModel | None:
+        """Load a gold that lies beside the network; None for one that is an adapter of it.
+
+        That is the whole model that ``learn.gold`` names, or gold of the base that a merged model began with.
+        """
+        config = self.study.config
+        given = keys.given_folder(config, "gold")
+        if given and not (given / ADAPTER_FILE).is_file():
+            return replace(self, model=load_gold(given, config, self.model))._hold("gold", self.cache, self.study)
+        return origin_laboratory(self, self.study).load("gold") if config.origin and not given else None
 
     def load_from(self, name: str, folder: Path, cache: ModelCache | None = None) -> LoadedModel:
         """Load the adapter in `folder` as the model `name`.
@@ -176,14 +210,3 @@ class Laboratory:
         model = self.model
         model.renew_mark(name)
         return LoadedModel(name, model, study, self.encoder, self.display, cache, model.mark, model.checksum())
-
-
-def as_read(study: Study, model: LanguageModel) -> tuple[Study, Texts]:
-    """Return the study as the model's tokenizer reads it; the same study if this tokenizer has read it already."""
-    texts, config = study.texts, study.config
-    if texts:
-        own, name = texts.encoder, model.tokenizer.name_or_path
-        if own.tokenizer.name_or_path == name and own.prompt == config.prompt:
-            return study, texts
-    study = study.readable(Encoder(model.tokenizer, config.prompt), model.context)
-    return study, present(study.texts, "the texts that the tokenizer has just read")

@@ -200,6 +200,8 @@ def account_before(study: Study) -> Account | None:
     config = study.config
     if config.adapter:
         return read_account(Path(config.adapter))
+    if config.merged and config.model.path:
+        return read_account(Path(config.model.path))
     return plan_learning(study)
 
 

@@ -25,7 +25,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
-from duolearn_cli.files import file_hash, write_json
+from duolearn_cli.files import file_hash, finite, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
@@ -35,7 +35,7 @@ FILE, SCHEMA = "requests.json", 1
 # Settings that a later request takes from the first one. They decide which model it is and what that has learned.
 INHERITED = ("model", "dataset", "retain_from", "hierarchy", "prompt", "split", "imperfect", "labels", "learn")
 # Settings that may say where files lie on a machine. An entry leaves such values out: the record is handed on.
-PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path")
+PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path", "learn.gold")
 # The measures of an entry, from models.unlearned.scores of metrics.json.
 SCORES = (
     "forget_accuracy",
@@ -70,7 +70,8 @@ class Chain:
     def then(self, entry: Mapping[str, Any]) -> Chain:
         """Return the chain with one more request. Its number and hashes are added here."""
         number, before = len(self.entries) + 1, self.entries[-1]["hash"] if self.entries else None
-        body = {"number": number, **entry, "previous": before}
+        # As the file will have it: a figure without a value is null there, and the hash must be that of null.
+        body = finite({"number": number, **entry, "previous": before})
         return Chain([*self.entries, {**body, "hash": _hash(body)}])
 
     def write(self, folder: Path) -> None:
@@ -160,6 +161,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
     """
     config, target, account = study.config, study.target, read_account(adapter)
     forgot = study.splits.forget_train
+    given = file_hash(Path(config.adapter) / ADAPTER_FILE) if config.adapter and not config.after else None
     patients = sorted({item.patient for item in forgot if item.patient is not None})
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -180,6 +182,10 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
         "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
         "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
+        # The adapter that the first request began with, where the user gave one: the original target.
+        **({"began_with": given} if given else {}),
+        # The base of this adapter is not the one that the first entry names, but a merged model.
+        **({"merged": weight_files(Path(str(config.model.path)))} if config.merged else {}),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.learning import given_models
 from duolearn_cli.pipeline.assessment import assess
 from duolearn_cli.pipeline.evaluate import assess_cached, conclude
 from duolearn_cli.pipeline.item_files import write_data_files
@@ -32,8 +33,8 @@ def unlearning_run(study: Study, run: Run, display: Display, notes: Sequence[str
     check_method(lab)
     # Before unlearning: it loads other weights into the one network.
     original = original_answers(lab)
-    # Before unlearning: the answers of these three are cached, so a run that breaks off later loses none of them.
-    assessed = assess_cached(lab, ("base", "target", "gold"))
+    # Before unlearning: the answers of these are cached, so a run that breaks off later loses none of them.
+    assessed = assess_cached(lab, given_models(study.config))
     in_workers = study.config.runtime.num_processes > 1
     unlearned = unlearn_in_workers(lab) if in_workers else unlearn_stage(lab)
     assessed["unlearned"] = assess(unlearned)

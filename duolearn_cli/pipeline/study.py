@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from duolearn_cli.concepts.coverage import Coverage, coverage
@@ -22,6 +22,7 @@ from duolearn_cli.data.splits import Splits
 from duolearn_cli.data.tally import Tally, request_warning, tally
 from duolearn_cli.data.validation_part import part_of
 from duolearn_cli.errors import DataError
+from duolearn_cli.evaluation.own_model import UNKNOWN
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.text_checks import Texts, fix_of, read_texts
 
@@ -53,6 +54,8 @@ class Study:
             nearly match.
         forgotten: what earlier requests have removed from the model.
         earlier: the facts of earlier requests that are scored, at most as many as one request may forget.
+        unknown: with ``learn.known``, held-out phrasings of forget facts that the given target does not know.
+        known: by side, how many ``facts`` there were to train on, and how many of them the target has ``known``.
         texts: the items as the model's tokenizer reads them; None until it has.
     """
 
@@ -71,6 +74,8 @@ class Study:
     notes: tuple[str, ...] = ()
     forgotten: Forgotten = Forgotten()
     earlier: tuple[Item, ...] = ()
+    unknown: tuple[Item, ...] = ()
+    known: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     # In a chain of requests: the study of the first one, and the names and facts of all requests before this one.
     first: Study | None = None
     requests: tuple[EarlierRequest, ...] = ()
@@ -101,9 +106,10 @@ class Study:
         return tuple(item for item in self.earlier if item.fact_id in request.facts)
 
     def scored(self) -> dict[str, tuple[Item, ...]]:
-        """Return the items to score, by split: those of `evaluated`, and `earlier` ones whatever the part."""
+        """Return the items to score, by split: those of `evaluated`; `earlier` and `unknown` ones whatever the part."""
         # The items of earlier requests enter no other figure (docs/metrics.md), so every part may have all of them.
-        return self.evaluated().by_name() | ({EARLIER: self.earlier} if self.earlier else {})
+        beside = {EARLIER: self.earlier, UNKNOWN: self.unknown}
+        return self.evaluated().by_name() | {name: items for name, items in beside.items() if items}
 
     def item_levels(self) -> dict[str, int]:
         """Return the level (1 to 4) of each item's most focused concept, by item id, for items with a concept."""
@@ -139,6 +145,7 @@ class Study:
         sizes = {name: len(items) for name, items in self.splits.by_name().items()}
         before: dict[str, Any] = {"forgotten": self.forgotten.as_dict()} if self.forgotten.counts else {}
         before |= {EARLIER: len(self.earlier)} if self.earlier else {}
+        before |= {UNKNOWN: len(self.unknown), "known_facts": dict(self.known)} if self.known else {}
         about = {
             "rejected": self.loaded.reasons(),
             "notes": list(self.notes),

@@ -99,6 +99,8 @@ def make_update(
         signature: what a checkpoint must have been made for; see `keys.signature`.
     """
     model, checkpoint = target.model, latest_checkpoint(checkpoints)
+    # Before a checkpoint's adapter is loaded: vectors that are computed anew are those of the target.
+    earlier = held_before(target, task, processes)
     if checkpoint:
         first, state = load_checkpoint(checkpoint, signature, model, processes)
         index = state.get("index")
@@ -107,7 +109,7 @@ def make_update(
     # A resumed run takes the coordinates of its checkpoint. Chosen anew, from an adapter that has moved, they would be
     # others.
     coordinates = Coordinates(model.named_adapter, None if index is None else index.to(model.device), model.experts)
-    held = held_before(model, target.study.config, coordinates)
+    held = coordinates.take(torch.stack([*earlier.values()])) if earlier else None
     update = Update(coordinates, task.settings, task.method.geometry, processes, held)
     if checkpoint:
         update.restore(state)

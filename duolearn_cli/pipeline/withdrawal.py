@@ -16,7 +16,18 @@ from duolearn_cli.pipeline.requests import INHERITED, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
 # Settings of a recorded command line that a new run gets anew. Trust is never taken from a record.
-OWN = ("after", "adapter", "forgotten", "run_dir", "resume", "dry_run", "plugins", "model.trust_remote_code")
+OWN = (
+    "after",
+    "adapter",
+    "forgotten",
+    "merged",
+    "origin",
+    "run_dir",
+    "resume",
+    "dry_run",
+    "plugins",
+    "model.trust_remote_code",
+)
 
 
 @dataclass(frozen=True, slots=True)

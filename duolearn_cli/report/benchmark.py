@@ -215,7 +215,7 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
             f"Behind the best: the intervals hold for all differences among the {compared} methods together, so that "
             "it does not matter that the best was picked by the same facts."
         )
-    said += [_learning(found), _golds(found)]
+    said += filter(None, (_learning(found), _golds(found)))
     if found["privacy"] != "none":
         said.append(
             "The choice among tries looks at raw answers: it is no part of any run's epsilon, nor is releasing several "
@@ -231,6 +231,8 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
 
 
 def _learning(found: Mapping[str, Any]) -> str:
+    if found["references"] and "gold" not in found["references"]:
+        return "The target was given (learn.skip=true): there is no gold, and nothing is compared with it."
     learned = found["references"].get("learned", 1)
     if learned > 1:
         return f"Targets and golds were learned with {learned} seeds: the intervals have that in them."
@@ -244,6 +246,8 @@ def _golds(found: Mapping[str, Any]) -> str:
     if floor := found["references"].get("floor"):
         apart = f"Golds of {floor['golds']} seeds are {floor['ks']:.2f} from each other by KS"
         return f"{apart}: no method can be expected nearer."
+    if found["references"] and "gold" not in found["references"]:
+        return ""
     return (
         "How far golds of different seeds are from each other is not known here: that takes several "
         "(benchmark.learn_seeds=true)."

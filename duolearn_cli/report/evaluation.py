@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.evaluation.measures.membership import ATTACKS
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, RETAIN, panels
+from duolearn_cli.report.own_model import base_rate_table
 from duolearn_cli.report.tables import DASH, FLAGGED, Table, cell, number, present
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         worst_table,
         check_table,
         gold_table,
+        base_rate_table,
         calibration_table,
         words_table,
         harness_table,

@@ -99,6 +99,9 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
     for key, measure in shown_measures(metrics):
         found = [measure.find(metrics["models"][name]) for name in models]
         doubt = [FLAGGED if name == "unlearned" and key in doubted else "" for name in models]
+        if reason := next((one["reason"] for one in found if one and one.get("reason") and one["value"] is None), None):
+            rows.append((f"{worded(measure.label, metrics)}: {reason}", *(DASH for _ in models)))
+            continue
         cells = (cell_of(measure, one) + mark for one, mark in zip(found, doubt, strict=True))
         # The smallest number, so that no row claims more items than some model was asked.
         count = min(one["n"] for one in found if one)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duolearn_cli.evaluation.measures import MEASURES
-from duolearn_cli.report import privacy
+from duolearn_cli.report import own_model, privacy
 from duolearn_cli.report.measures import DASH, cell, cell_of, number
 from duolearn_cli.report.tables import present
 
@@ -27,6 +27,7 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
         f"{_share(models, 'unlearned', 'forget')} (FR {rate}), and KPR, the share of the accuracy on retain items "
         f"that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}.{_like_gold(models)}{_said(models)}"
+        f"{own_model.sentence(metrics)}"
     )
 
 

@@ -1,13 +1,17 @@
 """The record of requests, the study of a request that follows others, and `after=` through the public command."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import DataError, RunError
+from duolearn_cli.files import file_hash
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.requests import FILE, Chain, patient_hash, read_chain
 from duolearn_cli.training.held import FILE as HELD
@@ -146,3 +150,12 @@ def test_rehearsed_items_join_the_steps_of_a_later_request(chain_of_two, duolear
 def test_nothing_is_rehearsed_without_earlier_requests(duolearn):
     done = duolearn("unlearn", "+forget=surgery", "unlearn.rehearse=4", "--dry-run")
     assert done.returncode == 2 and "without after=RUN there are no earlier requests" in done.stderr
+
+
+def test_a_figure_without_a_value_does_not_break_the_chain(tmp_path):
+    """It is NaN in memory and null in the file."""
+    save_file({"a": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
+    digest = file_hash(tmp_path / "adapter_model.safetensors")
+    entry = {"target": {"name": "a"}, "metrics": {"mia_score": {"value": math.nan}}, "adapter": digest, "held": None}
+    Chain([]).then(entry).write(tmp_path)
+    assert read_chain(tmp_path).entries[0]["metrics"]["mia_score"]["value"] is None

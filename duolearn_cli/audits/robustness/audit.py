@@ -15,14 +15,13 @@ from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
+from duolearn_cli.config.learning import given_models
 from duolearn_cli.config.version import __version__
 from duolearn_cli.pipeline.answers import IGNORED
-from duolearn_cli.pipeline.keys import TOKENS
+from duolearn_cli.pipeline.keys import TOKENS, learning_settings
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.study import Study
 
-# The order in which models are attacked, and in which robustness.jsonl lists them.
-MODELS = ("base", "target", "gold", "unlearned")
 SCHEMA = 1
 
 
@@ -77,7 +76,7 @@ def robustness(lab: Laboratory, adapter: Path, planned: Planned) -> tuple[list[d
         The rows of robustness.jsonl, and the content of robustness.json.
     """
     rows: list[dict[str, Any]] = []
-    for model in MODELS:
+    for model in (*given_models(lab.study.config), "unlearned"):
         rows += _tried_on(lab, adapter, planned, model)
     config = lab.study.config
     header = {
@@ -115,7 +114,7 @@ def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
     """The cache key of an attack's rows: everything that determines them, except the model."""
     # Fields of an item that no prompt shows are blanked, so that they do not make another key.
     config = study.config
-    settings: list[Any] = [OmegaConf.to_container(node) for node in (config.audit.robustness, config.learn)]
+    settings: list[Any] = [OmegaConf.to_container(config.audit.robustness), learning_settings(config.learn)]
     # Which other attacks are tried changes nothing, and the items that `max_items` leaves are part of the key below.
     settings[0] |= {"attacks": None, "max_items": None}
     shown = [[asdict(item) | IGNORED for item in side] for side in (material.forget, material.retain)]

@@ -77,6 +77,8 @@ def references(methods: Results) -> dict[str, Any]:
     runs = list(by_learning.values())
     measures = of_table("runs", added_by([one.job for one in runs])) | of_table("references")
     for name in MODELS:
+        if not any(name in one.metrics["scores"] for one in runs):
+            continue  # there is no gold of a given model (learn.skip)
         if len(runs) == 1:
             scores = runs[0].metrics["scores"].get(name) or {}
             found[name] = {key: scores.get(key) for key in measures}

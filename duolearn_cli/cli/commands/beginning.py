@@ -25,7 +25,8 @@ def check_beginning(config: DictConfig, config_dir: str | None) -> list[str]:
     """Check that ``adapter=`` is an adapter, and that ``forgotten=`` names all that it has forgotten.
 
     Return what the model has forgotten according to its run folder, for `check_words`. `forgotten` is required: items
-    about those subjects would otherwise be kept and learned again.
+    about those subjects would otherwise be kept and learned again. Only with ``learn.skip`` an adapter without such a
+    run folder counts as one that has forgotten nothing.
 
     Raises:
         RunError: the folder holds no adapter; or `forgotten` is missing, or leaves out something. The message has the
@@ -35,6 +36,8 @@ def check_beginning(config: DictConfig, config_dir: str | None) -> list[str]:
     check_adapter(folder)
     hierarchy = load_hierarchy(cast(RunConfig, config))
     recorded = recorded_by(folder, hierarchy)
+    if config.forgotten is None and config.learn.skip and not recorded:
+        config.forgotten = []  # the user's own adapter: no run of ours has removed anything from it
     if config.forgotten is None:
         raise RunError(_question(folder, recorded))
     expand(config, config_dir)

@@ -24,6 +24,7 @@ from duolearn_cli.cli.commands.common import (
 from duolearn_cli.cli.commands.limits import limits_note
 from duolearn_cli.cli.commands.rescored import items_note
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.learning import given_models
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
 
@@ -64,7 +65,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         from duolearn_cli.pipeline.run import evaluation_run
 
         # The target and gold of a bare adapter are not known, so only the base is left to compare it with.
-        models = ("base", "target", "gold") if scored else ("base",)
+        models = given_models(study.config) if scored else ("base",)
         return evaluation_run(study, opened, display, models, adapter)
 
     opened = Run.create(study.config, invocation.overrides, invocation.sweep_folder)

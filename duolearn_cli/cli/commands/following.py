@@ -12,6 +12,7 @@ from duolearn_cli.cli.commands.common import check_adapter
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
+from duolearn_cli.pipeline.merged import begin_with_merged, check_account, is_merged, merged_base
 from duolearn_cli.pipeline.requests import INHERITED, PLACES, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
@@ -28,15 +29,17 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     Raises:
         RunError: there is no record, it was tampered with, or the command line contradicts it.
     """
-    adapter = adapter_folder(Path(config.after))
+    given = Path(config.after)
+    is_whole = is_merged(given)
+    adapter = given if is_whole else adapter_folder(given)
     chain = read_chain(adapter)
     if chain is None:
         raise RunError(
-            f"after={config.after}: there is no requests.json beside its adapter, so nobody can tell what it has "
+            f"after={config.after}: there is no requests.json beside its weights, so nobody can tell what it has "
             "forgotten. Give adapter=FOLDER forgotten=[NAME,...] instead, which takes your word for it."
         )
     _refuse_contradictions(config, chain, overrides)
-    if config.unlearn.hold and chain.entries[-1]["held"] and not (adapter / HELD_FILE).is_file():
+    if config.unlearn.hold and not is_whole and chain.entries[-1]["held"] and not (adapter / HELD_FILE).is_file():
         raise RunError(
             f"after={config.after}: {HELD_FILE} was left out when this adapter was exported, so nothing keeps the "
             "earlier requests forgotten. Give a copy that has it (export.held=true), or unlearn.hold=false to go on "
@@ -60,8 +63,16 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or config.unlearn.batch_size
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
-    merged.after = merged.adapter = str(adapter)
+    merged.after, merged.adapter = str(adapter), None if is_whole else str(adapter)
     merged.requests = [OmegaConf.structured(target) for target in chain.targets]
+    if is_whole:
+        check_account(adapter, chain)
+        begin_with_merged(merged, adapter)
+    elif weights := chain.entries[-1].get("merged"):
+        # Then model.path, where it is given, says where that merged model is.
+        folder = merged_base(merged.model.path, weights, chain)
+        merged.model.path = chain.inherited.model.path
+        begin_with_merged(merged, folder)
     return merged
 
 

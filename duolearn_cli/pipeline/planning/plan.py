@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duolearn_cli.config.components import component
+from duolearn_cli.config.learning import given_models, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import num_steps
@@ -68,7 +69,7 @@ def _of_group(epsilon: float, kind: str) -> str:
 def rows(study: Study) -> list[tuple[str, str]]:
     """Return the plan as (name, value) pairs."""
     config, splits = study.config, study.splits
-    learn, unlearn = config.learn, config.unlearn
+    unlearn = config.unlearn
     sizes, covered = study.summary(), study.coverage()
     pairs = [
         ("forget", covered.sentence()),
@@ -85,7 +86,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("longer than prompt.max_tokens", _cut(study)),
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", _learn_steps(study)),
-        ("retrain steps", str(num_steps(len(splits.retain_train), learn.batch_size, learn.epochs))),
+        ("retrain steps", _retrain_steps(study)),
         ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
@@ -110,7 +111,17 @@ def _learn_steps(study: Study) -> str:
     config = study.config
     if config.adapter and config.command != "evaluate":
         return f"none: {config.adapter} is the target"
+    if target_is_given(config):
+        return f"none: {config.model.name} as it stands is the target"
     return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
+
+
+def _retrain_steps(study: Study) -> str:
+    """Return the number of steps of gold, or that there are none because of ``learn.skip``."""
+    config, learn = study.config, study.config.learn
+    if "gold" not in given_models(config) or learn.gold:
+        return f"none: {learn.gold} is gold" if learn.gold else "none: there is no gold"
+    return str(num_steps(len(study.splits.retain_train), learn.batch_size, learn.epochs))
 
 
 def _cut(study: Study) -> str:
@@ -131,13 +142,14 @@ def _cut(study: Study) -> str:
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
-    trained = config.learn.epochs * (_tokens(study.training_items("target")) + _tokens(splits.retain_train))
+    learned = (*study.training_items("target"), *splits.retain_train) if not target_is_given(config) else ()
+    trained = config.learn.epochs * _tokens(learned)
     # A step takes as many retain items as forget items, hence twice the forget side.
     trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
-    # A cloze prompt scores each option in a text of its own, of which four are usual. The other four are base, target,
-    # gold and unlearned model.
+    # A cloze prompt scores each option in a text of its own, of which four are usual.
     options = 4 if config.prompt.form == "cloze" else 1
-    scored = 4 * options * sum(_tokens(items[: config.evaluation.max_items]) for items in study.scored().values())
+    models = 1 + len(given_models(config))
+    scored = models * options * sum(_tokens(items[: config.evaluation.max_items]) for items in study.scored().values())
     flops = base * (TRAINING_FLOPS * trained + FORWARD_FLOPS * scored)
     changed = _changed(config, shape)
     return [

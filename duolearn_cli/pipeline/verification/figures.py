@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
+from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.evaluation.metrics import conflict, recall
 from duolearn_cli.evaluation.scoring import Answer
@@ -107,6 +108,7 @@ def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]
         guesses={name: metrics[name] for name in GUESSES},
         heldout=metrics["data"]["heldout"],
         remarks=(),
+        is_given=target_is_given(config),
     )
 
 

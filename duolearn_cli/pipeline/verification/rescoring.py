@@ -47,7 +47,9 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
         # The user's cache holds answers too, but no record covers those.
         lab.cache = replace(lab.cache, root=Path(scratch))
         for name, recorded in stored.items():
-            if name == "base" or name in adapters:
+            if name == "gold" and lab.study.config.origin:
+                yield not_checked(f"{PREDICTIONS} ({name})", "it lies on another base than the run's merged model")
+            elif name == "base" or name in adapters:
                 yield from _of_model(name, recorded, _scored(lab, name, adapters), lab)
             else:
                 yield not_checked(f"{PREDICTIONS} ({name})", "its adapter is not on this machine")
