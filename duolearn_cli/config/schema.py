@@ -19,6 +19,7 @@ from duolearn_cli.config.robustness import AuditsConfig
 from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.config.speed import BenchConfig
 from duolearn_cli.config.unlearning import UnlearnConfig
+from duolearn_cli.config.verdict import ReportConfig, VerdictConfig
 from duolearn_cli.config.views import HierarchyViewConfig, InspectConfig
 from duolearn_cli.config.words import FORMATS, PARTS
 
@@ -84,6 +85,8 @@ class RunConfig:
     learn: LearnConfig = setting(LearnConfig)
     unlearn: UnlearnConfig = setting(UnlearnConfig)
     evaluation: EvaluationConfig = setting(EvaluationConfig)
+    report: ReportConfig = setting(ReportConfig)
+    verdict: VerdictConfig = setting(VerdictConfig)
     runtime: RuntimeConfig = setting(RuntimeConfig)
     plugins: list[str] = setting([], "your own modules that _target_ may name", common=("unlearn",))
     output_dir: str = setting(

@@ -7,6 +7,7 @@ from typing import Any
 
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.central import KEEPING
 from duolearn_cli.evaluation.measures.measure import Ratio
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 from duolearn_cli.evaluation.scoring import Answer
@@ -59,7 +60,7 @@ def kept_of_original(answers: Answers, original: Mapping[str, Answer]) -> dict[s
     if not rows:
         return None
     before, facts = [original[row.id].correct for row in rows], [row.fact for row in rows]
-    return _ratio("knowledge_preservation", before, [row.correct for row in rows], facts).as_dict()
+    return _ratio(KEEPING.key, before, [row.correct for row in rows], facts).as_dict()
 
 
 def _ratio(

@@ -26,10 +26,12 @@ class Flag:
     Attributes:
         sentence: for the reader, in `flags` of metrics.json.
         measures: keys of the `evaluation.measures` that the warning casts doubt on, in `flagged` of metrics.json.
+        advice: what to do about it, a sentence, in `advice` of metrics.json.
     """
 
     sentence: str
     measures: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

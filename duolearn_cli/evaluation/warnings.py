@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from duolearn_cli.evaluation import advice
+from duolearn_cli.evaluation.measures.central import (
+    ABOVE_MAJORITY,
+    FORGET_ACCURACY,
+    FORGETTING,
+    FORGETTING_RATE,
+    KEEPING,
+    LOSS_AUC,
+    LOSS_SCORE,
+    RECALL_SHARE,
+    RETAIN_RECALL,
+)
+from duolearn_cli.evaluation.measures.membership import of_attack
 from duolearn_cli.evaluation.shortfall_warnings import hardly_known, other_chance, too_little
 from duolearn_cli.evaluation.warning_text import WORDS, Context, Flag, Model, bounds, has_enough, is_below, percent
 
@@ -48,26 +61,28 @@ def flags(
 
 def _avoided(after: Model, chance: float, context: Context) -> Iterator[Flag]:
     """Over-unlearning: right answers are less likely than for a model that never learned them."""
-    scores = after.get("scores", {})
-    accuracy, forgotten = (scores.get(key) for key in ("forget_accuracy", "chance_corrected_forgetting"))
+    accuracy, forgotten = FORGET_ACCURACY.find(after), FORGETTING.find(after)
     by_gold = context.floor.get("source") == "gold"
     # Gold's accuracy is uncertain too. The interval of forgetting against gold, answer by answer, covers both errors.
     if by_gold and has_enough(forgotten) and forgotten["low"] is not None and forgotten["low"] > 1:
         yield Flag(
             f"Forget accuracy is {percent(accuracy)}, below that of gold, which never learned the items "
             f"({100 * context.floor['rate']:.1f} %): right answers are avoided, which is not the same as unknown.",
-            ("forgetting_rate", "chance_corrected_forgetting"),
+            (FORGETTING_RATE.key, FORGETTING.key),
+            advice.LESS,
         )
     elif not by_gold and has_enough(accuracy) and accuracy["high"] is not None and accuracy["high"] < chance:
         yield Flag(
             "Forget accuracy is below chance: right answers are avoided, which is not the same as unknown.",
-            ("forgetting_rate", "chance_corrected_forgetting"),
+            (FORGETTING_RATE.key, FORGETTING.key),
+            advice.LESS,
         )
-    area = scores.get("mia_auc")
+    area = LOSS_AUC.find(after)
     if has_enough(area) and bounds(area)[1] < 0.5:
         yield Flag(
             "The loss attack's AUC is below 0.5: forget items stand out by their high loss (over-unlearning).",
-            ("mia_auc", "mia_score"),
+            (LOSS_AUC.key, LOSS_SCORE.key),
+            advice.LESS,
         )
     below = [
         name
@@ -81,7 +96,8 @@ def _avoided(after: Model, chance: float, context: Context) -> Iterator[Flag]:
         yield Flag(
             f"Other attacks recognise forget items because they look too unlikely, with an AUC below 0.5: "
             f"{', '.join(below)}.",
-            tuple(f"mia_{name}" for name in below),
+            tuple(of_attack(name).key for name in below),
+            advice.LESS,
         )
 
 
@@ -92,9 +108,10 @@ def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
         yield Flag(
             "On retain items all options have become equally likely (uniform collapse): the model no longer "
             "distinguishes them, whatever its accuracy.",
-            ("retain_entropy", "knowledge_preservation"),
+            ("retain_entropy", KEEPING.key),
+            advice.BROKEN,
         )
-    for side, measure in (("forget", "forgetting_rate"), ("retain", "knowledge_preservation")):
+    for side, measure in (("forget", FORGETTING_RATE.key), ("retain", KEEPING.key)):
         own = _side(after, "calibration", side)
         surplus = own.get("favourite_place")
         if has_enough(surplus) and bounds(surplus)[0] > ONE_PLACE:
@@ -105,6 +122,7 @@ def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
                 f"right in {100 * right.get(position, 0.0):.0f} %): the model prefers a position, whatever the "
                 "question.",
                 (f"{side}_position_bias", measure),
+                advice.BROKEN,
             )
         bad, bad_before = (_side(model, "written", side).get("degenerate") for model in (after, target))
         if bad and bad_before and bad["value"] > bad_before["value"] + MORE_OFTEN:
@@ -112,6 +130,7 @@ def _collapsed(target: Model, after: Model) -> Iterator[Flag]:
                 f"In its own words the model answers {100 * bad['value']:.0f} % of the {side} items with nothing, or "
                 "with the same thing over and over (degenerate text).",
                 (f"{side}_degenerate", measure),
+                advice.BROKEN,
             )
 
 
@@ -128,16 +147,18 @@ def _unsaid(target: Model, gold: Model, after: Model) -> Iterator[Flag]:
                 f"On {side} items {percent(now)} of the answers that the model generates by itself are none of the "
                 f"options; {name} has {percent(usual)}.",
                 (key,),
+                advice.SAID,
             )
-    ranked, recalled = own.get("knowledge_preservation"), own.get("retain_recall_share")
+    ranked, recalled = KEEPING.find(after), RECALL_SHARE.find(after)
     if has_enough(ranked) and has_enough(recalled) and is_below(recalled, ranked, SAID_APART):
-        before, never = (model.get("scores", {}).get("retain_recall") for model in (target, gold))
+        before, never = map(RETAIN_RECALL.find, (target, gold))
         beside = f", gold {percent(never)}" if never else ""
         yield Flag(
-            f"Ranking and recall disagree on retain items: KPR, which ranks the options, is {percent(ranked)}, but the "
-            f"model recalls only {percent(recalled)} of the answers that the target recalls by itself (recall "
-            f"{percent(own['retain_recall'])}, target {percent(before)}{beside}).",
-            ("retain_recall", "retain_recall_share", "knowledge_preservation"),
+            f"Ranking and recall disagree on retain items: {KEEPING.name}, which ranks the options, is "
+            f"{percent(ranked)}, but the model recalls only {percent(recalled)} of the answers that the target recalls "
+            f"by itself (recall {percent(RETAIN_RECALL.find(after))}, target {percent(before)}{beside}).",
+            (RETAIN_RECALL.key, RECALL_SHARE.key, KEEPING.key),
+            advice.SAID,
         )
 
 
@@ -149,10 +170,10 @@ def _parts_apart(target: Model, after: Model, chance: float, context: Context) -
         (
             "forget",
             context.floor.get("rate", chance),
-            "FR and chance-corrected forgetting",
-            ("forgetting_rate", "chance_corrected_forgetting"),
+            f"{FORGETTING_RATE.name} and {FORGETTING.name[0].lower()}{FORGETTING.name[1:]}",
+            (FORGETTING_RATE.key, FORGETTING.key),
         ),
-        ("retain", retain_chance, "KPR", ("knowledge_preservation",)),
+        ("retain", retain_chance, KEEPING.name, (KEEPING.key,)),
     )
     for side, guess, names, measures in sides:
         apart = [
@@ -165,6 +186,7 @@ def _parts_apart(target: Model, after: Model, chance: float, context: Context) -
                 f"Accuracy on {side} items differs between {trained} and {heldout} ({'; '.join(apart)}): {names} "
                 f"{'average' if ' and ' in names else 'averages'} the two; read the two rows of accuracy instead.",
                 (*measures, f"{side}_heldout"),
+                advice.READ_BOTH,
             )
 
 
@@ -195,7 +217,8 @@ def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, con
             f"One answer, {common['answer']}, is right for {percent(common)} of the forget items, where chance is "
             f"{100 * chance:.0f} %: a model that always gives it seems to know them. See also forgetting measured from "
             "that share instead of chance.",
-            ("chance_corrected_forgetting", "forgetting_above_majority"),
+            (FORGETTING.key, ABOVE_MAJORITY.key),
+            advice.MAJORITY,
         )
     # None is no accusation: with fewer than six pairs no attack could see anything (docs/metrics.md, "Self-check").
     if check and check["usable"] is False:
@@ -204,13 +227,19 @@ def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, con
             f"The membership split is unusable: {', '.join(seeing)} distinguish members from non-members on the "
             f"{check['model']} model, which has seen neither, so the two sides themselves differ. Use non-members of "
             "the same kind (split.unseen_fraction), or ignore the attacks.",
-            ("mia_auc", "mia_score", *(f"mia_{name}" for name in seeing if name != "loss")),
+            tuple(dict.fromkeys((LOSS_AUC.key, LOSS_SCORE.key, *(of_attack(name).key for name in seeing)))),
+            advice.SPLIT,
         )
 
 
 def _side(model: Model, part: str, side: str) -> Mapping[str, Any]:
     """One side of a part of a model's entry in metrics.json; empty if it is missing."""
     return (model.get(part) or {}).get(side) or {}
+
+
+def advised(warnings: Sequence[Flag]) -> dict[str, str]:
+    """What to do about each warning, by its sentence."""
+    return {flag.sentence: flag.advice for flag in warnings if flag.advice}
 
 
 def flagged(warnings: Sequence[Flag]) -> list[str]:

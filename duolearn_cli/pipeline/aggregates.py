@@ -16,6 +16,7 @@ from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, members, own_model, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
 from duolearn_cli.evaluation.measures.added import add_measures
+from duolearn_cli.evaluation.measures.central import ABOVE_MAJORITY
 from duolearn_cli.pipeline import assessment
 from duolearn_cli.pipeline.assessment import Assessment
 
@@ -84,6 +85,7 @@ def aggregates(assessed: Assessments, context: Context) -> dict[str, Any]:
         **context.guesses,
         "flags": [*context.remarks, *(flag.sentence for flag in raised), *returned.values()],
         "flagged": [*warnings.flagged(raised), *returned],
+        "advice": warnings.advised(raised),
         "membership_check": check,
         "roc": members.roc_curves(answers),
         **({"own_model": own_model.summarise(answers, chance)} if context.is_given and "target" in answers else {}),
@@ -100,7 +102,7 @@ def of_models(assessed: Assessments, context: Context, floor: guessing.Floor) ->
         models["unlearned"]["gold"]["forget"]["likeness"] = alike
     if (of_forget := context.guesses["majority"].get("forget")) and of_forget["above_chance"]:
         for name, above in guessing.above_majority(answers, of_forget["value"]).items():
-            models[name]["scores"]["forgetting_above_majority"] = above
+            models[name]["scores"][ABOVE_MAJORITY.key] = above
     if context.is_given and "unlearned" in models and "gold" not in models:
         models["unlearned"] = own_model.without_gold(models["unlearned"])
     return models

@@ -12,9 +12,11 @@ import torch
 
 from duolearn_cli.config.environment import environment
 from duolearn_cli.config.learning import target_is_given
+from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
+from duolearn_cli.evaluation.verdict import verdict
 from duolearn_cli.files import write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.adapter_names import Place
@@ -22,7 +24,7 @@ from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.aggregates import Assessments, Context, aggregates, identity
 from duolearn_cli.pipeline.answers import evaluation_splits
 from duolearn_cli.pipeline.assessment import Assessment, assess
-from duolearn_cli.pipeline.item_files import write_item_files
+from duolearn_cli.pipeline.item_files import write_examples, write_item_files
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.learn import STAGES
 from duolearn_cli.pipeline.run_folder import Run
@@ -63,6 +65,7 @@ def conclude(
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
     context = context_of(study, elsewhere)
     write_item_files(run.folder, assessed, context.levels)
+    write_examples(run.folder, study, assessed)
     metrics = {
         **identity(study.config, study.target.labels, "unlearned" in assessed, run.info.get("stopped")),
         **aggregates(assessed, context),
@@ -80,6 +83,8 @@ def conclude(
         metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
     if account := account_of(lab):
         metrics["account"] = account_summary.summarise(account)
+    # Last: it judges by the account, too.
+    metrics["verdict"] = verdict(metrics, verdict_limits(study.config))
     write_json(run.folder / "metrics.json", metrics)
     if study.config.evaluation.report:
         write_report(run.folder)

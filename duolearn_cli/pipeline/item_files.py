@@ -7,10 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.components import dataset_name
+from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation import members, summary
+from duolearn_cli.evaluation.examples import examples
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.pipeline.assessment import Assessment
 from duolearn_cli.pipeline.study import Study
+from duolearn_cli.report.inputs import EXAMPLES
 
 
 def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
@@ -33,6 +38,30 @@ def prediction_rows(assessed: Mapping[str, Assessment], levels: summary.Levels) 
         for split, answers in one.answers.items()
         for answer in answers
     ]
+
+
+def write_examples(folder: Path, study: Study, assessed: Mapping[str, Assessment]) -> None:
+    """Write examples.jsonl: the questions that the report shows.
+
+    Ids and texts of the user's own data are null, unless ``report.show_items`` asks for them.
+    """
+    is_shown = study.config.report.show_items or is_embedded(study.config)
+    items = {item.id: item for item in study.items} if is_shown else {}
+    chosen = examples({name: one.answers for name, one in assessed.items()})
+    write_jsonl(folder / EXAMPLES, [{**row, **_texts(items.get(row["id"]))} for row in chosen])
+
+
+def is_embedded(config: RunConfig) -> bool:
+    """Whether all items come from the data of this package, which anyone may read."""
+    sources = [config.dataset, *([config.retain_from] if config.retain_from is not None else [])]
+    return all(dataset_name(source) == "minimed" for source in sources)
+
+
+def _texts(item: Item | None) -> dict[str, Any]:
+    if item is None:
+        # An id may name the fact or the patient.
+        return {"id": None, "fact": None, "question": None, "options": None}
+    return {"question": item.question, "options": list(item.options)}
 
 
 def write_data_files(folder: Path, study: Study) -> None:

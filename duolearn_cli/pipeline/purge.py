@@ -19,6 +19,7 @@ from duolearn_cli.pipeline.known_runs import KnownRun
 from duolearn_cli.pipeline.purged import FILE, record_purge
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.traces import (
+    OF_RUNS,
     Trace,
     facts_in,
     forgotten_facts,
@@ -29,6 +30,7 @@ from duolearn_cli.pipeline.traces import (
     unknown_targets,
     was_taught,
 )
+from duolearn_cli.report.inputs import EXAMPLES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -175,8 +177,24 @@ def purge(plan: Purge, cache: Path, key: Ed25519PrivateKey | None = None) -> Non
         record_purge(run.folder, now, key)
     for trace in plan.traces:
         delete(trace.path)
+        if trace.kind == OF_RUNS[EXAMPLES]:
+            _without_questions(trace.root)
     for run in plan.runs:
         _mark(run.run(), plan.traces, now)
+
+
+def _without_questions(folder: Path) -> None:
+    """Write the report of a run again, which holds no question once its examples are deleted."""
+    # Here: the report needs libraries that a dry run must not wait for.
+    from duolearn_cli.report.page import write_report
+
+    if not (folder / "report.html").is_file():
+        return
+    try:
+        write_report(folder)
+    except UserError:  # files that it needs are gone, and no report is safer than one with questions
+        for name in ("report.html", "report.md"):
+            delete(folder / name)
 
 
 def _rows(trace: Trace, now: str) -> list[dict[str, Any]]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from duolearn_cli.pipeline.cache_entries import files_of
 from duolearn_cli.pipeline.known_runs import KnownRun, rows_of
+from duolearn_cli.report.inputs import EXAMPLES
 
 # Files that hold items or answers to them, or weights from before the end; and what messages call them.
 OF_RUNS = {
     "predictions.jsonl": "predictions",
     "written.jsonl": "written answers",
+    EXAMPLES: "examples",
     "doubts.jsonl": "doubts",
     "rejected.jsonl": "rejected rows",
     "duplicates.jsonl": "duplicates",

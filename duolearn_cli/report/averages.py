@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from duolearn_cli.evaluation.measures.central import LOSS_AUC
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.metrics.seeds import (
     FEWEST,
@@ -68,7 +69,7 @@ def errors_of(runs: Sequence[Answers | None], measure: Measure) -> np.ndarray | 
     known = [run for run in runs if run is not None]
     if len(known) < len(runs):
         return None
-    if measure.key == "mia_auc":
+    if measure.key == LOSS_AUC.key:
         return auc_errors(*wins(known)[:2])
     formula = by_item(measure)
     if formula is None or not all(run.has(formula.mark) for run in known):

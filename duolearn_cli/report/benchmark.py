@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.evaluation.measures import of_table
+from duolearn_cli.evaluation.measures.central import FORGETTING, KEEPING
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_text
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, INK, panels, to_svg
 from duolearn_cli.report.measures import DASH, added_to, cell, cell_of, heading_of, number
+from duolearn_cli.report.pictures import Picture
+from duolearn_cli.report.summary_page import Summary, write_summary
 from duolearn_cli.report.tables import Table, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The axes of the figure.
-FORGETTING, KEEPING = "chance_corrected_forgetting", "knowledge_preservation"
 REST = ("KS to gold (of a model like gold, at most) ↓", "changed (%)", "runs", "tries")
 VOLUMES = ("Hypervolume ↑", "Behind the best", "Hypervolume with MIA ↑", "Behind the best, with MIA")
 FIGURE_HEIGHT = 6.5
+CAPTION = "Keeping, and likeness to gold, over forgetting; small: tries, on validation facts"
 MARKERS = "os^vD<>Phd*X"
 
 
@@ -136,13 +138,13 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
         for name, color in (("gold", GOLD), ("target", BASE)):
             if point := _reference(found["references"].get(name) or {}, is_target=name == "target"):
                 axes.plot(*point, "*", color=color, markersize=13, linestyle="", label=name)
-        axes.set_ylabel("KPR (%)")
+        axes.set_ylabel(KEEPING.label)
         axes.figure.legend(loc="outside right upper")
 
     def likeness(axes: Axes) -> None:
         for name, (color, marker) in _looks(names).items():
             for run in found["methods"][name]["runs"].values():
-                across, apart = run.get(FORGETTING), number(run.get("ks"))
+                across, apart = run.get(FORGETTING.key), number(run.get("ks"))
                 if across and apart is not None:
                     axes.plot(100 * across["value"], 100 * (1 - apart), marker, color=color, markersize=7)
         if point := _reference(found["references"].get("gold") or {}, is_target=False):
@@ -153,7 +155,7 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
         for one in axes.figure.axes:
             one.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
             one.grid()
-        axes.set_xlabel("chance-corrected forgetting (%); 100: chance")
+        axes.set_xlabel(f"{FORGETTING.label}; 100: chance")
 
     return panels([keeping, likeness], FIGURE_HEIGHT, finish)
 
@@ -173,12 +175,12 @@ def _reference(scores: Mapping[str, Any], is_target: bool) -> tuple[float, float
     """Forgetting and keeping in per cent; of the target, which is what both are measured from, 0 and 100."""
     if is_target:
         return (0.0, 100.0)
-    values = [number((scores.get(key) or {}).get("value")) for key in (FORGETTING, KEEPING)]
+    values = [number((scores.get(one.key) or {}).get("value")) for one in (FORGETTING, KEEPING)]
     return None if None in values else (100 * values[0], 100 * values[1])  # type: ignore[operator]
 
 
 def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
-    across, up = (run.get(key) for key in (FORGETTING, KEEPING))
+    across, up = (run.get(measure.key) for measure in (FORGETTING, KEEPING))
     if not across or not up:
         return
     axes.plot(100 * across["value"], 100 * up["value"], marker, color=color, markersize=7)
@@ -190,12 +192,23 @@ def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
 
 
 def write_page(folder: Path, found: Mapping[str, Any]) -> None:
-    """Write benchmark.md for people, and beside it pareto.svg where there is anything to draw."""
+    """Write benchmark.html and benchmark.md for people, and beside them pareto.svg where there is anything to draw."""
+    figure, said = pareto(found), remarks(found)
+    pictures = [Picture("pareto", CAPTION, to_svg(figure))] if figure else []
+    summary = Summary(
+        f"Benchmark: {found['forget']}",
+        sentence(found),
+        warnings(found),
+        said,
+        [benchmark_table(found), choices_table(found)],
+        pictures,
+    )
+    write_summary(folder / "benchmark.html", summary)
     parts = [f"# Benchmark: {markdown_text(found['forget'])}", benchmark_table(found).markdown()]
-    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in remarks(found)))
-    if figure := pareto(found):
-        write_text(folder / "pareto.svg", to_svg(figure))
-        parts.append("![Keeping, and likeness to gold, over forgetting; small: tries, on validation facts](pareto.svg)")
+    parts.append("\n".join(f"- {markdown_text(remark)}" for remark in [*said, *warnings(found)]))
+    for picture in pictures:
+        write_text(folder / f"{picture.name}.svg", picture.svg)
+        parts.append(f"![{picture.caption}]({picture.name}.svg)")
     parts.append(choices_table(found).markdown())
     write_text(folder / "benchmark.md", "\n\n".join(parts) + "\n")
 
@@ -224,10 +237,32 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     for name, space in found["search"].items():
         given = ", ".join(f"{key}: {values}" for key, values in space.items())
         said.append(f"{name}: its tries after the defaults are from a space given for this benchmark ({given}).")
+    return said
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """The warnings of every method's runs, once each."""
+    said = []
     for name in ranking(found):
         flags = dict.fromkeys(flag for run in found["methods"][name]["runs"].values() for flag in run.get("flags", ()))
         said += [f"{name}: {flag}" for flag in flags]
     return said
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """The result in one sentence: which method dominates most, and which ones are not shown to be behind it."""
+    compared = [name for name in ranking(found) if found["methods"][name].get("hypervolume")]
+    if not compared:
+        return "No method has a hypervolume yet."
+    best, volume = compared[0], found["methods"][compared[0]]["hypervolume"]
+    first = f"{best} has the largest hypervolume, {cell(volume, 1, 3)}, of {len(compared)} methods"
+    # Behind by zero or less is within the interval: the data do not tell such a method from the best.
+    near = [name for name in compared[1:] if (low := _behind(found, name)) is None or low <= 0]
+    return f"{first}; not shown to be behind it: {', '.join(near)}." if near else f"{first}."
+
+
+def _behind(found: Mapping[str, Any], name: str) -> float | None:
+    return number((found["methods"][name].get("behind") or {}).get("low"))
 
 
 def _learning(found: Mapping[str, Any]) -> str:
@@ -264,5 +299,5 @@ def choices_table(found: Mapping[str, Any]) -> Table:
             points = (_digits(trial.get(key), 1, 100) for key in ("forgetting", "keeping"))
             worth = _digits(trial["distance"], 3) if trial["status"] == "finished" else trial["status"]
             rows.append((name, settings, *points, worth, "chosen" if place == one["choice"] else ""))
-    header = ("Method", "Try", "Chance-corrected forgetting (%)", "KPR (%)", "Distance ↓", "")
+    header = ("Method", "Try", FORGETTING.label, KEEPING.label, "Distance ↓", "")
     return Table("Tries, on validation facts", header, tuple(rows), num_text=2)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.measures.central import FORGET_ACCURACY, FORGETTING, KEEPING
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_json, write_text
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.report import privacy
@@ -15,13 +17,13 @@ from duolearn_cli.report.page import render
 from duolearn_cli.report.tables import cell
 
 SCHEMA = 1
-# Measures of the page: model, path of the estimate below the model's entry, what it says.
+# The rows of the page: a model, a measure of it, and what the measure means.
 RESULTS = (
-    ("target", "forget_accuracy", "questions about the erased topic answered right, before"),
-    ("unlearned", "forget_accuracy", "the same, after"),
-    ("gold", "forget_accuracy", "the same, by a model that never learned them"),
-    ("unlearned", "chance_corrected_forgetting", "share of the way from before to guessing"),
-    ("unlearned", "knowledge_preservation", "accuracy on other questions that was kept"),
+    ("target", FORGET_ACCURACY, "questions about the erased topic answered right, before"),
+    ("unlearned", FORGET_ACCURACY, "the same, after"),
+    ("gold", FORGET_ACCURACY, "the same, by a model that never learned them"),
+    ("unlearned", FORGETTING, "share of the way from before to guessing"),
+    ("unlearned", KEEPING, "accuracy on other questions that was kept"),
 )
 LIMITS = (
     "The figures are about this adapter on this base model. Copies of the model before erasure, caches, backups and "
@@ -86,7 +88,9 @@ def erasure_record(
             "method": metrics["method"],
         },
         "run": {"ended": record["times"]["ended"], "responsible": record["user"], "version": record["code"]["version"]},
-        "results": [_result(metrics["models"], *row) for row in RESULTS if _estimate(metrics["models"], *row[:2])],
+        "results": [
+            _result(metrics["models"], *row) for row in RESULTS if row[1].find(metrics["models"].get(row[0]) or {})
+        ],
         "requests": [_request(entry) for entry in requests],
         "purge": _purge(record),
         "privacy": privacy.sentences(metrics),
@@ -117,11 +121,7 @@ def write_erasure_record(path: Path, content: Mapping[str, Any]) -> list[Path]:
     return [path, path.with_suffix(".json")]
 
 
-def _result(models: Mapping[str, Any], model: str, key: str, label: str) -> dict[str, Any]:
-    found = _estimate(models, model, key)
+def _result(models: Mapping[str, Any], model: str, measure: Measure, label: str) -> dict[str, Any]:
+    found = measure.find(models[model])
     shown = {name: (found or {}).get(name) for name in ("value", "low", "high", "n")}
-    return {"label": label, "model": model, "measure": key, **shown, "percent": f"{cell(found, 100, 1)} %"}
-
-
-def _estimate(models: Mapping[str, Any], model: str, key: str) -> Mapping[str, Any] | None:
-    return ((models.get(model) or {}).get("scores") or {}).get(key)
+    return {"label": label, "model": model, "measure": measure.key, **shown, "percent": f"{cell(found, 100, 1)} %"}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.evaluation.measures.membership import ATTACKS
+from duolearn_cli.evaluation.measures.central import FORGET_ACCURACY
+from duolearn_cli.evaluation.measures.membership import ATTACKS, of_attack
 from duolearn_cli.report.figures import BASE, FORGET, GOLD, RETAIN, panels
 from duolearn_cli.report.own_model import base_rate_table
 from duolearn_cli.report.tables import DASH, FLAGGED, Table, cell, number, present
@@ -20,19 +21,25 @@ COMPARISONS = (
     "measure before you look at the results. Attacks that are judged together are compared with the largest value "
     "that they reach by chance."
 )
+ATTACK_NOTE = (
+    "Membership attacks look at losses: they guess which facts a model was trained on. The command duolearn audit "
+    "robustness run=FOLDER tries other ways to get the forgotten answers back, such as other wordings and new training."
+)
 SIDES = ("forget", "retain")
 RATES = {"auc": "AUC", "tpr_1": "TPR at 1 % FPR", "tpr_01": "TPR at 0.1 % FPR"}
 WORDS = {"rouge_l_recall": "ROUGE-L recall", "rouge_l_f1": "ROUGE-L F1", "degenerate": "degenerate texts"}
 COLORS = {"base": BASE, "target": RETAIN, "gold": GOLD, "unlearned": FORGET}
 
 
+def attack_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """Return the tables about membership attacks that have rows."""
+    return [table for make in (worst_table, attack_table, check_table) if (table := make(metrics)).rows]
+
+
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Return the tables that have rows."""
+    """Return the other tables that have rows."""
     makers = (
         chance_table,
-        attack_table,
-        worst_table,
-        check_table,
         gold_table,
         base_rate_table,
         calibration_table,
@@ -47,7 +54,7 @@ def chance_table(metrics: Mapping[str, Any]) -> Table:
     """Return the table of scores that need no knowledge of the forget items; no rows if the run did not measure it."""
     if not metrics.get("floor"):
         return Table("", (), ())
-    gold = ((metrics["models"].get("gold") or {}).get("scores") or {}).get("forget_accuracy")
+    gold = FORGET_ACCURACY.find(metrics["models"].get("gold") or {})
     common, alone, place = ((metrics.get(key) or {}).get("forget") for key in ("majority", "by_options", "by_place"))
     scores = {
         "1 / number of options": {"value": metrics["chance"]},
@@ -100,7 +107,7 @@ def worst_table(metrics: Mapping[str, Any]) -> Table:
 
 def _mark(metrics: Mapping[str, Any], model: str, attack: str, key: str) -> str:
     """Return the mark next to the AUC of an attack that a warning concerns, else an empty string."""
-    name = "mia_auc" if attack == "loss" else f"mia_{attack}"
+    name = of_attack(attack).key
     return FLAGGED if model == "unlearned" and key == "auc" and name in (metrics.get("flagged") or ()) else ""
 
 

@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
     # matplotlib draws ids at random otherwise, and the same data would not give the same bytes.
     "svg.hashsalt": "duolearn",
 }
-WIDTH, HEIGHT, ROW_HEIGHT = 6.4, 3.4, 0.3
+WIDTH, HEIGHT, ROW_HEIGHT = 5.6, 3.2, 0.3
 
 History = Iterable[Mapping[str, Any]]
 Points = Sequence[tuple[int, float]]
@@ -72,9 +72,9 @@ def subject_accuracy(metrics: Mapping[str, Any], forget: Collection[str] = ()) -
     def draw(axes: Axes) -> None:
         for row, subject in enumerate(subjects):
             color = FORGET if subject in forget else RETAIN
-            _point(axes, _value(models, "gold", subject), row, GOLD, "|", 0.0)
-            _point(axes, _value(models, "target", subject), row, color, "o", -0.14, hollow=True)
-            _point(axes, _value(models, "unlearned", subject), row, color, "o", 0.14)
+            point(axes, _value(models, "gold", subject), row, GOLD, "|")
+            point(axes, _value(models, "target", subject), row - 0.14, color, hollow=True)
+            point(axes, _value(models, "unlearned", subject), row + 0.14, color)
         axes.set_yticks(range(len(subjects)), subjects)
         axes.set_ylim(len(subjects) - 0.5, -0.5)
         axes.set_xlim(-2, 102)
@@ -90,26 +90,33 @@ def _value(models: Mapping[str, Any], model: str, subject: str) -> Mapping[str, 
     return entry if entry and number(entry.get("value")) is not None else None
 
 
-def _point(
-    axes: Axes, entry: Mapping[str, Any] | None, row: int, color: str, marker: str, shift: float, hollow: bool = False
+def point(
+    axes: Axes,
+    entry: Mapping[str, Any] | None,
+    row: float,
+    color: str,
+    marker: str = "o",
+    hollow: bool = False,
+    scale: float = 100,
 ) -> None:
+    """Draw an estimate as a dot with its interval, or as a bar (marker ``|``) without one."""
     # Some entries have no value: a model that knew nothing before has no forgetting rate.
     if entry is None or number(entry.get("value")) is None:
         return
     low, high = number(entry.get("low")), number(entry.get("high"))
     if marker == "o" and low is not None and high is not None:
-        axes.plot([100 * low, 100 * high], [row + shift] * 2, color=color, linewidth=1, alpha=0.6)
+        axes.plot([scale * low, scale * high], [row] * 2, color=color, linewidth=1, alpha=0.6)
     face = "none" if hollow else color
     size = 6 if marker == "o" else 14
-    axes.plot(100 * entry["value"], row + shift, marker=marker, color=color, markerfacecolor=face, markersize=size)
+    axes.plot(scale * entry["value"], row, marker=marker, color=color, markerfacecolor=face, markersize=size)
 
 
 def _subject_legend(axes: Axes, with_gold: bool) -> None:
     marks = [("before (target)", "o", BASE, "none"), ("after (unlearned)", "o", BASE, BASE), ("gold", "|", GOLD, GOLD)]
-    _legend(axes, marks if with_gold else marks[:2])
+    legend(axes, marks if with_gold else marks[:2])
 
 
-def _legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
+def legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
     """Add a legend of (label, marker, colour, face) above the axes."""
     from matplotlib.lines import Line2D
 
@@ -118,31 +125,6 @@ def _legend(axes: Axes, marks: Sequence[tuple[str, str, str, str]]) -> None:
         for label, marker, color, face in marks
     ]
     axes.figure.legend(handles=handles, loc="outside upper left", ncols=3)
-
-
-def level_scores(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Figure | None:
-    """Draw preservation and forgetting at each hierarchy level, of the unlearned model (dots) and of gold (bars)."""
-    scores = {model: (metrics["models"].get(model) or {}).get("levels") or {} for model in ("unlearned", "gold")}
-    levels = sorted(scores["unlearned"], key=int)
-    if not levels:
-        return None
-
-    def draw(axes: Axes) -> None:
-        for row, level in enumerate(levels):
-            for measure, color, shift in (("preservation", RETAIN, -0.14), ("forgetting", FORGET, 0.14)):
-                _point(axes, scores["gold"].get(level, {}).get(measure), row, GOLD, "|", shift)
-                _point(axes, scores["unlearned"][level].get(measure), row, color, "o", shift)
-        axes.set_yticks(range(len(levels)), [f"{level} {names.get(int(level), '')}".strip() for level in levels])
-        axes.set_ylim(len(levels) - 0.5, -0.5)
-        axes.set_xlim(-2, 102)
-        axes.set_xlabel("share (%)")
-        axes.grid(axis="x")
-        _legend(
-            axes,
-            [("preservation", "o", RETAIN, RETAIN), ("forgetting", "o", FORGET, FORGET), ("gold", "|", GOLD, GOLD)],
-        )
-
-    return panels([draw], 1.2 + 2 * ROW_HEIGHT * len(levels))
 
 
 def class_losses(history: History) -> Figure | None:
@@ -187,7 +169,7 @@ def curve_panels(groups: Sequence[tuple[str, Sequence[Curve]]]) -> Figure | None
 
     def finish(axes: Axes) -> None:
         axes.set_xlabel("step")
-        axes.figure.legend(loc="outside upper left", ncols=4)
+        axes.figure.legend(loc="outside upper left", ncols=2)
 
     return panels([partial(_plot, ylabel, drawn) for ylabel, drawn in shown], HEIGHT * (1 + len(shown)) / 2, finish)
 
@@ -210,9 +192,12 @@ def points(history: History, line: Line) -> list[tuple[int, float]]:
 
 
 def panels(
-    draws: Sequence[Callable[[Axes], None]], height: float, finish: Callable[[Axes], None] = lambda axes: None
+    draws: Sequence[Callable[[Axes], None]],
+    height: float,
+    finish: Callable[[Axes], None] = lambda axes: None,
+    is_shared: bool = True,
 ) -> Figure:
-    """Return a figure of stacked panels with a common horizontal axis. Its height is in inches.
+    """Return a figure of stacked panels, with a common horizontal axis if `is_shared`. Its height is in inches.
 
     `finish` is called last, with the lowest panel.
     """
@@ -220,7 +205,7 @@ def panels(
 
     with _style():
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        grid = figure.subplots(len(draws), sharex=True, squeeze=False)[:, 0]
+        grid = figure.subplots(len(draws), sharex=is_shared, squeeze=False)[:, 0]
         for draw, axes in zip(draws, grid, strict=True):
             draw(axes)
         finish(grid[-1])
@@ -233,8 +218,11 @@ def _style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(STYLE)
 
 
-def to_svg(figure: Figure) -> str:
-    """Return the figure as an ``<svg>`` element for a page. The same data give the same bytes."""
+def to_svg(figure: Figure, name: str = "figure") -> str:
+    """Return the figure as an ``<svg>`` element for a page. The same data give the same bytes.
+
+    `name` begins its ids, which must differ between the figures of a page.
+    """
     buffer = StringIO()
     with _style():
         # None leaves a field out. The date and the version of matplotlib would change the bytes.
@@ -243,4 +231,5 @@ def to_svg(figure: Figure) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     # matplotlib gives groups the same ids in every figure, which would clash on a page with several figures.
-    return re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    return re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)

@@ -12,17 +12,22 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.report.tables import present
 
 SCHEMA = 1
+# The questions that the report shows, one a line.
+EXAMPLES = "examples.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The contents of a run folder's files: metrics.json, history.jsonl, config.yaml, run.json, target.json."""
+    """The contents of a run folder's files: metrics.json, history.jsonl, config.yaml, run.json, target.json,
+    examples.jsonl.
+    """
 
     metrics: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     config: Mapping[str, Any]
     run: Mapping[str, Any]
     target: Mapping[str, Any] | None = None
+    examples: Sequence[Mapping[str, Any]] = ()
 
 
 def read_inputs(folder: Path) -> Inputs:
@@ -43,7 +48,8 @@ def read_inputs(folder: Path) -> Inputs:
     except yaml.YAMLError as error:
         raise RunError(f"{config_path} is not YAML: {error}") from error
     target = _json(target_path, _read(target_path)) if target_path.is_file() else None
-    return Inputs(metrics, read_history(folder / "history.jsonl"), config, run, target)
+    examples = read_history(folder / EXAMPLES)
+    return Inputs(metrics, read_history(folder / "history.jsonl"), config, run, target, examples)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ class Job:
 
     `account` is that of a private run's model, `folder` where the job's files are; `flags` are the warnings of its
     metrics.json, `flagged` the measures that they are about; `gold` are gold's scores, where it was scored. `target` is
-    the key of the target model, where run.json tells. `measures` are those that a user added, by key.
+    the key of the target model, where run.json tells. `measures` are those that a user added, by key;
+    `verdict` is that of its metrics.json.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Job:
     gold: Mapping[str, Any] = field(default_factory=dict)
     target: str | None = None
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    verdict: Mapping[str, Any] | None = None
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -58,20 +60,20 @@ def read_job(folder: Path) -> Job:
         settings = dict(flatten(config))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         settings = {}
-    flags, flagged, gold, measures = (), (), {}, {}
+    flags, flagged, gold, measures, verdict = (), (), {}, {}, None
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         scores = (metrics["models"].get("unlearned") or {}).get("scores") or {}
         gold = (metrics["models"].get("gold") or {}).get("scores") or {}
         flags, flagged = (tuple(metrics.get(key) or ()) for key in ("flags", "flagged"))
-        measures = added_to(metrics)
+        measures, verdict = added_to(metrics), metrics.get("verdict")
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         scores = None
     try:
         account = read_account(folder / "adapter")
     except RunError:
         account = None
-    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold, _target(folder), measures)
+    return Job(folder.name, settings, scores, account, folder, flags, flagged, gold, _target(folder), measures, verdict)
 
 
 def _target(folder: Path) -> str | None:

@@ -34,7 +34,17 @@ def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
 
 def cell_of(measure: Measure, estimate: Mapping[str, Any] | None) -> str:
     """An estimate of a measure in its unit."""
-    return cell(estimate, scale=100, digits=1) if measure.percent else cell(estimate, scale=1, digits=3)
+    held = within(estimate, measure.limits)
+    return cell(held, scale=100, digits=1) if measure.percent else cell(held, scale=1, digits=3)
+
+
+def within(estimate: Mapping[str, Any] | None, limits: tuple[float, float]) -> Mapping[str, Any] | None:
+    """An estimate whose interval is cut to what the measure can be."""
+    # Means over seeds and ratios may have ends that no run can reach.
+    low, high = (number((estimate or {}).get(key)) for key in ("low", "high"))
+    if not estimate or low is None or high is None:
+        return estimate
+    return {**estimate, "low": max(low, limits[0]), "high": min(high, limits[1])}
 
 
 def heading_of(measure: Measure, estimates: Iterable[Mapping[str, Any] | None] = ()) -> str:

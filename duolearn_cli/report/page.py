@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.config.environment import in_words
-from duolearn_cli.data import tally
-from duolearn_cli.evaluation.warnings import WORDS
+from duolearn_cli.evaluation.metrics.few import FEW_FACTS
+from duolearn_cli.evaluation.warning_text import WORDS
 from duolearn_cli.files import write_text
-from duolearn_cli.report import evaluation, privacy
+from duolearn_cli.report import asked, evaluation, figures, privacy, questions
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
+from duolearn_cli.report.lights import lights_of
 from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.requests import requests_table
 from duolearn_cli.report.tables import (
-    DASH,
-    cell,
     heldout_kind,
     level_table,
     markdown_text,
     measures_table,
-    number,
     shown_measures,
     subject_table,
     worded,
@@ -34,7 +31,13 @@ from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.verdict import verdict, warnings
 
 TEMPLATES = Path(__file__).parent / "templates"
-SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")
+# The headings, in the order of the page.
+SECTIONS = (
+    *("What was asked", "Warnings", "Figures", "Questions", "Attacks", "Privacy", "Cost"),
+    *("How to reproduce", "All tables", "How each measure is defined"),
+)
+# The figures that every reader should see; the others are folded away.
+FIRST = ("subjects", "token_classes", "token_losses", "levels")
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -58,96 +61,95 @@ def write_report(folder: Path) -> list[Path]:
 
 def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]:
     """Return everything that the templates show, as plain values."""
-    metrics, run = inputs.metrics, inputs.run
+    found = {**_verdict(inputs), **_request(inputs), **_tables(inputs), **_privacy(inputs), **_questions(inputs)}
+    found["pictures"] = [one for one in pictures if one.name in FIRST]
+    found["more_pictures"] = [one for one in pictures if one.name not in FIRST]
+    return found | {"sections": list(_sections(found))}
+
+
+def _verdict(inputs: Inputs) -> dict[str, Any]:
+    metrics = inputs.metrics
+    sentence, lights = lights_of(metrics, inputs.config)
+    advice = metrics.get("advice") or {}
     return {
-        "title": f"{run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
+        "title": f"{inputs.run.get('command', 'run')}: {metrics['forget']}, {metrics['method']}, {metrics['model']}",
+        "sentence": sentence,
+        "lights": lights,
+        "few": FEW_FACTS,
         "answer": verdict(metrics),
-        "flags": warnings(metrics, inputs.history, run),
-        "asked": asked(metrics, run),
+        "flags": [(flag, advice.get(flag)) for flag in warnings(metrics, inputs.history, inputs.run)],
+        "has_marks": bool(metrics.get("flagged")),
+    }
+
+
+def _request(inputs: Inputs) -> dict[str, Any]:
+    return {
+        "request": asked.request(inputs),
+        "asked": asked.asked(inputs.metrics),
+        "requests": requests_table(inputs.metrics.get("requests") or ()),
+        "cost": asked.cost(inputs.metrics.get("cost") or {}),
+        "environment": asked.environment(inputs.run, inputs.metrics),
+        "command": asked.command_line(inputs.run),
+    }
+
+
+def _tables(inputs: Inputs) -> dict[str, Any]:
+    metrics = inputs.metrics
+    return {
         "results": measures_table(metrics),
-        "requests": requests_table(metrics.get("requests") or ()),
+        "words": WORDS[heldout_kind(metrics)][1],
+        "measures": [replace(one, name=worded(one.name, metrics)) for _, one in shown_measures(metrics)],
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
+        "attack_tables": evaluation.attack_tables(metrics),
+        "attack_note": evaluation.ATTACK_NOTE,
         "evaluation": evaluation.tables(metrics),
-        "harness": (metrics.get("harness") or {}).get("command"),
         "comparisons": evaluation.COMPARISONS,
+        "harness": (metrics.get("harness") or {}).get("command"),
         "target": [make(inputs.target) for make in (level_counts, item_counts, boundary_table) if inputs.target],
         "changed": change_table(metrics),
         "changed_note": NOTE,
-        "pictures": pictures,
-        "measures": [replace(one, name=worded(one.name, metrics)) for _, one in shown_measures(metrics)],
-        "words": WORDS[heldout_kind(metrics)][1],
-        "privacy": privacy.sentences(metrics),
-        "not_covered": privacy.not_covered(metrics),
-        "spent": privacy.privacy_table(metrics, inputs.history),
-        "cost": cost(metrics.get("cost") or {}),
-        "environment": environment(run, metrics),
-        "command": command_line(run),
     }
 
 
-def command_line(run: Mapping[str, Any]) -> str | None:
-    """Return the command that repeats the run, None if run.json has no overrides."""
-    return shlex.join(["duolearn", run["command"], *run["overrides"]]) if "overrides" in run else None
-
-
-def asked(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows about the request: command, forget target, model, method, and numbers of items."""
-    data = metrics.get("data") or {}
-    rejected = [f"{count} {reason}" for reason, count in (data.get("rejected") or {}).items()]
-    rows = [
-        ("command", run.get("command")),
-        *((key, metrics.get(key)) for key in ("forget", "model", "dataset", "method", "seed", "privacy", "part")),
-        *((f"items, {split.replace('_', ' ')}", data.get(split)) for split in (*SPLITS, "earlier")),
-        *tally.rows_of(data.get("sides") or {}),
-        ("held-out items", WORDS[data["heldout"]][1] if data.get("heldout") else None),
-        *((f"commonest answer, {side} items", _commonest(metrics, side)) for side in ("forget", "retain")),
-        ("rejected rows", ", ".join(rejected) or "none"),
-        ("labels filled from concepts or left out", _counts(data.get("subjects"))),
-        ("items given to unlearning", _counts(data.get("request"))),
-        ("items forgotten before, neither kept nor learned", _counts(data.get("forgotten"))),
-        ("near duplicates across splits", data.get("duplicates")),
-        *(("data note", note) for note in data.get("notes") or ()),
-    ]
-    return [(label, str(value)) for label, value in rows if value is not None]
-
-
-def _commonest(metrics: Mapping[str, Any], side: str) -> str | None:
-    """Return the answer that is right most often, and how often; None if the run did not measure it."""
-    majority = (metrics.get("majority") or {}).get(side)
-    return f"{majority['answer']}, right for {cell(majority, 100, 1)} %" if majority else None
-
-
-def _counts(counts: Mapping[str, int] | None) -> str | None:
-    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (counts or {}).items()) or None
-
-
-def cost(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows about time, parameters and memory, with units."""
-    units = {
-        "seconds": lambda value: f"{value:.1f} s",
-        "trainable_parameters": lambda value: f"{value:,.0f}",
-        "trainable_fraction": lambda value: f"{100 * value:.3g} % of the model",
-        "peak_memory_bytes": lambda value: f"{value / 1e9:.2f} GB",
+def _privacy(inputs: Inputs) -> dict[str, Any]:
+    return {
+        "privacy": privacy.sentences(inputs.metrics),
+        "not_covered": privacy.not_covered(inputs.metrics),
+        "spent": privacy.privacy_table(inputs.metrics, inputs.history),
     }
-    labels = {"peak_memory_bytes": "peak memory", "seconds": "time"}
-    return [
-        (labels.get(key, key.replace("_", " ")), DASH if number(values.get(key)) is None else show(values[key]))
-        for key, show in units.items()
-    ]
 
 
-def environment(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows about where and when the run was made, and with which versions and seeds."""
-    rows = [(key, run.get(key)) for key in ("created", "signature", "device", "platform")]
-    rows.append(("duolearn", metrics.get("duolearn")))
-    rows += sorted((run.get("versions") or {}).items())
-    rows += [
-        ("computed with" if name == "here" else f"{name} learned with", in_words(made) if made else "not recorded")
-        for name, made in (metrics.get("environment") or {}).items()
-    ]
-    rows += [(f"seed, {name}", seed) for name, seed in (run.get("seeds") or {}).items()]
-    return [(label, str(value)) for label, value in dict(rows).items() if value is not None]
+def _questions(inputs: Inputs) -> dict[str, Any]:
+    return {"groups": questions.groups(inputs.examples), "are_hidden": questions.are_hidden(inputs.examples)}
+
+
+def _sections(found: Mapping[str, Any]) -> Iterator[str]:
+    """The headings of the page, for its contents."""
+    shown = {"Warnings": "flags", "Figures": "pictures", "Questions": "groups", "Attacks": "attack_tables"}
+    for name in SECTIONS:
+        if name not in shown or found[shown[name]]:
+            yield name
+
+
+def parts(text: str) -> tuple[str, str]:
+    """A cell's value, and the interval with what follows it, which goes on a second line."""
+    value, bracket, rest = text.partition(" [")
+    return value, f"[{rest}" if bracket else ""
+
+
+def slug(text: str) -> str:
+    """The id of a heading."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def themed(svg: str) -> str:
+    """A figure in the colours of the page, for light and dark screens. The files beside the page keep their own."""
+    # Only colours of our palette: others, such as those of maps, mean an amount.
+    names = {"forget": figures.FORGET, "retain": figures.RETAIN, "gold": figures.GOLD, "base": figures.BASE}
+    for name, color in names.items():
+        svg = re.sub(color, f"var(--fig-{name}, {color})", svg, flags=re.IGNORECASE)
+    return svg
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -163,5 +165,5 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["md"] = markdown_text
+    environment.filters |= {"md": markdown_text, "parts": parts, "slug": slug, "themed": themed}
     return environment.get_template(template).render(context)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from duolearn_cli.concepts.concept import LEVELS
-from duolearn_cli.report import evaluation, figures, geometry_figures, privacy
+from duolearn_cli.report import evaluation, figures, geometry_figures, level_figures, privacy
 from duolearn_cli.report.inputs import Inputs, forget_subjects
 
 CAPTIONS = {
     "subjects": "Accuracy by subject, with 95 % intervals; orange: to forget, blue: to keep, green: gold.",
-    "levels": "Forgetting and preservation by level of the concept hierarchy, with 95 % intervals; green: gold.",
+    "levels": "Preservation and forgetting by level of the concept hierarchy, with 95 % intervals; green: gold. Each "
+    "axis shows the part that holds the values.",
+    "token_classes": "Mean loss of each class of tokens, with 95 % intervals: target concepts and memorised answers "
+    "should cost more after unlearning, all others as much as before.",
     "roc": "Membership attacks on each model: the share of trained forget facts that are found, over the share of "
     "never-seen facts that are taken for trained. On the diagonal, the attack sees nothing.",
     "token_losses": "Mean loss of each token class while unlearning.",
@@ -41,7 +44,8 @@ def draw(inputs: Inputs) -> list[Picture]:
     """Draw the figures for which the run has data."""
     drawn = {
         "subjects": figures.subject_accuracy(inputs.metrics, forget_subjects(inputs)),
-        "levels": figures.level_scores(inputs.metrics, LEVELS),
+        "levels": level_figures.level_scores(inputs.metrics, LEVELS),
+        "token_classes": level_figures.class_points(inputs.metrics),
         "roc": evaluation.roc_curves(inputs.metrics),
         "token_losses": figures.class_losses(inputs.history),
         "quick_accuracy": figures.quick_accuracy(inputs.history),
@@ -51,4 +55,4 @@ def draw(inputs: Inputs) -> list[Picture]:
         "change": geometry_figures.change_map(inputs.metrics),
         "privacy": privacy.spending_curves(inputs.metrics, inputs.history),
     }
-    return [Picture(name, CAPTIONS[name], figures.to_svg(figure)) for name, figure in drawn.items() if figure]
+    return [Picture(name, CAPTIONS[name], figures.to_svg(figure, name)) for name, figure in drawn.items() if figure]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from duolearn_cli.config.privacy import SETS
-from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.central import FORGETTING, FORGETTING_RATE, KEEPING
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.privacy.account import composed_by_set
 from duolearn_cli.report.jobs import Job, heading, is_seed, shown, value_of, varying
 from duolearn_cli.report.tables import DASH, Table, number
 
-PRICED = ("forgetting_rate", "chance_corrected_forgetting", "knowledge_preservation")
+PRICED = (FORGETTING_RATE, FORGETTING, KEEPING)
 # Settings that decide which records are forgotten. If they vary, a record may be in another set in each run.
 MOVERS = ("forget.", "hierarchy.", "labels.", "imperfect.", "dataset.")
 
@@ -41,7 +42,7 @@ def price_table(jobs: Sequence[Job]) -> Table | None:
     ]
     if not rows:
         return None
-    labels = [label for key in PRICED for label in (MEASURES[key].label, "against none (points)")]
+    labels = [label for measure in PRICED for label in (measure.label, "against none (points)")]
     header = (*map(heading, (*others, *terms)), *labels, "seeds")
     return Table("The price of privacy, means over seeds", header, tuple(rows), num_text=len(others) + len(terms))
 
@@ -54,21 +55,21 @@ def _cells(private: Sequence[Job], bare: Sequence[Job]) -> list[str]:
     from duolearn_cli.report.averages import difference_over_jobs, score  # SciPy: see SweepTable
 
     cells: list[str] = []
-    for key in PRICED:
-        own, theirs = _by_seed(private, key), _by_seed(bare, key)
+    for measure in PRICED:
+        own, theirs = _by_seed(private, measure), _by_seed(bare, measure)
         both = [seed for seed in own if seed in theirs]
-        mean = sum(score(job, key) for job in own.values()) / len(own) if own else None
+        mean = sum(score(job, measure.key) for job in own.values()) / len(own) if own else None
         cells.append(DASH if mean is None else f"{100 * mean:.1f}")
-        cells.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], MEASURES[key])))
+        cells.append(_points(difference_over_jobs([own[s] for s in both], [theirs[s] for s in both], measure)))
     return [*cells, str(len(_by_seed(private, PRICED[0])))]
 
 
-def _by_seed(jobs: Sequence[Job], key: str) -> dict[tuple[str, ...], Job]:
+def _by_seed(jobs: Sequence[Job], measure: Measure) -> dict[tuple[str, ...], Job]:
     """Return the jobs that have a score, by their seeds."""
     return {
         tuple(value_of(job, name) for name in job.settings if is_seed(name)): job
         for job in jobs
-        if number(((job.scores or {}).get(key) or {}).get("value")) is not None
+        if number(((job.scores or {}).get(measure.key) or {}).get("value")) is not None
     }
 
 

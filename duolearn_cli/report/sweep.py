@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from duolearn_cli.evaluation.measures import MEASURES, of_table
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_json, write_text
+from duolearn_cli.report.job_lights import count_lights, lights_table
 from duolearn_cli.report.jobs import (
     Job,
     added_by,
@@ -28,8 +29,9 @@ from duolearn_cli.report.measures import cell_of, heading_of
 from duolearn_cli.report.price import Together, price_table, released_together, sweep_note
 from duolearn_cli.report.tables import FLAGGED, Table, markdown_text, number
 
-# How the attacks are called whose scores stand beside what they are if nothing differed.
-ATTACKS = {"mia_score": "loss attack", "mia_worst": "worst attack"}
+if TYPE_CHECKING:
+    from duolearn_cli.report.summary_page import Summary
+
 # Of so many warnings at most a terminal shows each; sweep.md has all.
 MOST_WARNINGS = 20
 
@@ -40,6 +42,7 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra imports this file for every command: what needs SciPy waits until a sweep has ended.
         from duolearn_cli.report.averages import ONE_TARGET, shares_target
+        from duolearn_cli.report.summary_page import write_summary
         from duolearn_cli.report.terminal import Display
 
         folder = Path(config.hydra.sweep.dir)
@@ -57,13 +60,17 @@ class SweepTable(Callback):
             said, warned, note = [*verdicts(jobs), *beside_mia(jobs)], warnings(jobs), sweep_note(jobs, together)
             said += [ONE_TARGET] if means and shares_target(jobs) else []
             write_sweep(folder, jobs, tables, [*said, *warned, *filter(None, [note])], together)
+            write_summary(
+                folder / "sweep.html", summary_of(folder, jobs, tables, [*said, *filter(None, [note])], warned)
+            )
             display = Display()
-            for table in tables:
+            for table in tables if display.plain else [lights_table(jobs), *tables[1:]]:
                 display.table(table)
             left = len(warned) - MOST_WARNINGS
             shown = [*warned[:MOST_WARNINGS], *([f"{left} more warnings: see sweep.md"] if left > 0 else [])]
-            for line in filter(None, (*said, *shown, note, str(folder / "sweep.md"))):
+            for line in filter(None, (count_lights(jobs), *said, *shown, note)):
                 display.note(line)
+            display.path(folder / "sweep.html")
 
 
 def remove_empty(folder: Path, last: Path) -> None:
@@ -107,7 +114,7 @@ def verdicts(jobs: Sequence[Job]) -> list[str]:
         name = " ".join(f"{heading(key)}={shown(group[0], key)}" for key in settings) or "all jobs"
         failed = sum(job.scores is None for job in group)
         warned = sum(bool(job.flags) for job in group)
-        spreads = {key: _spread([job.scores or {} for job in group], key, one) for key, one in measures.items()}
+        spreads = {key: _spread([job.scores or {} for job in group], one) for key, one in measures.items()}
         parts = [f"{measures[key].name} {spread}" for key, spread in spreads.items() if spread]
         parts += [f"warnings in {warned} of {len(group)} jobs"] if warned else []
         parts += [f"{failed} of {len(group)} jobs failed"] if failed else []
@@ -116,21 +123,21 @@ def verdicts(jobs: Sequence[Job]) -> list[str]:
 
 
 def beside_mia(jobs: Sequence[Job]) -> list[str]:
-    """What MIA scores are to be read against: gold's, and what so many facts give if nothing differed."""
+    """What to compare MIA scores with: gold's, and the value that so few facts give if nothing differs."""
     found = []
-    for score, name in ATTACKS.items():
-        beside = MEASURES[score].expected or ""
-        of_gold = _spread([job.gold for job in jobs], score, MEASURES[score])
-        expected = _spread([job.scores or {} for job in jobs], beside, MEASURES[beside])
+    for measure in filter(lambda one: one.expected, of_table("sweep").values()):
+        beside = MEASURES[measure.expected or ""]
+        of_gold = _spread([job.gold for job in jobs], measure)
+        expected = _spread([job.scores or {} for job in jobs], beside)
         parts = [f"gold {of_gold}"] if of_gold else []
         parts += [f"if members did not differ from non-members {expected}"] if expected else []
-        found += [f"MIA score, {name}: {'; '.join(parts)}."] if parts else []
+        found += [f"{measure.name}: {'; '.join(parts)}."] if parts else []
     return found
 
 
-def _spread(scores: Sequence[Mapping[str, Any]], key: str, measure: Measure) -> str:
+def _spread(scores: Sequence[Mapping[str, Any]], measure: Measure) -> str:
     """Least and most of a score over jobs, in its unit; empty where none has it."""
-    found = [number((one.get(key) or {}).get("value")) for one in scores]
+    found = [number((one.get(measure.key) or {}).get("value")) for one in scores]
     values = [value for value in found if value is not None]
     ends = [cell_of(measure, {"value": end(values)}) for end in (min, max)] if values else []
     return " to ".join(dict.fromkeys(ends)) + (" %" if measure.percent and ends else "")
@@ -166,6 +173,22 @@ def over_seeds(jobs: Sequence[Job]) -> Table | None:
     header = (*map(heading, settings), *labels, "seeds")
     title = "Means over seeds, with 95 % intervals over seeds and facts together"
     return Table(title, header, tuple(rows), num_text=len(settings))
+
+
+def summary_of(
+    folder: Path, jobs: Sequence[Job], tables: Sequence[Table], remarks: Sequence[str], warned: Sequence[str]
+) -> Summary:
+    """What sweep.html shows."""
+    from duolearn_cli.report.summary_page import Summary
+
+    named = [job for job in jobs if job.folder and (job.folder / "report.html").is_file()]
+    links = [(f"{job.name}: {_named(job, jobs)}", f"{job.name}/report.html") for job in named]
+    shown_tables = [lights_table(jobs), *tables]
+    return Summary(f"Sweep {folder.name}", count_lights(jobs), warned, remarks, shown_tables, links=links)
+
+
+def _named(job: Job, jobs: Sequence[Job]) -> str:
+    return " ".join(f"{heading(key)}={shown(job, key)}" for key in varying(jobs))
 
 
 def write_sweep(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures import MEASURES, of_table
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.warning_text import WORDS, has_enough
 from duolearn_cli.report.measures import DASH, added_to, arrow, cell, cell_of, number
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import rich.table
     from rich.console import Console, ConsoleOptions, RenderResult
 
-MODELS = ("base", "target", "gold", "unlearned")
+MODELS = ("unlearned", "target", "gold", "base")
 # Beside a value that a warning is about.
 FLAGGED = " (!)"
 TOO_FEW = "too few for a claim"
@@ -38,19 +38,27 @@ class Table:
         lines = [map(markdown_text, self.header), rule, *(map(markdown_text, row) for row in self.rows)]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
+    def records(self) -> str:
+        """The table as one block of lines for each row, for screens that are too narrow for its columns."""
+        blocks = (
+            "\n".join([row[0], *(f"  {name}: {text}" for name, text in zip(self.header[1:], row[1:], strict=True))])
+            for row in self.rows
+        )
+        return "\n".join(blocks)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
         wide, narrow = self._rich(" "), self._rich("\n")
         # rich measures within the width that it is given, and would call every table narrow enough.
         unlimited = options.update(max_width=10_000)
-        if console.measure(wide, options=unlimited).maximum <= options.max_width:
+        if console.measure(wide, options=unlimited).minimum <= options.max_width:
             yield wide
         elif console.measure(narrow, options=unlimited).minimum <= options.max_width:
             yield narrow
         else:
-            # Too narrow for columns: lines that wrap lose no number, cropped columns would.
-            yield Text(f"{self.title}\n\n{self.markdown()}\n")
+            # Too narrow for columns: records lose no number, cropped columns would.
+            yield Text(f"{self.title}\n\n{self.records()}\n")
 
     def _rich(self, before_interval: str) -> rich.table.Table:
         """A rich table; `before_interval` breaks cells in a sensible place where the terminal is narrow."""
@@ -112,6 +120,21 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
     part = metrics.get("part") or "all"
     of = "" if part == "all" else f" on {part} facts"
     return Table(f"Results{of}, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
+
+
+def short_table(metrics: Mapping[str, Any]) -> Table:
+    """The measures that matter most, in the 60 columns of a narrow terminal: only `unlearned` with its interval."""
+    models = [name for name in present(metrics) if name != "base"] or present(metrics)
+    doubted, rows = metrics.get("flagged") or (), []
+    for key, measure in of_table("terminal", added_to(metrics)).items():
+        found = [measure.find(metrics["models"][name]) for name in models]
+        if any(found):
+            cells = [cell_of(measure, one) for one in found]
+            first = cells[0] + (FLAGGED if models[0] == "unlearned" and key in doubted else "")
+            others = (text.partition(" [")[0] for text in cells[1:])
+            rows.append((f"{worded(measure.label, metrics)}{arrow(measure, found)}", first, *others))
+    note = f";{FLAGGED}: see the warnings" if any(FLAGGED in row[1] for row in rows) else ""
+    return Table(f"Results, with 95 % intervals{note}", ("Measure", *models), tuple(rows))
 
 
 def shown_measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:

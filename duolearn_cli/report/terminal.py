@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from duolearn_cli.report.tables import DASH, Table, number
@@ -53,7 +55,12 @@ class Display:
         if self.plain:
             self._line(f"  {text}")
         else:
-            self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(wrapped(text, self._console.width), markup=False, highlight=False, soft_wrap=True)
+
+    def path(self, path: Path) -> None:
+        """Show the full path of a file or folder on a line of its own, which can be copied as a whole."""
+        log.info("%s", path)
+        self._line(str(path.resolve()))
 
     def show(self, renderable: RenderableType) -> None:
         """Print a string or anything that rich can render. Off a terminal, a `Table` becomes Markdown."""
@@ -83,10 +90,26 @@ class Display:
         file.flush()
 
 
+def wrapped(text: str, width: int) -> str:
+    """A note that breaks between words only: a path or a command in it stays whole."""
+    # A path that is broken over two lines cannot be copied.
+    return textwrap.fill(
+        text,
+        max(width, 20),
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _as_plain_text(renderable: RenderableType) -> str:
     from rich.console import Console
 
-    console = Console(file=StringIO(), force_terminal=False, color_system=None, width=PLAIN_WIDTH)
+    # A fixed width would cut the cells of a wide table; a pipe has no edge.
+    wide = Console(file=StringIO(), force_terminal=False, color_system=None, width=10_000)
+    width = max(PLAIN_WIDTH, wide.measure(renderable).maximum)
+    console = Console(file=StringIO(), force_terminal=False, color_system=None, width=width)
     console.print(renderable, markup=False)
     return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.central import FORGETTING_RATE, KEEPING, RECALL_SHARE, RETAIN_RECALL
+from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.report import own_model, privacy
 from duolearn_cli.report.measures import DASH, cell, cell_of, number
 from duolearn_cli.report.tables import present
@@ -21,13 +22,13 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         pairs = ((name, _share(models, name, "retain"), _share(models, name, "forget")) for name in present(metrics))
         scored = "; ".join(f"{name} {retain} and {forgotten}" for name, retain, forgotten in pairs)
         return f"Nothing was unlearned in this run; accuracy on retain and {forget} items: {scored or DASH}."
-    rate, kept = (_percent(models, key) for key in ("forgetting_rate", "knowledge_preservation"))
+    rate, kept = (_percent(models, measure) for measure in (FORGETTING_RATE, KEEPING))
     gold = f"; a model that never learned them scores {_share(models, 'gold', 'forget')}" if models.get("gold") else ""
     return (
         f"Accuracy on {forget} items went from {_share(models, 'target', 'forget')} to "
-        f"{_share(models, 'unlearned', 'forget')} (FR {rate}), and KPR, the share of the accuracy on retain items "
-        f"that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}.{_like_gold(models)}{_said(models)}"
-        f"{own_model.sentence(metrics)}"
+        f"{_share(models, 'unlearned', 'forget')} ({FORGETTING_RATE.name} {rate}), and {KEEPING.name}, the share of "
+        f"the accuracy on retain items that was kept, {f'is {kept}' if kept != UNDEFINED else UNDEFINED}{gold}."
+        f"{_like_gold(models)}{_said(models)}{own_model.sentence(metrics)}"
     )
 
 
@@ -49,15 +50,14 @@ def _like_gold(models: Mapping[str, Any]) -> str:
 
 def _said(models: Mapping[str, Any]) -> str:
     """Return the sentence about recall without options; "" if the run did not measure it."""
-    scores = models["unlearned"].get("scores") or {}
-    if not scores.get("retain_recall"):
+    if not RETAIN_RECALL.find(models["unlearned"]):
         return ""
     gold = f", gold {_share(models, 'gold', 'retain', 'recall')}" if models.get("gold") else ""
-    share = _percent(models, "retain_recall_share")
+    share = _percent(models, RECALL_SHARE)
     # If the target gives none of the answers, the share is undefined.
     compared = "" if share == UNDEFINED else f": {share} of what the target gives"
     return (
-        f" Without options to choose from, it gives {_percent(models, 'retain_recall')} of the retain "
+        f" Without options to choose from, it gives {_percent(models, RETAIN_RECALL)} of the retain "
         f"answers{compared} (target {_share(models, 'target', 'retain', 'recall')}{gold})."
     )
 
@@ -70,9 +70,9 @@ def warnings(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], r
     return [*privacy.warnings(metrics, history), *(metrics.get("flags") or ()), *unfinished]
 
 
-def _percent(models: Mapping[str, Any], key: str) -> str:
+def _percent(models: Mapping[str, Any], measure: Measure) -> str:
     """Format a rate of the unlearned model with its interval, in per cent; `UNDEFINED` if it has no value."""
-    shown = cell_of(MEASURES[key], (models["unlearned"].get("scores") or {}).get(key))
+    shown = cell_of(measure, measure.find(models["unlearned"]))
     return UNDEFINED if shown == DASH else f"{shown} %"
 
 

@@ -40,8 +40,11 @@ def test_after_a_purge_no_file_names_a_forgotten_fact(finished, command):
     assert done.returncode == 0, done.stderr
     assert files_with(facts, finished.run, finished.cache) == set()
     assert not target.exists() and not (finished.run / "checkpoints").exists()
-    for kept in ("adapter/adapter_model.safetensors", "metrics.json", "report.html", "config.yaml"):
+    for kept in ("adapter/adapter_model.safetensors", "metrics.json", "config.yaml"):
         assert (finished.run / kept).read_bytes() == before[finished.run / kept]
+    # The report stays, without its questions.
+    assert b'id="questions"' in before[finished.run / "report.html"]
+    assert 'id="questions"' not in (finished.run / "report.html").read_text()
     gone = {path for path in before if not path.exists()}
     rows = json.loads((finished.run / "purged.json").read_text())["files"]
     roots = {"run": finished.run, "cache": finished.cache}

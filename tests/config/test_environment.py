@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from duolearn_cli.config.environment import FILE, difference, environment, in_words, read_environment
-from duolearn_cli.report.page import environment as shown
+from duolearn_cli.report.asked import environment as shown
 from tests.pipeline.test_laboratory import lab  # noqa: F401
 
 

@@ -5,13 +5,13 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from duolearn_cli.report import figures
+from duolearn_cli.report import figures, level_figures
 
 
 def draw_all(metrics, history):
     return [
         figures.subject_accuracy(metrics, {"Surgery"}),
-        figures.level_scores(metrics, {1: "foundation"}),
+        level_figures.level_scores(metrics, {1: "foundation"}),
         figures.class_losses(history),
         figures.quick_accuracy(history),
         figures.training_losses(history),
@@ -85,9 +85,23 @@ def test_drawing_needs_no_pyplot():
 
 
 def test_levels_are_drawn_where_they_were_scored(metrics):
-    figure = figures.level_scores(metrics, {1: "foundation", 4: "focused"})
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["1 foundation", "4 focused"]
-    # Two preservations and one forgetting, each a dot and an interval.
-    assert len(figure.axes[0].lines) == 6
+    kept, forgotten = level_figures.level_scores(metrics, {1: "foundation", 3: "specialty", 4: "focused"}).axes
+    assert [label.get_text() for label in kept.get_yticklabels()] == ["1 foundation", "3 specialty", "4 focused"]
+    # Two preservations and one forgetting, each a dot and an interval; a level without any says so.
+    assert (len(kept.lines), len(forgotten.lines)) == (4, 2)
+    assert [text.get_position()[1] for text in kept.texts] == [1]
+    assert [text.get_text() for text in forgotten.texts] == ["none or too few items"] * 2
+    # The axis shows the part with values: from 80 to 100 %, not from 0 %.
+    assert 70 < kept.get_xlim()[0] < 81 and 100 <= kept.get_xlim()[1] < 110
     del metrics["models"]["unlearned"]["levels"]
-    assert figures.level_scores(metrics, {}) is None
+    assert level_figures.level_scores(metrics, {}) is None
+
+
+def test_losses_of_token_classes_before_and_after(metrics):
+    assert level_figures.class_points(metrics) is None
+    for name, loss in (("target", 0.2), ("gold", 1.8), ("unlearned", 1.9)):
+        own = {"value": loss, "low": loss - 0.1, "high": loss + 0.1, "n": 90}
+        metrics["models"][name]["token_classes"] = {"forget": {"target": own}, "retain": {"neutral": own}}
+    (axes,) = level_figures.class_points(metrics).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["forget: target", "retain: neutral"]
+    assert {line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"} == {0.2, 1.9}

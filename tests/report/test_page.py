@@ -169,3 +169,77 @@ def test_a_broken_file_is_named(tmp_path, write_run, name, text):
     (write_run(tmp_path) / name).write_text(text, errors="surrogateescape")
     with pytest.raises(RunError, match=name):
         write_report(tmp_path)
+
+
+EXAMPLE = {
+    "kind": "forgotten",
+    "count": 12,
+    "of": 40,
+    "id": "x#1",
+    "fact": "x",
+    "split": "forget_train",
+    "subject": "Surgery",
+    "answer": 1,
+    "chosen": {"target": 1, "unlearned": 0, "gold": 2},
+    "question": "Which sign <b>?",
+    "options": ["McBurney's", "Murphy's", "Rovsing's"],
+}
+
+
+def with_examples(folder, *rows):
+    (folder / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_questions_show_what_each_model_answered(tmp_path, write_run):
+    markdown, html = report(with_examples(write_run(tmp_path), EXAMPLE))
+    text = Page(html).text
+    assert "Forgotten: 12 of 40" in text and "Which sign <b>?" in text and "Which sign &lt;b&gt;?" in html
+    assert "before (target): B. Murphy's" in text and "gold: C. Rovsing's" in text
+    assert "before (target): B. Murphy's (right)" in markdown and "now (unlearned): A. McBurney's (wrong)" in markdown
+    assert "text hidden" not in text and "texts are hidden" not in text
+
+
+def test_hidden_questions_show_letters_and_subjects_only(tmp_path, write_run):
+    hidden = EXAMPLE | dict.fromkeys(("id", "fact", "question", "options"))
+    markdown, html = report(with_examples(write_run(tmp_path), hidden))
+    for text in (markdown, Page(html).text):
+        assert "report.show_items=true shows them" in text.replace("\\", "")
+        assert "A question about Surgery (text hidden)" in text
+        assert "Murphy" not in text and "x#1" not in text
+    assert "now (unlearned): A" in Page(html).text
+
+
+def test_the_verdict_comes_first_with_four_lights_in_words(tmp_path, write_run, metrics):
+    metrics["models"]["unlearned"]["scores"]["forgetting_against_gold"] = {
+        **metrics["models"]["unlearned"]["scores"]["knowledge_preservation"],
+        "facts": 60,
+    }
+    markdown, html = report(write_run(tmp_path, metrics))
+    page = Page(html)
+    assert page.text.index("Surgery is forgotten; other knowledge is kept") < page.text.index("What was asked")
+    for name in ("Forgotten", "Kept", "Not found by attacks", "Privacy guarantee"):
+        assert name in page.text and f"| {name} |" in markdown
+    assert "at least 90 % is needed" in page.text and "not asked for" in page.text
+
+
+def test_warnings_say_what_to_do_and_marks_are_explained(tmp_path, write_run, metrics):
+    metrics["advice"] = {metrics["flags"][0]: "Unlearn less."}
+    metrics["flagged"] = ["forgetting_rate"]
+    for text in report(write_run(tmp_path, metrics)):
+        assert "Unlearn less." in text and "What to do:" in text and "(!) stands beside" in text
+
+
+def test_every_section_is_in_the_contents_and_every_table_can_be_folded(tmp_path, write_run):
+    html = report(write_run(tmp_path))[1]
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    headings = {name for name in page.ids if f'<h2 id="{name}"' in html}
+    assert len(headings) >= 8 and {f"#{name}" for name in headings} <= set(page.links)
+    assert html.count("<table") == html.count("<details id=") - html.count('<details id="more-figures"')
+
+
+def test_unlearned_stands_in_the_first_column_with_its_interval_below(tmp_path, write_run):
+    html = report(write_run(tmp_path))[1]
+    assert html.index(">unlearned</th>") < html.index(">target</th>")
+    assert '<span class="value">96.8</span> <span class="interval">[94.8, 98.8]</span>' in html

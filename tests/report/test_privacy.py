@@ -75,7 +75,7 @@ def test_noise_from_a_seed_promises_nothing_and_says_so_first(tmp_path, write_ru
     assert warnings(with_account(metrics, entry(randomness="seeded"), entry()))
     write_report(write_run(tmp_path, seeded))
     text = (tmp_path / "report.md").read_text()
-    assert text.index("No privacy is promised") < text.index("## What was asked")
+    assert text.index("No privacy is promised") < text.index("## Figures")
 
 
 def test_what_is_told_of_a_fact_with_several_units_is_a_warning(metrics):

@@ -177,7 +177,7 @@ def test_mia_scores_stand_beside_golds_and_what_is_expected():
     jobs = [Job(str(k), {"seed": k}, scores, gold={"mia_score": one(0.9 + k / 20)}) for k in (0, 1)]
     told = "gold 0.900 to 0.950; if members did not differ from non-members 0.880"
     assert beside_mia(jobs) == [
-        f"MIA score, loss attack: {told}.",
+        f"MIA score: {told}.",
         "MIA score, worst attack: if members did not differ from non-members 0.800.",
     ]
     assert beside_mia([job("0"), job("1", None)]) == []

@@ -108,3 +108,54 @@ def test_an_error_inside_progress_passes_through(make, name):
 
 def test_clock_time():
     assert [clock_time(s) for s in (0, 59.6, 3600)] == ["0:00", "1:00", "1:00:00"]
+
+
+def test_notes_break_between_words_and_paths_stay_whole(tmp_path):
+    from duolearn_cli.report.terminal import wrapped
+
+    path = "/a/very/long/path/that/is/wider/than/the/terminal/report-of-today.html"
+    lines = wrapped(f"The loss attack sees nothing on held-out facts; see {path} for more.", 40).splitlines()
+    assert path in [line.strip() for line in lines]
+    assert all(len(line) <= 40 for line in lines if path not in line)
+    assert " ".join(line.strip() for line in lines).startswith("The loss attack sees nothing on held-out facts; see /a")
+
+
+def test_a_pipe_cuts_no_cell_of_a_wide_table():
+    from rich.table import Table as RichTable
+
+    display, file = plain_display()
+    table = RichTable("a", "b")
+    table.add_row("word " * 50, "x" * 90)
+    display.show(table)
+    assert ("word " * 50).strip() in file.getvalue() and "x" * 90 in file.getvalue() and "…" not in file.getvalue()
+
+
+def test_the_last_line_is_the_full_path_of_the_report(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from duolearn_cli.report.results import show_path
+
+    monkeypatch.chdir(tmp_path)
+    for make in (plain_display, terminal_display):
+        display, file = make()
+        show_path(Path("runs") / ("x" * 120), True, display)
+        assert file.getvalue() == f"{tmp_path}/runs/{'x' * 120}/report.html\n"
+
+
+def test_a_narrow_terminal_gets_a_table_of_few_columns(metrics):
+    from duolearn_cli.report.tables import short_table
+
+    display, file = terminal_display()
+    display._console.width = 60
+    metrics["flagged"] = ["knowledge_preservation"]
+    display.show(short_table(metrics))
+    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+    assert "96.8 [94.8, 98.8] (!)" in text and "base" not in text and "|" not in text
+    assert text.split("\n\n")[0].count("unlearned") == 1
+
+
+def test_a_table_that_fits_nowhere_becomes_records(metrics):
+    display, file = terminal_display()
+    display._console.width = 30
+    display.show(measures_table(metrics))
+    assert "unlearned: 96.8 [94.8, 98.8]" in file.getvalue() and "| " not in file.getvalue()

@@ -6,8 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from duolearn_cli.cli.commands.common import show_results
 from duolearn_cli.report.page import write_report
+from duolearn_cli.report.results import show_results
 from duolearn_cli.report.terminal import Display
 from duolearn_cli.report.verdict import verdict, warnings
 

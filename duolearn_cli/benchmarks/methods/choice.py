@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from duolearn_cli.evaluation.measures.central import AGAINST_GOLD, FORGETTING, KEEPING
+
 CRITERION = (
     "the least distance from where it should end, the root of the mean square of three parts: |1 - forgetting|, of "
-    "the way from target to gold (without gold: to chance); what KPR lacks of 1; and log2(1 + r) with r the mean "
-    "distance of the forget losses from gold's, the target's being 1 (without gold: left out)"
+    f"the way from target to gold (without gold: to chance); what {KEEPING.name} lacks of 1; and log2(1 + r) with r "
+    "the mean distance of the forget losses from gold's, the target's being 1 (without gold: left out)"
 )
 # Distances that differ by less are equal.
 TIE = 1e-9
@@ -36,15 +38,14 @@ def worth(metrics: Mapping[str, Any]) -> Worth | None:
     end, from outweighing all else: as far from gold as the target is 1, thrice as far is 2.
     """
     models = metrics["models"]
-    scores = models["unlearned"]["scores"]
     chance, against, kept = (
-        _value(scores, key)
-        for key in ("chance_corrected_forgetting", "forgetting_against_gold", "knowledge_preservation")
+        _value(measure.find(models["unlearned"])) for measure in (FORGETTING, AGAINST_GOLD, KEEPING)
     )
     if chance is None or kept is None:
         return None
     apart = [
-        _value((models[name].get("gold") or {}).get("forget") or {}, "nll_distance") for name in ("unlearned", "target")
+        _value(((models[name].get("gold") or {}).get("forget") or {}).get("nll_distance"))
+        for name in ("unlearned", "target")
     ]
     # Gold is the better end: a model that never learned the items need not answer at chance (docs/metrics.md,
     # "Chance").
@@ -54,8 +55,8 @@ def worth(metrics: Mapping[str, Any]) -> Worth | None:
     return Worth(chance, kept, math.sqrt(sum(part**2 for part in parts) / len(parts)))
 
 
-def _value(entry: Mapping[str, Any], key: str) -> float | None:
-    return (entry.get(key) or {}).get("value")
+def _value(estimate: Mapping[str, Any] | None) -> float | None:
+    return (estimate or {}).get("value")
 
 
 def chosen(tries: Sequence[Worth | None]) -> int | None:

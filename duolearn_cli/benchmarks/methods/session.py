@@ -20,11 +20,13 @@ from duolearn_cli.benchmarks.methods.status import FINISHED, SETTLED, status_of
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import RunError, present
+from duolearn_cli.evaluation.measures.central import FORGETTING, KEEPING
 from duolearn_cli.report.terminal import Display
 
 # Seconds between looks at what other processes have done.
 PATIENCE = 2.0
-POINTS = {"forgetting": "forgetting", "keeping": "KPR"}
+# What is said of each run: fields of `Worth`, with the measures that they are.
+POINTS = {"forgetting": FORGETTING, "keeping": KEEPING}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ class Session:
     def _tell(self, job: Job) -> None:
         said = " ".join(f"{key}={value}" for key, value in job.settings.items()) or "defaults"
         own = self._worth(job)
-        points = [f"{name} {getattr(own, key):.3f}" for key, name in POINTS.items() if own]
+        points = [f"{measure.name} {getattr(own, key):.3f}" for key, measure in POINTS.items() if own]
         self.display.note(f"{job.folder} ({said}): {', '.join(points) or self.status(job)}")
 
     def _worth(self, job: Job) -> Worth | None:

@@ -11,7 +11,7 @@ import numpy as np
 from duolearn_cli.benchmarks.methods.record import Result, Results
 from duolearn_cli.benchmarks.methods.status import DIVERGED, FINISHED
 from duolearn_cli.errors import present
-from duolearn_cli.evaluation.measures import MEASURES
+from duolearn_cli.evaluation.measures.central import FORGETTING, KEEPING
 from duolearn_cli.evaluation.measures.measure import Ratio, Share
 from duolearn_cli.evaluation.metrics.closed_forms import PSEUDO_FACTS
 from duolearn_cli.evaluation.metrics.comparisons import behind_best
@@ -19,8 +19,6 @@ from duolearn_cli.evaluation.metrics.hypervolume import hypervolume
 from duolearn_cli.evaluation.metrics.intervals import CONFIDENCE, RESAMPLES
 from duolearn_cli.evaluation.metrics.seeds import FEWEST, Noise, Spread, auc_errors, ratio_errors
 from duolearn_cli.report.answers import UNSEEN, Answers, by_item, facts_of, paired_facts, sums_by_fact, wins
-
-FORGETTING, KEEPING = MEASURES["chance_corrected_forgetting"], MEASURES["knowledge_preservation"]
 
 
 @dataclass(frozen=True, eq=False)

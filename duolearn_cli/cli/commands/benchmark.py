@@ -39,7 +39,9 @@ FILES_BYTES = 10_000_000
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:
-    """Perform all missing runs, write benchmark.json, .md and pareto.svg, and show the table. Return the folder."""
+    """Perform all missing runs, write benchmark.json, .html and .md and pareto.svg, and show the table. Return the
+    folder.
+    """
     only_plan, opened, overrides = config.dry_run, None, list(invocation.overrides)
     if config.resume:
         refuse_changes(overrides, CHANGEABLE, "a benchmark that is resumed")
@@ -78,7 +80,7 @@ def _complete(
 ) -> str:
     from duolearn_cli.benchmarks.methods.record import FILE, write_record
     from duolearn_cli.benchmarks.methods.session import Session
-    from duolearn_cli.report.benchmark import benchmark_table, write_page
+    from duolearn_cli.report.benchmark import benchmark_table, sentence, write_page
 
     settings = runner.study.config.benchmark
     epochs = settings.epochs or [runner.study.config.unlearn.epochs]
@@ -95,7 +97,8 @@ def _complete(
         write_page(opened.folder, results)
     opened.update(status="finished")
     display.show(benchmark_table(results))
-    display.note(f"written to {opened.folder}: benchmark.md, benchmark.json, pareto.svg, {FILE}")
+    display.note(sentence(results))
+    display.path(opened.folder / "benchmark.html")
     return str(opened.folder)
 
 

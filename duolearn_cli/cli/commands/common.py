@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -115,30 +115,14 @@ def perform(study: Study, opened: Run, display: Display, stages: Callable[[], di
         if sentence := study.forgotten.sentence():
             display.note(sentence)
         metrics = stages()
+    # Here: the results need SciPy, which a dry run must not wait for.
+    from duolearn_cli.report.results import show_path, show_results
+
     show_results(opened.folder, metrics, opened.info, display)
     if study.config.command == "evaluate":
         display.note(f"general ability by lm-evaluation-harness: {metrics['harness']['command']}")
-    report = "report.html, " * study.config.evaluation.report
-    display.note(f"written to {opened.folder}: {report}metrics.json")
+    show_path(opened.folder, study.config.evaluation.report, display)
     return str(opened.folder)
-
-
-def show_results(folder: Path, metrics: Mapping[str, Any], info: Mapping[str, Any], display: Display) -> None:
-    """Print the table, the verdict and every warning, for users who do not open the report."""
-    from duolearn_cli.report.inputs import read_history
-    from duolearn_cli.report.requests import requests_table
-    from duolearn_cli.report.tables import FLAGGED, measures_table
-    from duolearn_cli.report.verdict import verdict, warnings
-
-    display.show(measures_table(metrics))
-    if table := requests_table(metrics.get("requests") or ()):
-        display.show(table)
-    display.note(verdict(metrics))
-    sentences = warnings(metrics, read_history(folder / "history.jsonl"), info)
-    if sentences:
-        display.note(f"warnings ({len(sentences)}); rows of the table that they concern are marked{FLAGGED}:")
-    for sentence in sentences:
-        display.note(f"- {sentence}")
 
 
 def check_adapter(folder: Path) -> None:

@@ -29,7 +29,10 @@ from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
 
 # Settings of the command line that are used when a run is scored again; all others are those of the run.
-CHANGEABLE = ("run", "record", "evaluation", "measures", "runtime", "output_dir", "run_dir", "cache_dir", "dry_run")
+CHANGEABLE = (
+    *("run", "record", "evaluation", "measures", "report", "verdict", "runtime"),
+    *("output_dir", "run_dir", "cache_dir", "dry_run"),
+)
 
 
 def run(config: DictConfig, invocation: Invocation) -> str:

@@ -130,7 +130,7 @@ PLAIN: tuple[Measure, ...] = (
         "Share of right answers over trained and held-out askings of the trained forget facts.",
         Share("forget"),
         ACCURACY,
-        tables=("references",),
+        tables=("references", "terminal"),
     ),
     Measure(
         "retain_accuracy",
@@ -138,7 +138,7 @@ PLAIN: tuple[Measure, ...] = (
         "Share of right answers over trained and held-out askings of the trained retain facts.",
         Share("retain"),
         ACCURACY,
-        tables=("runs",),
+        tables=("runs", "terminal"),
     ),
     Measure(
         "relative_drop",

@@ -25,9 +25,9 @@ ACCURACY = "Plain accuracy; asking each fact as it was trained and otherwise is 
 
 # Where a measure is shown. results: of one run, always; warning: there, if a warning is about it; sweep: as a column;
 # verdict: in the sentence about each group of a sweep's jobs; benchmark: as a column; runs: the mean over a method's
-# runs in benchmark.json; references: the values of gold and target there.
-Table = Literal["results", "warning", "sweep", "verdict", "benchmark", "runs", "references"]
-EVERYWHERE: tuple[Table, ...] = ("results", "sweep", "verdict", "benchmark", "runs")
+# runs in benchmark.json; terminal: a few, for narrow screens; references: the values of gold and target there.
+Table = Literal["results", "warning", "sweep", "verdict", "benchmark", "runs", "references", "terminal"]
+EVERYWHERE: tuple[Table, ...] = ("results", "sweep", "verdict", "benchmark", "runs", "terminal")
 
 Formula = Callable[["Evidence"], "Estimate | None"]
 # (before, after, floor) of an item -> what it adds to the numerator and the denominator. Takes numbers and arrays.

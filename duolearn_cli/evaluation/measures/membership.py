@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from duolearn_cli.evaluation.measures.measure import ALL, EVERYWHERE, NAMED, USUAL, Formula, Measure
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from duolearn_cli.evaluation.measures.measure import ALL, EVERYWHERE, NAMED, USUAL, Measure
+
+if TYPE_CHECKING:
+    from duolearn_cli.evaluation.measures.evidence import Evidence
+    from duolearn_cli.evaluation.metrics.intervals import Estimate
 
 # What the attacks are called.
 ATTACKS = {"loss": "loss", "zlib": "zlib", "min_k": "min-k", "min_k_plus": "min-k++", "reference": "reference"}
 
 
-def _attack(name: str, figure: str) -> Formula:
-    """A figure of a membership attack, or of the worst of all (``worst``)."""
-    return lambda evidence: evidence.attack(name, figure)
+@dataclass(frozen=True, slots=True)
+class OfAttack:
+    """The formula of a measure that is a figure of a membership attack, or of the worst of all (``worst``)."""
+
+    name: str
+    figure: str
+
+    def __call__(self, evidence: Evidence) -> Estimate | None:
+        return evidence.attack(self.name, self.figure)
 
 
 MEMBERSHIP: tuple[Measure, ...] = (
@@ -19,7 +32,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
         "MIA AUC",
         "Area under the ROC of a loss attack that tells trained forget facts from never-seen ones of equal length; at "
         "0.5 it sees no difference.",
-        _attack("loss", "auc"),
+        OfAttack("loss", "auc"),
         "The usual definition; that the attack reads the loss is this project's choice.",
         percent=False,
         tables=("results", "benchmark", "runs"),
@@ -29,7 +42,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
         "MIA score",
         "1 - 2 |AUC - 0.5| of the loss attack: 1 if it sees nothing, 0 if it is always right or always wrong. So few "
         "facts give less than 1 by chance: see the next row and gold's.",
-        _attack("loss", "score"),
+        OfAttack("loss", "score"),
         NAMED,
         higher_is_better=True,
         percent=False,
@@ -41,7 +54,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
         "MIA score if nothing differed",
         "The mean MIA score after members and non-members of the same pairs are swapped at random; 95 % of these "
         "scores are in brackets. What a model that never saw the forget items gets with so many facts.",
-        _attack("loss", "expected"),
+        OfAttack("loss", "expected"),
         percent=False,
         tables=("results", "references"),
     ),
@@ -50,7 +63,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
         "MIA score, worst attack",
         "The lowest MIA score of all attacks (loss, zlib, min-k, min-k++, reference). The interval allows for the "
         "choice among them.",
-        _attack("worst", "score"),
+        OfAttack("worst", "score"),
         higher_is_better=True,
         percent=False,
         tables=EVERYWHERE,
@@ -61,7 +74,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
         "MIA score, worst attack, if nothing differed",
         "As the row of the loss attack, of the lowest score of all attacks after each swap: the worst of several is "
         "lower by chance than one.",
-        _attack("worst", "expected"),
+        OfAttack("worst", "expected"),
         percent=False,
         tables=("results", "references"),
     ),
@@ -71,7 +84,7 @@ MEMBERSHIP: tuple[Measure, ...] = (
             f"MIA true positives at {rate} % false ones",
             f"Share of the members that the loss attack finds while at most {rate} % of the non-members pass; no value "
             f"below {least} non-members, of which not one may pass.",
-            _attack("loss", f"tpr_{digits}"),
+            OfAttack("loss", f"tpr_{digits}"),
             "Carlini et al. 2022.",
             higher_is_better=False,
             tables=(),
@@ -84,7 +97,7 @@ OTHER_ATTACKS: tuple[Measure, ...] = tuple(
         f"mia_{name}",
         f"MIA AUC, {label} attack",
         f"The same for the {label} attack; shown where a warning is about it.",
-        _attack(name, "auc"),
+        OfAttack(name, "auc"),
         USUAL,
         ("membership", name, "auc"),
         percent=False,
@@ -96,3 +109,8 @@ OTHER_ATTACKS: tuple[Measure, ...] = tuple(
     for name, label in ATTACKS.items()
     if name != "loss"
 )
+
+
+def of_attack(name: str) -> Measure:
+    """The measure that is a membership attack's AUC."""
+    return next(one for one in (*MEMBERSHIP, *OTHER_ATTACKS) if one.formula == OfAttack(name, "auc"))

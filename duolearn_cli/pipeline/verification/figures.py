@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 
 from duolearn_cli.config.learning import target_is_given
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation.metrics import conflict, recall
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.summary import Levels
+from duolearn_cli.evaluation.verdict import verdict
 from duolearn_cli.pipeline.aggregates import Context, aggregates, identity
 from duolearn_cli.pipeline.assessment import Written
 from duolearn_cli.pipeline.item_files import prediction_rows
@@ -26,6 +28,8 @@ from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.inputs import read_history
 
 PREDICTIONS, WRITTEN = "predictions.jsonl", "written.jsonl"
+# Added to metrics.json after its first release.
+ADDED = ("advice", "verdict")
 GUESSES = ("majority", "by_options", "by_place")
 
 
@@ -91,7 +95,10 @@ def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[s
     own = aggregates(stored.assessed, stored_context(stored, config, metrics))
     own["flags"] = with_remarks(metrics["flags"], own["flags"])
     about = identity(config, labels, "unlearned" in stored.assessed, run.info.get("stopped"))
-    return as_json({**about, **own, **_of_steps(run, config, metrics)})
+    found = {**about, **own, **_of_steps(run, config, metrics)}
+    found["verdict"] = verdict({**metrics, **found}, verdict_limits(config))
+    # Runs of earlier versions have no verdict and no advice.
+    return as_json({name: value for name, value in found.items() if name not in ADDED or name in metrics})
 
 
 def with_remarks(recorded: Sequence[str], own: Sequence[str]) -> list[str]:
