@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from duolearn_cli.config.verdict import VerdictConfig
+from duolearn_cli.evaluation.verdict import verdict
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.aggregates import aggregates
@@ -17,6 +19,7 @@ from duolearn_cli.pipeline.verification.integrity import needed
 ADAPTER = "adapter/adapter_model.safetensors"
 VOUCHED = (
     *("config.yaml", "run.json", "metrics.json", "predictions.jsonl", "written.jsonl", "plain.jsonl"),
+    "examples.jsonl",
     *(
         "history.jsonl",
         "target.json",
@@ -356,7 +359,9 @@ def forge_answers(site):
     context = stored_context(stored, config, metrics)
     write_item_files(site.run, assessed, context.levels)
     remarks = metrics["flags"][: len(metrics["flags"]) - len(aggregates(stored.assessed, context)["flags"])]
-    write_json(site.run / "metrics.json", metrics | aggregates(assessed, replace(context, remarks=remarks)))
+    forged = metrics | aggregates(assessed, replace(context, remarks=remarks))
+    forged["verdict"] = verdict(forged, VerdictConfig())
+    write_json(site.run / "metrics.json", forged)
 
 
 def without_knowledge(row):
