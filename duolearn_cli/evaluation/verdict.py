@@ -55,7 +55,8 @@ def sentence(said: Sequence[str]) -> str:
 def forgotten(models: Models, metrics: Mapping[str, Any], topic: str, limit: float) -> Light:
     """Whether the forget items are forgotten: how far the way is from the target to gold, or to chance."""
     after, gold = models["unlearned"], models.get("gold") or {}
-    by_gold = AGAINST_GOLD.find(after) is not None
+    # A run of the user's own model without gold has the measure with a reason in place of a value.
+    by_gold = bool(gold) and AGAINST_GOLD.find(after) is not None
     measure = AGAINST_GOLD if by_gold else FORGETTING
     found, end = measure.find(after), "the accuracy of a model that never learned it" if by_gold else "guessing"
     accuracy = FORGET_ACCURACY.find(after)

@@ -67,6 +67,15 @@ def test_forgetting_is_measured_from_gold_where_there_is_one_else_from_chance():
     assert without["measure"] == "chance_corrected_forgetting" and "to guessing; at least 90 %" in without["reason"]
 
 
+def test_a_run_that_has_a_reason_in_place_of_gold_is_measured_from_chance():
+    metrics = run(estimate(0.95, 0.91, 0.99), by_gold=False)
+    missing = {"value": None, "low": None, "high": None, "n": 0, "facts": 0, "reason": "no gold"}
+    metrics["models"]["unlearned"]["scores"]["forgetting_against_gold"] = missing
+    metrics["models"]["unlearned"]["gold"] = {"reason": "no gold"}
+    one = light("forgotten", metrics)
+    assert (one["state"], one["measure"]) == ("green", "chance_corrected_forgetting")
+
+
 @pytest.mark.parametrize(
     ("found", "gold", "state", "limit"),
     [
