@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The runs behind docs/results.md; some hours on two CPU cores. MEDMCQA is your copy of MedMCQA's development set: without it,
+# The runs behind docs/history/results.md; some hours on two CPU cores. MEDMCQA is your copy of MedMCQA's development set: without it,
 # the real model is left out.
 set -euo pipefail
 duolearn=${BIN:-.venv/bin}/duolearn

@@ -43,7 +43,7 @@ def classify(
     for (start, end), answer, concept in zip(offsets, is_answer, concepts, strict=True):
         if answer and is_forget:
             # The end-of-text token (empty span) is neutral: that an answer ends is not knowledge about the target, and
-            # unlearning it would teach the model never to stop (docs/lab-notes.md, "The end of the text").
+            # unlearning it would teach the model never to stop (docs/history/lab-notes.md, "The end of the text").
             kinds.append(UNLEARN if end > start else NEUTRAL)
         else:
             kinds.append(PRESERVE if answer else _kind(concept, target))

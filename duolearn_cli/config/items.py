@@ -12,7 +12,7 @@ class PromptConfig:
     """How an item becomes text."""
 
     # Letters as labels teach letters: with their options in another order, at most 2 % of the trained questions were
-    # answered right, where chance is 25 % (docs/lab-notes.md, "Letters or answers").
+    # answered right, where chance is 25 % (docs/history/lab-notes.md, "Letters or answers").
     form: str = setting(
         "cloze",
         "cloze: the question alone, each option's text is scored; letter: options are listed, the letter is scored",

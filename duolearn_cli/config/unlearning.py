@@ -80,7 +80,7 @@ class UnlearnConfig:
         minimum=0,
     )
     # Packing changes no result. On CPUs it does not pay: attention over long rows costs more than the padding that it
-    # saves (docs/lab-notes.md, "Concept-aware attention").
+    # saves (docs/history/lab-notes.md, "Concept-aware attention").
     packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
 
 
@@ -89,7 +89,7 @@ class GeometryConfig:
     """The constraint on updates: to first order, no step may raise the preserve loss. See docs/geometry.md."""
 
     # With Adam, a constrained gradient saved half of what a constrained step saved on SmolLM2. This and the reasons
-    # below are measured in docs/geometry.md, "What it is worth".
+    # below are measured in docs/history/geometry.md, "What it is worth".
     space: str = setting(
         "step",
         "what is constrained: the optimiser's executed step, the gradient that it gets, or nothing",
@@ -162,7 +162,7 @@ class GeometryConfig:
 class SparsityConfig:
     """Which adapter coordinates unlearning may change: those that forget items ask for most at the least cost."""
 
-    # Off by default: 0.1 % of the embedded model are 1,377 values, too few to forget with (docs/geometry.md).
+    # Off by default: 0.1 % of the embedded model are 1,377 values, too few to forget with (docs/history/geometry.md).
     unit: str = setting(
         "none",
         "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen",
@@ -172,8 +172,8 @@ class SparsityConfig:
     # The paper changes about 0.1 % of the parameters (method.md section 1).
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
     examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
-    # 0.1 and 1 were tried with the present choice of coordinates, this default was not (docs/lab-notes.md, "0.1 % of
-    # the parameters").
+    # 0.1 and 1 were tried with the present choice of coordinates, this default was not (docs/history/lab-notes.md, "0.1
+    # % of the parameters").
     damping: float = setting(
         1e-3, "added to the retain side, as a share of its mean: more favours what forgetting asks for", minimum=1e-9
     )

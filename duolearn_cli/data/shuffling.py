@@ -17,7 +17,8 @@ def with_shuffled_copies(items: Iterable[Item], seed: int) -> Iterator[Item]:
     """Yield every item and, for each fact without a held-out phrasing, held-out copies of its items.
 
     In a copy the right option is always in another position, so a model that learned letters instead of answers fails
-    on it (docs/lab-notes.md, "Letters or answers"). Items whose options cannot move (see `movable`) get no copy.
+    on it (docs/history/lab-notes.md, "Letters or answers"). Items whose options cannot move (see `movable`) get no
+    copy.
     """
     originals = list(items)
     with_heldout = {item.fact_id for item in originals if item.heldout}

@@ -24,7 +24,7 @@ SHOWN = 60
 # width.
 MOST_ITEMS = 4000
 # Confidence of the classifier's interval. Facts that one classifier answers err together, which an interval over facts
-# does not account for: at 95 % there were 4.5 to 6 % of false alarms instead of 2.5 (docs/intervals.md).
+# does not account for: at 95 % there were 4.5 to 6 % of false alarms instead of 2.5 (docs/results/intervals.md).
 CROSS_VALIDATED = 0.99
 # If more than this share of forget items have a wrong option that is the right answer of a retained item, the forget
 # target cuts through a table of facts, and chance is not 1 / number of options.

@@ -69,7 +69,7 @@ def _scores_of_attacks(row: Answer, reference_nll: float) -> dict[str, float]:
     return {
         "loss": -row.nll,
         # The nll is per token, so it is multiplied by the tokens. zlib sees the answer alone, where Carlini et al. 2021
-        # take the whole text (docs/metrics.md).
+        # take the whole text (docs/measuring.md, "Membership attacks").
         "zlib": -row.nll * row.tokens / row.compressed,
         "min_k": row.min_k,
         "min_k_plus": row.min_k_plus,

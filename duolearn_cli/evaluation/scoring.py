@@ -105,7 +105,7 @@ def _rows(
     """
     groups = [[i for i, _ in own] for _, own in groupby(enumerate(pairs), lambda pair: pair[1][0])]
     lengths = [num_tokens([texts[i] for i in group]) for group in groups]
-    # Convolutions, scans and recurrences carry one option into the next (docs/metrics.md, "One pass").
+    # Convolutions, scans and recurrences carry one option into the next (docs/measuring.md, "One pass").
     if not model.takes_branches(max(lengths, default=0)):
         groups = [[i] for group in groups for i in group]
         lengths = [len(texts[i].ids) for (i,) in groups]

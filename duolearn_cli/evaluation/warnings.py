@@ -220,7 +220,7 @@ def _premises(target: Model, chance: float, check: Mapping[str, Any] | None, con
             (FORGETTING.key, ABOVE_MAJORITY.key),
             advice.MAJORITY,
         )
-    # None is no accusation: with fewer than six pairs no attack could see anything (docs/metrics.md, "Self-check").
+    # None is no accusation: with fewer than six pairs no attack could see anything (docs/measuring.md, "Self-check").
     if check and check["usable"] is False:
         seeing = [name for name, one in check["attacks"].items() if one["seen"]]
         yield Flag(

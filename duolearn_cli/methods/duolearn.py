@@ -34,10 +34,11 @@ class DuoLearn(Method):
 
     # Both terms are needed. The KL to the base alone left a surplus on the right answer, enough to rank it first. The
     # ascent alone made wrong answers unlikely too, and the right one stayed first about half the time
-    # (docs/lab-notes.md, "The forget loss").
+    # (docs/history/lab-notes.md, "The forget loss").
     distill_weight: float = setting(2.0, "weight of the KL on U tokens", minimum=0)
     # Towards the base, SmolLM2 took over that it does not answer, on retain questions too. Towards the target with
-    # ascent_weight=5, both models that were tried ended nearer to gold (docs/lab-notes.md, "A stronger ascent").
+    # ascent_weight=5, both models that were tried ended nearer to gold (docs/history/lab-notes.md, "A stronger
+    # ascent").
     distill_towards: str = setting(
         "target",
         "what that KL is to: the target's prediction of all tokens but the label, which keeps the form of answers and "
@@ -45,8 +46,8 @@ class DuoLearn(Method):
         choices=["target", "base"],
     )
     # "huber" ends at the base's loss, which on minimed is about half of gold's. "bounded" pushes on there and reaches
-    # gold's. Which of the two ends well depends on how far the base is from gold (docs/lab-notes.md, "0.1 % of the
-    # parameters").
+    # gold's. Which of the two ends well depends on how far the base is from gold (docs/history/lab-notes.md, "0.1 % of
+    # the parameters").
     ascent: str = setting(
         "bounded",
         "how labels of U tokens lose likelihood: by NPO's bounded ascent until their score is at `ceiling`, or by the "
@@ -60,21 +61,22 @@ class DuoLearn(Method):
         "scores allow for the form of answers, which the target learned from other items too, told from wrong options "
         "of retain items; false: the base's nll as it is. Private runs allow for nothing",
     )
-    # Half a nat above the base's loss overshot: CCF 117 %, loss AUC 0.28 (docs/lab-notes.md, "A stronger ascent").
+    # Half a nat above the base's loss overshot: CCF 117 %, loss AUC 0.28 (docs/history/lab-notes.md, "A stronger
+    # ascent").
     ceiling: float = setting(
         0.0, "tokens with a score at or above this (nats) are forgotten: no ascent; ascent=huber leads them back to it"
     )
     tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
     memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0.01)
     # On real questions ten times both weights brought recall back at no measured cost. On minimed they left a quarter
-    # of what was to be forgotten, so they are no default (docs/lab-notes.md, "Ranked, but no longer said").
+    # of what was to be forgotten, so they are no default (docs/history/lab-notes.md, "Ranked, but no longer said").
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
     retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0, common=("unlearn",))
     token_classes: bool = setting(
         True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
     )
     # No bias and no attention term stood out of its interval, except for a little KPR that was lost. So all are off by
-    # default (docs/lab-notes.md, "Concept-aware attention").
+    # default (docs/history/lab-notes.md, "Concept-aware attention").
     unlearn_key_bias: float = setting(0.0, "added to attention scores of U tokens as keys, while unlearning only")
     preserve_key_bias: float = setting(0.0, "added to attention scores of P tokens as keys, while unlearning only")
     attention_weight: float = setting(0.0, "weight of keeping what attention writes for P tokens", minimum=0)

@@ -32,7 +32,7 @@ def huber(nll: Tensor, aim: Tensor) -> Tensor:
 
     Far below the aim its gradient is that of plain ascent. Within one nat it shrinks with the distance. Above the aim
     it is that of learning. So the loss approaches the aim gently and from both sides, whereas the bounded ascent still
-    pushes with half of its force there (docs/lab-notes.md, "How answers look"). Shapes: all the same.
+    pushes with half of its force there (docs/history/lab-notes.md, "How answers look"). Shapes: all the same.
     """
     return F.huber_loss(nll, aim, reduction="none")
 

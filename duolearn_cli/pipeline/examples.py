@@ -105,7 +105,7 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
         return form and (form.slope, form.intercept)
 
     # The line is fitted on the first token of answers only. Lines for the tokens between foretold a fall of the loss
-    # that gold does not have (docs/lab-notes.md, "How answers look").
+    # that gold does not have (docs/history/lab-notes.md, "How answers look").
     line = target.keep("opening", [text.ids for text in texts], make)
     return AnswerForm(*line) if line else None
 

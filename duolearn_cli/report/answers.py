@@ -130,7 +130,7 @@ def sums_by_fact(runs: Sequence[Answers], formula: Share | Ratio, facts: Sequenc
         for column, part in enumerate(formula.parts(before, after, run.floors(chosen))):
             np.add.at(sums[:, column], places, part)
     # Rounding is safe because all summands are whole numbers in this unit. Without it, a target at chance would have a
-    # ratio over 1e-16 (docs/metrics.md, "Majority").
+    # ratio over 1e-16 (docs/measuring.md, "Majority").
     return np.round(unit * found)
 
 

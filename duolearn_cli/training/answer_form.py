@@ -40,8 +40,8 @@ class AnswerForm:
         """
         x, y = base_nll.double(), target_nll.double()
         # `not <`, so that NaN draws no line either. On minimed the base knows the form, and learning makes wrong
-        # options less likely: a line there would take knowledge of the right options for form (docs/lab-notes.md, "How
-        # answers look").
+        # options less likely: a line there would take knowledge of the right options for form
+        # (docs/history/lab-notes.md, "How answers look").
         if len(x) < MIN_OPTIONS or not y.mean() < x.mean():
             return None
         away = x - x.mean()
@@ -54,6 +54,6 @@ class AnswerForm:
 
         Shapes: base_nll [n], starts [n] (mask of first tokens) -> [n]. No value is below zero.
         """
-        # The line is not cut where it rises above the base: uncut, it foretold gold's losses best (docs/lab-notes.md,
-        # "How answers look").
+        # The line is not cut where it rises above the base: uncut, it foretold gold's losses best
+        # (docs/history/lab-notes.md, "How answers look").
         return torch.where(starts, (self.slope * base_nll + self.intercept).clamp(min=0), base_nll)

@@ -1,6 +1,7 @@
 """The choice of the coordinates that may change, made at the target model before the first step.
 
-docs/geometry.md, "Sparsity", has the criterion; docs/lab-notes.md, "0.1 % of the parameters: which", what was tried.
+docs/geometry.md, "Sparsity", has the criterion; docs/history/lab-notes.md, "0.1 % of the parameters: which", has what
+was tried.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def choose(
     everything = Coordinates(model.named_adapter, experts=model.experts)
     direction, cost = (torch.zeros_like(everything.values.data) for _ in range(2))
     # The square of the mean, not the mean of squares: the latter picks neurons that single items use, and then wrong
-    # options become unlikely too, so that questions keep their ranking (docs/lab-notes.md).
+    # options become unlikely too, so that questions keep their ranking (docs/history/lab-notes.md).
     for example in sample(task.forget, sparse.examples, task.seed):
         with model.recomputed(settings.checkpointing):
             # One item at a time: each gradient is scaled to norm one before the mean (docs/geometry.md, "Sparsity").

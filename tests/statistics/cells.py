@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table in docs/intervals.md.
+    """One cell of the table in docs/results/intervals.md.
 
     Every simulating module of tests/statistics has ``cells(draws: int) -> Iterator[Cell]``, which uses only public
     functions of the package. `table` collects them all. The texts are keys of random generators and of

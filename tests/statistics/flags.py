@@ -173,7 +173,7 @@ def by_gold(share: float) -> Draw:
     return raised
 
 
-# Name, kind, truth, nominal rate (for power: what docs/intervals.md claims with 100 facts), rule.
+# Name, kind, truth, nominal rate (for power: what docs/results/intervals.md claims with 100 facts), rule.
 RULES: tuple[tuple[str, str, str, float, Draw], ...] = (
     ("answers avoided", "false alarms", "forget accuracy at chance, .25", ONE_SIDED, avoided(0.25)),
     ("answers avoided", "power", "forget accuracy .1", 0.8, avoided(0.1)),

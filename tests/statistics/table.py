@@ -1,4 +1,4 @@
-"""Simulate all cells, store them as JSON, and write the tables of docs/intervals.md from it.
+"""Simulate all cells, store them as JSON, and write the tables of docs/results/intervals.md from it.
 
     python -m tests.statistics.table --draws 500 [--only accuracies]
 
@@ -21,7 +21,7 @@ import tests.statistics as package
 from tests.statistics.cells import Cell
 
 ROOT = Path(__file__).parents[2]
-RESULTS, PAGE = ROOT / "docs" / "results" / "intervals.json", ROOT / "docs" / "intervals.md"
+RESULTS, PAGE = ROOT / "docs" / "results" / "intervals.json", ROOT / "docs" / "results" / "intervals.md"
 BEGIN, END = "<!-- tables: begin (python -m tests.statistics.table) -->", "<!-- tables: end -->"
 TITLES = {"coverage": "Coverage of 95 % intervals", "false alarms": "False alarms", "power": "Power"}
 # The coverage that an interval may have from 30 facts on. Above the upper bound it is conservative, which the table

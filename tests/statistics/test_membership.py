@@ -48,7 +48,7 @@ def test_the_worst_attack_and_true_positives_are_covered():
 
 @pytest.mark.slow
 def test_the_whole_table_holds():
-    """Coverage is at least 92 % from 30 facts on, and at most 98.5 % if docs/metrics.md calls it not conservative."""
+    """Coverage is at least 92 % from 30 facts on, and at most 98.5 % if docs/measuring.md calls it not conservative."""
     for cell in cells(600):
         if cell.kind == "false alarms":
             assert cell.found <= 0.05 + noise(0.05, cell.draws), cell

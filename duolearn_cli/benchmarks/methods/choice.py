@@ -47,7 +47,7 @@ def worth(metrics: Mapping[str, Any]) -> Worth | None:
         _value(((models[name].get("gold") or {}).get("forget") or {}).get("nll_distance"))
         for name in ("unlearned", "target")
     ]
-    # Gold is the better end: a model that never learned the items need not answer at chance (docs/metrics.md,
+    # Gold is the better end: a model that never learned the items need not answer at chance (docs/measuring.md,
     # "Chance").
     parts = [abs(1 - (chance if against is None else against)), max(0.0, 1 - kept)]
     if apart[0] is not None and apart[1]:

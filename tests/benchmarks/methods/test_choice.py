@@ -51,7 +51,7 @@ def test_it_never_saturates(apart, more):
 
 
 def test_of_two_that_break_the_model_the_one_that_breaks_it_less():
-    """gru's tries of docs/benchmark.md, at the same losses: both were worth 0.000."""
+    """gru's tries of docs/history/benchmark.md, at the same losses: both were worth 0.000."""
     assert chosen([worth(metrics(1.149, 0.298, 9.0)), worth(metrics(1.088, 0.444, 9.0))]) == 1
 
 
