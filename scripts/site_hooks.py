@@ -1,6 +1,6 @@
 """Hooks of MkDocs: pages that lie outside docs/ become pages of the site, and links to them lead there.
 
-CONTRIBUTING.md, CHANGELOG.md and outputs/README.md are read on GitHub and in the run folder, so they stay where they are.
+CONTRIBUTING.md, CHANGELOG.md and outputs/README.md are read in the repository too, so they stay where they are.
 """
 
 from __future__ import annotations
