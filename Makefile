@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gpu lint format bench smoke clean
+.PHONY: help setup demo test test-all test-gpu lint format bench smoke docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ bench: setup ## steps and evaluation beside plain ways of doing the same, on the
 
 smoke: setup ## the main job, small, in a temporary folder
 	BIN=$(BIN) bash scripts/smoke.sh
+
+docs: setup ## build the documentation as a site, in build/site
+	$(BIN)/pip install --quiet -e '.[docs]'
+	$(BIN)/python scripts/build_site.py
 
 clean: ## remove what was built, not what was measured
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""DuoLearn: remove specialised medical knowledge from a language model, keep the rest, and prove both."""
+"""DuoLearn: remove specialised medical knowledge from a language model, keep the rest, and measure both."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

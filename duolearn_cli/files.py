@@ -17,8 +17,17 @@ ASSETS = PACKAGE / "assets"
 
 def conf_dir() -> Path:
     """Return the configuration folder: in the package when installed from a wheel, else beside it in a checkout."""
-    installed = PACKAGE / "conf"
-    return installed if installed.is_dir() else PACKAGE.parent / "conf"
+    return _beside("conf")
+
+
+def docs_dir() -> Path:
+    """Return the folder of the documentation, wherever messages say "docs/PAGE.md": as `conf_dir`."""
+    return _beside("docs")
+
+
+def _beside(name: str) -> Path:
+    installed = PACKAGE / name
+    return installed if installed.is_dir() else PACKAGE.parent / name
 
 
 def cache_dir(configured: str | None) -> Path:

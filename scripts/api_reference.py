@@ -1,4 +1,4 @@
-"""Write docs/api.md from the docstrings of the Python API: `python scripts/api_reference.py`. A test compares the two."""
+"""Write docs/api.md from the docstrings of the Python API: `python scripts/api_reference.py`. A test compares both."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Link each term of docs/glossary.md where it first appears in a page: `python scripts/glossary_links.py [--write]`.
 
 Without --write it lists the terms that lack a link. Pages are README, the tutorials and the explanations (sections of
-that name in mkdocs.yml). Headings, tables, code and links count as no appearance; terms in backticks are looked for in
-code.
+docs/site.toml). Headings, tables, code and links count as no appearance; terms in backticks are looked for in code.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 SECTIONS = ("Tutorials", "Explanation")
-FENCE = re.compile(r"^```.*?^```[^\n]*$", re.M | re.S)
 # Not prose, and of no importance to a reader who meets a word for the first time.
-SKIPPED = re.compile(r"^```.*?^```[^\n]*$|^#.*$|^\|.*$|^<!--.*?-->$|!?\[[^\]]*\]\([^)]*\)|https?://\S+", re.M | re.S)
+SKIPPED = re.compile(
+    r"^```.*?^```[^\n]*$|^#[^\n]*$|^\|[^\n]*$|<!--.*?-->|!?\[[^\]]*\]\([^)]*\)|https?://\S+", re.M | re.S
+)
 CODE = re.compile(r"`+[^`]+`+")
 
 
@@ -62,13 +63,8 @@ def slug(heading: str) -> str:
 
 def pages() -> list[Path]:
     """README, then the pages of the site's sections that explain."""
-    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    found = [ROOT / "README.md"]
-    for section in SECTIONS:
-        rows = re.search(rf"^  - {section}:\n((?:      - .*\n)+)", text, re.M)
-        assert rows, f"mkdocs.yml has no section {section}"
-        found += [ROOT / "docs" / path for path in re.findall(r": (\S+\.md)$", rows[1], re.M)]
-    return found
+    sections = tomllib.loads((ROOT / "docs" / "site.toml").read_text(encoding="utf-8"))["sections"]
+    return [ROOT / "README.md", *(ROOT / "docs" / path for section in SECTIONS for path in sections[section])]
 
 
 def linked(text: str, link: str) -> tuple[str, list[str]]:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,8 @@ def steps(page: str) -> list[Step]:
 
 def pages() -> list[Path]:
     """The tutorials in the order of the site."""
-    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    return [ROOT / "docs" / path for path in re.findall(r": (tutorials/\S+\.md)$", text, re.M)]
+    sections = tomllib.loads((ROOT / "docs" / "site.toml").read_text(encoding="utf-8"))["sections"]
+    return [ROOT / "docs" / path for path in sections["Tutorials"]]
 
 
 def run(step: Step, folder: Path) -> str:

@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "duolearn_cli"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "outputs" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "outputs/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 # Paths begin at the root of the project; those of modules and packages may begin at our package.
 ROOT_PATH = r"(?<![\w./-])(?:duolearn_cli|tests|scripts|conf|docs)/[\w./*-]*[\w*/]"
 PACKAGES = "|".join(path.name for path in PACKAGE.iterdir() if path.is_dir())

@@ -1,6 +1,5 @@
 """The documentation site: its navigation, links, glossary, generated pages, language, and the tutorials' commands."""
 
-import os
 import re
 import subprocess
 import sys
@@ -14,11 +13,8 @@ from tests.scripts import load
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "outputs" / "README.md", *sorted(DOCS.rglob("*.md"))]
-NAVIGATION = re.findall(
-    r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2], re.M
-)
-# Pages that scripts/site_hooks.py adds.
-OUTSIDE = {"CONTRIBUTING.md", "CHANGELOG.md", "outputs.md"}
+SITE = load("build_site")
+NAVIGATION = [page for pages in SITE.navigation().values() for page in pages]
 SOURCES = [*sorted((ROOT / "duolearn_cli").rglob("*.py")), *sorted((ROOT / "conf").rglob("*.yaml"))]
 
 
@@ -41,8 +37,9 @@ def named(path):
 
 
 def test_every_page_is_in_the_navigation_once():
-    assert sorted(set(NAVIGATION) - OUTSIDE) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-    assert len(NAVIGATION) == len(set(NAVIGATION))
+    assert sorted(
+        [*(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")), *SITE.outside().values()]
+    ) == sorted(NAVIGATION)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -160,17 +157,28 @@ def test_tutorials_print_what_their_pages_show(tmp_path, cache, monkeypatch):
     assert changed == []
 
 
+def test_links_of_the_site_stay_within_it(tmp_path):
+    """Also those of pages from elsewhere, and back to them."""
+    SITE.assemble(tmp_path)
+    linked = 0
+    for page in tmp_path.rglob("*.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", prose(page)):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            linked += 1
+    assert linked > 200 and "contributing.md#add-a-model" in (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert all((tmp_path / f"{page}.md").exists() for page in re.findall(r"^   (?!:)(\S+)", SITE.contents(), re.M))
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("mkdocs") is None, reason="pip install 'duolearn[docs]'")
+@pytest.mark.skipif(find_spec("sphinx") is None, reason="pip install 'duolearn[docs]'")
 def test_the_site_is_built_without_warnings_and_fetches_nothing(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, ROOT / "scripts" / "build_site.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) >= len(NAVIGATION)
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        assert (
-            re.findall(r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+rel="stylesheet"[^>]+href="https?:', text)
-            == []
-        )
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(NAVIGATION)
+    fetched = re.compile(
+        r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//|<link[^>]+stylesheet[^>]+href=\"(?:https?:)?//|url\((?:https?:)?//"
+    )
+    files = [*pages, *tmp_path.rglob("*.css")]
+    assert [file.name for file in files if fetched.search(file.read_text(encoding="utf-8"))] == []

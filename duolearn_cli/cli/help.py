@@ -8,7 +8,7 @@ from pathlib import Path
 from duolearn_cli.cli.listing import columns
 from duolearn_cli.config.version import __version__
 from duolearn_cli.config.words import ADDED_GROUPS
-from duolearn_cli.files import conf_dir, first_comment, groups
+from duolearn_cli.files import conf_dir, docs_dir, first_comment, groups
 
 EXAMPLES = {
     "learn": (
@@ -150,6 +150,7 @@ def overview(commands: Sequence[str], aliases: Mapping[str, str], width: int) ->
         "and measure both.\n\n"
         f"usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n{columns(rows, width)}\n"
         f"start here\n  duolearn unlearn +forget=surgery\n\nfind out more\n{columns(MORE, width)}"
+        f"documentation (docs/)\n  {docs_dir() / 'index.md'}\n"
     )
 
 
