@@ -32,12 +32,8 @@ class Term:
     words: tuple[str, ...]
     code: bool
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """Finds the term; acronyms as they are written, other words with either case of their first letter."""
-        return re.compile("|".join(map(self._written, self.words)))
-
-    def _written(self, word: str) -> str:
+    def written(self, word: str) -> str:
+        """A pattern for one word of it; acronyms as they are, of others the first letter may be a capital."""
         if self.code:
             return f"`{re.escape(word)}`"
         first = word[0] if word.isupper() or word == "nll" else f"[{word[0].upper()}{word[0].lower()}]"
@@ -70,21 +66,25 @@ def pages() -> list[Path]:
 def linked(text: str, link: str) -> tuple[str, list[str]]:
     """The text with a link at each term's first appearance, and the slugs of terms that had none."""
     missing = []
-    # Longer terms first, so that "MIA score" is no appearance of "MIA".
-    for term in sorted(terms(), key=lambda term: -max(map(len, term.words))):
-        place = _first(text, term)
-        if f"({link}#{term.slug})" in (text[: place.start()] if place else text):
-            continue
-        if place:
-            missing.append(term.slug)
-            text = f"{text[: place.start()]}[{place[0]}]({link}#{term.slug}){text[place.end() :]}"
+    # From the end, so that the places before stay as they are.
+    for anchor, place in sorted(_first(text).items(), key=lambda one: -one[1].start()):
+        if f"({link}#{anchor})" not in text[: place.start()]:
+            missing.append(anchor)
+            text = f"{text[: place.start()]}[{place[0]}]({link}#{anchor}){text[place.end() :]}"
     return text, missing
 
 
-def _first(text: str, term: Term) -> re.Match[str] | None:
-    blind = _blinded(text, SKIPPED) if term.code else _blinded(_blinded(text, SKIPPED), CODE)
-    found = term.pattern.search(blind)
-    return re.compile(re.escape(found[0])).search(text, found.start()) if found else None
+def _first(text: str) -> dict[str, re.Match[str]]:
+    """Where each term that is in the text appears first, by slug."""
+    found: dict[str, re.Match[str]] = {}
+    uncoded = _blinded(_blinded(text, SKIPPED), CODE)
+    for code, blind in ((True, _blinded(text, SKIPPED)), (False, uncoded)):
+        # Longer words first, so that "MIA score" is no appearance of "MIA".
+        own = [(word, term) for term in terms() if term.code is code for word in term.words]
+        own.sort(key=lambda one: -len(one[0]))
+        for match in re.finditer("|".join(f"({term.written(word)})" for word, term in own), blind):
+            found.setdefault(own[(match.lastindex or 1) - 1][1].slug, match)
+    return found
 
 
 def _blinded(text: str, what: re.Pattern[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from duolearn_cli.__main__ import COMMANDS
+from duolearn_cli.__main__ import ALIASES, COMMANDS
 from duolearn_cli.cli.jobs import check_jobs
 from duolearn_cli.cli.positional import action_overrides, audit_overrides, normalised, taken_text, word_overrides
 from duolearn_cli.config.words import CACHE_ACTIONS, DATA_ACTIONS
@@ -26,11 +26,13 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_command_composes(words):
-    command, *arguments = words
+    if words == ["--help"]:
+        return
+    command, *arguments = [ALIASES.get(words[0], words[0]), *words[1:]]
     assert command in COMMANDS
     if "--help" in arguments or any("DATE" in argument for argument in arguments):
         return
-    words, text = taken_text(words)
+    words, text = taken_text([command, *arguments])
     as_overrides = {
         "hierarchy": action_overrides,
         "audit": audit_overrides,
