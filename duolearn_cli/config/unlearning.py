@@ -169,7 +169,7 @@ class SparsityConfig:
         choices=["none", *UNITS],
         common=("unlearn",),
     )
-    # The paper changes about 0.1 % of the parameters (method.md section 1).
+    # The paper changes about 0.1 % of the parameters (docs/method.md).
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
     examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
     # 0.1 and 1 were tried with the present choice of coordinates, this default was not (docs/history/lab-notes.md, "0.1

@@ -1,6 +1,6 @@
 """DuoLearn: token classes and a bounded token loss, with a geometric constraint on the executed step.
 
-The two strategies are the paper's (arXiv 2511.19498); the formulas are ours (method.md sections 3 to 5).
+The two strategies are the paper's (arXiv 2511.19498); the formulas are ours (docs/method.md).
 """
 
 from __future__ import annotations

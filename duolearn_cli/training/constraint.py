@@ -1,6 +1,6 @@
 """The constraint on updates and its state between steps: Fisher of the retain data, basis of preserve gradients.
 
-method.md section 5 (our definition); docs/geometry.md explains the settings and compares them.
+docs/geometry.md (our definition) explains the settings; docs/history/geometry.md compares them.
 """
 
 from __future__ import annotations

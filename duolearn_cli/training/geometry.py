@@ -1,4 +1,4 @@
-"""Geometric constraints on update steps: pure functions over flat vectors (method.md section 5, our definition).
+"""Geometric constraints on update steps: pure functions over flat vectors (docs/geometry.md, our definition).
 
 A *step* is a displacement of the parameters, a *gradient* the derivative of a loss, so that to first order a step
 changes the loss by their plain inner product, its *slope*. A *metric* says which of the allowed steps is nearest: the

@@ -63,7 +63,7 @@ def choose(
         cost += len(batch) * present(both.squares, "the squared gradients")
         advance(len(batch))
     units = None if sparse.unit == "coordinate" else everything.units(sparse.unit)
-    # The share is of the whole model, not of the adapter: the paper states it so (method.md section 1).
+    # The share is of the whole model, not of the adapter: the paper states it so (docs/method.md).
     budget = int(sparse.fraction * model.num_base_parameters)
     index = sparsity.choose(direction.square(), cost, units, budget, processes, sparse.damping)
     if not processes.sum_parts(torch.tensor(float(len(index)), device=index.device)):

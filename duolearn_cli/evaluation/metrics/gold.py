@@ -1,4 +1,4 @@
-"""The distance of a model from gold, the model that never learned the forget set (method.md section 8)."""
+"""The distance of a model from gold, the model that never learned the forget set (docs/measuring.md)."""
 
 from __future__ import annotations
 

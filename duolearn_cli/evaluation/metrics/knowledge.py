@@ -1,4 +1,4 @@
-"""Ratios of the answers before and after, and the most common answer (method.md section 8; our definitions).
+"""Ratios of the answers before and after, and the most common answer (docs/metrics.md; our definitions).
 
 `evaluation.measures` says which ratios there are. Marks of items are 1 (right) or 0 (wrong), or between them if options
 tie. `facts` gives the fact of each item, in the same order: intervals are over facts.

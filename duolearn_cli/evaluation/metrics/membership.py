@@ -1,4 +1,4 @@
-"""Membership inference: can an attacker tell trained items from unseen ones? (method.md section 8)
+"""Membership inference: can an attacker tell trained items from unseen ones? (docs/measuring.md)
 
 Every attack (`ATTACKS`) gives each fact one score, which should be higher for members, the trained facts. Members and
 non-members are compared in pairs of about equal length. The null hypothesis is that nothing distinguishes them: either
