@@ -65,7 +65,8 @@ def run(step: Step, folder: Path) -> str:
     refused = done.returncode == 2 and step.output and "error:" in step.output
     if done.returncode and not refused:
         raise RuntimeError(f"{step.command}\n{done.stdout}{done.stderr}")
-    lines = [line.rstrip() for line in (done.stderr if refused else done.stdout).splitlines()]
+    printed = (done.stderr if refused else done.stdout).replace(f"{folder.resolve()}/", "")
+    lines = [line.rstrip() for line in printed.splitlines()]
     wanted = re.compile(step.filter or "")
     return "".join(f"{line}\n" for line in lines if wanted.search(line))
 
@@ -90,8 +91,12 @@ def follow(page: str, folder: Path) -> tuple[str, list[str]]:
 
 
 def words(output: str) -> list[str]:
-    """The lines of an output without what differs between machines: numbers, and widths of columns."""
-    return [re.sub(r"[━─┅\s]+", " ", re.sub(r"[\d.,:]*\d|—", "#", line)).strip() for line in output.splitlines()]
+    """The lines of an output without what differs between machines: numbers, hashes, marks at them, widths."""
+    masks = ((r"\b[0-9a-f]{12,}\b", "#"), (r"[\d.,:]*\d|—", "#"), (r" \(!\)", ""), (r"[━─┅\s]+", " "))
+    lines = output.splitlines()
+    for pattern, mask in masks:
+        lines = [re.sub(pattern, mask, line) for line in lines]
+    return [line.strip() for line in lines]
 
 
 def main(arguments: Sequence[str]) -> int:
