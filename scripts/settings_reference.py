@@ -1,6 +1,6 @@
 """Print the reference of all settings as Markdown, from the schema, the components' classes and the presets.
 
-python scripts/settings_reference.py > settings.md
+python scripts/settings_reference.py > docs/settings.md
 """
 
 from __future__ import annotations

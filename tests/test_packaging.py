@@ -42,5 +42,5 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path):
         text=True,
         timeout=120,
     )
-    (place,) = re.findall(r"^documentation \(docs/\): (.*)$", shown.stdout, re.M)
+    (place,) = re.findall(r"^documentation \(docs/\)\n  (.*)$", shown.stdout, re.M)
     assert place == str(tmp_path / "site" / "duolearn_cli" / "docs" / "index.md") and Path(place).is_file()

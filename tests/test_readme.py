@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from duolearn_cli.__main__ import ALIASES, COMMANDS
+from duolearn_cli.cli.answers import answer
 from duolearn_cli.cli.jobs import check_jobs
 from duolearn_cli.cli.positional import action_overrides, audit_overrides, normalised, taken_text, word_overrides
 from duolearn_cli.config.words import CACHE_ACTIONS, DATA_ACTIONS
@@ -26,7 +27,9 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_command_composes(words):
-    if words == ["--help"]:
+    if words[0] in ("--help", "help", "list"):
+        command, named = (None, []) if words[0] == "--help" else (words[0], words[1:])
+        assert answer(command, named, words if command is None else [], COMMANDS, ALIASES)
         return
     command, *arguments = [ALIASES.get(words[0], words[0]), *words[1:]]
     assert command in COMMANDS

@@ -117,12 +117,16 @@ def test_readmes_numbers_are_those_of_the_kept_results():
 
 @pytest.mark.parametrize(
     ("script", "page"),
-    [("results_page", DOCS / "results" / "index.md"), ("api_reference", DOCS / "api.md")],
+    [
+        ("results_page", DOCS / "results" / "index.md"),
+        ("api_reference", DOCS / "api.md"),
+        ("settings_reference", DOCS / "settings.md"),
+    ],
 )
 def test_generated_pages_are_up_to_date(script, page):
     loaded = load(script)
-    made = loaded.made() if script == "results_page" else loaded.page()
-    assert page.read_text(encoding="utf-8") == made, f"python scripts/{script}.py"
+    (make,) = (getattr(loaded, name) for name in ("made", "page", "reference") if hasattr(loaded, name))
+    assert page.read_text(encoding="utf-8") == make(), f"python scripts/{script}.py"
 
 
 def test_the_sketch_of_a_report_shows_the_kept_run():

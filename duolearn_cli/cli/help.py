@@ -150,7 +150,7 @@ def overview(commands: Sequence[str], aliases: Mapping[str, str], width: int) ->
         "and measure both.\n\n"
         f"usage: duolearn COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]\n\ncommands\n{columns(rows, width)}\n"
         f"start here\n  duolearn unlearn +forget=surgery\n\nfind out more\n{columns(MORE, width)}"
-        f"documentation (docs/)\n  {docs_dir() / 'index.md'}\n"
+        f"\ndocumentation (docs/)\n  {docs_dir() / 'index.md'}\n"
     )
 
 

@@ -58,7 +58,7 @@ def _unnamed_target() -> ForgetTarget:
 class RunConfig:
     """Everything that determines a run."""
 
-    command: str = setting(MISSING, "the command that runs, set by conf/COMMAND.yaml")
+    command: str = setting(MISSING, "the command that runs; each has a file of its name in conf/")
     ablation: str | None = setting(None, "the part of the method that is left out, set by +ablation=", pattern=NAME)
     seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0, common=("unlearn",))
     model: ModelConfig = setting(ModelConfig)
