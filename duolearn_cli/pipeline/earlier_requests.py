@@ -43,7 +43,7 @@ def hold_requests(
     """Write the held gradients of all requests into the adapter's `folder`, for requests that follow.
 
     Those of earlier requests are taken anew, at the model as it is now: a gradient of three requests ago no longer
-    points to where the answers come back (docs/lab-notes.md). Where the items are gone, the old one is kept.
+    points to where the answers come back (docs/history/lab-notes.md). Where the items are gone, the old one is kept.
     """
     display, model, config = unlearned.display, unlearned.model, unlearned.study.config
     if processes.sharded:
