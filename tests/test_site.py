@@ -153,6 +153,7 @@ def test_other_words_in_an_output_are_seen():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_tutorials_print_what_their_pages_show(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("DUOLEARN_CACHE", str(cache))
     tutorials = load("tutorials")
