@@ -66,7 +66,8 @@ def run(step: Step, folder: Path) -> str:
     if done.returncode and not refused:
         raise RuntimeError(f"{step.command}\n{done.stdout}{done.stderr}")
     printed = (done.stderr if refused else done.stdout).replace(f"{folder.resolve()}/", "")
-    lines = [line.rstrip() for line in printed.splitlines()]
+    # Tables of a piped command are as wide as their longest row.
+    lines = [re.sub(r" +│$", " │", line.rstrip()) for line in printed.splitlines()]
     wanted = re.compile(step.filter or "")
     return "".join(f"{line}\n" for line in lines if wanted.search(line))
 
