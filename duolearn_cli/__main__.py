@@ -12,7 +12,9 @@ from duolearn_cli.cli.positional import (
     action_overrides,
     audit_overrides,
     item_overrides,
+    list_overrides,
     normalised,
+    question_overrides,
     taken_text,
     verify_overrides,
     word_overrides,
@@ -31,6 +33,10 @@ COMMANDS = (
     "inspect",
     "doctor",
     "fetch",
+    "report",
+    "compare",
+    "runs",
+    "ask",
     "export",
     "purge",
     "withdraw",
@@ -40,6 +46,8 @@ COMMANDS = (
     "bench",
     "benchmark",
 )
+# Commands whose words are folders, and the setting that these are.
+FOLDER_LISTS = {"compare": "compare.runs", "runs": "runs.folders"}
 # Other names that a command can be given.
 ALIASES = {"speed": "bench"}
 
@@ -104,6 +112,10 @@ def _dispatch(args: list[str]) -> int:
         words = word_overrides(words, "cache", CACHE_ACTIONS, "cache.action")
     elif command in ("verify", "withdraw"):
         words = verify_overrides(words)
+    elif command in FOLDER_LISTS:
+        words = list_overrides(words, FOLDER_LISTS[command])
+    elif command == "ask":
+        words = question_overrides(words)
     return launch(command, [*flags, *map(normalised, words)])
 
 

@@ -55,6 +55,26 @@ EXAMPLES = {
         "duolearn doctor model=smollm2_135m",
         "duolearn doctor dataset=medmcqa dataset.path=dev.jsonl",
     ),
+    "report": (
+        "duolearn report run=outputs/DATE/TIME-NAME",
+        "duolearn report run=outputs/DATE/TIME-sweep/0",
+        "duolearn report run=outputs/DATE/TIME-NAME/runs/npo-0",
+    ),
+    "compare": (
+        "duolearn compare outputs/DATE/TIME-NAME outputs/DATE/TIME-OTHER",
+        "duolearn compare outputs/DATE/TIME-sweep",
+        "duolearn compare outputs/DATE/TIME-NAME outputs/DATE/TIME-sweep run_dir=FOLDER",
+    ),
+    "runs": (
+        "duolearn runs",
+        "duolearn runs runs.target=surgery runs.tag=paper",
+        "duolearn runs outputs/DATE runs.json=true",
+    ),
+    "ask": (
+        'duolearn ask run=outputs/DATE/TIME-NAME "Which nerve is at risk in thyroidectomy?"',
+        'duolearn ask run=outputs/DATE/TIME-NAME "Which nerve?" "ask.options=[vagus,recurrent laryngeal]"',
+        'duolearn ask run=outputs/DATE/TIME-NAME "Which nerve is at risk?" "ask.models=[base,unlearned]"',
+    ),
     "export": (
         "duolearn export run=outputs/DATE/TIME-NAME",
         "duolearn export run=outputs/DATE/TIME-NAME format=merged export_path=FOLDER",
@@ -115,6 +135,15 @@ USAGE = {
   privacy               compare a measured lower bound on epsilon with the epsilon that private unlearning claims
   robustness run=FOLDER attack a run's model to recover forgotten knowledge
 """,
+    "compare": """\
+  RUN RUN...            the runs, each a folder; a sweep or a benchmark stands for its runs. The first is the reference
+""",
+    "runs": """\
+  [FOLDER...]           where to look for runs; without one, output_dir
+""",
+    "ask": """\
+  "QUESTION"            what the models are asked
+""",
     "hierarchy": """\
   show [NODE]           show the tree, or the concepts below NODE; depth=2 is the default
   check                 list problems and warnings of a hierarchy, and count its levels
@@ -167,7 +196,7 @@ def command_help(command: str, config_dir: str | None, width: int, every: bool =
     # The overview must not wait for the schema.
     from duolearn_cli.cli import settings_help
 
-    actions = f"actions\n{USAGE[command]}\n" if command in USAGE else ""
+    actions = f"words after the command\n{USAGE[command]}\n" if command in USAGE else ""
     settings = settings_help.Settings.of(command, (), config_dir)
     shown = settings_help.every(settings, width) if every else settings_help.common(command, settings, width)
     some = "" if every else f"; all: duolearn {command} --help-all"

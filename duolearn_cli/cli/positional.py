@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from duolearn_cli.config.renamed import new_name
 from duolearn_cli.config.words import ACTIONS, AUDITS
@@ -92,6 +93,26 @@ def item_overrides(words: Sequence[str]) -> list[str]:
         raise UserError(f"inspect: {free[1]!r} is one word too many; give one item's id, in quotes if it has spaces.")
     given = [in_full("inspect", word) for word in words if _OVERRIDE.match(word)]
     return [*(quoted("inspect.item", word) for word in free), *given]
+
+
+def list_overrides(words: Sequence[str], key: str) -> list[str]:
+    """Turn the folders of ``compare RUN RUN`` or ``runs FOLDER`` into one override of `key`, a list."""
+    # A sweep may call its jobs `seed=1`: what is a folder is no override.
+    free = [word for word in words if word != "--dry-run" and (not _OVERRIDE.match(word) or Path(word).is_dir())]
+    given = [word for word in words if word not in free]
+    return [*([f"{key}=[{','.join(map(quoted_value, free))}]"] if free else []), *given]
+
+
+def question_overrides(words: Sequence[str]) -> list[str]:
+    """Turn the text of ``ask "QUESTION"`` into an override, whatever characters it contains.
+
+    Raises:
+        UserError: there is more than one word.
+    """
+    free = [word for word in words if not _OVERRIDE.match(word) and word != "--dry-run"]
+    if len(free) > 1:
+        raise UserError(f"ask: {free[1]!r} is one word too many; give the question as one word, in quotes.")
+    return [*(quoted("ask.question", word) for word in free), *(word for word in words if word not in free)]
 
 
 def in_full(command: str, word: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.config import comparison, learning, robustness
+from duolearn_cli.config import comparison, following, learning, robustness
 from duolearn_cli.config.layers import layers_problem
 from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.config.settings import NAME
@@ -16,8 +16,9 @@ from duolearn_cli.config.unlearning import WITH_MOMENTUM, UnlearnConfig
 from duolearn_cli.config.values import NAME_HINT, within
 
 WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
+MAKES_FOLDER = (*WITH_RUN_FOLDER, "compare")
 # Beside `audit robustness`.
-TAKE_RUN = ("evaluate", "export", "purge", "verify", "withdraw")
+TAKE_RUN = ("evaluate", "export", "purge", "verify", "withdraw", "report", "ask")
 
 
 def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
@@ -38,6 +39,10 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     yield from (f"audit.robustness.{problem}" for problem in robustness.list_problems(config.audit.robustness))
     yield from (f"benchmark.{problem}" for problem in comparison.list_problems(config.benchmark, methods))
     yield from _runs(config)
+    yield from following.label_problems(config.name, config.tags)
+    if (config.name or config.tags) and config.command not in WITH_RUN_FOLDER:
+        yield f"name, tags: `duolearn {config.command}` makes no run that could have them; leave them out."
+    yield from (f"ask.{problem}" for problem in following.ask_problems(config.ask))
     yield from _exports(config)
     yield from _deletions(config)
     yield from _adapters(config)
@@ -79,12 +84,12 @@ def _runs(config: DictConfig) -> Iterator[str]:
         yield "run is not set: which run is attacked? Give run=FOLDER, of a finished `duolearn unlearn`."
     if config.run and config.command not in TAKE_RUN and not attacks:
         yield (
-            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge`, `verify` and "
-            "`withdraw` take run; allowed here: resume=RUN to continue a run."
+            f"run={config.run}: only `duolearn evaluate`, `audit robustness`, `export`, `purge`, `verify`, `withdraw`, "
+            "`report` and `ask` take run; allowed here: resume=RUN to continue a run."
         )
     if config.request and config.command != "withdraw":
         yield f"request={config.request}: only `duolearn withdraw` takes one."
-    if config.run_dir and config.command not in WITH_RUN_FOLDER:
+    if config.run_dir and config.command not in MAKES_FOLDER:
         yield f"run_dir={config.run_dir}: `duolearn {config.command}` makes no run folder; leave it out."
     if config.run_dir and config.resume:
         yield f"run_dir={config.run_dir}: a run that is gone on with keeps its folder; leave it out."

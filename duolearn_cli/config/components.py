@@ -75,6 +75,12 @@ def dataset_name(node: DictConfig) -> str:
     return module.rpartition(".")[2] if module.startswith("duolearn_cli.data.") else name.lower()
 
 
+def is_embedded(config: Any) -> bool:
+    """Whether all items of a run come from the data of this package, which anyone may read."""
+    sources = [config.dataset, *([config.retain_from] if config.retain_from is not None else [])]
+    return all(dataset_name(source) == "minimed" for source in sources)
+
+
 def component(node: DictConfig, plugins: Sequence[str] = ()) -> Any:
     """Build the component that a checked configuration node describes."""
     schema = OmegaConf.structured(component_class(node, plugins))

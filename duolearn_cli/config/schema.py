@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from duolearn_cli.config.comparison import BenchmarkConfig
 from duolearn_cli.config.deploy import CacheConfig, ExportConfig
+from duolearn_cli.config.following import AskConfig, CompareConfig, RunsConfig
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.items import ImperfectConfig, LabelsConfig, PromptConfig, SplitConfig
 from duolearn_cli.config.learning import LearnConfig
@@ -59,6 +60,12 @@ class RunConfig:
     """Everything that determines a run."""
 
     command: str = setting(MISSING, "the command that runs; each has a file of its name in conf/")
+    name: str | None = setting(
+        None, "a name of your own for the run, shown in lists and reports", common=("unlearn", "evaluate")
+    )
+    tags: list[str] = setting(
+        [], "labels of the run, by which `duolearn runs` finds it", common=("unlearn", "evaluate")
+    )
     ablation: str | None = setting(None, "the part of the method that is left out, set by +ablation=", pattern=NAME)
     seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0, common=("unlearn",))
     model: ModelConfig = setting(ModelConfig)
@@ -92,10 +99,12 @@ class RunConfig:
     output_dir: str = setting(
         "outputs",
         "run folders go to OUTPUT_DIR/DATE/TIME-NAME",
-        common=("unlearn", "learn", "retrain", "evaluate", "benchmark", "bench", "audit"),
+        common=("unlearn", "learn", "retrain", "evaluate", "benchmark", "bench", "audit", "compare", "runs"),
     )
     run_dir: str | None = setting(
-        None, "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same"
+        None,
+        "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same",
+        common=("compare",),
     )
     cache_dir: str | None = setting(
         None,
@@ -107,8 +116,9 @@ class RunConfig:
     run: str | None = setting(
         None,
         "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
-        "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain",
-        common=("evaluate", "audit", "export", "purge", "verify", "withdraw"),
+        "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain; report: whose report "
+        "to write again; ask: whose models",
+        common=("evaluate", "audit", "export", "purge", "verify", "withdraw", "report", "ask"),
     )
     adapter: str | None = setting(
         None,
@@ -150,6 +160,9 @@ class RunConfig:
         common=("export", "data", "hierarchy"),
     )
     cache: CacheConfig = setting(CacheConfig)
+    runs: RunsConfig = setting(RunsConfig)
+    compare: CompareConfig = setting(CompareConfig)
+    ask: AskConfig = setting(AskConfig)
     yes: bool = setting(
         False,
         "purge, cache prune: delete without asking; withdraw: run the commands",

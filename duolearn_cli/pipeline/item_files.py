@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.config.components import dataset_name
-from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.components import is_embedded
 from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation import members, summary
 from duolearn_cli.evaluation.examples import examples
@@ -49,12 +48,6 @@ def write_examples(folder: Path, study: Study, assessed: Mapping[str, Assessment
     items = {item.id: item for item in study.items} if is_shown else {}
     chosen = examples({name: one.answers for name, one in assessed.items()})
     write_jsonl(folder / EXAMPLES, [{**row, **_texts(items.get(row["id"]))} for row in chosen])
-
-
-def is_embedded(config: RunConfig) -> bool:
-    """Whether all items come from the data of this package, which anyone may read."""
-    sources = [config.dataset, *([config.retain_from] if config.retain_from is not None else [])]
-    return all(dataset_name(source) == "minimed" for source in sources)
 
 
 def _texts(item: Item | None) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Run:
                 "schema": SCHEMA,
                 "command": config.command,
                 "overrides": list(overrides),
+                "name": config.name,
+                "tags": list(config.tags),
                 "status": "created",
                 "error": None,
                 "created": _now(),
@@ -214,6 +216,23 @@ def _own_folder(config: RunConfig) -> Path:
         ) from error
     except OSError as error:
         raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be created: {error.strerror}.") from error
+    return folder
+
+
+def free_folder(run_dir: str | None, output_dir: str, name: str) -> Path:
+    """Create a folder for files that are no run: exactly `run_dir`, new or empty, or a new one in `output_dir`.
+
+    Raises:
+        RunError: the folder holds something, or cannot be made.
+    """
+    if not run_dir:
+        return _exclusive_folder(Path(output_dir), name)
+    folder = Path(run_dir)
+    check_run_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"run_dir={folder}: it cannot be created: {error.strerror}.") from error
     return folder
 
 

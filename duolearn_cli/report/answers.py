@@ -26,8 +26,8 @@ def by_item(measure: Measure) -> Share | Ratio | None:
     formula = measure.formula
     if isinstance(formula, Share) and formula.side in SIDES:
         return formula
-    # Other floors than chance are in no item file.
-    return formula if isinstance(formula, Ratio) and formula.floor in (None, "chance") else None
+    # The majority rate is in no item file.
+    return formula if isinstance(formula, Ratio) and formula.floor != "majority" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +82,19 @@ class Answers:
         """Whether target and unlearned were both asked what `key` names."""
         return all(key in self.models.get(model, {}) for model in ("target", "unlearned"))
 
+    def can_make(self, formula: Share | Ratio) -> bool:
+        """Whether all marks that a formula needs are there."""
+        by_gold = isinstance(formula, Ratio) and formula.floor == "gold"
+        return self.has(formula.mark) and not (by_gold and formula.mark not in self.models.get("gold", {}))
+
     def places(self, side: str) -> list[int]:
         """Where the items of trained facts of a side are."""
         return [place for place, split in enumerate(self.about["split"]) if split in SIDES[side]]
 
-    def floors(self, places: Sequence[int]) -> np.ndarray:
+    def floors(self, places: Sequence[int], formula: Share | Ratio) -> np.ndarray:
         """What each item would score without knowledge. Shape: [places]."""
+        if isinstance(formula, Ratio) and formula.floor == "gold":
+            return self.models["gold"][formula.mark][places]
         if self.by_gold:
             return self.models["gold"]["correct"][places]
         return 1 / np.array([self.about["options"][place] for place in places], dtype=float)
@@ -122,12 +129,12 @@ def sums_by_fact(runs: Sequence[Answers], formula: Share | Ratio, facts: Sequenc
     unit = common_unit([*chances, *marks])
     found = np.zeros((len(runs), len(order), 2))
     for sums, run in zip(found, runs, strict=True):
-        if not run.has(key):
+        if not run.can_make(formula):
             continue
         chosen = run.places(side)
         places = [order[run.about["fact"][k]] for k in chosen]
         before, after = (run.models[model][key][chosen] for model in ("target", "unlearned"))
-        for column, part in enumerate(formula.parts(before, after, run.floors(chosen))):
+        for column, part in enumerate(formula.parts(before, after, run.floors(chosen, formula))):
             np.add.at(sums[:, column], places, part)
     # Rounding is safe because all summands are whole numbers in this unit. Without it, a target at chance would have a
     # ratio over 1e-16 (docs/measuring.md, "Majority").

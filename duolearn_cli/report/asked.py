@@ -24,6 +24,8 @@ def request(inputs: Inputs) -> list[tuple[str, str]]:
     # Enough of the hash to compare two reports by eye; record.json has the whole.
     weights = str(run.get("weights_sha256") or run.get("weights") or "")[:HASH]
     rows = [
+        ("Name", run.get("name")),
+        ("Tags", ", ".join(run.get("tags") or ()) or None),
         ("Command", run.get("command")),
         ("To forget", f"{metrics['forget']} (data labels: {subjects})" if subjects else metrics["forget"]),
         ("Data", _with(metrics.get("dataset"), _file(config, "dataset"), _hash("items", run.get("data")))),

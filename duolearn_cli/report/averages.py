@@ -12,6 +12,7 @@ from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.metrics.seeds import (
     FEWEST,
     auc_errors,
+    difference_over_facts,
     difference_over_seeds,
     over_seeds,
     ratio_errors,
@@ -45,18 +46,38 @@ def mean_over_jobs(jobs: Sequence[Job], measure: Measure, answers: Sequence[Answ
     return whole if is_whole else {"value": whole["value"]}
 
 
-def difference_over_jobs(first: Sequence[Job], second: Sequence[Job], measure: Measure) -> dict[str, Any] | None:
+def difference_over_jobs(
+    first: Sequence[Job], second: Sequence[Job], measure: Measure, answers: Sequence[Answers | None] | None = None
+) -> dict[str, Any] | None:
     """The mean of a measure of `first` less that of `second`, job by job, all of which have it; None without jobs.
 
-    The interval is over seeds and facts, both paired; there is none where an item file is missing.
+    The interval is over seeds and facts, both paired; there is none where an item file is missing. `answers` are those
+    of the jobs of `first`, then of `second`; by default they are read from the jobs' folders.
     """
     if not first:
         return None
     ours, theirs = ([score(job, measure.key) for job in jobs] for jobs in (first, second))
-    answers = [Answers.read(job.folder) if job.folder else None for job in (*first, *second)]
+    if answers is None:
+        answers = [Answers.read(job.folder) if job.folder else None for job in (*first, *second)]
     errors = errors_of(answers, measure)
     paired = np.zeros((2, len(first), 0)) if errors is None else errors.reshape(2, len(first), -1)
     return difference_over_seeds(ours, theirs, paired)
+
+
+def difference_of_runs(
+    first: Job, second: Job, measure: Measure, answers: Sequence[Answers | None]
+) -> dict[str, Any] | None:
+    """The measure of one run less that of another, with an interval over facts, paired; None where one lacks it.
+
+    There is no interval where the measure is not made of items, an item file is missing, or either value is a ratio
+    whose denominator may be zero. `answers` are those of both runs.
+    """
+    found = [(job.scores or {}).get(measure.key) or {} for job in (first, second)]
+    ours, theirs = (number(one.get("value")) for one in found)
+    if ours is None or theirs is None:
+        return None
+    errors = None if any(one.get("unbounded") for one in found) else errors_of(answers, measure)
+    return {"value": ours - theirs} if errors is None else difference_over_facts(ours, theirs, errors)
 
 
 def score(job: Job, key: str) -> float:
@@ -72,7 +93,7 @@ def errors_of(runs: Sequence[Answers | None], measure: Measure) -> np.ndarray | 
     if measure.key == LOSS_AUC.key:
         return auc_errors(*wins(known)[:2])
     formula = by_item(measure)
-    if formula is None or not all(run.has(formula.mark) for run in known):
+    if formula is None or not all(run.can_make(formula) for run in known):
         return None
     return ratio_errors(sums_by_fact(known, formula))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,9 @@ from duolearn_cli.evaluation.measures import of_table
 from duolearn_cli.evaluation.measures.central import FORGETTING, KEEPING
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.files import write_text
-from duolearn_cli.report.figures import BASE, FORGET, GOLD, INK, panels, to_svg
+from duolearn_cli.report.figures import BASE, GOLD, panels, to_svg
 from duolearn_cli.report.measures import DASH, added_to, cell, cell_of, heading_of, number
+from duolearn_cli.report.pareto import finish, looks, mark, reference
 from duolearn_cli.report.pictures import Picture
 from duolearn_cli.report.summary_page import Summary, write_summary
 from duolearn_cli.report.tables import Table, markdown_text
@@ -24,7 +25,6 @@ REST = ("KS to gold (of a model like gold, at most) ↓", "changed (%)", "runs",
 VOLUMES = ("Hypervolume ↑", "Behind the best", "Hypervolume with MIA ↑", "Behind the best, with MIA")
 FIGURE_HEIGHT = 6.5
 CAPTION = "Keeping, and likeness to gold, over forgetting; small: tries, on validation facts"
-MARKERS = "os^vD<>Phd*X"
 
 
 def benchmark_table(found: Mapping[str, Any]) -> Table:
@@ -127,68 +127,31 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
         return None
 
     def keeping(axes: Axes) -> None:
-        for name, (color, marker) in _looks(names).items():
+        for name, (color, marker) in looks(names, "duolearn").items():
             one = found["methods"][name]
             tries = [t for t in one["trials"] if None not in (number(t.get("forgetting")), number(t.get("keeping")))]
             across = [100 * trial["forgetting"] for trial in tries]
             axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=color, alpha=0.35, markersize=4)
             for run in one["runs"].values():
-                _mark(axes, run, color, marker)
+                mark(axes, run, color, marker)
             axes.plot([], [], marker, color=color, linestyle="", label=name)
         for name, color in (("gold", GOLD), ("target", BASE)):
-            if point := _reference(found["references"].get(name) or {}, is_target=name == "target"):
+            if point := reference(found["references"].get(name) or {}, is_target=name == "target"):
                 axes.plot(*point, "*", color=color, markersize=13, linestyle="", label=name)
         axes.set_ylabel(KEEPING.label)
         axes.figure.legend(loc="outside right upper")
 
     def likeness(axes: Axes) -> None:
-        for name, (color, marker) in _looks(names).items():
+        for name, (color, marker) in looks(names, "duolearn").items():
             for run in found["methods"][name]["runs"].values():
                 across, apart = run.get(FORGETTING.key), number(run.get("ks"))
                 if across and apart is not None:
                     axes.plot(100 * across["value"], 100 * (1 - apart), marker, color=color, markersize=7)
-        if point := _reference(found["references"].get("gold") or {}, is_target=False):
+        if point := reference(found["references"].get("gold") or {}, is_target=False):
             axes.plot(point[0], 100, "*", color=GOLD, markersize=13)
         axes.set_ylabel("100 - KS to gold (%)")
 
-    def finish(axes: Axes) -> None:
-        for one in axes.figure.axes:
-            one.axvline(100, color=INK, linewidth=0.6, alpha=0.5)
-            one.grid()
-        axes.set_xlabel(f"{FORGETTING.label}; 100: chance")
-
     return panels([keeping, likeness], FIGURE_HEIGHT, finish)
-
-
-def _looks(names: Sequence[str]) -> dict[str, tuple[Any, str]]:
-    """Each method's colour and marker."""
-    from matplotlib import colormaps
-
-    colors = colormaps["tab20"]
-    return {
-        name: (FORGET if name == "duolearn" else colors(place % 20), MARKERS[place % len(MARKERS)])
-        for place, name in enumerate(names)
-    }
-
-
-def _reference(scores: Mapping[str, Any], is_target: bool) -> tuple[float, float] | None:
-    """Forgetting and keeping in per cent; of the target, which is what both are measured from, 0 and 100."""
-    if is_target:
-        return (0.0, 100.0)
-    values = [number((scores.get(one.key) or {}).get("value")) for one in (FORGETTING, KEEPING)]
-    return None if None in values else (100 * values[0], 100 * values[1])  # type: ignore[operator]
-
-
-def _mark(axes: Axes, run: Mapping[str, Any], color: Any, marker: str) -> None:
-    across, up = (run.get(measure.key) for measure in (FORGETTING, KEEPING))
-    if not across or not up:
-        return
-    axes.plot(100 * across["value"], 100 * up["value"], marker, color=color, markersize=7)
-    for one, other, is_across in ((across, up, True), (up, across, False)):
-        low, high = number(one.get("low")), number(one.get("high"))
-        if low is not None and high is not None:
-            span, at = [100 * low, 100 * high], [100 * other["value"]] * 2
-            axes.plot(*((span, at) if is_across else (at, span)), color=color, linewidth=1)
 
 
 def write_page(folder: Path, found: Mapping[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """The imports and the first output at start-up. Imports are counted, not seconds: the machine may be busy."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -158,3 +160,12 @@ def test_progress_is_told_before_what_takes_time_is_imported(tmp_path, cache, mi
 def test_a_wrong_setting_is_told_before_models_are_imported(tmp_path, cache, missing):
     done = without(missing, tmp_path, cache, "unlearn", "+forget=surgery", "method.bta=1")
     assert done.returncode == 2 and "did you mean 'beta'" in done.stderr, done.stderr
+
+
+def test_finished_runs_are_listed_reported_and_compared_without_a_model(tmp_path, cache):
+    older = Path(__file__).parents[1] / "fixtures" / "before_the_packages" / "finished"
+    for name in ("one", "two"):
+        shutil.copytree(older, tmp_path / name)
+    lines = [["runs", "."], ["report", "run=one"], ["compare", "one", "two"]]
+    found = imported(tmp_path, cache, *lines)
+    assert "matplotlib" in found and not {*MODELS} & found

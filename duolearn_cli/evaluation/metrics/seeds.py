@@ -143,23 +143,49 @@ def difference_over_seeds(
         As `over_seeds`. The facts' arm is a t interval over clusters of facts, widened by the pseudo-facts of
         `paired_difference`.
     """
+    values = [ours - theirs for ours, theirs in zip(first, second, strict=True)]
+    if errors.shape[2] < 2:
+        return {"value": fmean(values)}
+    apart, reach = _paired_reach(values, errors[0] - errors[1], confidence)
+    estimates = [
+        {"value": value, "low": value - own, "high": value + own} for value, own in zip(values, reach, strict=True)
+    ]
+    return over_seeds(estimates, apart, confidence=confidence)
+
+
+def difference_over_facts(
+    first: float, second: float, errors: np.ndarray, confidence: float = CONFIDENCE
+) -> dict[str, Any]:
+    """One run's value less another's, ``first - second``, with an interval over the facts, paired.
+
+    Args:
+        errors: each fact's contribution to the error of each value. Shape: [2, facts].
+        confidence: of the interval.
+
+    Returns:
+        ``value``; and ``low`` and ``high`` if there are two facts or more. The interval says nothing about other seeds.
+    """
+    value = first - second
+    if errors.shape[1] < 2:
+        return {"value": value}
+    _, (reach,) = _paired_reach([value], (errors[0] - errors[1])[None], confidence)
+    return {"value": value, "low": value - float(reach), "high": value + float(reach)}
+
+
+def _paired_reach(values: Sequence[float], apart: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """The errors of paired differences with pseudo-facts added, and half the width of each one's t interval over facts.
+
+    Shapes: [seeds, facts] -> [seeds, facts + 4], [seeds].
+    """
     from scipy import stats
 
-    apart = errors[0] - errors[1]
     facts = apart.shape[1]
-    values = [ours - theirs for ours, theirs in zip(first, second, strict=True)]
-    if facts < 2:
-        return {"value": fmean(values)}
     # The pseudo-facts are the same for all seeds: that all seeds' answers agree is no evidence about other facts.
     outcomes = np.array([-1.0, 0.0, 0.0, 1.0])
     pseudo = math.sqrt(PSEUDO_FACTS / len(outcomes)) * (outcomes - fmean(values)) / facts
     apart = np.concatenate([apart, np.broadcast_to(pseudo, (len(values), len(outcomes)))], axis=1)
     factor = float(stats.t.ppf((1 + confidence) / 2, facts - 1)) * math.sqrt(facts / (facts - 1))
-    reach = factor * np.sqrt((apart**2).sum(1))
-    estimates = [
-        {"value": value, "low": value - own, "high": value + own} for value, own in zip(values, reach, strict=True)
-    ]
-    return over_seeds(estimates, apart, confidence=confidence)
+    return apart, factor * np.sqrt((apart**2).sum(1))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
