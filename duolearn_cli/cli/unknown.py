@@ -12,11 +12,13 @@ from duolearn_cli.files import groups
 # Words that people try first, because other tools have them, and what does the same here.
 USUAL = {
     "attack": "audit robustness",
+    "chat": "ask",
     "check": "doctor",
     "config": "unlearn --cfg job",
-    "dp": "audit privacy",
-    "download": "fetch",
     "delete": "purge",
+    "diff": "compare",
+    "download": "fetch",
+    "dp": "audit privacy",
     "eval": "evaluate",
     "finetune": "learn",
     "forget": "unlearn",
