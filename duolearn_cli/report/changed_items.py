@@ -62,6 +62,11 @@ class Changes:
     only_first: tuple[tuple[Choice, Choice], ...]
     only_second: tuple[tuple[Choice, Choice], ...]
 
+    @property
+    def has_any(self) -> bool:
+        """Whether some item is right in one run only."""
+        return bool(self.only_first or self.only_second)
+
     def as_dict(self) -> dict[str, int]:
         """The counts."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ class Comparison:
             group; empty if runs do not differ by their seeds.
         changed: by label of each other run the items of both sides.
         items: by label the changed items with their texts, where these may be shown.
+        is_hidden: items have changed whose texts may not be shown.
     """
 
     runs: Sequence[Compared]
@@ -43,21 +44,27 @@ class Comparison:
     over_seeds: Mapping[str, Mapping[str, Mapping[str, Any]]]
     changed: Mapping[str, Sequence[Changes]]
     items: Mapping[str, Sequence[Mapping[str, Any]]]
+    is_hidden: bool
 
     @classmethod
-    def of(cls, runs: Sequence[Compared], items: Mapping[str, Item]) -> Comparison:
-        """Compare runs; `items` by id are those whose texts may be shown."""
+    def of(cls, runs: Sequence[Compared], items: Callable[[], Mapping[str, Item] | None]) -> Comparison:
+        """Compare runs. `items` returns the items by id, None if their texts may not be shown.
+
+        It is called only if an item has changed: reading the data takes time.
+        """
         first, jobs = runs[0], [run.job for run in runs]
         known = {key: one for key, one in _measures(jobs).items() if any((job.scores or {}).get(key) for job in jobs)}
         choices = {run.label: read_choices(run.folder) for run in runs}
         changed = {run.label: changes(choices[first.label], choices[run.label]) for run in runs[1:]}
+        texts = items() if any(one.has_any for own in changed.values() for one in own) else {}
         return cls(
             runs,
             known,
             {run.label: _differences(first, run, known) for run in runs[1:]},
             differences_over_seeds(runs, known),
             changed,
-            {label: listed(own, items) for label, own in changed.items()},
+            {label: listed(own, texts or {}) for label, own in changed.items()},
+            texts is None,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -42,13 +42,9 @@ HIDDEN = (
 MOST_IN_TERMINAL = 3
 
 
-def write_comparison(folder: Path, found: Comparison, is_hidden: bool) -> list[Path]:
-    """Write all files of a comparison into `folder`, and return their paths.
-
-    Args:
-        is_hidden: the texts of the items may not be shown.
-    """
-    page = summary(found, folder, is_hidden)
+def write_comparison(folder: Path, found: Comparison) -> list[Path]:
+    """Write all files of a comparison into `folder`, and return their paths."""
+    page = summary(found, folder)
     write_json(folder / "compare.json", found.as_dict())
     write_summary(folder / "compare.html", page)
     write_text(folder / "compare.md", markdown(page))
@@ -57,7 +53,7 @@ def write_comparison(folder: Path, found: Comparison, is_hidden: bool) -> list[P
     return [folder / name for name in ("compare.html", "compare.md", "compare.json")]
 
 
-def summary(found: Comparison, folder: Path, is_hidden: bool) -> Summary:
+def summary(found: Comparison, folder: Path) -> Summary:
     """What the page shows."""
     first = found.runs[0]
     figure = pareto_of_runs(
@@ -67,7 +63,7 @@ def summary(found: Comparison, folder: Path, is_hidden: bool) -> Summary:
     reports = [(run, run.folder / "report.html") for run in found.runs]
     links = [(str(run), os.path.relpath(path, folder)) for run, path in reports if path.is_file()]
     title = f"{len(found.runs)} runs compared: {first.metrics['forget']}"
-    said = [*how_to_read(found), *([HIDDEN] if is_hidden else [])]
+    said = [*how_to_read(found), *([HIDDEN] if found.is_hidden else [])]
     return Summary(title, sentence(found), list(remarks(found.runs)), said, tables(found), pictures, links)
 
 

@@ -37,10 +37,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     if config.dry_run:
         display.note(f"would compare {', '.join(map(str, runs))}")
         return ""
-    items = shown_items(folders[0], config, invocation.overrides, display)
-    found = Comparison.of(runs, items or {})
+    found = Comparison.of(runs, lambda: shown_items(folders[0], config, invocation.overrides, display))
     folder = free_folder(config.run_dir, config.output_dir, "compare")
-    written = write_comparison(folder, found, items is None)
+    written = write_comparison(folder, found)
     for table in terminal_tables(found):
         display.table(table)
     for line in (sentence(found), *found.as_dict()["remarks"]):
