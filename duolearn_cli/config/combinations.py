@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from duolearn_cli.config import comparison, following, learning, robustness
+from duolearn_cli.config import comparison, following, given_target, robustness
 from duolearn_cli.config.layers import layers_problem
 from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.config.settings import NAME
@@ -46,7 +46,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     yield from _exports(config)
     yield from _deletions(config)
     yield from _adapters(config)
-    yield from learning.list_problems(config)
+    yield from given_target.list_problems(config)
     yield from _trusted_answers(config)
     yield from _processes(config)
     yield from _quantization(config.model, config.runtime)

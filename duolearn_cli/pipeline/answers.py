@@ -12,7 +12,7 @@ from duolearn_cli.evaluation.scoring import Answer, num_texts, score
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline import keys
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 # These fields change no answer, so the cache key leaves them out. The concepts of an item change the classes of its

@@ -17,7 +17,8 @@ from duolearn_cli.evaluation.generation import generate
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.prompt_layout import UnreadableError
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 # A free question needs an answer for the encoder, which writes it after the prompt; no model sees it.
 PLACEHOLDER = "unknown"

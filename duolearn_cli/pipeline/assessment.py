@@ -17,7 +17,7 @@ from duolearn_cli.evaluation.metrics.intervals import Estimate, mean, proportion
 from duolearn_cli.evaluation.perplexity import TextLoss, perplexity, perplexity_per_token, plain_texts
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.pipeline.answers import answers, evaluation_splits, without_concepts
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 # Splits with answers in the model's own words. Held-out phrasings come first: a memorised string does not answer them.
 WRITTEN_SPLITS = ("forget_heldout", "forget_train", "retain_heldout", "retain_train")

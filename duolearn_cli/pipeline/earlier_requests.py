@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from duolearn_cli.config.learning import base_is_target
+from duolearn_cli.config.given_target import base_is_target
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.examples import examples
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import EarlierRequest
 from duolearn_cli.training.answer_form import AnswerForm
 from duolearn_cli.training.forward import Example

@@ -15,7 +15,8 @@ from duolearn_cli.evaluation.metrics.intervals import FEW_FACTS
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.pipeline.answers import score_items, without_concepts
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 # Quick evaluations per run: a few to show progress, more if the run may end by one of them.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from duolearn_cli.config.environment import environment
-from duolearn_cli.config.learning import target_is_given
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from duolearn_cli.concepts.hierarchy import Target
-from duolearn_cli.config.learning import target_is_given
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.methods.base import NO_ATTENTION, Attention, Method
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.pipeline.answers import answers
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.forward import Example
 from duolearn_cli.training.references import references

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,9 @@ from duolearn_cli.errors import ModelError
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
-from duolearn_cli.pipeline import keys
-from duolearn_cli.pipeline.as_read import as_read
-from duolearn_cli.pipeline.study import Study
 
 if TYPE_CHECKING:
-    from duolearn_cli.pipeline.laboratory import Laboratory
+    pass
 
 
 def load_gold(folder: Path, config: RunConfig, model: LanguageModel) -> LanguageModel:
@@ -37,19 +33,3 @@ def load_gold(folder: Path, config: RunConfig, model: LanguageModel) -> Language
             "be compared. Give a gold with the same tokenizer, or leave learn.gold out."
         )
     return gold
-
-
-def origin_laboratory(lab: Laboratory, study: Study) -> Laboratory:
-    """Return a laboratory of `study` on the base that a chain with a merged model began with (``origin``).
-
-    Its models have the keys that they have in a chain of adapters, so that both chains share them.
-    """
-    config = copy.deepcopy(study.config)
-    config.model, config.origin, config.merged, config.adapter = config.origin[0], [], False, None
-    weights = find_weights(config.model, config.cache_dir)
-    model = load_model(weights, config.model, config.runtime, config.learn.seed)
-    study, texts = as_read(replace(study, config=config), model)
-    base = keys.base_key(weights.fingerprint(), config, model, texts)
-    return replace(
-        lab, study=study, model=model, encoder=texts.encoder, cache=replace(lab.cache, study=study, base_key=base)
-    )

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from duolearn_cli.concepts.matcher import VERSION
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.layers import ALL
-from duolearn_cli.config.learning import ABOUT_GIVEN, target_is_given
+from duolearn_cli.config.learning import ABOUT_GIVEN
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.files import file_hash as file_hash

@@ -11,7 +11,7 @@ from duolearn_cli.errors import DataError
 from duolearn_cli.evaluation.known_facts import known_facts
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.pipeline.answers import IGNORED, score_items
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 # It asks for nothing, so that the options alone decide.

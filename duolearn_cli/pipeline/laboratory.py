@@ -2,84 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from duolearn_cli.config.learning import target_is_given
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.files import cache_dir
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.input_embeddings import check_rows
-from duolearn_cli.model.language_model import LanguageModel, Mark
+from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.as_read import as_read
-from duolearn_cli.pipeline.given import load_gold, origin_laboratory
+from duolearn_cli.pipeline.given import load_gold
+from duolearn_cli.pipeline.known import with_known_facts
 from duolearn_cli.pipeline.learn import learn
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
-
-
-class StaleModelError(RuntimeError):
-    """A `LoadedModel` is used although its weights are no longer in memory. This is a bug, not a user error."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """The handle of one model of a study, valid as long as its weights are the ones in memory.
-
-    There is only one network; loading a model changes its adapter. Functions that evaluate a model take this handle.
-    `model` refuses a handle once weights have been loaded, drawn or trained, by whomever; `keep` also compares every
-    byte of the weights. So nothing is cached under the wrong name.
-
-    Attributes:
-        name: ``base``, ``target``, ``gold`` or ``unlearned``.
-        cache: holds results about this model; None: they are not cached.
-        mark: that of the network at the time of loading.
-        checksum: of the weights at the time of loading.
-    """
-
-    name: str
-    network: LanguageModel
-    study: Study
-    encoder: Encoder
-    display: Display
-    cache: ModelCache | None
-    mark: Mark
-    checksum: str
-
-    @property
-    def model(self) -> LanguageModel:
-        """The network. Raises StaleModelError if it holds other weights than those that were loaded."""
-        if self.network.mark is not self.mark:
-            raise StaleModelError(f"{self.name} was loaded, and {self.network.mark.origin} is in memory now")
-        return self.network
-
-    def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
-        """Return the result of `make` about this model, from the cache if it has it. Results must be JSON values.
-
-        Args:
-            kind: the kind of result, part of the file name.
-            key: everything else that the result depends on.
-            make: computes the result.
-
-        Raises:
-            StaleModelError: the network holds other weights than those that were loaded.
-        """
-        # Code that writes into the parameters and renews no mark is seen by the checksum alone.
-        if self.model.checksum() != self.checksum:
-            raise StaleModelError(f"the weights of {self.name} have changed since it was loaded")
-        return self.cache.record(self.name, kind, key, make) if self.cache else make()
-
-    def shard(self) -> LoadedModel:
-        """Shard the layers over the processes. Return a new handle: each process now holds other tensors."""
-        self.model.shard()
-        return replace(self, mark=self.network.mark, checksum=self.network.checksum())
 
 
 @dataclass(eq=False)
@@ -134,9 +78,6 @@ class Laboratory:
 
     def _restricted(self) -> Laboratory:
         """Return the laboratory of the facts that the target knows, for ``learn.known``."""
-        # Not at the top of the file: finding them is a use of a laboratory, so that module imports this one.
-        from duolearn_cli.pipeline.known import with_known_facts
-
         study = with_known_facts(self.load("target"))
         return replace(self, study=study, cache=replace(self.cache, study=study))
 
@@ -187,7 +128,20 @@ class Laboratory:
         given = keys.given_folder(config, "gold")
         if given and not (given / ADAPTER_FILE).is_file():
             return replace(self, model=load_gold(given, config, self.model))._hold("gold", self.cache, self.study)
-        return origin_laboratory(self, self.study).load("gold") if config.origin and not given else None
+        return self.on_origin(self.study).load("gold") if config.origin and not given else None
+
+    def on_origin(self, study: Study) -> Laboratory:
+        """Return a laboratory of `study` on the base that a chain with a merged model began with (``origin``).
+
+        Its models have the keys that they have in a chain of adapters, so that both chains share them.
+        """
+        config = copy.deepcopy(study.config)
+        config.model, config.origin, config.merged, config.adapter = config.origin[0], [], False, None
+        weights = find_weights(config.model, config.cache_dir)
+        model = load_model(weights, config.model, config.runtime, config.learn.seed)
+        study, texts = as_read(replace(study, config=config), model)
+        cache = replace(self.cache, study=study, base_key=keys.base_key(weights.fingerprint(), config, model, texts))
+        return replace(self, study=study, model=model, encoder=texts.encoder, cache=cache)
 
     def load_from(self, name: str, folder: Path, cache: ModelCache | None = None) -> LoadedModel:
         """Load the adapter in `folder` as the model `name`.

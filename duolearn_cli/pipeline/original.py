@@ -6,13 +6,12 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
-from duolearn_cli.config.learning import base_is_target
+from duolearn_cli.config.given_target import base_is_target
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.answers import answers
 from duolearn_cli.pipeline.as_read import as_read
-from duolearn_cli.pipeline.given import origin_laboratory
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.model_cache import ModelCache, alone
 from duolearn_cli.pipeline.requests import read_chain
@@ -48,7 +47,7 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
         )
         return {}
     if lab.study.config.merged:
-        lab = origin_laboratory(lab, lab.study.first)
+        lab = lab.on_origin(lab.study.first)
         study, cache = lab.study, lab.cache
     else:
         study, _ = as_read(lab.study.first, lab.model)

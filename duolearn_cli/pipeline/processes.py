@@ -13,7 +13,8 @@ import torch
 
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 # Seconds that interrupted workers get to finish their step.
 WORKER_PATIENCE = 120

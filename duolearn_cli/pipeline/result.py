@@ -8,7 +8,8 @@ import torch
 
 from duolearn_cli.methods.base import Method, result_of
 from duolearn_cli.model.distributed import Processes
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.training.private.step import PrivateSteps
 
 

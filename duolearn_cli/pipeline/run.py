@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.config.learning import given_models
+from duolearn_cli.config.given_target import given_models
 from duolearn_cli.pipeline.assessment import assess
 from duolearn_cli.pipeline.evaluate import assess_cached, conclude
 from duolearn_cli.pipeline.item_files import write_data_files

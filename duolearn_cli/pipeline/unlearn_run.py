@@ -16,7 +16,8 @@ from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.earlier_requests import held_before, hold_requests, rehearsed_examples
 from duolearn_cli.pipeline.early_stopping import Goal, between_looks
 from duolearn_cli.pipeline.examples import answer_form, examples, trusted
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.monitor import Monitor
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.processes import deferred_interrupt

@@ -14,7 +14,8 @@ from duolearn_cli.errors import ModelError, RunError
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.answers import answers, evaluation_splits
 from duolearn_cli.pipeline.assessment import assess
-from duolearn_cli.pipeline.laboratory import Laboratory, StaleModelError
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import StaleModelError
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.unlearn_run import CHECKPOINTS, make_task, make_update

@@ -12,7 +12,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.evaluation.scoring import score
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 # The models that most attacks are tried on: what an attack finds in the unlearned model is compared with the other two.
 COMPARED = ("target", "gold", "unlearned")

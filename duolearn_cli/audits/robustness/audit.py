@@ -15,7 +15,7 @@ from duolearn_cli.audits.robustness.attack import Attack, Skipped, scorer
 from duolearn_cli.audits.robustness.material import SIDES, Material
 from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
-from duolearn_cli.config.learning import given_models
+from duolearn_cli.config.given_target import given_models
 from duolearn_cli.config.version import __version__
 from duolearn_cli.pipeline.answers import IGNORED
 from duolearn_cli.pipeline.keys import TOKENS, learning_settings

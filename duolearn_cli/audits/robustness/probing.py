@@ -20,7 +20,7 @@ from duolearn_cli.evaluation.answer import shares_of_highest
 from duolearn_cli.model.encoding import Encoder, collate
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.packing import batches_by_length
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 NAME = "probe"
 FOLDS = 5

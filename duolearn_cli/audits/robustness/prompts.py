@@ -25,7 +25,7 @@ from duolearn_cli.data.option_references import if_alone, if_renamed
 from duolearn_cli.data.shuffling import is_shuffled, reordered
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.prompt_layout import UnreadableError
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
 NAME = "prompts"

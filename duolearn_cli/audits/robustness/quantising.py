@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from duolearn_cli.audits.robustness.attack import Attack, Scorer, scorer
 from duolearn_cli.audits.robustness.rounding import PER_CHANNEL_FROM, rounded
 from duolearn_cli.config.robustness import RobustnessConfig
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 NAME = "quantise"
 

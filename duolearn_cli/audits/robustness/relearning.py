@@ -17,7 +17,7 @@ from duolearn_cli.data.order import num_steps, sample
 from duolearn_cli.errors import RunError
 from duolearn_cli.evaluation.perplexity import encode_text, plain_texts
 from duolearn_cli.model.encoding import Encoded
-from duolearn_cli.pipeline.laboratory import LoadedModel
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.training.finetune import fine_tune
 

@@ -29,7 +29,8 @@ from duolearn_cli.model.packing import batches_by_length
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.answers import score_items
 from duolearn_cli.pipeline.examples import examples
-from duolearn_cli.pipeline.laboratory import Laboratory, LoadedModel
+from duolearn_cli.pipeline.laboratory import Laboratory
+from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.privacy_plan import plan_unlearning
 from duolearn_cli.pipeline.private_run import private_steps
 from duolearn_cli.pipeline.run_folder import Run

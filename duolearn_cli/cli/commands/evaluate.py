@@ -24,7 +24,7 @@ from duolearn_cli.cli.commands.common import (
 from duolearn_cli.cli.commands.limits import limits_note
 from duolearn_cli.cli.commands.rescored import items_note
 from duolearn_cli.config.explain import key_of
-from duolearn_cli.config.learning import given_models
+from duolearn_cli.config.given_target import given_models
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.report.terminal import Display
 

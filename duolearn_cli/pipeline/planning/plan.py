@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duolearn_cli.config.components import component
-from duolearn_cli.config.learning import given_models, target_is_given
+from duolearn_cli.config.given_target import given_models, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.order import num_steps

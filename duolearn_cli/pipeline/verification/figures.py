@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
-from duolearn_cli.config.learning import target_is_given
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation.metrics import conflict, recall
