@@ -129,6 +129,11 @@ def test_generated_pages_are_up_to_date(script, page):
     assert page.read_text(encoding="utf-8") == make(), f"python scripts/{script}.py"
 
 
+def test_the_page_of_chained_requests_is_up_to_date():
+    module = load("chain_study")
+    assert (DOCS / "results" / "chain.md").read_text(encoding="utf-8") == module.page(), "chain_study.py page"
+
+
 def test_the_sketch_of_a_report_shows_the_kept_run():
     module = load("report_sketch")
     kept = module.json.loads((DOCS / "results" / "demo.json").read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
     chain_study.py run FOLDER VARIANT SEED [NUMBER]   the first NUMBER requests (10); finished ones are not run again
     chain_study.py collect FOLDER                     what the runs measured, as JSON
-    chain_study.py tables FILE                        that JSON as Markdown
+    chain_study.py page                               docs/results/chain.md, from docs/results/chain.json
 
 Variants: `chain` (the default settings); `rehearse` (8 items of earlier requests join each step), `without_hold`,
 `reversed` (requests 2 to 10 in the opposite order), `npo` and `graddiff` continue from the first request of `chain`;
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -55,6 +56,7 @@ OWN = {
     "npo": ["method=npo"],
     "graddiff": ["method=graddiff"],
 }
+DOCS = Path(__file__).parents[2] / "docs" / "results"
 OWN_SPLITS = ("forget_train", "forget_heldout")
 STAGE = re.compile(r"^(\S+ \S+),\d+ INFO (Learn:|Retrain:|Unlearn |Hold |Evaluate |Measure )")
 
@@ -119,10 +121,13 @@ def entry(run: Path) -> dict[str, Any]:
             "earlier": share(earlier),
             "own": share(forgotten),
             "all": share([*earlier, *forgotten]),
-            "earlier_by_request": {one["name"]: one["accuracy"][model] for one in metrics.get("requests", ())},
+            "earlier_by_request": {
+                one["name"]: one["accuracy"][model] for one in metrics.get("requests", ()) if one["accuracy"]
+            },
         }
     found["scores"] = {
-        name: scores["unlearned"][name]
+        # A request of one fact has no figure for membership.
+        name: scores["unlearned"].get(name)
         for name in ("chance_corrected_forgetting", "knowledge_preservation", "mia_score", "retain_accuracy")
     }
     found["kept_of_original"] = metrics.get("kept_of_original") or scores["unlearned"]["knowledge_preservation"]
@@ -155,6 +160,23 @@ def tables(entries: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
             runs = [one for one in own if one["number"] == number]
             rows.append((f"{number}. {runs[0]['name']}", *row(runs), str(len(runs))))
         yield Table(variant, HEADER, tuple(rows))
+        if len(rows) > 1:
+            yield course(variant, own)
+
+
+def course(variant: str, entries: Sequence[Mapping[str, Any]]) -> Table:
+    """What is known of each target after each request, in per cent: means over seeds; first, at its own end."""
+    by_number = {n: [one for one in entries if one["number"] == n] for n in sorted({one["number"] for one in entries})}
+    rows = []
+    for number, runs in by_number.items():
+        name = runs[0]["name"]
+        values = [[one["unlearned"]["own"]["value"] for one in runs]]
+        for later in [n for n in by_number if n > number]:
+            known = [one["unlearned"]["earlier_by_request"].get(name) for one in by_number[later]]
+            values.append([one["value"] for one in known if one])
+        shown = [f"{100 * fmean(own):.1f}" if own else "—" for own in values]
+        rows.append((f"{number}. {name}", *["" for _ in range(number - 1)], *shown))
+    return Table(f"{variant}: course", ("target", *map(str, by_number)), tuple(rows))
 
 
 HEADER = (
@@ -178,15 +200,25 @@ def row(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         [one["kept_of_original"] for one in runs],
     ]
     cells = [cell(over_seeds(part, limits=(0, 2)), 100, 1) if all(part) else "—" for part in parts]
+    likeness = [one["scores"]["mia_score"] for one in runs]
     seconds = [
         [sum(one["seconds"].get(name, 0) for name in names) for one in runs]
         for names in (("unlearn", "hold"), ("run",))
     ]
     return [
         *cells,
-        cell(over_seeds([one["scores"]["mia_score"] for one in runs], limits=(0, 1)), 1, 3),
+        cell(over_seeds(likeness, limits=(0, 1)), 1, 2) if all(likeness) else "—",
         *(f"{sum(values) / len(values):.0f}" for values in seconds),
     ]
+
+
+def page() -> str:
+    """The page of results, whose tables come from the kept JSON."""
+    entries = json.loads((DOCS / "chain.json").read_text(encoding="utf-8"))
+    text = (Path(__file__).parent / "chain_page.md").read_text(encoding="utf-8")
+    for table in tables(entries):
+        text = text.replace(f"<!-- {table.title} -->\n", f"{table.markdown()}\n", 1)
+    return text
 
 
 def main(words: Sequence[str]) -> None:
@@ -195,9 +227,8 @@ def main(words: Sequence[str]) -> None:
             run(Path(folder).resolve(), variant, int(seed), int(number[0]) if number else len(NAMES))
         case ["collect", folder]:
             print(json.dumps(collect(Path(folder)), indent=1))
-        case ["tables", file]:
-            entries = json.loads(Path(file).read_text(encoding="utf-8"))
-            print("\n".join(table.markdown() for table in tables(entries)))
+        case ["page"]:
+            (DOCS / "chain.md").write_text(page(), encoding="utf-8")
         case _:
             sys.exit(__doc__)
 
