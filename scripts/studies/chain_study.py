@@ -31,7 +31,7 @@ from duolearn_cli.cli.commands.unlearn import begin, complete
 from duolearn_cli.cli.jobs import checked_job
 from duolearn_cli.data.earlier import EARLIER, preset
 from duolearn_cli.evaluation.metrics.intervals import proportion
-from duolearn_cli.evaluation.metrics.seeds import over_seeds
+from duolearn_cli.evaluation.metrics.seeds import ANY, over_seeds
 from duolearn_cli.report.tables import Table, cell
 from duolearn_cli.report.terminal import Display
 
@@ -185,6 +185,7 @@ HEADER = (
     "gold",
     "this one: known (%)",
     "gold",
+    "CCF (%)",
     "kept of the original (%)",
     "MIA score",
     "unlearning (s)",
@@ -193,13 +194,19 @@ HEADER = (
 )
 
 
+def known(estimates: Sequence[Mapping[str, Any] | None]) -> bool:
+    """Whether every run has this figure. A request of one fact has hardly any."""
+    return all(one is not None and one["value"] is not None for one in estimates)
+
+
 def row(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The cells of one request, without its name."""
-    parts = [
+    shares = [
         *([one[model][part] for one in runs] for part in ("earlier", "own") for model in ("unlearned", "gold")),
-        [one["kept_of_original"] for one in runs],
     ]
-    cells = [cell(over_seeds(part, limits=(0, 2)), 100, 1) if all(part) else "—" for part in parts]
+    ratios = [[one["scores"]["chance_corrected_forgetting"] for one in runs], [one["kept_of_original"] for one in runs]]
+    bounded = [(part, (0.0, 1.0)) for part in shares] + [(part, ANY) for part in ratios]
+    cells = [cell(over_seeds(part, limits=limits), 100, 1) if known(part) else "—" for part, limits in bounded]
     likeness = [one["scores"]["mia_score"] for one in runs]
     seconds = [
         [sum(one["seconds"].get(name, 0) for name in names) for one in runs]
@@ -207,7 +214,7 @@ def row(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     return [
         *cells,
-        cell(over_seeds(likeness, limits=(0, 1)), 1, 2) if all(likeness) else "—",
+        cell(over_seeds(likeness, limits=(0, 1)), 1, 2) if known(likeness) else "—",
         *(f"{sum(values) / len(values):.0f}" for values in seconds),
     ]
 
