@@ -19,6 +19,7 @@ def complete(args: Sequence[str], commands: Sequence[str], aliases: Mapping[str,
     from duolearn_cli.cli.launch import hydra_completion
 
     words = os.environ.get("COMP_LINE", "").split(" ")
+    # Hydra's flag also installs and removes completion (`-sc install=bash`); then there is no line to complete.
     is_query = any("query" in arg for arg in args)
     if len(words) > 1:
         words[1] = aliases.get(words[1], words[1])
@@ -59,6 +60,7 @@ def _starting(word: str, known: Sequence[str]) -> list[str]:
 def _keys() -> list[str]:
     from duolearn_cli.config.catalogue import catalogue
 
+    # The catalogue imports every component, which other completions need not wait for.
     rows = catalogue()
     return list(dict.fromkeys([*(row.group for row in rows if row.group), *(row.key for row in rows)]))
 

@@ -39,6 +39,7 @@ _INSTEAD = {
 
 def takes_value(flag: str) -> bool:
     """Whether the next word is the flag's value."""
+    # `--cfg=job` brings its value, so the next word is another flag or an override.
     return _long(flag) in WITH_VALUE and "=" not in flag
 
 

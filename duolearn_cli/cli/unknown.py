@@ -44,6 +44,7 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
         return _meant(flags[bare])
     if word.startswith("-"):
         return "; a command comes first, such as duolearn unlearn +forget=surgery --dry-run"
+    # A known command gets here when it is written in capitals.
     if bare in USUAL or bare in known:
         return _meant(USUAL.get(bare, bare))
     options = groups()

@@ -47,6 +47,7 @@ class Setting:
         """The words that it allows, if these are all that it allows."""
         if self.kind == "true or false":
             return ["true", "false"]
+        # What a number allows is a range, which is no list of words.
         return self.allowed.split(", ") if self.kind.startswith("a text") and self.allowed else []
 
     @property
@@ -87,6 +88,7 @@ class Component:
 
 def settings_of(owner: type, prefix: str = "", choice: str = "") -> Iterator[Setting]:
     """Yield the settings of a dataclass and of the groups in it, in the order of declaration."""
+    # The annotations of our modules are strings (`from __future__ import annotations`), so `spec.type` names no type.
     hints = typing.get_type_hints(owner)
     for spec in dataclasses.fields(owner):
         key, wanted = f"{prefix}{spec.name}", hints[spec.name]
@@ -132,6 +134,7 @@ def component_settings(one: Component, plugins: Sequence[str] = ()) -> Iterator[
 
 def catalogue(extra: Path | None = None, plugins: Sequence[str] = ()) -> list[Setting]:
     """Every setting: those of the schema, then those of each component whose class may be imported."""
+    # Reading the settings of a class imports its module. Help must not run code that the user has not named.
     trusted = (one for one in components(extra) if one.is_trusted(plugins))
     own = (setting for one in trusted for setting in component_settings(one, plugins))
     return [*settings_of(RunConfig), *own]
@@ -167,6 +170,7 @@ def _with_target(node: DictConfig, place: str) -> tuple[str, DictConfig] | None:
     """The first node that names a class, and its key."""
     if "_target_" in node:
         return place, node
+    # Not resolved: an interpolation may point to a part of the configuration that this file does not have.
     below = ((f"{place}.{name}".lstrip("."), inner) for name, inner in node.items_ex(resolve=False))
     tries = (_with_target(inner, key) for key, inner in below if isinstance(inner, DictConfig))
     return next((one for one in tries if one), None)

@@ -27,6 +27,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     Args:
         methods: the options of ``method=``, with what each is.
     """
+    # The name is a part of the name of the run folder.
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
     yield from _weights(config)
@@ -54,6 +55,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
 
 
 def _weights(config: DictConfig) -> Iterator[str]:
+    # HMTA divides by sums of these weights, so they must not all be 0.
     weights = config.evaluation.hmta_weights
     if len(weights) != 4 or not all(within(weight, 0, None) for weight in weights) or not any(weights):
         yield f"evaluation.hmta_weights={list(weights)}: four numbers of 0 or more are needed, not all 0."
@@ -120,6 +122,7 @@ def _deletions(config: DictConfig) -> Iterator[str]:
     if config.command == "purge" and bool(config.run) == is_named:
         given = "both run and forget are set" if config.run else "neither run nor forget is set"
         yield f"purge: {given}; give run=FOLDER for the traces of one run, or +forget=NAME for those of all runs."
+    # Not by truth: 0 days is a choice, namely everything.
     is_chosen = cache.older_than is not None or cache.unused is not None or cache.names
     if config.command == "cache" and cache.action == "prune" and not is_chosen:
         yield (

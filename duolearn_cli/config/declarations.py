@@ -50,6 +50,7 @@ def declaration_problems(owner: type, base: type) -> Iterator[str]:
     yield from (f"{owner.__name__}.{name} is missing; define it." for name in getattr(owner, "__abstractmethods__", ()))
     hooks, own_fields = hook_kinds(base), {spec.name for spec in fields(owner)}
     for name in _declared(owner, base):
+        # What the class declares, and not what a property or another descriptor would make of it.
         value = inspect.getattr_static(owner, name, None)
         kind = hints[name] if name in own_fields else type(value)
         if name not in hooks:

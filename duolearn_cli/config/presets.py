@@ -42,6 +42,7 @@ def composed(command: str, overrides: Sequence[str], config_dir: str | None, plu
     chosen = [_group_and_option(name) for name in files if not name.startswith("hydra/") and name != "run_schema"]
     extra = Path(config_dir) if config_dir else None
     sources = dict[str, str]()
+    # In the order in which Hydra merges the files: the last one that sets a key is its source.
     for group, option in chosen:
         sources |= dict.fromkeys(preset_values(group, option, extra), f"{group}={option}" if group else option)
     values = leaves(_completed(config, plugins))
@@ -85,6 +86,7 @@ def _completed(config: DictConfig, plugins: Sequence[str]) -> dict[str, Any]:
                 schema = OmegaConf.structured(component_class(config[name], plugins))
             except ConfigError:
                 continue  # a plugin that was not named: the values of its YAML are all that is known
+            # Merged without types: a typed node refuses `_target_`, which is no field of the class.
             plain[name] = OmegaConf.to_container(
                 OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(schema)), node)
             )

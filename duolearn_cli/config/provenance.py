@@ -64,6 +64,8 @@ def _files_of_module(name: str) -> dict[str, Path]:
 
 def _commit(root: Path) -> dict[str, Any]:
     """The commit that is checked out in `root`, and whether files differ from it."""
+    # From an installed package git would find a repository further up: that of a project around its virtual
+    # environment.
     found = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     changed = bool(_git(root, "status", "--porcelain", "--", PACKAGE.name, "conf")) if found else None
     return {"commit": found, "changed": changed}

@@ -11,7 +11,7 @@ FORMATS = ("adapter", "merged", "record")
 PARTS = ("all", "validation", "test")
 # A component that may be left out.
 OPTIONAL_COMPONENTS = ("retain_from",)
-# Of this group several options may be given; each has a node of its own in `measures`.
+# A command line may give several options of this group; each has a node of its own in `measures`.
 MEASURE = "measure"
 # Groups without a default: an option is added with a plus.
 ADDED_GROUPS = ("forget", "ablation", *OPTIONAL_COMPONENTS, MEASURE)

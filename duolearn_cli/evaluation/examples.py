@@ -38,6 +38,7 @@ def _of_kind(kind: str, models: Mapping[str, Answers]) -> Iterator[dict[str, Any
     # By a hash: the order must not depend on the data's, nor on a seed that a resumed run might not have.
     own.sort(key=lambda row: hashlib.sha256(row[1]["target"].id.encode()).digest())
     # Phrasings of one fact would fill the list with one and the same question.
+    # Reversed, so that of several rows of a fact the first one stays in the dictionary.
     by_fact = {row[1]["target"].fact: row for row in reversed(own)}
     chosen = [row for row in own if by_fact[row[1]["target"].fact] is row][:SHOWN]
     for split, answers in chosen:

@@ -35,6 +35,7 @@ def attacks(models: Models, check: Mapping[str, Any], margin: float) -> Light:
     # An attack may see that forget items are worded differently, which even gold shows: that is no trace of learning.
     bands = {key: _band(_area(gold, key), margin) for key in found}
     states: dict[str, State] = {key: _within(one, bands[key]) for key, one in found.items()}
+    # Both sides of 0.5 count: if the guesses of an attack are turned round, an AUC of 0.3 becomes 0.7.
     worst = max(found, key=lambda key: (SEVERITY.index(states[key]), abs(found[key]["value"] - 0.5)))
     state: State = states[worst]
     one, (low, high) = found[worst], bands[worst]
@@ -42,7 +43,7 @@ def attacks(models: Models, check: Mapping[str, Any], margin: float) -> Light:
         f"Of {len(found)} attacks, the {ATTACKS[worst]} attack decides: AUC {shown(one)}, 0.5 is blind; allowed is "
         f"{low:.2f} to {high:.2f}. {why(one, state, 'pairs of facts')}"
     )
-    # Then a difference is one of the items, not of what was learned.
+    # Then the attacks see a difference between the items, not what the model has learned.
     if check.get("usable") is False:
         state = "amber"
         reason = f"The attacks see a difference on a model that learned neither side. {reason}"
@@ -75,6 +76,7 @@ def privacy(metrics: Mapping[str, Any], limit: float) -> Light:
         return Light("privacy", name, "red", said, reason, limit=limit)
     # A record may be in either set, so the weaker promise counts.
     spent = max(value for value in epsilons.values() if value is not None)
+    # A quarter more than the larger value, so that neither mark lies at the end of the scale.
     marks, most = {"limit": limit}, 1.25 * max(limit, spent)
     bar = Bar("epsilon", spent, None, None, marks, most, percent=False)
     state: State = "red" if spent > limit else "green" if account["promise"] else "amber"

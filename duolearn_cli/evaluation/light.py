@@ -109,6 +109,7 @@ def value_of(found: Found) -> float | None:
 
 
 def finite(value: Any) -> float | None:
+    # A run that has just been measured has NaN where metrics.json, read again, has null.
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 

@@ -71,6 +71,7 @@ def _token_classes(rows: Sequence[Answer]) -> dict[str, Estimate]:
         own = [(row.fact, *row.classes[name]) for row in rows if row.classes.get(name, (0.0, 0))[1]]
         if own:
             facts, sums, counts = zip(*own, strict=True)
+            # `mean` counts answers. The value is a mean over tokens, so their number belongs beside it.
             found[name] = replace(mean(sums, facts, counts), n=sum(counts))
     return found
 

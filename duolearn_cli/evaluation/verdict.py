@@ -39,6 +39,7 @@ def verdict(metrics: Mapping[str, Any], limits: VerdictConfig) -> dict[str, Any]
     return {
         "sentence": sentence([light.said for light in lights]),
         "lights": [asdict(light) for light in lights],
+        # The page of a comparison shows the lights from these, without the configuration of the run.
         "limits": asdict(limits),
     }
 
@@ -49,6 +50,7 @@ def sentence(said: Sequence[str]) -> str:
     open_parts = [part for part in said if part.startswith("whether ")]
     parts = [*decided, *([f"not decided is {' and '.join(open_parts)}"] if open_parts else [])]
     whole = "; ".join(parts) + "."
+    # `capitalize` would make all other letters small, also the capitals in the name of a target.
     return whole[0].upper() + whole[1:]
 
 
@@ -91,6 +93,7 @@ def kept(models: Models, least: float) -> Light:
         state, "whether other knowledge is kept"
     )
     accuracy = RETAIN_ACCURACY.find(after)
+    # No mark for chance: the one in metrics.json is the chance level of forget items.
     bar = bar_of("right answers to retain items", accuracy, _marks(models, RETAIN_ACCURACY, None))
     beside = f", times gold's {percent(of_gold)}" if of_gold is not None and of_gold < 1 else ""
     now = (

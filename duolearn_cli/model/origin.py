@@ -11,7 +11,7 @@ from typing import Any
 from duolearn_cli.config.schema import ModelConfig
 from duolearn_cli.model.weights import Weights, sha256
 
-# Of these files everything that a model says follows.
+# Everything that a model says follows from these files.
 DECISIVE = ("*.safetensors", "*.gguf", "config.json", "tokenizer*.json")
 LICENCES = ("LICEN[CS]E*", "NOTICE*", "USE_POLICY*", "COPYING*")
 UNKNOWN = "unknown"

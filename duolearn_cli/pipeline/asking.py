@@ -80,6 +80,7 @@ def _check(encoder: Encoder, question: Question) -> None:
             encoder.encode(item, place)
     except UnreadableError as error:
         raise DataError(f"the question cannot be asked: {error.detail} [{error.reason}].") from error
+    # Long items of a data set are cut. Here the answer would be to another question than the user's.
     if item.id in encoder.cut:
         raise DataError(
             f"the question has {encoder.cut[item.id]} tokens with its prompt; allowed: {encoder.prompt.max_tokens} "

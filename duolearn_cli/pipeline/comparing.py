@@ -33,10 +33,11 @@ def chosen_folders(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         if not given.is_dir():
             raise RunError(f"{given}: there is no such folder.")
         for folder in run_folders(given):
-            # A run that was named must be whole; of a sweep or a benchmark, jobs that failed are left out.
+            # A run that the user named must be whole. In a sweep or a benchmark, failed jobs are left out.
             if folder != given and not (folder / "metrics.json").is_file():
                 notes.append(f"{folder} is left out: it did not finish")
                 continue
+            # By the resolved path: a run that is named alone and with its sweep must count once.
             found.setdefault(folder.resolve(), folder)
     if len(found) < 2:
         raise RunError(
@@ -53,6 +54,7 @@ def read_compared(folders: Sequence[Path]) -> list[Compared]:
         RunError: a run cannot be read, unlearned nothing, or cannot be compared with the first one.
     """
     runs = [_read(folder, letter(place)) for place, folder in enumerate(folders)]
+    # All refusals at once, or the user would have to start again for every run to leave out.
     if refused := list(refusals(runs)):
         raise RunError(
             "\n".join(f"{reason}." for reason in refused) + "\nOnly runs with one target and the same data can be "
@@ -71,6 +73,7 @@ def _read(folder: Path, label: str) -> Compared:
         )
     _, config = Run.open(folder)
     settings = without_places(dict(flatten(_plain(config))))
+    # Runs of older versions have no verdict in metrics.json.
     found = inputs.metrics.get("verdict") or verdict(inputs.metrics, verdict_limits(inputs.config))
     job = replace(read_job(folder), name=label, settings=settings, verdict=found)
     title = str(inputs.run.get("name") or folder.name)

@@ -23,6 +23,7 @@ def load_gold(folder: Path, config: RunConfig, model: LanguageModel) -> Language
         ModelError: it cannot be read, or its tokenizer splits texts in another way than that of `model`: losses per
             token would then not be comparable.
     """
+    # Precision and quantisation stay those of the run, because losses of both models are compared.
     settings: ModelConfig = copy.deepcopy(config.model)
     settings.name, settings.path, settings.embedded = "gold", str(folder), False
     settings.wheel = settings.gguf_file = settings.revision = None

@@ -138,6 +138,7 @@ def _moved(settings: Any) -> dict[str, Any]:
 
     Memory settings are left out, and so is `stop`, which was added later, if it is off.
     """
+    # `hold` acts through the held gradients of earlier requests, and `signature` has the hash of their file.
     ignored = ("memory_limit", "checkpointing", "hold", *(("stop",) if settings.stop == "none" else ()))
     return {name: value for name, value in _plain(settings).items() if name not in ignored}
 

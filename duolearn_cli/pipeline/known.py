@@ -75,6 +75,7 @@ def _scores(target: LoadedModel, items: list[Item]) -> tuple[list[Answer], list[
             for own in (items, plain)
         ]
 
+    # The key leaves the margin out: no score depends on it, so another margin needs no new scores.
     key = [NO_QUESTION, [asdict(item) | IGNORED for item in items]]
     asked, alone = ([Answer.of(row) for row in rows] for rows in target.keep("known", key, make))
     return asked, alone

@@ -30,11 +30,12 @@ def register(start: Path, run: Path, account: Account) -> None:
     folder = start / FOLDER
     try:
         folder.mkdir(exist_ok=True)
-        # Of two runs that start at the same time, the second one must see the first.
+        # If two runs start at the same time, the second one must see the first.
         with FileLock(folder / "lock"):
             check(start, run, account)
             own = _own(start, run)
             own.mkdir(exist_ok=True)
+            # The plan, because other runs may start before this one ends, and only then is known what it has spent.
             account.planned().write(own)
     except OSError as error:
         raise RunError(
@@ -85,6 +86,7 @@ def epsilon_together(accounts: list[Account]) -> float:
     # All began with one model, so what it had spent before counts once; composition needs a common name to see that.
     bounded = [replace(one, entries=(*one.entries[:-1], replace(one.last, start="one"))).in_both() for one in accounts]
     found = [value for value in composed_by_set(bounded).values() if math.isfinite(value)]
+    # If no set is bounded in all accounts, nothing is promised, and no budget covers that.
     return max(found, default=math.inf)
 
 

@@ -64,6 +64,7 @@ def plan_for_run(run: KnownRun, runs: Sequence[KnownRun], cache: Path) -> Purge:
     traces += [trace for one in own for trace in traces_of_target(one, cache)]
     # Without `teach`: models of other requests that keep the same items are named and stay (docs/deployment.md).
     traces += traces_of_facts(cache, facts, runs, teach=False)
+    # The files do not say which data set they are about. A later run finds the mentions again.
     traces += traces_of_mentions(cache)
     others = [other for other in runs if other not in own and _holds(other, facts)]
     left = [
@@ -90,11 +91,13 @@ def plan_for_target(target: ForgetTarget, hierarchy: Hierarchy, runs: Sequence[K
     # A run without predictions may be under way with a model that was taught the items.
     named = {folder for trace in traces for folder in trace.runs}
     own = [run for run in runs if run in own or run.folder in named]
+    # A target that no run names may have learned the items, and nothing shows that it has not.
     traces += unknown_targets(cache, runs)
     traces += traces_of_mentions(cache)
     left = [
         f"{run.folder}/adapter: a model of another request that keeps these items; unlearn there too, or delete it"
         for run in own
+        # Such an adapter is the result of another request, so it is named and stays.
         if run not in asked and run.command in ("unlearn", "retrain") and (run.folder / "adapter").is_dir()
     ]
     return Purge(_distinct(traces), own, [*left, *_data_files(own)])
@@ -166,8 +169,10 @@ def purge(plan: Purge, cache: Path, key: Ed25519PrivateKey | None = None) -> Non
     Raises:
         RunError: a run is under way, a model is in use, or a file cannot be deleted.
     """
+    # Again: a run may have begun while the user read the list.
     check_idle(plan)
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    # All hashes first: once a file is deleted there is nothing left to hash.
     rows = {trace.path: _rows(trace, now) for trace in plan.traces}
     for run in plan.runs:
         add_to_record(run.folder, [row for t in plan.traces if run.folder in t.runs for row in rows[t.path]])

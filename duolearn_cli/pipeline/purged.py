@@ -51,6 +51,7 @@ def is_recorded(folder: Path, found: Mapping[str, Any]) -> bool:
 
 
 def _add(path: Path, found: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    # `purges` and `digest` stay at the end. `stages` rebuilds the earlier file byte by byte, for its signature.
     body = {name: value for name, value in found.items() if name not in ("purges", "digest")}
     body["purges"] = [*found.get("purges", []), entry]
     write_json(path, body | {"digest": record.digest(body)})
@@ -66,6 +67,7 @@ def _entry(folder: Path, found: Mapping[str, Any], date: str) -> dict[str, Any]:
         "files": len(rows),
         "bytes": sum(row["size"] for row in rows),
         "kinds": sorted({row["kind"] for row in rows}),
+        # Files such as log.txt are not in the record, so nobody misses them.
         "gone": [name for name in own if name in found["files"]],
         "list": file_hash(folder / FILE),
     }
@@ -97,4 +99,5 @@ def hash_before(path: Path) -> str:
     """SHA-256 of run.json without the field that a purge adds."""
     info = json.loads(path.read_text(encoding="utf-8"))
     info.pop("purged", None)
+    # Written as the file was written: the hash is over its bytes, not over its content.
     return hashlib.sha256(json_text(info).encode()).hexdigest()

@@ -104,6 +104,7 @@ def facts(info: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
         "status": info.get("status"),
         "times": {name: info.get(name) for name in ("created", "started", "ended")},
         "seeds": info.get("seeds"),
+        # Only the kind of device: which one of several GPUs it was says nothing about the numbers.
         "device": str(info.get("device")).partition(":")[0],
         "precision": info.get("precision"),
         "base_weights": info.get("weights_sha256"),
@@ -131,6 +132,7 @@ def vouched(folder: Path) -> list[str]:
 
 
 def _is_left_out(path: Path) -> bool:
+    # A file has a hidden name while it is written, see `files.write_text`; a crash may leave one.
     is_hidden = any(part.startswith(".") for part in path.parts)
     return is_hidden or path.parts[0] in REWRITABLE or path.as_posix() in (FILE, signing.FILE)
 

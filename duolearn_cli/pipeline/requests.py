@@ -161,6 +161,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
     """
     config, target, account = study.config, study.target, read_account(adapter)
     forgot = study.splits.forget_train
+    # `after` sets `adapter` too: the entry before has the hash of that model.
     given = file_hash(Path(config.adapter) / ADAPTER_FILE) if config.adapter and not config.after else None
     patients = sorted({item.patient for item in forgot if item.patient is not None})
     return {

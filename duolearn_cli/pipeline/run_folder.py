@@ -264,7 +264,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 def is_alive(pid: int) -> bool:
     """Return whether another process of this machine has this id."""
-    # Asked before a run begins: the own id in run.json is that of an earlier process, whose id this one got again.
+    # A run is checked before it writes its own id: if run.json has that id, an earlier process had it too.
     if pid == os.getpid():
         return False
     try:

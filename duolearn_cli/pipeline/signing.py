@@ -42,6 +42,7 @@ def private_key(path: Path, setting: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    # Not a setting: run.json records the words of the command line, and other users of the machine can see them.
     password = os.environ.get(PASSWORD)
     key = _loaded(path, setting, lambda pem: load_pem_private_key(pem, password.encode() if password else None))
     if not isinstance(key, Ed25519PrivateKey):

@@ -96,6 +96,7 @@ def _why(kind: str) -> str:
 
 def names_any(path: Path, facts: Collection[str]) -> bool:
     """Whether a text file names one of these facts. Ids that are numbers or short words are not searched for."""
+    # Such an id, for example 12, occurs in almost any text, and every report and log would count as a trace.
     telling = [fact for fact in facts if len(fact) >= SHORTEST and not fact.isdecimal()]
     with suppress(OSError):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -151,6 +152,7 @@ def unknown_targets(cache: Path, runs: Sequence[KnownRun]) -> Iterator[Trace]:
 def traces_of_mentions(cache: Path) -> Iterator[Trace]:
     """Concepts that were found in the texts of large data sets. The files do not say in which data set."""
     for path in sorted((cache / "mentions").glob("*.jsonl")):
+        # Forms are made of the terms of a hierarchy, and hold nothing of any data set.
         if not path.name.startswith("forms-"):
             yield Trace(path, MENTIONS, "which concepts texts hold, without the texts", cache)
 

@@ -132,6 +132,7 @@ def _steps(chain: Chain, number: int, runs: Mapping[int, Run], before: Path | No
     if number == len(chain.entries):
         first = runs[1]
         words = (*_repeated(first.info["overrides"]), f"run_dir={_folder(first, chain, number)}")
+        # The time is unknown: the first run learned its target as a part of `unlearn`, whose time is that of all parts.
         step = Step(chain.names[0], "learn", words, _folder(first, chain, number), None)
         return () if before else (step,)
     steps: list[Step] = []
@@ -148,10 +149,12 @@ def _steps(chain: Chain, number: int, runs: Mapping[int, Run], before: Path | No
 
 
 def _folder(run: Run, chain: Chain, number: int) -> Path:
+    # The name has no date, so that a second try finds the steps that the first one finished.
     return run.folder.with_name(f"{run.folder.name}-without-{chain.names[number - 1]}")
 
 
 def _repeated(overrides: Iterable[str]) -> list[str]:
+    # Hydra's settings, such as the folder of a sweep, belong to the command that was recorded.
     return [text for text in overrides if key_of(text) not in OWN and not key_of(text).startswith("hydra")]
 
 

@@ -14,7 +14,7 @@ from duolearn_cli.evaluation.answer import SIDES
 from duolearn_cli.evaluation.measures.measure import Measure, Ratio, Share
 from duolearn_cli.evaluation.metrics.chance import common_unit
 
-# Of each item; all models were asked the same.
+# The fields of an item. They are stored once, because all models answer the same items.
 ABOUT = ("id", "fact", "split", "heldout", "options", "level", "tokens", "compressed", "pair")
 # Of each model and item: what is right or wrong, and what is a number.
 MARKS, NUMBERS = ("correct", "recalled", "valid"), ("nll", "min_k", "min_k_plus")

@@ -134,6 +134,7 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
             axes.plot(across, [100 * t["keeping"] for t in tries], ".", color=color, alpha=0.35, markersize=4)
             for run in one["runs"].values():
                 mark(axes, run, color, marker)
+            # For the legend: one entry for each method, however many runs it has.
             axes.plot([], [], marker, color=color, linestyle="", label=name)
         for name, color in (("gold", GOLD), ("target", BASE)):
             if point := reference(found["references"].get(name) or {}, is_target=name == "target"):
@@ -146,6 +147,7 @@ def pareto(found: Mapping[str, Any]) -> Figure | None:
             for run in found["methods"][name]["runs"].values():
                 across, apart = run.get(FORGETTING.key), number(run.get("ks"))
                 if across and apart is not None:
+                    # Turned round, so that higher is better, as in the panel above.
                     axes.plot(100 * across["value"], 100 * (1 - apart), marker, color=color, markersize=7)
         if point := reference(found["references"].get("gold") or {}, is_target=False):
             axes.plot(point[0], 100, "*", color=GOLD, markersize=13)

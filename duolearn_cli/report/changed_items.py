@@ -114,7 +114,7 @@ def listed(found: Sequence[Changes], items: Mapping[str, Item]) -> list[dict[str
 
 
 def _is_same(choice: Choice, items: Mapping[str, Item]) -> bool:
-    # Of data that have changed since, another question would be shown as the one that was asked.
+    # If the data have changed since, the page would show another question as the one that was scored.
     return choice.id in items and items[choice.id].answer == choice.answer
 
 

@@ -61,6 +61,7 @@ def summary(found: Comparison, folder: Path) -> Summary:
     )
     pictures = [Picture("pareto", CAPTION, to_svg(figure, "pareto"))] if figure else []
     reports = [(run, run.folder / "report.html") for run in found.runs]
+    # Relative links still work when the folders are moved together.
     links = [(str(run), os.path.relpath(path, folder)) for run, path in reports if path.is_file()]
     title = f"{len(found.runs)} runs compared: {first.metrics['forget']}"
     said = [*how_to_read(found), *([HIDDEN] if found.is_hidden else [])]

@@ -77,6 +77,7 @@ def attack_table(metrics: Mapping[str, Any]) -> Table:
         for key, rate in RATES.items():
             scores = [(metrics["models"][name]["membership"].get(attack) or {}).get(key) for name in models]
             if any(scores):
+                # All models are attacked on the same pairs, so the first count holds for each.
                 count = next(one["n"] for one in scores if one)
                 marks = (_mark(metrics, name, attack, key) for name in models)
                 cells = (cell(one, scale=1, digits=3) + mark for one, mark in zip(scores, marks, strict=True))

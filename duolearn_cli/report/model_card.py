@@ -105,6 +105,7 @@ def forgotten(subject: Subject) -> list[str]:
         said = learned.get(str(subject.run.get("command")), "no unlearned model")
         return [f"Nothing. This model is {said}."]
     metrics = subject.metrics or {}
+    # Labels come from the files of users, and may hold markup.
     lines = [f"- {kind}: {markdown_text(', '.join(words))}" for kind, words in subject.forgotten.items() if words]
     request = (metrics.get("data") or {}).get("request") or {}
     if request:

@@ -72,6 +72,7 @@ def pareto_of_runs(runs: Mapping[str, Mapping[str, Any]], golds: Sequence[Mappin
         for name, (color, marker) in looks(list(known), next(iter(known))).items():
             mark(axes, known[name], color, marker)
             axes.plot([], [], marker, color=color, linestyle="", label=name)
+        # Runs that share a gold would draw its star several times.
         points = dict.fromkeys(point for own in golds if (point := reference(own, is_target=False)))
         for place, point in enumerate(points):
             axes.plot(*point, "*", color=GOLD, markersize=13, linestyle="", label="gold" if not place else None)

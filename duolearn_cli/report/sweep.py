@@ -32,7 +32,7 @@ from duolearn_cli.report.tables import FLAGGED, Table, markdown_text, number
 if TYPE_CHECKING:
     from duolearn_cli.report.summary_page import Summary
 
-# Of so many warnings at most a terminal shows each; sweep.md has all.
+# A terminal shows the first warnings, at most so many; sweep.md has all.
 MOST_WARNINGS = 20
 
 

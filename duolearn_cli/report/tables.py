@@ -114,7 +114,7 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
         # The smallest number, so that no row claims more items than some model was asked.
         count = min(one["n"] for one in found if one)
         few = f" ({TOO_FEW})" if not all(has_enough(one) for one in found if one) else ""
-        # In words that may wrap: a column more would not fit a terminal of 80 characters.
+        # Here, where words may wrap: one more column would not fit a terminal of 80 characters.
         rows.append((f"{worded(measure.label, metrics)}{arrow(measure, found)}, n {count}{few}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     part = metrics.get("part") or "all"

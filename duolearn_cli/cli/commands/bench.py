@@ -25,7 +25,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
             each.
     """
     chosen, settings = chosen_variants(config), config.bench
-    # Read first, so that a wrong path is told before minutes of measuring.
+    # Read first, so that a wrong path is reported before minutes of measuring.
     earlier = read_result(settings.compare) if settings.compare else None
     study, display = prepared(config), Display()
     if config.dry_run:

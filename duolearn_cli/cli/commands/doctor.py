@@ -44,6 +44,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
 
 def checks(config: RunConfig) -> Iterator[Check]:
     """Yield the checks by name, the cheapest first."""
+    # Functions, not results: a check that fails must not keep the later ones from running.
     yield "python", lambda: f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     yield "device", _device

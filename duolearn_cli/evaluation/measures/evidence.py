@@ -23,6 +23,7 @@ class Levels:
     weights: Sequence[float]
 
 
+# No slots: a cached property needs the dictionary of the instance.
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """One model's answers with all that its measures are compared with.
@@ -71,6 +72,7 @@ class Evidence:
             return [max(row.chance, self.majority or 0.0) for row in self.rows(side)]
         return [self.floors.get(row.id, row.chance) for row in self.rows(side)] if kind == "chance" else []
 
+    # Cached, because many measures each read one figure of the same attacks.
     @cached_property
     def attacks(self) -> tuple[dict[str, dict[str, Estimate]], dict[str, Any]]:
         """Every membership attack's figures, and the worst attack: see `membership.attacks`."""

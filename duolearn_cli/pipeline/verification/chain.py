@@ -69,9 +69,13 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     try:
         expected = as_json(settled(config, read_metrics(run.folder)))
     except (LookupError, TypeError, AttributeError) as error:
+        # An edited record may lack any field, or hold another type there. That is a finding, never a traceback.
         yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
+    # What a target covers follows from the hierarchy, which this check does not load.
     expected["target"] = {"configured": as_json(configured(config.forget))}
+    # An entry keeps a value only if it was no path on the machine of the run. It may be one here, or the other way
+    # round.
     expected["inherited"] = without_places(as_json(inherited(config)), everywhere=True)
     own = {name: entry[name] for name in expected}
     own["target"] = {"configured": own["target"]["configured"]}
@@ -127,6 +131,7 @@ def _other_request(number: int, own: Chain, chain: Chain) -> str:
 
 def _of_run(name: str, folder: Path, public_key: Path | None) -> Iterator[Finding]:
     found = read_record(folder)
+    # The user gives the key for the last run. An earlier run without a signature is no fault of that run.
     key = public_key if (folder / signing.FILE).is_file() else None
     for check in (of_record(folder, found, key), of_files(folder, found), of_purges(folder, found)):
         for finding in check:

@@ -76,7 +76,9 @@ def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterat
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
+    # The version that made the run. The one that verifies it may be newer.
     expected["duolearn"] = found["code"].get("version")
+    # Cost, environment and the harness's results cannot be computed again (docs/compliance.md).
     own = {name: value for name, value in metrics.items() if name in expected}
     own["models"] = _without(metrics.get("measures") or (), own["models"])
     yield from differences(METRICS, own, expected, "what the run's answers and settings")

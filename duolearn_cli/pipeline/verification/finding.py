@@ -53,6 +53,7 @@ def _is_same(found: Any, expected: Any, relative: float) -> bool:
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (found, expected)]
     if all(numbers):
         return math.isclose(found, expected, rel_tol=relative, abs_tol=ABSOLUTE)
+    # The types too: in Python True equals 1, in JSON they differ.
     return type(found) is type(expected) and found == expected
 
 

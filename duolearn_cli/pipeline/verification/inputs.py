@@ -23,6 +23,7 @@ def of_inputs(config: DictConfig, info: Mapping[str, Any], found: Mapping[str, A
     yield from _weights(settings, found)
     yield from _models(settings, info, found)
     own = code()
+    # No fault: a run may be verified by a later version than the one that made it.
     if own["source"] != found["code"].get("source"):
         versions = f"{found['code'].get('version')}, and this is {own['version']}"
         yield not_checked("code", f"the run was made by other source files of duolearn ({versions})")

@@ -46,6 +46,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != record.SCHEMA:
         raise RunError(f"{path} is no record of schema {record.SCHEMA}, which this version of duolearn reads.")
     shape = {**SHAPE, **({"purges": list} if "purges" in found else {})}
+    # The checks read these fields without further tests: an edited record must not end in a traceback.
     if wrong := [name for name, kind in shape.items() if not _has_shape(name, found.get(name), kind)]:
         raise RunError(f"{path} is damaged: `{wrong[0]}` is not what a record has there.")
     return found
@@ -122,9 +123,11 @@ def of_files(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
     gone, is_purged = purged.gone(found), bool(found.get("purges"))
     for name, known in found["files"].items():
         path = PurePosixPath(name)
+        # A record may come from someone else. Its paths must not make us read and compare files elsewhere.
         if path.is_absolute() or ".." in path.parts:
             yield Finding(record.FILE, f"it lists {name}, which is outside of the run folder")
             return
+        # A purge adds a field to run.json after the end of the run, so its hash is another one.
         if name in gone or (name == "run.json" and is_purged and _only_marked(folder / path, known)):
             continue
         if problem := changed(folder / path, known):
@@ -157,6 +160,7 @@ def of_purges(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
     if not purged.is_recorded(folder, found):
         yield Finding(purged.FILE, "it was changed: it is not the list of the record")
         return
+    # Otherwise a forger could delete any file and call it purged. Only the adapter of `learn` is a copy of the target.
     never = (*ALWAYS, METRICS, *(() if found.get("command") == "learn" else ADAPTER))
     try:
         listed = {row["path"]: row["sha256"] for row in purged.rows_of(folder) if row["place"] == "run"}
@@ -178,6 +182,7 @@ def changed(path: Path, known: Mapping[str, Any]) -> str:
         return "it is missing: it was removed or renamed"
     if not os.access(path, os.R_OK):
         return "it cannot be read: its permissions are for another user; chmod a+r lets everybody check it"
+    # The size first, because it costs nothing and a hash reads the whole file.
     size = path.stat().st_size
     if size != known.get("bytes"):
         return f"it was changed: it has {size} bytes, the record says {known.get('bytes')}"

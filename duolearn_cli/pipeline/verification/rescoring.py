@@ -36,6 +36,7 @@ OWN_ADAPTER = {"unlearn": "unlearned", "learn": "target", "retrain": "gold"}
 def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Finding]:
     """Check that data and models give the run's answers again, and the figures that follow from the items alone."""
     study = prepare(cast(RunConfig, config))
+    # Only a main process writes into the run folder, and a check must leave the folder as it is.
     lab = Laboratory.open(study, display, run, is_main=False)
     if (now := keys.data_hash(lab.study)) != run.info.get("data"):
         yield Finding("data", f"the items of the splits are not those of the run ({now}, not {run.info.get('data')})")
@@ -59,6 +60,7 @@ def adapters_of(run: Run, config: RunConfig) -> dict[str, Path]:
     """The folder of each model's adapter, as far as they exist."""
     here = {name: path.parent for name, path in record.model_files(run.info, config).items()}
     if "scored" in here:
+        # A run of `evaluate` records the adapter as `scored`, and its answers as those of `unlearned`.
         here["unlearned"] = here.pop("scored")
     own = OWN_ADAPTER.get(config.command)
     return here | ({own: run.folder / "adapter"} if own else {})
@@ -121,6 +123,7 @@ def _of_plain(name: str, recorded: Assessment, now: Assessment, tolerance: float
         yield Finding(place, "these are not the losses of the embedded texts")
         return
     for number, (one, again) in enumerate(zip(recorded.plain, now.plain, strict=True), start=1):
+        # The loss of a text is a sum over its tokens, each of which may be rounded differently.
         if abs(one.nll - again.nll) > tolerance * max(1, one.num_tokens):
             yield Finding(place, f"text {number}: the model's loss is {again.nll:.6g}, not {one.nll:.6g} nats")
 
