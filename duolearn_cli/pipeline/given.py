@@ -1,19 +1,15 @@
-"""Models beside the network of a run: a gold that is a whole model, and the base that a merged model began with."""
+"""A gold that is a whole model, beside the network of a run."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from duolearn_cli.config.schema import ModelConfig, RunConfig
 from duolearn_cli.errors import ModelError
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
 from duolearn_cli.model.weights import find_weights
-
-if TYPE_CHECKING:
-    pass
 
 
 def load_gold(folder: Path, config: RunConfig, model: LanguageModel) -> LanguageModel:
