@@ -21,6 +21,7 @@ from duolearn_cli.files import conf_dir, groups
 
 CUSTOM = "custom"
 EARLIER = "earlier"  # the name of the split of items that earlier requests forgot
+UNKNOWN = "forget_unknown"  # the name of the split of forget items that a given target does not know
 
 
 @dataclass(frozen=True)

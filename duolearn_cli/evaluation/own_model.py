@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from duolearn_cli.data.earlier import UNKNOWN
 from duolearn_cli.evaluation.answer import SIDES, Answer, Answers
 from duolearn_cli.evaluation.known_facts import known_facts
 from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
 
-# Forget facts that the target does not know, where learn.known=true keeps them out of the request.
-UNKNOWN = "forget_unknown"
 REASON = "needs gold, a model that never learned the forget items, and there is none (docs/own-model.md)"
 
 

@@ -36,7 +36,7 @@ log = logging.getLogger("duolearn")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mark:
-    """Stands for the adapter's weights at one time. Who holds an older mark than the model's knows other weights.
+    """Identifies one state of the adapter's weights. An older mark than the model's refers to weights that are gone.
 
     `origin` says where the weights come from, for messages.
     """

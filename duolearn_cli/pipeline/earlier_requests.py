@@ -42,12 +42,15 @@ def hold_requests(
 ) -> None:
     """Write the held gradients of all requests into the adapter's `folder`, for requests that follow.
 
-    Those of earlier requests are taken anew, at the model as it is now: a gradient of three requests ago no longer
-    points to where the answers come back (docs/history/lab-notes.md). Where the items are gone, the old one is kept.
+    Gradients of earlier requests are computed again on the unlearned model: an old gradient no longer points to where
+    the answers come back (docs/history/lab-notes.md). If a request's items are gone, its old gradient is kept.
     """
     display, model, config = unlearned.display, unlearned.model, unlearned.study.config
     if processes.sharded:
-        display.note("no gradient of this request is held for later ones: runtime.sharding cuts it; allowed: none")
+        display.note(
+            "no held gradient is written, because runtime.sharding splits it over processes; a later request cannot "
+            "hold this one. Fix: runtime.sharding=none"
+        )
         return
     number = len(unlearned.study.requests) + 1
     display.stage("Hold the gradient of this request for later ones" if number == 1 else f"Hold {number} gradients")

@@ -120,9 +120,9 @@ class Laboratory:
             learn(self.model, self.encoder, self.cache, which, self.display)
 
     def _gold_elsewhere(self) -> LoadedModel | None:
-        """Load a gold that lies beside the network; None for one that is an adapter of it.
+        """Load gold as a second network: the whole model in ``learn.gold``, or gold of the base below a merged model.
 
-        That is the whole model that ``learn.gold`` names, or gold of the base that a merged model began with.
+        Return None if gold is an adapter of this network.
         """
         config = self.study.config
         given = keys.given_folder(config, "gold")
@@ -146,8 +146,8 @@ class Laboratory:
     def load_from(self, name: str, folder: Path, cache: ModelCache | None = None) -> LoadedModel:
         """Load the adapter in `folder` as the model `name`.
 
-        Results about it go into `cache`, whose study is the one that it is asked about. Without a cache nothing is
-        kept: the folder may hold another model than the cache has under this name.
+        Results go into `cache`, and the items to ask are those of its study. Without `cache` nothing is cached, because
+        this folder need not hold the model that the cache knows by this name.
 
         Raises:
             ModelError: the adapter does not fit the base.

@@ -42,8 +42,8 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
     after = Path(str(lab.study.config.after))
     if lab.study.config.merged and not lab.study.config.origin:
         lab.display.note(
-            "the base that the first request began with is not on this machine: what was known then is not told, and "
-            "there is no gold. Give model.path=FOLDER_OR_HUB_ID to have both"
+            "the first request's base model is not on this machine: the report has no gold, and cannot compare with "
+            "the original target. Give model.path=FOLDER_OR_HUB_ID to have both"
         )
         return {}
     if lab.study.config.merged:
@@ -54,11 +54,16 @@ def original_answers(lab: Laboratory) -> dict[str, Answer]:
         cache = replace(lab.cache, study=study)
     study = _with_given_target(study, cache, after)
     cache = replace(cache, study=study)
-    # With learn.skip the first target may be the base as it stands, which is there without learning.
-    if not base_is_target(study.config) and not (cache.folder("target") / ADAPTER_FILE).is_file():
+    folder = cache.folder("target")
+    # With learn.skip the first target may be the base as it stands, which needs no learning.
+    if not base_is_target(study.config) and not (folder / ADAPTER_FILE).is_file():
         lab.display.note("the original target is not in the cache: what was known before any request is not told")
         return {}
     # The lock says when the model was last used. Not `lab.load`, which would name it as the target in run.json.
-    with alone(cache.folder("target"), lab.display.note):
-        original = lab.load_from("target", cache.folder("target"), cache)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone(folder, lab.display.note):
+        if not (folder / ADAPTER_FILE).is_file():
+            lab.model.initialise(study.config.learn.seed)
+            lab.model.save_adapter(folder)
+        original = lab.load_from("target", folder, cache)
     return {answer.id: answer for rows in answers(original).values() for answer in rows}

@@ -36,9 +36,9 @@ def prepare(config: RunConfig) -> Study:
 def _prepare_next(config: RunConfig) -> Study:
     """The study of a request after others.
 
-    The original target learned what the first request's study trains it on. So its splits are taken, and every fact in
-    them gets a new side: the new target's facts are forgotten, those of earlier requests belong to neither side, the
-    rest is kept. A new split would fill the retain set with facts that nobody has learned.
+    The splits of the first study say what the original target was trained on, so they are reused. Facts of the new
+    target are forgotten, facts of earlier requests are on neither side, the rest is kept. A new split would retain
+    facts that the model never learned.
     """
     first = _prepare_one(_of_first_request(config))
     target = resolve_target(config.forget, first.hierarchy)
@@ -80,7 +80,7 @@ def _sides_again(first: Study, target: Target, config: RunConfig) -> Sides:
 def _gone(
     items: Sequence[Item], facts: frozenset[str], forget: frozenset[str], config: RunConfig
 ) -> tuple[frozenset[str], tuple[Item, ...]]:
-    """Return the facts that belong to neither side now, and the items about them, without their near duplicates.
+    """Return the facts on neither side, with near duplicates if those are removed, and the items of `facts` alone.
 
     `facts` are those of earlier requests. The new target's own facts, `forget`, are forgotten once more.
     """

@@ -206,10 +206,10 @@ def inherited(config: RunConfig) -> dict[str, Any]:
 
 
 def without_places(settings: Mapping[str, Any], everywhere: bool = False) -> dict[str, Any]:
-    """Settings of `inherited` without values that are paths on this machine. Names of the hub stay.
+    """Return inherited settings without local paths; names of the hub stay.
 
     Args:
-        everywhere: leave out all values that may be paths, also those that are none here.
+        everywhere: drop every path setting, even if no such path exists on this machine.
     """
     kept = {name: dict(node) if isinstance(node, Mapping) else node for name, node in settings.items()}
     for place in PLACES:

@@ -13,7 +13,7 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.token_classes import classify, level_weights
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.duplicates import Duplicate
-from duolearn_cli.data.earlier import EARLIER, Forgotten
+from duolearn_cli.data.earlier import EARLIER, UNKNOWN, Forgotten
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.request import Request
 from duolearn_cli.data.shuffling import kind_of_heldout
@@ -22,7 +22,6 @@ from duolearn_cli.data.splits import Splits
 from duolearn_cli.data.tally import Tally, request_warning, tally
 from duolearn_cli.data.validation_part import part_of
 from duolearn_cli.errors import DataError
-from duolearn_cli.evaluation.own_model import UNKNOWN
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.text_checks import Texts, fix_of, read_texts
 
@@ -83,7 +82,7 @@ class Study:
 
     @property
     def filled(self) -> tuple[Doubt, ...]:
-        """The items whose label does not decide their side, whether or not they have got one."""
+        """The items whose label does not decide their side, labelled or not."""
         return self.sides.doubts
 
     @property

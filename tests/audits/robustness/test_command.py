@@ -111,7 +111,7 @@ def assert_refused(done, said):
         (["robustnes", "run=x"], "did you mean 'robustness'"),
         (["robustness", "run=nowhere"], "run=nowhere: there is no such folder"),
         (["robustness", "run=."], "is not a run folder"),
-        (["privacy", "+forget=surgery", "run=."], "`verify` and `withdraw` take"),
+        (["privacy", "+forget=surgery", "run=."], "`verify`, `withdraw`"),
     ],
 )
 def test_mistakes_get_one_line(duolearn, tmp_path, arguments, said):
