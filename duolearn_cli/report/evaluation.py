@@ -160,7 +160,7 @@ def gold_table(metrics: Mapping[str, Any]) -> Table:
     header = (
         "Model, items",
         "n",
-        "KS distance (of a model like gold, at most) ↓",
+        "KS to gold (of a model like gold, at most) ↓",
         "Mean |difference of loss| (nats) ↓",
         "Same answer (%) ↑",
     )
