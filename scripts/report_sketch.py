@@ -27,7 +27,7 @@ LEGEND = (
 def sketch(kept: Mapping[str, Any]) -> str:
     """The picture as SVG."""
     sentence, lights = lights_of(kept["metrics"], {})
-    lines = textwrap.wrap(sentence, 96)
+    lines = textwrap.wrap(sentence, 84)
     high = TOP + HIGH * len(lights)
     head = [_text(22, 58 + 20 * i, line, 'font-weight="600" fill="#111"') for i, line in enumerate(lines)]
     rows = [part for i, one in enumerate(lights) for part in _row(TOP + i * HIGH, one)]
