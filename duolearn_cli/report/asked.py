@@ -12,7 +12,7 @@ from duolearn_cli.data import tally
 from duolearn_cli.evaluation.measures.central import FORGET_ACCURACY, RETAIN_ACCURACY
 from duolearn_cli.evaluation.warnings import WORDS
 from duolearn_cli.report.inputs import Inputs
-from duolearn_cli.report.tables import DASH, cell, number
+from duolearn_cli.report.tables import DASH, cell, number, present
 
 SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")
 HASH = 16
@@ -43,9 +43,8 @@ def request(inputs: Inputs) -> list[tuple[str, str]]:
 
 def _facts(metrics: Mapping[str, Any]) -> str | None:
     """How many facts the models were asked about on each side, and in how many questions; None if no model was."""
-    models = [model for model in metrics["models"].values() if model]
     sides = (("to forget", FORGET_ACCURACY), ("to keep", RETAIN_ACCURACY))
-    found = [(side, measure.find(models[-1]) if models else None) for side, measure in sides]
+    found = [(side, measure.find(metrics["models"][name])) for name in present(metrics)[:1] for side, measure in sides]
     shown = [f"{one['facts']} {side} ({one['n']} questions)" for side, one in found if one and one.get("facts")]
     return ", ".join(shown) or None
 

@@ -167,7 +167,7 @@ def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> lis
 
 def subject_table(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Table:
     """Accuracy by subject before (target), after (unlearned) and for gold; the change is in percentage points."""
-    header = ("Subject", "n", "Before: target (%)", "After: unlearned (%)", "Gold (%)", "Change (points)")
+    header = ("Subject", "items", "Before: target (%)", "After: unlearned (%)", "Gold (%)", "Change (points)")
     rows = tuple(
         _subject_row(metrics["models"], subject, subject in forget) for subject in ordered_subjects(metrics, forget)
     )
@@ -192,7 +192,7 @@ def level_table(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Table:
     """
     models = [name for name in present(metrics) if metrics["models"][name].get("levels")]
     measures = ("forgetting", "preservation", "score")
-    header = ("Level", "n", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
+    header = ("Level", "items", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
     found = {model: metrics["models"][model]["levels"] for model in models}
     levels = sorted({level for by_level in found.values() for level in by_level}, key=int)
     rows = tuple(

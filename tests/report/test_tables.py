@@ -169,7 +169,7 @@ def test_levels_by_number_with_a_dash_for_what_has_too_few_items(metrics):
     table = level_table(metrics, {1: "foundation", 4: "focused"})
     assert table.header == (
         "Level",
-        "n",
+        "items",
         "Forgetting, unlearned (%)",
         "Preservation, unlearned (%)",
         "Score, unlearned (%)",
