@@ -33,16 +33,21 @@ def attacks(models: Models, check: Mapping[str, Any], margin: float) -> Light:
         return Light("attacks", name, "amber", "no attack could be run", "There are no facts that no model learned.")
     gold = models.get("gold") or {}
     # An attack may see that forget items are worded differently, which even gold shows: that is no trace of learning.
-    bands = {key: _band(_area(gold, key), margin) for key in found}
+    golds = {key: _clear(_area(gold, key)) for key in found}
+    bands = {key: _band(of_gold, margin) for key, of_gold in golds.items()}
     states: dict[str, State] = {key: _within(one, bands[key]) for key, one in found.items()}
     # Both sides of 0.5 count: if the guesses of an attack are turned round, an AUC of 0.3 becomes 0.7.
     worst = max(found, key=lambda key: (SEVERITY.index(states[key]), abs(found[key]["value"] - 0.5)))
     state: State = states[worst]
     one, (low, high) = found[worst], bands[worst]
+    beyond = "" if golds[worst] is None else f" and beyond gold's {golds[worst]:.2f}"
     reason = (
         f"Of {len(found)} attacks, the {ATTACKS[worst]} attack decides: AUC {shown(one)}, 0.5 is blind; allowed is "
-        f"{low:.2f} to {high:.2f}. {why(one, state, 'pairs of facts')}"
+        f"{low:.2f} to {high:.2f}, which is {margin:g} beyond 0.5{beyond}. {why(one, state, 'pairs of facts')}"
     )
+    if len(found) > 1 and _together(models["unlearned"], worst):
+        # The table has the attack's own interval: two numbers for one AUC need a word.
+        reason += f" This interval is wider than the attack's own in the table: it holds for all {len(found)} together."
     # Then the attacks see a difference between the items, not what the model has learned.
     if check.get("usable") is False:
         state = "amber"
@@ -100,17 +105,24 @@ def _within(found: Mapping[str, Any], band: tuple[float, float]) -> State:
     return "green" if band[0] <= low and high <= band[1] else "red" if high < band[0] or low > band[1] else "amber"
 
 
-def _band(gold: Found, margin: float) -> tuple[float, float]:
+def _clear(gold: Found) -> float | None:
+    """Gold's AUC; None over few pairs, where it is noise that would widen the band at will."""
+    return value_of(gold) if has_enough(gold) else None
+
+
+def _band(of_gold: float | None, margin: float) -> tuple[float, float]:
     """The AUC that is allowed: `margin` beyond 0.5, and beyond gold's if an attack sees a difference there."""
-    # Over few pairs gold's AUC is noise, which would widen the band at will.
-    of_gold = value_of(gold) if has_enough(gold) else None
     ends = (0.5, 0.5 if of_gold is None else of_gold)
     return max(0.0, min(ends) - margin), min(1.0, max(ends) + margin)
 
 
 def _area(model: Mapping[str, Any], attack: str) -> Found:
     """An attack's AUC, with the interval that holds for all attacks together if the run has it."""
-    figures = (model.get("membership") or {}).get(attack) or {}
-    found = figures.get("auc_together") or figures.get("auc")
+    found = _together(model, attack) or ((model.get("membership") or {}).get(attack) or {}).get("auc")
     found = found or (of_attack(attack).find(model) if attack == "loss" else None)
     return found if value_of(found) is not None else None
+
+
+def _together(model: Mapping[str, Any], attack: str) -> Found:
+    """An attack's AUC with the interval that holds for all attacks together; None if the run has none."""
+    return ((model.get("membership") or {}).get(attack) or {}).get("auc_together")

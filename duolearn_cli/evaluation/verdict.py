@@ -45,13 +45,16 @@ def verdict(metrics: Mapping[str, Any], limits: VerdictConfig) -> dict[str, Any]
 
 
 def sentence(said: Sequence[str]) -> str:
-    """One sentence from what each light says; what is not decided (``whether ...``) comes last."""
-    decided = [part for part in said if not part.startswith("whether ")]
-    open_parts = [part for part in said if part.startswith("whether ")]
-    parts = [*decided, *([f"not decided is {' and '.join(open_parts)}"] if open_parts else [])]
-    whole = "; ".join(parts) + "."
+    """What each light says, in one sentence; what is not decided (``whether ...``) follows in another one."""
+    decided = "; ".join(part for part in said if not part.startswith("whether "))
+    undecided = [part for part in said if part.startswith("whether ")]
     # `capitalize` would make all other letters small, also the capitals in the name of a target.
-    return whole[0].upper() + whole[1:]
+    first = f"{decided[0].upper()}{decided[1:]}." if decided else ""
+    return " ".join(part for part in (first, f"Not decided: {_listed(undecided)}." if undecided else "") if part)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def forgotten(models: Models, metrics: Mapping[str, Any], topic: str, limit: float) -> Light:
@@ -71,8 +74,9 @@ def forgotten(models: Models, metrics: Mapping[str, Any], topic: str, limit: flo
     )
     if is_avoided:
         state, said = "amber", f"right answers about {topic} are avoided rather than forgotten"
-        reason = f"The model answers fewer items right than {'gold' if by_gold else 'guessing would'}. {reason}"
-    way = f"{share(found)} of the way from the target's accuracy to {end}; at least {percent(limit)} is needed."
+        fewer = f"the model answers fewer items right than {'gold' if by_gold else 'guessing would'}"
+        reason = f"The whole interval is above 100 %: {fewer}."
+    way = f"{share(found)} of the way from the target's accuracy to {end}; needed: at least {percent(limit)}."
     never = f", gold {share(FORGET_ACCURACY.find(gold))}" if FORGET_ACCURACY.find(gold) else ""
     before = FORGET_ACCURACY.find(models["target"])
     now = f"It answers {share(accuracy)} of the forget items right (before {share(before)}{never})."
@@ -95,11 +99,11 @@ def kept(models: Models, least: float) -> Light:
     accuracy = RETAIN_ACCURACY.find(after)
     # No mark for chance: the one in metrics.json is the chance level of forget items.
     bar = bar_of("right answers to retain items", accuracy, _marks(models, RETAIN_ACCURACY, None))
-    beside = f", times gold's {percent(of_gold)}" if of_gold is not None and of_gold < 1 else ""
+    beside = f" ({percent(least)} of gold's {percent(of_gold)})" if of_gold is not None and of_gold < 1 else ""
     now = (
         f"It answers {share(accuracy)} of the retain items right (before "
-        f"{share(RETAIN_ACCURACY.find(models['target']))}). That is {share(found)} of the accuracy before; at least "
-        f"{percent(least)}{beside} is needed."
+        f"{share(RETAIN_ACCURACY.find(models['target']))}). That is {share(found)} of the accuracy before; needed: "
+        f"at least {percent(limit)}{beside}."
     )
     return with_estimate(Light("kept", "Kept", state, said, f"{now} {reason}"), KEEPING, found, limit, bar)
 

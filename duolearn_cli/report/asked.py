@@ -9,9 +9,10 @@ from typing import Any
 
 from duolearn_cli.config.environment import in_words
 from duolearn_cli.data import tally
+from duolearn_cli.evaluation.measures.central import FORGET_ACCURACY, RETAIN_ACCURACY
 from duolearn_cli.evaluation.warnings import WORDS
 from duolearn_cli.report.inputs import Inputs
-from duolearn_cli.report.tables import DASH, cell, number
+from duolearn_cli.report.tables import DASH, cell, number, present
 
 SPLITS = ("forget_train", "forget_heldout", "forget_unseen", "retain_train", "retain_heldout", "retain_unseen")
 HASH = 16
@@ -28,6 +29,7 @@ def request(inputs: Inputs) -> list[tuple[str, str]]:
         ("Tags", ", ".join(run.get("tags") or ()) or None),
         ("Command", run.get("command")),
         ("To forget", f"{metrics['forget']} (data labels: {subjects})" if subjects else metrics["forget"]),
+        ("Facts asked about", _facts(metrics)),
         ("Data", _with(metrics.get("dataset"), _file(config, "dataset"), _hash("items", run.get("data")))),
         ("Base model", _with(metrics.get("model"), _hash("weights", weights))),
         ("Method", metrics.get("method")),
@@ -37,6 +39,14 @@ def request(inputs: Inputs) -> list[tuple[str, str]]:
         ("Date", run.get("created")),
     ]
     return [(label, str(value)) for label, value in rows if value is not None]
+
+
+def _facts(metrics: Mapping[str, Any]) -> str | None:
+    """How many facts the models were asked about on each side, and in how many questions; None if no model was."""
+    sides = (("to forget", FORGET_ACCURACY), ("to keep", RETAIN_ACCURACY))
+    found = [(side, measure.find(metrics["models"][name])) for name in present(metrics)[:1] for side, measure in sides]
+    shown = [f"{one['facts']} {side} ({one['n']} questions)" for side, one in found if one and one.get("facts")]
+    return ", ".join(shown) or None
 
 
 def _with(name: str | None, *details: str | None) -> str | None:

@@ -158,9 +158,9 @@ def gold_table(metrics: Mapping[str, Any]) -> Table:
                 cells = cell(distance["nll_distance"], 1, 3), cell(distance["agreement"], 100, 1)
                 rows.append((f"{name}, {side}", str(distance["agreement"]["n"]), apart, *cells))
     header = (
-        "Model, items",
-        "n",
-        "KS distance (of a model like gold, at most) ↓",
+        "Model, side",
+        "items",
+        "KS to gold (of a model like gold, at most) ↓",
         "Mean |difference of loss| (nats) ↓",
         "Same answer (%) ↑",
     )
@@ -177,7 +177,7 @@ def calibration_table(metrics: Mapping[str, Any]) -> Table:
                 figures = (cell(calibration[key], 100, 1) for key in ("ece", "confidence", "entropy", "position_bias"))
                 shares = " / ".join(f"{100 * share:.0f}" for share in calibration["positions"])
                 rows.append((f"{name}, {side}", str(calibration["ece"]["n"]), *figures, shares))
-    header = ("Model, items", "n", "ECE (%) ↓", "Confidence (%)", "Entropy (% of largest)", "Position bias (%) ↓")
+    header = ("Model, side", "items", "ECE (%) ↓", "Confidence (%)", "Entropy (% of largest)", "Position bias (%) ↓")
     return Table("Calibration and position", (*header, "Answers by place (%)"), tuple(rows))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from duolearn_cli.evaluation.measures.measure import Measure
+from duolearn_cli.evaluation.measures.membership import OfAttack
 
 DASH = "—"
 ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -30,6 +31,18 @@ def cell(estimate: Mapping[str, Any] | None, scale: float, digits: int) -> str:
     if low is None or high is None:
         return f"{shown} [unbounded]" if (estimate or {}).get("unbounded") else shown
     return f"{shown} [{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
+
+
+def counted(measure: Measure, estimates: Iterable[Mapping[str, Any] | None], remark: str = "") -> str:
+    """``n 90 (45 facts)``: items, and the facts that an interval counts; of an attack facts, and their pairs.
+
+    Of several models the smallest numbers, so that no row claims more than some model was asked. `remark` is added.
+    """
+    least = min((one for one in estimates if one), key=lambda one: one["n"])
+    facts, unit = least.get("facts"), "pairs" if isinstance(measure.formula, OfAttack) else "facts"
+    details = [f"{facts} {unit}"] if facts is not None and facts != least["n"] else []
+    details += [remark] if remark else []
+    return f"n {least['n']}" + (f" ({', '.join(details)})" if details else "")
 
 
 def cell_of(measure: Measure, estimate: Mapping[str, Any] | None) -> str:

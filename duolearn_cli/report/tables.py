@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from duolearn_cli.evaluation.measures import MEASURES, of_table
 from duolearn_cli.evaluation.measures.measure import Measure
 from duolearn_cli.evaluation.warning_text import WORDS, has_enough
-from duolearn_cli.report.measures import DASH, added_to, arrow, cell, cell_of, number
+from duolearn_cli.report.measures import DASH, added_to, arrow, cell, cell_of, counted, number
 
 if TYPE_CHECKING:
     import rich.table
@@ -111,11 +111,10 @@ def measures_table(metrics: Mapping[str, Any]) -> Table:
             rows.append((f"{worded(measure.label, metrics)}: {reason}", *(DASH for _ in models)))
             continue
         cells = (cell_of(measure, one) + mark for one, mark in zip(found, doubt, strict=True))
-        # The smallest number, so that no row claims more items than some model was asked.
-        count = min(one["n"] for one in found if one)
-        few = f" ({TOO_FEW})" if not all(has_enough(one) for one in found if one) else ""
+        few = TOO_FEW if not all(has_enough(one) for one in found if one) else ""
         # Here, where words may wrap: one more column would not fit a terminal of 80 characters.
-        rows.append((f"{worded(measure.label, metrics)}{arrow(measure, found)}, n {count}{few}", *cells))
+        label = f"{worded(measure.label, metrics)}{arrow(measure, found)}"
+        rows.append((f"{label}, {counted(measure, found, few)}", *cells))
     note = f";{FLAGGED}: see the warnings" if any(FLAGGED in text for row in rows for text in row) else ""
     part = metrics.get("part") or "all"
     of = "" if part == "all" else f" on {part} facts"
@@ -168,7 +167,7 @@ def ordered_subjects(metrics: Mapping[str, Any], forget: Collection[str]) -> lis
 
 def subject_table(metrics: Mapping[str, Any], forget: Collection[str] = ()) -> Table:
     """Accuracy by subject before (target), after (unlearned) and for gold; the change is in percentage points."""
-    header = ("Subject", "n", "Before: target (%)", "After: unlearned (%)", "Gold (%)", "Change (points)")
+    header = ("Subject", "items", "Before: target (%)", "After: unlearned (%)", "Gold (%)", "Change (points)")
     rows = tuple(
         _subject_row(metrics["models"], subject, subject in forget) for subject in ordered_subjects(metrics, forget)
     )
@@ -193,7 +192,7 @@ def level_table(metrics: Mapping[str, Any], names: Mapping[int, str]) -> Table:
     """
     models = [name for name in present(metrics) if metrics["models"][name].get("levels")]
     measures = ("forgetting", "preservation", "score")
-    header = ("Level", "n", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
+    header = ("Level", "items", *(f"{measure.capitalize()}, {model} (%)" for model in models for measure in measures))
     found = {model: metrics["models"][model]["levels"] for model in models}
     levels = sorted({level for by_level in found.values() for level in by_level}, key=int)
     rows = tuple(

@@ -37,15 +37,27 @@ def _like_gold(models: Mapping[str, Any]) -> str:
     likeness = ((models["unlearned"].get("gold") or {}).get("forget") or {}).get("likeness")
     if not likeness:
         return ""
-    loss, chance = (cell(likeness[name], 100, 0) for name in ("nll", "chance"))
-    within = f"{100 * likeness['margin']:.0f} % of what learning had changed"
+    within = f"within {100 * likeness['margin']:.0f} % of what learning had changed"
     ways = (
-        f"of the way from target to gold their loss has gone {loss} %, the right answer's probability {chance} % "
-        "(90 % intervals)"
+        f"The losses moved {_way(likeness['nll'])} of the way from target to gold{_beyond(likeness['nll'])}. "
+        f"The right answer's probability moved {_way(likeness['chance'])}{_beyond(likeness['chance'])}."
     )
     if likeness["shown"]:
-        return f" They end where gold ends, within {within}: {ways}."
-    return f" That they end where gold ends, within {within}, is not shown: {ways}."
+        return f" They end where gold ends, {within} (90 % intervals). {ways}"
+    return f" That they end where gold ends, {within}, is not shown (90 % intervals). {ways}"
+
+
+def _way(estimate: Mapping[str, Any]) -> str:
+    value, bracket, ends = cell(estimate, 100, 0).partition(" [")
+    return f"{value} %{bracket}{ends}"
+
+
+def _beyond(estimate: Mapping[str, Any]) -> str:
+    """On which side of gold the whole interval is; "" if it holds gold."""
+    low, high = (number(estimate.get(end)) for end in ("low", "high"))
+    if low is None or high is None:
+        return ""
+    return ": past gold" if low > 1 else ": short of gold" if high < 1 else ""
 
 
 def _said(models: Mapping[str, Any]) -> str:

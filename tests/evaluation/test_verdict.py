@@ -7,7 +7,7 @@ import json
 import pytest
 
 from duolearn_cli.config.verdict import VerdictConfig, verdict_limits
-from duolearn_cli.evaluation.verdict import verdict
+from duolearn_cli.evaluation.verdict import sentence, verdict
 
 LIMITS = VerdictConfig()
 
@@ -64,7 +64,10 @@ def test_forgetting_is_measured_from_gold_where_there_is_one_else_from_chance():
     assert light("forgotten", run(found))["measure"] == "forgetting_against_gold"
     assert "never learned it" in light("forgotten", run(found))["reason"]
     without = light("forgotten", run(found, by_gold=False))
-    assert without["measure"] == "chance_corrected_forgetting" and "to guessing; at least 90 %" in without["reason"]
+    assert (
+        without["measure"] == "chance_corrected_forgetting"
+        and "to guessing; needed: at least 90 %." in without["reason"]
+    )
 
 
 def test_a_run_that_has_a_reason_in_place_of_gold_is_measured_from_chance():
@@ -91,6 +94,8 @@ def test_a_run_that_has_a_reason_in_place_of_gold_is_measured_from_chance():
 def test_kept_is_relative_to_gold_where_gold_is_worse_than_the_target(found, gold, state, limit):
     one = light("kept", run(kept=found, gold_kept=gold))
     assert (one["state"], one["limit"]) == (state, pytest.approx(limit))
+    assert f"needed: at least {100 * limit:.3g} %" in one["reason"]
+    assert ("90 % of gold's 80 %" in one["reason"]) == (limit < 0.9)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +162,30 @@ def test_the_sentence_tells_what_is_decided_first():
     )
     open_ones = run(estimate(0.9, 0.8, 1.0), estimate(0.5, 0.4, 0.6), estimate(0.5, 0.1, 0.9))
     assert verdict(open_ones, LIMITS)["sentence"] == (
-        "Too much other knowledge is lost; no privacy guarantee was asked for; not decided is whether mental health is "
-        "forgotten and whether attacks find it."
+        "Too much other knowledge is lost; no privacy guarantee was asked for. Not decided: whether mental health is "
+        "forgotten, and whether attacks find it."
     )
+
+
+def test_a_sentence_may_have_only_open_or_only_decided_parts():
+    assert sentence(["whether a", "whether b", "whether c"]) == "Not decided: whether a, whether b, and whether c."
+    assert sentence(["whether a"]) == "Not decided: whether a." and sentence(["a", "b"]) == "A; b."
+
+
+def test_avoided_answers_are_explained_by_the_interval():
+    reason = light("forgotten", run(estimate(1.30, 1.10, 1.50)))["reason"]
+    assert reason.endswith("The whole interval is above 100 %: the model answers fewer items right than gold.")
+
+
+def test_the_light_of_attacks_says_where_its_range_and_its_interval_come_from():
+    of_gold = estimate(0.66, 0.56, 0.76)
+    metrics = run(auc=estimate(0.51, 0.45, 0.57), gold_auc=of_gold)
+    assert "0.40 to 0.76, which is 0.1 beyond 0.5 and beyond gold's 0.66." in light("attacks", metrics)["reason"]
+    assert "own in the table" not in light("attacks", metrics)["reason"]
+    metrics = run(auc=estimate(0.51, 0.45, 0.57), gold_auc=of_gold | {"facts": 9})
+    metrics["models"]["unlearned"]["membership"]["zlib"] = {"auc_together": estimate(0.75, 0.55, 0.95)}
+    reason = light("attacks", metrics)["reason"]
+    assert "0.40 to 0.60, which is 0.1 beyond 0.5. " in reason and reason.endswith("it holds for all 2 together.")
 
 
 def test_the_user_sets_the_thresholds():

@@ -220,7 +220,7 @@ def test_the_verdict_comes_first_with_four_lights_in_words(tmp_path, write_run, 
     assert page.text.index("Surgery is forgotten; other knowledge is kept") < page.text.index("What was asked")
     for name in ("Forgotten", "Kept", "Not found by attacks", "Privacy guarantee"):
         assert name in page.text and f"| {name} |" in markdown
-    assert "at least 90 % is needed" in page.text and "not asked for" in page.text
+    assert "needed: at least 90 %." in page.text and "not asked for" in page.text
 
 
 def test_warnings_say_what_to_do_and_marks_are_explained(tmp_path, write_run, metrics):

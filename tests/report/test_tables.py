@@ -61,6 +61,11 @@ def test_every_row_tells_how_many_items_and_where_they_are_too_few(metrics):
     scores["forgetting_rate"]["n"] = 29
     names = [row[0] for row in measures_table(metrics).rows]
     assert "FR (%), n 29 (too few for a claim)" in names and "MIA AUC, n 100" in names
+    for key, count in (("knowledge_preservation", 40), ("mia_auc", 50), ("forgetting_rate", 12)):
+        scores[key]["facts"] = count
+    names = [row[0] for row in measures_table(metrics).rows]
+    assert "MIA AUC, n 100 (50 pairs)" in names and any(name.endswith(", n 100 (40 facts)") for name in names)
+    assert "FR (%), n 29 (12 facts, too few for a claim)" in names
 
 
 def test_a_value_that_a_warning_is_about_is_marked(metrics):
@@ -164,7 +169,7 @@ def test_levels_by_number_with_a_dash_for_what_has_too_few_items(metrics):
     table = level_table(metrics, {1: "foundation", 4: "focused"})
     assert table.header == (
         "Level",
-        "n",
+        "items",
         "Forgetting, unlearned (%)",
         "Preservation, unlearned (%)",
         "Score, unlearned (%)",
@@ -210,7 +215,7 @@ def test_an_unbounded_interval_is_said_and_few_facts_are_marked():
     assert cell(unbounded, 100, 1) == "50.0 [unbounded]"
     metrics = {"models": {"unlearned": {"scores": {"chance_corrected_forgetting": unbounded}}}}
     (row,) = measures_table(metrics).rows
-    assert "n 80 (too few for a claim)" in row[0] and row[1] == "50.0 [unbounded]"
+    assert "n 80 (20 facts, too few for a claim)" in row[0] and row[1] == "50.0 [unbounded]"
     # Older runs do not tell facts.
     del unbounded["facts"]
     assert "too few" not in measures_table(metrics).rows[0][0]

@@ -57,8 +57,19 @@ def test_the_verdict_says_which_intervals_are_at_90_per_cent(doubtful):
     of_gold = {"forget": {"likeness": {"nll": way, "chance": way, "margin": 0.1, "shown": False}}}
     doubtful["models"]["unlearned"]["gold"] = of_gold
     said = verdict(doubtful)
-    assert "loss has gone 144 [114, 170] %" in said
-    assert "probability 144 [114, 170] % (90 % intervals)." in said
+    assert "is not shown (90 % intervals). The losses moved 144 % [114, 170] of the way" in said
+    assert "from target to gold: past gold. The right answer's probability moved 144 % [114, 170]: past gold." in said
+
+
+@pytest.mark.parametrize(("low", "high", "side"), [(0.8, 0.97, ": short of gold."), (0.8, 1.2, "."), (None, None, ".")])
+def test_the_verdict_says_on_which_side_of_gold_the_losses_are(doubtful, low, high, side):
+    way = {"value": 0.9, "low": low, "high": high}
+    of_gold = {"forget": {"likeness": {"nll": way, "chance": way, "margin": 0.1, "shown": True}}}
+    doubtful["models"]["unlearned"]["gold"] = of_gold
+    shown = "90 %" if low is None else f"90 % [{100 * low:.0f}, {100 * high:.0f}]"
+    assert f"changed (90 % intervals). The losses moved {shown} of the way from target to gold{side}" in verdict(
+        doubtful
+    )
 
 
 def test_a_target_that_says_no_answer_has_no_share(doubtful):
