@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from duolearn_cli.model.language_model import LanguageModel
     from duolearn_cli.model.text_checks import Texts
 
+# Settings of the loop that older runs do not have, with the value that changes nothing.
+LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None}
 # Raise this when a change of code changes the model that the same settings learn.
 PROTOCOL = 2
 # The same, but only for texts that are cut or contain control tokens: other texts have been encoded alike all along.
@@ -136,11 +138,15 @@ def _made(adapter: Any) -> dict[str, Any]:
 def _moved(settings: Any) -> dict[str, Any]:
     """Return the settings of the loop that can change its result.
 
-    Memory settings are left out, and so is `stop`, which was added later, if it is off.
+    Memory settings are left out, and so are settings that were added later, if they are off.
     """
     # `hold` acts through the held gradients of earlier requests, and `signature` has the hash of their file.
-    ignored = ("memory_limit", "checkpointing", "hold", *(("stop",) if settings.stop == "none" else ()))
-    return {name: value for name, value in _plain(settings).items() if name not in ignored}
+    ignored = ("memory_limit", "checkpointing", "hold")
+    return {
+        name: value
+        for name, value in _plain(settings).items()
+        if name not in ignored and (name not in LATER or value != LATER[name])
+    }
 
 
 def _hierarchy(node: Any) -> dict[str, Any]:

@@ -123,7 +123,10 @@ def test_what_is_kept_may_come_from_a_second_data_set(tmp_path):
     ("overrides", "message"),
     [
         (["+retain_from=medmcqa"], r"retain_from: .*set retain_from\.path=FILE .*retain_from\.allow_download=true"),
-        (["+retain_from=local", "retain_from.path=docs/tutorials/questions.csv"], r"retain_from\.fields\.question is not set"),
+        (
+            ["+retain_from=local", "retain_from.path=docs/tutorials/questions.csv"],
+            r"retain_from\.fields\.question is not set",
+        ),
     ],
 )
 def test_a_second_data_set_names_its_own_settings(tmp_path, overrides, message):
