@@ -123,14 +123,13 @@ def test_a_form_that_was_learned_is_told_from_wrong_options_and_allowed_for(fres
     assert away[1] < away[0]
 
 
-def test_a_run_unlearns_with_the_form_allowed_for(fresh, study, monkeypatch):
+def test_a_run_unlearns_with_the_form_allowed_for(fresh, study):
     """In the loop's task, the form adjusts the reference of each answer's first token and of no other token."""
     form = AnswerForm(slope=0.0, intercept=0.5)
     lab = form_lab(fresh, study, study.config)
     lab.study.request.forget = loud(study.splits.forget_train[:2])
     lab.study.request.retain = lab.study.request.retain[:2]
-    monkeypatch.setattr(unlearn_run, "answer_form", lambda target, method: form)
-    task = unlearn_run.make_task(lab, method("duolearn"), answer_form(lab, method("duolearn")))
+    task = unlearn_run.make_task(lab, method("duolearn"), form)
     for example in (*task.forget, *task.retain):
         opening = answer_starts(example.text.is_answer)[example.text.labels("text")]
         base = example.reference.base_nll
