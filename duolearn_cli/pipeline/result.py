@@ -23,7 +23,8 @@ def write_result(
 ) -> LoadedModel:
     """Write the account, the last checkpoint and the adapter into the run folder. Return the unlearned model.
 
-    `steps` is the number of the last step.
+    `steps` is the planned number. The last checkpoint has it even if the loop stopped early, so that a resumed run
+    takes no further step.
     """
     folder = lab.run.folder / "adapter"
     # The account comes first: an adapter must never exist without it.
