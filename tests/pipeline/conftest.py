@@ -7,6 +7,7 @@ from tests.chain_of_two import chain_of_two
 __all__ = ["chain_of_two"]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     # One worker runs all tests of the chain, since every worker would make it anew.
     for item in items:
