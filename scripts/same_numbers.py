@@ -1,9 +1,10 @@
 """Prove that a change of structure changed no number: `python scripts/same_numbers.py OTHER_CHECKOUT [JOB ...]`.
 
 Runs the same jobs with the code of OTHER_CHECKOUT and with this one and compares what they leave byte for byte:
-metrics, answers, the adapter. Times, dates, versions and paths are left out. Each side has its own cache, so that both
-learn everything anew. Jobs: demo, private, processes, resumed, benchmark, and crossed, which continues here a run that
-OTHER_CHECKOUT began. Ends with status 1 if anything differs.
+metrics, answers, the adapter. Times, dates, versions and paths are left out. Files and keys that only the code here
+writes are no difference; such files are named. Each side has its own cache, so that both learn everything anew. Jobs:
+demo, private, processes, resumed, benchmark, and crossed, which continues here a run that OTHER_CHECKOUT began. Ends
+with status 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -123,6 +124,24 @@ def lasting(value: Any) -> Any:
     return [lasting(inner) for inner in value] if isinstance(value, list) else value
 
 
+def differences(other: Any, here: Any, path: str = "") -> Iterator[str]:
+    """The paths in a JSON value of OTHER_CHECKOUT at which this code has something else or nothing."""
+    if isinstance(other, dict) and isinstance(here, dict):
+        for key, value in other.items():
+            yield from differences(value, here.get(key), f"{path}/{key}")
+    elif other != here:
+        yield path or "/"
+
+
+def unequal(name: str, other: str, here: str | None) -> list[str]:
+    """Where a file of OTHER_CHECKOUT is not the same here."""
+    if here is None:
+        return [name]
+    if not name.endswith(".json"):
+        return [name] * (other != here)
+    return [f"{name}:{path}" for path in differences(json.loads(other), json.loads(here))]
+
+
 def contents(folder: Path) -> Iterator[tuple[str, str]]:
     """(path, hash of what lasts) of all numbers under a run folder."""
     for path in sorted(folder.rglob("*")):
@@ -148,12 +167,11 @@ def main(arguments: list[str]) -> int:
             root = Path(scratch) / name
             sides = Side(Path(arguments[0]).resolve(), root / "other"), Side(HERE, root / "here")
             other, here = (dict(contents(folder)) for folder in JOBS[name](*sides))
-            wrong = [path for path in sorted({*other, *here}) if other.get(path) != here.get(path)]
+            wrong = [place for path in sorted(other) for place in unequal(path, other[path], here.get(path))]
             differing += len(wrong) + (not other)
-            print(
-                f"{name}: {len(other)} files, " + (f"DIFFERENT: {', '.join(wrong)}" if wrong else "the same"),
-                flush=True,
-            )
+            added = f"; new: {', '.join(sorted({*here} - {*other}))}" if {*here} - {*other} else ""
+            said = f"DIFFERENT: {', '.join(wrong[:20])} ({len(wrong)} places)" if wrong else "the same"
+            print(f"{name}: {len(other)} files, {said}{added}", flush=True)
     return int(bool(differing))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -45,20 +45,7 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             "earlier requests forgotten. Give a copy that has it (export.held=true), or unlearn.hold=false to go on "
             "without it."
         )
-    merged = copy.deepcopy(config)
-    found = places(adapter)
-    for name in INHERITED:
-        kept = {
-            key: OmegaConf.select(config, key)
-            for key in FREE
-            if _is_given(key, overrides) and key.startswith(f"{name}.")
-        }
-        # Components are replaced whole: two of them may have different settings.
-        own = chain.inherited[name]
-        merged[name] = own if name in COMPONENTS else OmegaConf.merge(merged[name], own)
-        there = {key: path for key, path in found.items() if key.startswith(f"{name}.")}
-        for key, value in (there | kept).items():
-            OmegaConf.update(merged, key, value)
+    merged = _inherited(config, chain, places(adapter), overrides)
     # Later requests are often small. Where retain batches were as small, each request cost what was to be kept.
     merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or config.unlearn.batch_size
     # The record may come from someone else, who must not be able to make this machine run code.
@@ -73,6 +60,24 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         folder = merged_base(merged.model.path, weights, chain)
         merged.model.path = chain.inherited.model.path
         begin_with_merged(merged, folder)
+    return merged
+
+
+def _inherited(config: DictConfig, chain: Chain, found: Mapping[str, str], overrides: Sequence[str]) -> DictConfig:
+    """The configuration with the settings of the first request; paths are those given, else those `found`."""
+    merged = copy.deepcopy(config)
+    for name in INHERITED:
+        kept = {
+            key: OmegaConf.select(config, key)
+            for key in FREE
+            if _is_given(key, overrides) and key.startswith(f"{name}.")
+        }
+        # Components are replaced whole: two of them may have different settings.
+        own = chain.inherited[name]
+        merged[name] = own if name in COMPONENTS else OmegaConf.merge(merged[name], own)
+        there = {key: path for key, path in found.items() if key.startswith(f"{name}.")}
+        for key, value in (there | kept).items():
+            OmegaConf.update(merged, key, value)
     return merged
 
 
