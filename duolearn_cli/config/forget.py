@@ -20,6 +20,10 @@ class ForgetTarget:
     subjects: list[str] = setting(
         [], "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts", common=("unlearn", "learn", "retrain")
     )
+    patients: list[str] = setting(
+        [], "only what is about these patients; empty: everybody. With empty concepts all that is about them"
+    )
+    dates: str = setting("", "only what is of these days, FROM..TO, each YYYY-MM-DD or empty; empty: any day")
     boundary: str = setting(
         "preserve",
         "concepts that also lie outside the target: preserve them, or forget them too",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from duolearn_cli.data.documents import Document
 from duolearn_cli.errors import ConfigError, DataError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -22,6 +23,8 @@ class Item:
     fact: shared by items that ask for the same fact in other words (phrasings).
     heldout: no model may train on this phrasing; it measures knowledge rather than memorised strings.
     patient: shared by items about the same person; the unit of privacy may be the patient.
+    date: the day that the fact is of, ISO 8601.
+    continues: the question is the beginning of a text, which the answer continues; it is asked without "Question:".
     source, row: where the item comes from (see row.Row). They do not count when items are compared.
     """
 
@@ -36,6 +39,8 @@ class Item:
     fact: str = ""
     heldout: bool = False
     patient: str | None = None
+    date: str | None = None
+    continues: bool = False
     source: str = field(default="", compare=False)
     row: int = field(default=0, compare=False)
 
@@ -67,12 +72,14 @@ class Loaded:
 
     `notes` are sentences about rows that were changed, or that look odd but were accepted. `policy` is what was done
     with bad rows, one of `BAD_ROW_POLICIES`; rows that the model's tokenizer cannot read are treated alike.
+    `documents` are running texts that models learn beside the items (see documents.py).
     """
 
     items: tuple[Item, ...]
     rejected: tuple[Rejected, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     policy: str = "skip"
+    documents: tuple[Document, ...] = field(default=())
 
     def reasons(self) -> dict[str, int]:
         """Return {reason: number of rejected rows}, the most frequent first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +20,16 @@ from duolearn_cli.pipeline.study import Study
 IGNORED = {"source": "", "row": 0, "concepts": (), "patient": None}
 
 
+def as_key(item: Item, ignored: Mapping[str, Any] = IGNORED) -> dict[str, Any]:
+    """Return the fields of an item that decide its answer, for the key of a cache."""
+    # Fields that items got later count only where they say something, so that the keys of older caches stay valid.
+    own = {name: value for name, value in (asdict(item) | ignored).items() if name != "date"}
+    return own if item.continues else {name: value for name, value in own.items() if name != "continues"}
+
+
 def without_concepts(items: Iterable[Item]) -> list[dict[str, Any]]:
     """Return items for the key of what a prompt decides. A new vocabulary must not make the cache forget results."""
-    return [asdict(item) | {"concepts": ()} for item in items]
+    return [as_key(item, {"concepts": ()}) for item in items]
 
 
 def evaluation_splits(study: Study) -> dict[str, tuple[Item, ...]]:
@@ -46,7 +53,7 @@ def answers(loaded: LoadedModel) -> dict[str, list[Answer]]:
     Answers of base, target and gold come from the cache once they have been computed.
     """
     splits, study, encoder = evaluation_splits(loaded.study), loaded.study, loaded.encoder
-    items = {name: [asdict(item) | IGNORED for item in own] for name, own in splits.items()}
+    items = {name: [as_key(item) for item in own] for name, own in splits.items()}
 
     def make() -> dict[str, list[dict[str, Any]]]:
         loaded.display.stage(f"Evaluate {loaded.name} on {sum(map(len, splits.values()))} items")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from duolearn_cli.data.items import Item
@@ -10,7 +10,7 @@ from duolearn_cli.data.splits import Splits
 from duolearn_cli.errors import DataError
 from duolearn_cli.evaluation.known_facts import known_facts
 from duolearn_cli.evaluation.scoring import Answer
-from duolearn_cli.pipeline.answers import IGNORED, score_items
+from duolearn_cli.pipeline.answers import as_key, score_items
 from duolearn_cli.pipeline.loaded_model import LoadedModel
 from duolearn_cli.pipeline.study import Study
 
@@ -76,6 +76,6 @@ def _scores(target: LoadedModel, items: list[Item]) -> tuple[list[Answer], list[
         ]
 
     # The key leaves the margin out: no score depends on it, so another margin needs no new scores.
-    key = [NO_QUESTION, [asdict(item) | IGNORED for item in items]]
+    key = [NO_QUESTION, [as_key(item) for item in items]]
     asked, alone = ([Answer.of(row) for row in rows] for rows in target.keep("known", key, make))
     return asked, alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from duolearn_cli.audits.robustness.results import NONE, summarise
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.given_target import given_models
 from duolearn_cli.config.version import __version__
-from duolearn_cli.pipeline.answers import IGNORED
+from duolearn_cli.pipeline.answers import as_key
 from duolearn_cli.pipeline.keys import TOKENS, learning_settings
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.study import Study
@@ -117,7 +117,7 @@ def _key(study: Study, material: Material, attack: Attack) -> list[Any]:
     settings: list[Any] = [OmegaConf.to_container(config.audit.robustness), learning_settings(config.learn)]
     # Which other attacks are tried changes nothing, and the items that `max_items` leaves are part of the key below.
     settings[0] |= {"attacks": None, "max_items": None}
-    shown = [[asdict(item) | IGNORED for item in side] for side in (material.forget, material.retain)]
+    shown = [[as_key(item) for item in side] for side in (material.forget, material.retain)]
     taught = [[item.id for item in side] for side in (study.splits.forget_train, study.splits.retain_train)]
     key = [attack.name, attack.variant, attack.phrasings, config.seed, settings, shown, taught]
     # Earlier versions cut long prompts at their start, chat header included: rows of cut prompts need another key.
