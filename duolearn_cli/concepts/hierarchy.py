@@ -14,6 +14,7 @@ from typing import Any
 from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.labels import label_key
 from duolearn_cli.concepts.rows import read_concepts
+from duolearn_cli.concepts.scope import EVERYBODY, Scope
 from duolearn_cli.concepts.validation import find_problems, listed
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.errors import ConfigError, DataError, nearest
@@ -127,6 +128,7 @@ class Target:
     roots: the concepts that the user named.
     sought: concepts that make an item a forget item by content: an item about one of them is forgotten whatever its
         label says (`data.about` decides what an item is about).
+    scope: the patients and days that the target is limited to.
     """
 
     name: str
@@ -136,6 +138,12 @@ class Target:
     labels: frozenset[str]
     roots: frozenset[str] = frozenset()
     sought: frozenset[str] = frozenset()
+    scope: Scope = EVERYBODY
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all that lies in the scope is forgotten, whatever it is about."""
+        return self.scope.is_limited and not self.roots and not self.forget and not self.labels
 
     @cached_property
     def _keys(self) -> frozenset[str]:
@@ -144,8 +152,10 @@ class Target:
     def covers(self, subject: str | None, topic: str | None, concepts: Collection[str] = ()) -> bool:
         """Return whether an item is a forget item by its label. Case, accents and hyphens do not matter.
 
-        An item is not one if it has `concepts` and all of them are exceptions (`kept`).
+        An item is not one if it has `concepts` and all of them are exceptions (`kept`). The scope is not looked at.
         """
+        if self.is_everything:
+            return True
         if subject is None:
             return False
         labelled = label_key(subject) in self._keys or (
@@ -164,7 +174,10 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         ConfigError: a node is unknown, or none is named. The message lists all unknown nodes.
     """
     concepts, add, keep = _nodes(spec, hierarchy)
+    scope = Scope.of(spec.patients, spec.dates)
     if not concepts and not add:
+        if scope.is_limited and not spec.subjects:
+            return Target(spec.name, *[frozenset[str]()] * 4, scope=scope)
         raise ConfigError(_without_concepts(spec, hierarchy))
     kept = hierarchy.descendants(keep)
     closure = hierarchy.descendants(concepts)
@@ -192,13 +205,17 @@ def resolve_target(spec: ForgetTarget, hierarchy: Hierarchy) -> Target:
         labels,
         frozenset(concepts),
         frozenset(sought),
+        scope,
     )
 
 
 def _without_concepts(spec: ForgetTarget, hierarchy: Hierarchy) -> str:
     """Return the error message for a target without a concept. It proposes the concepts whose names the labels are."""
     if not spec.subjects:
-        return "forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery]."
+        return (
+            "forget.concepts is empty: name at least one concept, e.g. forget.concepts=[surgery], or whose data is "
+            "forgotten, e.g. forget.patients=[p7] or forget.dates=2024-01-01..2024-06-30."
+        )
     # In reverse, so that of several concepts with a label the first one wins.
     by_label = {
         label_key(label): concept.id for concept in reversed(hierarchy.concepts.values()) for label in concept.subjects

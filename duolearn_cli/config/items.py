@@ -22,6 +22,9 @@ class PromptConfig:
         "never", "use the tokenizer's chat template", choices=["never", "auto", "always"], common=("unlearn", "learn")
     )
     max_tokens: int = setting(512, "longer texts lose words in the middle of their question", minimum=16)
+    overlap: int = setting(
+        32, "tokens of a document that each window repeats from the one before it, as context", minimum=0
+    )
     max_cut: float = setting(
         0.05,
         "largest share of the items that may be cut to max_tokens; beyond it, the run is refused",

@@ -73,6 +73,18 @@ class UnlearnConfig:
         "keep a gradient of the request, from which later requests (after=) know what must not come back; it is as "
         "large as the adapter and derived from the forgotten data. With after=: hold those of earlier requests",
     )
+    attack: str = setting(
+        "values",
+        "what is attacked in documents: the words that state what is forgotten, the sentences around them, or whole "
+        "documents. Data sets without documents have no use for it",
+        choices=["values", "sentences", "documents"],
+    )
+    kin_weight: float = setting(
+        1.0,
+        "weight of kept tokens that state the target's kin: boundary concepts, siblings, and the target's own concepts "
+        "where others than the named patients have them",
+        minimum=0,
+    )
     rehearse: int = setting(
         0,
         "items of earlier requests (after=) that join the forget items of each step in turn; the texts of those items "

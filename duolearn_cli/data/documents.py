@@ -5,8 +5,8 @@ An item (items.py) asks for one fact. A document states many, so what is forgott
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,61 @@ class Window:
         return self.document.text[self.start : self.end]
 
 
+def without(document: Document, spans: Collection[Span]) -> Document:
+    """Return the document without the clauses of `spans`, as if nobody had written them. Other spans move along."""
+    if not spans:
+        return document
+    pieces = _kept(document.text, [span.clause or (span.start, span.end) for span in spans])
+    text, places = _joined(document.text, pieces)
+    moved = [own for span in document.spans if span not in spans and (own := _moved(span, places))]
+    return replace(document, text=text, spans=tuple(moved))
+
+
 def cut_out(text: str, gaps: Sequence[tuple[int, int]]) -> str:
     """Return `text` without the characters of `gaps`, which may overlap; spaces at the seams are joined into one."""
+    return _joined(text, _kept(text, gaps))[0]
+
+
+# A kept part of a text: its first character, its end, and where it begins in the new text.
+Place = tuple[int, int, int]
+
+
+def _kept(text: str, gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the parts of `text` between the gaps, as (start, end)."""
     kept, at = [], 0
     for start, end in sorted(gaps):
         if start > at:
-            kept.append(text[at:start])
+            kept.append((at, start))
         at = max(at, end)
-    parts = [part for part in (*kept, text[at:]) if part.strip()]
-    joined = parts[0] if parts else ""
-    for part in parts[1:]:
-        # A seam between two spaces keeps one; a mark such as a full stop follows the word before it.
-        own = part.lstrip(" ") if joined.endswith((" ", "\n")) else part
-        joined = joined.rstrip(" ") + own if own[:1] in ".,;:)" else joined + own
-    return joined
+    return [(start, end) for start, end in (*kept, (at, len(text))) if text[start:end].strip()]
+
+
+def _joined(text: str, pieces: Sequence[tuple[int, int]]) -> tuple[str, list[Place]]:
+    """Join parts of a text. Return the new text, and where each part lies in it."""
+    joined, places = "", list[Place]()
+    for start, end in pieces:
+        if joined:
+            # A seam between two spaces keeps one; a mark such as a full stop follows the word before it.
+            own = text[start:end].lstrip(" ")
+            if own[0] in ".,;:)":
+                joined = joined.rstrip(" ")
+            if joined.endswith((" ", "\n")) or own[0] in ".,;:)":
+                start += end - start - len(own)
+        places.append((start, end, len(joined)))
+        joined += text[start:end]
+    return joined, places
+
+
+def _moved(span: Span, places: Sequence[Place]) -> Span | None:
+    """Return a span where it lies in the new text, or None if a part of it was cut away."""
+    at = _place(span.start, span.end, places)
+    if at is None:
+        return None
+    clause = _place(*span.clause, places) if span.clause else None
+    # A clause that lost a part, such as its conjunction, is what is left of it around the value.
+    return replace(span, start=at[0], end=at[1], clause=clause or (at if span.clause else None))
+
+
+def _place(start: int, end: int, places: Sequence[Place]) -> tuple[int, int] | None:
+    inside = next(((first, new) for first, last, new in places if first <= start and end <= last), None)
+    return None if inside is None else (start - inside[0] + inside[1], end - inside[0] + inside[1])

@@ -175,11 +175,13 @@ def _facts(items: Sequence[Item], targets: Sequence[Target], label: str | None) 
         item.fact_id
         for item in items
         if (label is not None and label_key(label) in _labels(item))
-        or any(
-            target.covers(item.subject, item.topic, item.concepts) or not target.sought.isdisjoint(item.concepts)
-            for target in targets
-        )
+        or any(_is_touched(item, target) for target in targets)
     }
+
+
+def _is_touched(item: Item, target: Target) -> bool:
+    mentions = target.covers(item.subject, item.topic, item.concepts) or not target.sought.isdisjoint(item.concepts)
+    return mentions and target.scope.holds(item.patient, item.date)
 
 
 def near_facts(left: Sequence[Item], gone: Sequence[Item], requested: Collection[str], similarity: float) -> set[str]:

@@ -92,7 +92,7 @@ def _is_forget(item: Item, target: Target, original: Item, was_forget: bool) -> 
     """
     if not target.labels or (item.subject, item.topic) == (original.subject, original.topic):
         return was_forget
-    return target.covers(item.subject, item.topic, item.concepts)
+    return target.covers(item.subject, item.topic, item.concepts) and target.scope.holds(item.patient, item.date)
 
 
 def _conflicts(items: Sequence[Item], view: ConceptView, labels: LabelsConfig) -> list[Doubt]:

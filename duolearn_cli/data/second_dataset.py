@@ -29,6 +29,7 @@ def joined(loaded: Loaded, second: Loaded, name: str) -> tuple[Loaded, frozenset
         (*loaded.rejected, *second.rejected),
         (*loaded.notes, *map(for_second_dataset, second.notes)),
         loaded.policy,
+        (*loaded.documents, *second.documents),
     )
     return whole, frozenset(item.id for item in added)
 
@@ -50,4 +51,4 @@ def without_target(items: Sequence[Item], added: Collection[str], target: Target
 
 def _is_about(item: Item, target: Target) -> bool:
     labelled = target.covers(item.subject, item.topic, item.concepts)
-    return labelled or not target.forget.isdisjoint(item.concepts)
+    return (labelled or not target.forget.isdisjoint(item.concepts)) and target.scope.holds(item.patient, item.date)

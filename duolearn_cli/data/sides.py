@@ -118,7 +118,11 @@ def choose_sides(
     sought = {fact for fact, score in scores.items() if score >= threshold}
     passing = scores.keys() - sought
     filled, guessed = fill_subjects(items, ConceptView(target, hierarchy, mentions_by(find)), labels, sought)
-    by_label = {item.fact_id for item in filled if target.covers(item.subject, item.topic, item.concepts)}
+    by_label = {
+        item.fact_id
+        for item in filled
+        if target.covers(item.subject, item.topic, item.concepts) and target.scope.holds(item.patient, item.date)
+    }
     forget = by_label | sought
     passing -= forget
     # A fact that mentions the target only in passing is not safe to retain, so it enters neither side.
@@ -144,6 +148,9 @@ def _about(
     if not target.sought:
         return scores
     for item in items:
+        # Outside the scope, knowledge about the target is kept: another patient's operation, for one.
+        if not target.scope.holds(item.patient, item.date):
+            continue
         if item.id in declared:
             score = float(not target.sought.isdisjoint(item.concepts))
         else:

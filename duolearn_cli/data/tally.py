@@ -182,8 +182,18 @@ def check_target(items: Sequence[Item], sides: Sides, target: Target, about: flo
     Raises:
         DataError: no item is on the forget side.
     """
+    missing = sorted(target.scope.patients - {item.patient for item in items})
+    if missing:
+        known = sorted({item.patient for item in items if item.patient})
+        shown = f"it names {len(known)}, such as {', '.join(known[:3])}" if known else "it names no patient"
+        raise DataError(f"forget.patients: the data has no patient {missing[0]!r}; {shown}.")
     if sides.forget:
         return
+    if target.scope.is_limited:
+        raise DataError(
+            f"forget={target.name}: nothing about its concepts lies within forget.patients and forget.dates. Name "
+            "other patients, days or concepts."
+        )
     if not target.labels:
         raise DataError(
             f"forget={target.name}: no item is about {_its_concepts(len(target.sought))} at forget.about={about:g}; "

@@ -100,6 +100,23 @@ class Encoder:
         before = _written_after(self.control.names, ids[::-1], offsets[::-1])[::-1]
         return tuple(before), tuple(after)
 
+    def plain(self, text: str, *, ends: bool = False) -> Encoded:
+        """Encode running text, all of it as an answer. With `ends` the end-of-text token follows it.
+
+        Raises:
+            UnreadableError: the tokenizer cannot write it as plain text.
+        """
+        try:
+            ids, offsets = self.control.encode(text, ((0, len(text)),), add_special_tokens=True)
+        except ValueError as error:
+            raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
+        written = _written_after(self.control.names, ids, offsets)
+        ids, offsets = ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)]
+        if ends and self.tokenizer.eos_token_id is not None:
+            ids.append(self.tokenizer.eos_token_id)
+            offsets.append((len(text), len(text)))
+        return Encoded(text, tuple(ids), tuple(offsets), (True,) * len(ids))
+
     def measure(self, item: Item) -> None:
         """Add the item to `cut` if it is too long. Items that are short enough by their bytes are not tokenised.
 

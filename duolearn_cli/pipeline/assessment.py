@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from duolearn_cli.data.order import sample
+from duolearn_cli.evaluation.document_score import WindowScore
 from duolearn_cli.evaluation.generation import generate
 from duolearn_cli.evaluation.metrics import recall
 from duolearn_cli.evaluation.metrics.intervals import Estimate, mean, proportion
 from duolearn_cli.evaluation.perplexity import TextLoss, perplexity, perplexity_per_token, plain_texts
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.pipeline.answers import answers, evaluation_splits, without_concepts
+from duolearn_cli.pipeline.document_answers import document_scores
 from duolearn_cli.pipeline.loaded_model import LoadedModel
 
 # Splits with answers in the model's own words. Held-out phrasings come first: a memorised string does not answer them.
@@ -48,18 +50,20 @@ class Assessment:
         answers: scored answers, by split.
         written: answers in the model's own words.
         plain: losses on plain texts.
+        documents: how the words of documents are predicted; nothing without documents.
     """
 
     answers: Mapping[str, Sequence[Answer]]
     written: Sequence[Written]
     plain: Sequence[TextLoss]
+    documents: Sequence[WindowScore] = ()
 
 
 def assess(loaded: LoadedModel) -> Assessment:
     """Run the whole evaluation of a model. Results of ``base``, ``target`` and ``gold`` are cached."""
     # A fresh adapter adds exact zeros. Without it the base gives the same answers in two thirds of the time.
     with loaded.model.without_adapter() if loaded.name == "base" else nullcontext():
-        return Assessment(answers(loaded), _written(loaded), _plain(loaded))
+        return Assessment(answers(loaded), _written(loaded), _plain(loaded), document_scores(loaded))
 
 
 def summarise(assessment: Assessment) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import torch
 from duolearn_cli.config.environment import environment
 from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.verdict import verdict_limits
-from duolearn_cli.evaluation import guessing, lm_eval, requests, summary
+from duolearn_cli.data.nearness import nearness
+from duolearn_cli.evaluation import document_summary, guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.verdict import verdict
@@ -76,6 +77,8 @@ def conclude(
     }
     if "unlearned" in assessed:
         metrics |= what_unlearning_did(lab)
+    if study.documents.learned:
+        metrics["documents"] = of_documents(study, assessed)
     if study.requests:
         named = [(one.name, one.facts) for one in study.requests]
         answers = {name: one.answers for name, one in assessed.items()}
@@ -89,6 +92,17 @@ def conclude(
     if study.config.evaluation.report:
         write_report(run.folder)
     return metrics
+
+
+def of_documents(study: Study, assessed: Assessments) -> dict[str, Any]:
+    """Return the part `documents` of metrics.json."""
+    splits = study.splits
+    groups = nearness((*splits.retain_train, *splits.retain_heldout), splits.forget_train, study.documents.learned)
+    continuing = {item.id for item in study.items if item.continues}
+    answers = {name: one.answers for name, one in assessed.items()}
+    return document_summary.summarise(
+        {name: one.documents for name, one in assessed.items()}, answers, groups, continuing
+    )
 
 
 def context_of(study: Study, elsewhere: Sequence[str] = ()) -> Context:

@@ -18,11 +18,17 @@ from duolearn_cli.report.inputs import EXAMPLES
 
 
 def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
-    """Write predictions.jsonl, written.jsonl and plain.jsonl. Every figure of metrics.json follows from these files."""
+    """Write predictions.jsonl, written.jsonl and plain.jsonl, and windows.jsonl if there are documents.
+
+    Every figure about models in metrics.json follows from these files.
+    """
     write_jsonl(folder / "predictions.jsonl", prediction_rows(assessed, levels))
     for name in ("written", "plain"):
         rows = [{"model": model, **asdict(row)} for model, one in assessed.items() for row in getattr(one, name)]
         write_jsonl(folder / f"{name}.jsonl", rows)
+    windows = [{"model": model, **row.as_dict()} for model, one in assessed.items() for row in one.documents]
+    if windows:
+        write_jsonl(folder / "windows.jsonl", windows)
 
 
 def prediction_rows(assessed: Mapping[str, Assessment], levels: summary.Levels) -> list[dict[str, Any]]:

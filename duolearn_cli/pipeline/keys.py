@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from duolearn_cli.model.text_checks import Texts
 
 # Settings of the loop that older runs do not have, with the value that changes nothing.
-LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None}
+LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None, "attack": "values", "kin_weight": 1.0}
+# The window overlap that changes no key: it came later, and only documents have windows.
+OVERLAP = 32
 # Raise this when a change of code changes the model that the same settings learn.
 PROTOCOL = 2
 # The same, but only for texts that are cut or contain control tokens: other texts have been encoded alike all along.
@@ -67,6 +69,7 @@ def model_key(study: Study, base: str, which: str) -> str:
     items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
     # The order of the items counts: batches are drawn by position.
     learned = [base, learning_settings(config.learn), items]
+    learned += [[one.text for one in documents]] if (documents := study.training_documents(which)) else []
     is_private = which == "target" and config.privacy.learn_epsilon is not None
     return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
 
@@ -86,6 +89,8 @@ def signature(study: Study, target: str) -> str:
         held = Path(config.after) / HELD_FILE
         nodes += [["held", file_hash(held) if config.unlearn.hold and held.is_file() else None]]
     given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
+    if study.documents.learned:
+        nodes += [[[one.document.text, one.attacked, one.is_whole] for one in study.documents.learned]]
     return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])
 
 
@@ -117,12 +122,14 @@ def data_hash(study: Study) -> str:
     earlier = {EARLIER: study.earlier} if study.earlier else {}
     sides = {**study.splits.by_name(), **earlier, "forget": study.request.forget, "retain": study.request.retain}
     rows = [[name, [(i.id, i.question, i.options, i.answer) for i in items]] for name, items in sides.items()]
-    return content_hash(rows)
+    texts = [[one.document.id, one.document.text] for one in study.documents.learned]
+    return content_hash([*rows, ["documents", texts]] if texts else rows)
 
 
 def prompt_settings(prompt: Any) -> dict[str, Any]:
     """Return the settings of the prompt without `max_cut`, which only decides whether a run is refused."""
-    return {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
+    plain = {name: value for name, value in _plain(prompt).items() if name != "max_cut"}
+    return {name: value for name, value in plain.items() if (name, value) != ("overlap", OVERLAP)}
 
 
 def content_hash(value: Any) -> str:

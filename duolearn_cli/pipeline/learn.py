@@ -13,6 +13,7 @@ from duolearn_cli.data.order import num_steps
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.pipeline.document_texts import learned_texts
 from duolearn_cli.pipeline.model_cache import ModelCache
 from duolearn_cli.pipeline.privacy_plan import group, plan_learning
 from duolearn_cli.pipeline.study import Study
@@ -34,9 +35,10 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
     """
     study, folder = cache.study, cache.folder(which)
     settings = study.config.learn
-    texts = [encoder.encode(item) for item in study.training_items(which)]
+    texts = learned_texts(study, encoder, which)
     steps = num_steps(len(texts), settings.batch_size, settings.epochs)
-    display.stage(f"{STAGES[which].capitalize()}: {which} model from {len(texts)} items, {steps} steps")
+    kind = "items and windows of documents" if study.documents.learned else "items"
+    display.stage(f"{STAGES[which].capitalize()}: {which} model from {len(texts)} {kind}, {steps} steps")
     model.initialise(settings.seed)
     history: list[dict[str, Any]] = []
     started = time.monotonic()
@@ -50,7 +52,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
         if account:
             _learn_privately(model, texts, study, account, record)
         else:
-            fine_tune(model, texts, settings, record)
+            fine_tune(model, texts, settings, record, mixed=bool(study.documents.learned))
     # A killed process leaves its part behind. Learning keeps no state of its optimiser, so it begins anew.
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)

@@ -11,15 +11,16 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.config.components import component
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.document_sides import DocumentSides, document_sides
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
 from duolearn_cli.data.earlier import Forgotten, near_facts, touched_facts, without_forgotten
-from duolearn_cli.data.items import Item
+from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.sides import ConceptView, Sides, choose_sides, mentions_by
 from duolearn_cli.data.sources import Gathered, gather, with_copies
 from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, resplit, trained_items
 from duolearn_cli.data.tally import check_guessed, check_target, tally
-from duolearn_cli.errors import DataError
+from duolearn_cli.errors import ConfigError, DataError
 from duolearn_cli.files import cache_dir
 from duolearn_cli.pipeline.study import EarlierRequest, Study
 
@@ -64,6 +65,7 @@ def _prepare_next(config: RunConfig) -> Study:
         tally=tally(first.loaded, sides),
         forgotten=Forgotten(counts, 0, (), covered),
         earlier=tuple(item for item in first.items if item.id in trained and item.fact_id in named),
+        documents=_documents(first.loaded, splits, sides.forget, gone, target, first.matcher, config),
         first=first,
         requests=tuple(forgot),
     )
@@ -127,6 +129,7 @@ def _prepare_one(config: RunConfig) -> Study:
     gathered = gather(config, target, hierarchy)
     loaded = gathered.loaded
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
+    texts += [document.text for document in loaded.documents]
     mention_folder = cache_dir(config.cache_dir) / "mentions"
     matcher = CachedMatcher(hierarchy, texts, mention_folder, may_write=not config.dry_run)
     sides, forgotten, notes = _safe_sides(gathered, target, hierarchy, matcher, config)
@@ -135,6 +138,7 @@ def _prepare_one(config: RunConfig) -> Study:
     request = _request(splits, sides, target, hierarchy, matcher, config)
     guessed = {doubt.id for doubt in (*sides.doubts, *request.doubts) if doubt.outcome == "filled"}
     check_guessed(request.forget, guessed, target, config.labels)
+    _check_documents(loaded, config)
     return Study(
         config,
         hierarchy,
@@ -151,7 +155,33 @@ def _prepare_one(config: RunConfig) -> Study:
         (*gathered.notes, *notes, *copy_notes),
         forgotten,
         _earlier(forgotten.items, config),
+        documents=_documents(loaded, splits, sides.forget, frozenset(), target, matcher, config),
     )
+
+
+def _documents(
+    loaded: Loaded,
+    splits: Splits,
+    forget: frozenset[str],
+    gone: frozenset[str],
+    target: Target,
+    matcher: Matcher,
+    config: RunConfig,
+) -> DocumentSides:
+    """Choose what models read of the documents. No model may learn facts that are not trained on, nor those `gone`."""
+    known = {item.fact_id for item in loaded.items}
+    trained = {item.fact_id for item in (*splits.forget_train, *splits.retain_train)}
+    attack = config.unlearn.attack
+    return document_sides(loaded.documents, target, forget, known, (known - trained) | gone, matcher.find, attack)
+
+
+def _check_documents(loaded: Loaded, config: RunConfig) -> None:
+    """Refuse documents in a private run: the account covers items alone."""
+    if loaded.documents and (config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None):
+        raise ConfigError(
+            f"privacy={config.privacy.name}: this data set has {len(loaded.documents)} documents, and private steps "
+            "take items alone. Use privacy=none, or a data set of questions."
+        )
 
 
 def _request(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from duolearn_cli.concepts.coverage import Coverage, coverage
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.concepts.token_classes import classify, level_weights
+from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN, classify, level_weights
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.document_sides import DocumentSides, kin_concepts
+from duolearn_cli.data.documents import Document
 from duolearn_cli.data.duplicates import Duplicate
 from duolearn_cli.data.earlier import EARLIER, UNKNOWN, Forgotten
 from duolearn_cli.data.items import Item, Loaded
@@ -56,6 +59,7 @@ class Study:
         unknown: with ``learn.known``, held-out phrasings of forget facts that the given target does not know.
         known: by side, how many ``facts`` there were to train on, and how many of them the target has ``known``.
         texts: the items as the model's tokenizer reads them; None until it has.
+        documents: the running texts that models learn beside items, with what is to be forgotten in them.
     """
 
     config: RunConfig
@@ -79,6 +83,7 @@ class Study:
     first: Study | None = None
     requests: tuple[EarlierRequest, ...] = ()
     texts: Texts | None = None
+    documents: DocumentSides = DocumentSides()
 
     @property
     def filled(self) -> tuple[Doubt, ...]:
@@ -94,6 +99,15 @@ class Study:
         """Return the training items of the ``target`` (forget and retain) or the ``gold`` model (retain only)."""
         retain = self.splits.retain_train
         return (*self.splits.forget_train, *retain) if which == "target" else retain
+
+    def training_documents(self, which: str) -> tuple[Document, ...]:
+        """Return the documents that the ``target`` or the ``gold`` model learns."""
+        return self.documents.gold if which == "gold" else tuple(one.document for one in self.documents.learned)
+
+    @cached_property
+    def kin(self) -> frozenset[str]:
+        """The kept concepts nearest to what is forgotten; see `kin_concepts`."""
+        return kin_concepts(self.target, self.hierarchy, self.request.forget)
 
     def evaluated(self, part: str | None = None) -> Splits:
         """Return the splits restricted to the facts of `part`, by default of ``evaluation.part``."""
@@ -123,8 +137,19 @@ class Study:
         Classes are those of an earlier `target`, by default of this request's.
         """
         mentions = self.matcher.find(text.text)
-        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, target or self.target)
-        return kinds, concepts, level_weights(concepts, self.hierarchy, self.level_weights)
+        target = target or self.target
+        kinds, concepts = classify(text.text, text.offsets, text.is_answer, is_forget, mentions, target)
+        if target.scope.is_limited and not is_forget:
+            # The target's concepts are kept where others have them.
+            kinds = [PRESERVE if kind == UNLEARN else kind for kind in kinds]
+        weights = level_weights(concepts, self.hierarchy, self.level_weights)
+        kin_weight = self.config.unlearn.kin_weight
+        if kin_weight != 1:
+            weights = [
+                weight * kin_weight if kind == PRESERVE and concept in self.kin else weight
+                for weight, kind, concept in zip(weights, kinds, concepts, strict=True)
+            ]
+        return kinds, concepts, weights
 
     def coverage(self) -> Coverage:
         """Return what the forget target covers, and what lies on its boundary, in the texts of the request."""
@@ -155,6 +180,7 @@ class Study:
             "request": {"forget": len(self.request.forget), "retain": len(self.request.retain)}
             | self.request.summary(),
             **({"texts": self.texts.as_dict()} if self.texts else {}),
+            **({"documents": self.documents.counts()} if self.documents.learned else {}),
         }
         return sizes | before | about
 

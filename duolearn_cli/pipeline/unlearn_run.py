@@ -13,6 +13,7 @@ from duolearn_cli.config.components import component
 from duolearn_cli.data.order import num_steps
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
+from duolearn_cli.pipeline.document_texts import num_forget_texts, window_examples
 from duolearn_cli.pipeline.earlier_requests import held_before, hold_requests, rehearsed_examples
 from duolearn_cli.pipeline.early_stopping import Goal, between_looks
 from duolearn_cli.pipeline.examples import answer_form, examples, trusted
@@ -83,6 +84,8 @@ def make_task(target: LoadedModel, method: Method, form: AnswerForm | None = Non
         examples(target, trusted(target, items), is_forget, method.labels, method.attention, form)
         for items, is_forget in ((request.forget, True), (request.retain, False))
     )
+    more = window_examples(target, method) if target.study.documents.learned else ([], [])
+    forget, retain = [*forget, *more[0]], [*retain, *more[1]]
     rehearsed = rehearsed_examples(target, method, form) if config.unlearn.rehearse else []
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
     return UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to, rehearsed)
@@ -143,8 +146,9 @@ def _announce(lab: Laboratory, task: UnlearningTask, first: int, steps: int, pri
         )
     if lab.is_main:
         lab.run.forget_history_after("unlearn", first)
+    kind = "items and windows" if lab.study.documents.learned else "items"
     lab.display.stage(
-        f"Unlearn {lab.study.target.name}: {len(task.forget)} forget items, {steps} steps"
+        f"Unlearn {lab.study.target.name}: {len(task.forget)} forget {kind}, {steps} steps"
         + f" from {first}" * bool(first)
     )
 
@@ -154,7 +158,7 @@ def _goal(lab: Laboratory) -> Goal | None:
     stop = lab.study.config.unlearn.stop
     if stop == "none":
         return None
-    planned = _planned_steps(len(lab.study.request.forget), lab)
+    planned = _planned_steps(num_forget_texts(lab.study, lab.encoder), lab)
     return Goal.of(lab, stop, max(1, planned // between_looks(lab.study.config, planned)))
 
 

@@ -14,6 +14,7 @@ from duolearn_cli.evaluation.warning_text import WORDS
 from duolearn_cli.files import write_text
 from duolearn_cli.report import asked, evaluation, figures, privacy, questions
 from duolearn_cli.report.change import NOTE, change_table
+from duolearn_cli.report.documents import document_tables
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.lights import lights_of
 from duolearn_cli.report.pictures import Picture, draw
@@ -33,7 +34,7 @@ from duolearn_cli.report.verdict import verdict, warnings
 TEMPLATES = Path(__file__).parent / "templates"
 # The headings, in the order of the page.
 SECTIONS = (
-    *("What was asked", "Warnings", "Figures", "Questions", "Attacks", "Privacy", "Cost"),
+    *("What was asked", "Warnings", "Figures", "Questions", "Notes", "Attacks", "Privacy", "Cost"),
     *("How to reproduce", "All tables", "How each measure is defined"),
 )
 # The figures that every reader should see; the others are folded away.
@@ -101,6 +102,7 @@ def _tables(inputs: Inputs) -> dict[str, Any]:
         "measures": [replace(one, name=worded(one.name, metrics)) for _, one in shown_measures(metrics)],
         "subjects": subject_table(metrics, forget_subjects(inputs)),
         "levels": level_table(metrics, LEVELS),
+        "notes": document_tables(metrics.get("documents")),
         "attack_tables": evaluation.attack_tables(metrics),
         "attack_note": evaluation.ATTACK_NOTE,
         "evaluation": evaluation.tables(metrics),
@@ -126,7 +128,13 @@ def _questions(inputs: Inputs) -> dict[str, Any]:
 
 def _sections(found: Mapping[str, Any]) -> Iterator[str]:
     """The headings of the page, for its contents."""
-    shown = {"Warnings": "flags", "Figures": "pictures", "Questions": "groups", "Attacks": "attack_tables"}
+    shown = {
+        "Warnings": "flags",
+        "Figures": "pictures",
+        "Questions": "groups",
+        "Notes": "notes",
+        "Attacks": "attack_tables",
+    }
     for name in SECTIONS:
         if name not in shown or found[shown[name]]:
             yield name

@@ -1,0 +1,176 @@
+"""What a request makes of documents: what target and gold read, and which characters are to be forgotten.
+
+A document may state what is to be forgotten and what is to be kept in one sentence. So it has no side as a whole: its
+spans have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from duolearn_cli.concepts.hierarchy import Hierarchy, Target
+from duolearn_cli.data.documents import Document, Span, without
+from duolearn_cli.data.items import Item
+from duolearn_cli.data.sides import Find
+
+# A document with fewer words left says nothing that could be learned.
+FEWEST_WORDS = 5
+FORMS = ("values", "sentences", "documents")
+# Sentences end at a mark with white space after it, since "1.5 mg" has a full stop too, or at the end of a line.
+_SENTENCE = re.compile(r"[^.?!\n]*(?:[.?!](?!\s|$)[^.?!\n]*)*(?:[.?!]+(?=\s|$)|\n|$)")
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedDocument:
+    """A document that models learn, and what of it is to be forgotten.
+
+    spans: what it states, from left to right; those of the data set, and mentions of concepts elsewhere.
+    forgotten: those of `spans` that state what is to be forgotten.
+    attacked: the characters whose tokens unlearning attacks: `forgotten`, their sentences or the whole text.
+    is_whole: everything in it is to be forgotten, so that nothing around `attacked` needs to be preserved.
+    """
+
+    document: Document
+    spans: tuple[Span, ...]
+    forgotten: tuple[Span, ...] = ()
+    attacked: tuple[tuple[int, int], ...] = ()
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentSides:
+    """What models read.
+
+    learned: what the target learns. Facts that no model may learn are cut out.
+    gold: what gold learns: the same without what is to be forgotten.
+    """
+
+    learned: tuple[MarkedDocument, ...] = ()
+    gold: tuple[Document, ...] = ()
+
+    @property
+    def forget(self) -> tuple[MarkedDocument, ...]:
+        """The documents that state something to be forgotten."""
+        return tuple(one for one in self.learned if one.attacked)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of documents and of what they state, for metrics.json."""
+        return {
+            "learned": len(self.learned),
+            "by_gold": len(self.gold),
+            "to_forget_in": len(self.forget),
+            "forgotten_values": sum(len(one.forgotten) for one in self.learned),
+            "kept_values": sum(len(one.spans) - len(one.forgotten) for one in self.learned),
+        }
+
+
+def document_sides(
+    documents: Sequence[Document],
+    target: Target,
+    forget: Collection[str],
+    known: Collection[str],
+    hidden: Collection[str],
+    find: Find,
+    form: str = "values",
+) -> DocumentSides:
+    """Choose what target and gold read, and what is attacked.
+
+    Args:
+        documents: what was read.
+        target: the resolved forget target, with its scope.
+        forget: the facts to forget.
+        known: all facts that items ask for. The side of such a fact decides; a concept decides for other spans.
+        hidden: facts that no model may learn: unseen ones, and those of earlier requests.
+        find: returns the concept mentions in a text.
+        form: what is attacked: "values", "sentences" or "documents".
+    """
+    learned: list[MarkedDocument] = []
+    gold: list[Document] = []
+    for document in documents:
+        seen = without(document, [span for span in document.spans if span.fact and span.fact in hidden])
+        if len(seen.text.split()) < FEWEST_WORDS:
+            continue
+        marked = _marked(seen, target, forget, known, find, form)
+        learned.append(marked)
+        if marked.is_whole:
+            continue
+        rest = without(replace(marked.document, spans=marked.spans), _with_clauses(seen.text, marked))
+        if len(rest.text.split()) >= FEWEST_WORDS:
+            gold.append(rest)
+    return DocumentSides(tuple(learned), tuple(gold))
+
+
+def _marked(
+    document: Document, target: Target, forget: Collection[str], known: Collection[str], find: Find, form: str
+) -> MarkedDocument:
+    spans = all_spans(document, find)
+    inside = target.scope.holds(document.patient, document.date)
+
+    def is_forgotten(span: Span) -> bool:
+        if span.fact and span.fact in known:
+            return span.fact in forget
+        return inside and (target.is_everything or not target.forget.isdisjoint(span.concepts))
+
+    forgotten = tuple(span for span in spans if is_forgotten(span))
+    is_whole = target.is_everything and inside
+    if is_whole and not forgotten:
+        return MarkedDocument(document, spans, (), ((0, len(document.text)),), True)
+    return MarkedDocument(document, spans, forgotten, _attacked(document.text, forgotten, form), is_whole)
+
+
+def all_spans(document: Document, find: Find) -> tuple[Span, ...]:
+    """Return the spans that the data set gives, and the mentions of concepts outside of them, from left to right."""
+    taken = [(span.start, span.end) for span in document.spans]
+    found = [
+        Span(mention.start, mention.end, concepts=(mention.concept,))
+        for mention in find(document.text)
+        if all(mention.end <= start or end <= mention.start for start, end in taken)
+    ]
+    return tuple(sorted((*document.spans, *found), key=lambda span: span.start))
+
+
+def _attacked(text: str, spans: Sequence[Span], form: str) -> tuple[tuple[int, int], ...]:
+    if not spans:
+        return ()
+    if form == "documents":
+        return ((0, len(text)),)
+    if form == "values":
+        return tuple((span.start, span.end) for span in spans)
+    return tuple((start, end) for start, end in sentences(text) if any(start <= span.start < end for span in spans))
+
+
+def _with_clauses(text: str, marked: MarkedDocument) -> list[Span]:
+    """Return the forgotten spans with what gold does not read: their clauses.
+
+    A data set that gives no clause says nothing of how a sentence is built. The whole sentence then goes, unless it
+    also states something that is kept.
+    """
+    kept = [span for span in marked.spans if span not in marked.forgotten]
+    whole = [(start, end) for start, end in sentences(text) if not any(start <= span.start < end for span in kept)]
+
+    def clause(span: Span) -> tuple[int, int]:
+        own = next(((start, end) for start, end in whole if start <= span.start and span.end <= end), None)
+        return span.clause or own or (span.start, span.end)
+
+    return [replace(span, clause=clause(span)) for span in marked.forgotten]
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Return the sentences of a text as (start, end) characters. They tile the text, but for empty ones."""
+    return [match.span() for match in _SENTENCE.finditer(text) if match.group().strip()]
+
+
+def kin_concepts(target: Target, hierarchy: Hierarchy, forget: Sequence[Item]) -> frozenset[str]:
+    """Return the kept concepts that are nearest to what is forgotten: its kin (our definition).
+
+    These are boundary concepts, siblings below a common parent that is no root, and, if the target is limited to some
+    patients or days, the forgotten concepts themselves, since others have them too.
+    """
+    own = target.forget or frozenset(concept for item in forget for concept in item.concepts)
+    parents = {parent for node in own if node in hierarchy.concepts for parent in hierarchy[node].parents}
+    inner = {parent for parent in parents if hierarchy[parent].parents}
+    siblings = {one.id for one in hierarchy.concepts.values() if not inner.isdisjoint(one.parents)}
+    near = (siblings | target.boundary) - own
+    return frozenset(near | own if target.scope.is_limited else near)
