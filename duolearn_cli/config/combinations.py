@@ -12,6 +12,7 @@ from duolearn_cli.config import comparison, following, given_target, robustness
 from duolearn_cli.config.layers import layers_problem
 from duolearn_cli.config.schema import ModelConfig, RuntimeConfig
 from duolearn_cli.config.settings import NAME
+from duolearn_cli.config.tracking import track_problems
 from duolearn_cli.config.unlearning import WITH_MOMENTUM, UnlearnConfig
 from duolearn_cli.config.values import NAME_HINT, within
 
@@ -43,6 +44,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     yield from following.label_problems(config.name, config.tags)
     if (config.name or config.tags) and config.command not in WITH_RUN_FOLDER:
         yield f"name, tags: `duolearn {config.command}` makes no run that could have them; leave them out."
+    yield from track_problems(config.track, config.command)
     yield from (f"ask.{problem}" for problem in following.ask_problems(config.ask))
     yield from _exports(config)
     yield from _deletions(config)

@@ -19,17 +19,18 @@ class BenchmarkConfig:
     methods: list[str] = setting([], "options of method= to compare; empty: all there are", common=("benchmark",))
     trials: int = setting(
         6,
-        "tries of each method: its defaults, then draws from its search space (docs/baselines.md)",
+        "number of settings to try for each method: its defaults first, then random ones from its search space "
+        "(docs/baselines.md)",
         minimum=1,
         common=("benchmark",),
     )
     search: dict[str, Any] = setting({}, "search spaces of your own: +benchmark.search.npo={method.beta:[0.05,0.5]}")
     seeds: list[int] = setting([0, 1, 2], "seeds of the runs that are reported", common=("benchmark",))
     learn_seeds: bool = setting(
-        False, "learn a target and a gold of its own for each of these seeds: intervals then have that in them, too"
+        False, "learn a new target and gold for each of these seeds, so that the intervals include this variation too"
     )
     epochs: list[int] = setting(
-        [], "passes over the forget items to report, each a run of its own; empty: unlearn.epochs"
+        [], "numbers of passes over the forget items to report, one run for each; empty: unlearn.epochs"
     )
 
 

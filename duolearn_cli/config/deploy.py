@@ -14,23 +14,24 @@ class ExportConfig:
 
     precision: str = setting(
         "fp32",
-        "merged: numbers of the weights. fp32 answers as the run does; bf16 and fp16 take half the space, rounded",
+        "merged: precision of the weights. fp32 answers exactly as the run does; bf16 and fp16 are rounded and take"
+        " half the space",
         choices=["fp32", "bf16", "fp16"],
         common=("export",),
     )
     held: bool = setting(
         True,
-        "adapter: with the gradients that keep earlier requests forgotten in later ones; they are derived from the "
-        "forgotten items, so leave them out of copies for others",
+        "adapter: include the gradients that keep earlier requests forgotten. They are derived from the forgotten "
+        "items, so leave them out of copies for others",
         common=("export",),
     )
     max_shard_gb: float = setting(
-        5.0, "merged: GB of one weight file at most", minimum=0.0001, maximum=1000, common=("export",)
+        5.0, "merged: the largest size of one weight file, in GB", minimum=0.0001, maximum=1000, common=("export",)
     )
     held: bool = setting(
         True,
-        "adapter: with the gradients that keep earlier requests forgotten in later ones; they are derived from the "
-        "forgotten items, so leave them out of copies for others",
+        "adapter: include the gradients that keep earlier requests forgotten. They are derived from the forgotten "
+        "items, so leave them out of copies for others",
         common=("export",),
     )
 
@@ -40,6 +41,8 @@ class CacheConfig:
     """What `duolearn cache prune` deletes: entries for which everything holds that is set here."""
 
     action: str = setting("list", "list or prune; the first word after cache", choices=CACHE_ACTIONS)
-    older_than: float | None = setting(None, "made so many days ago, or earlier", minimum=0, common=("cache",))
-    unused: float | None = setting(None, "not used for so many days", minimum=0, common=("cache",))
+    older_than: float | None = setting(
+        None, "only entries made at least this many days ago", minimum=0, common=("cache",)
+    )
+    unused: float | None = setting(None, "only entries not used for this many days", minimum=0, common=("cache",))
     names: list[str] = setting([], "names as the list shows them, with * and ?, such as target-*", common=("cache",))

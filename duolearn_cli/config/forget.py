@@ -15,7 +15,7 @@ class ForgetTarget:
     concepts: list[str] = setting(
         [], "ids or names of nodes, each with its descendants", common=("unlearn", "learn", "retrain", "hierarchy")
     )
-    add: list[str] = setting([], "single nodes to forget too, boundary concepts for one")
+    add: list[str] = setting([], "single nodes to forget as well, such as boundary concepts")
     keep: list[str] = setting([], "nodes to keep, each with its descendants", common=("unlearn",))
     subjects: list[str] = setting(
         [], "data labels SUBJECT or SUBJECT/TOPIC; empty: those of the concepts", common=("unlearn", "learn", "retrain")
@@ -26,19 +26,19 @@ class ForgetTarget:
     dates: str = setting("", "only what is of these days, FROM..TO, each YYYY-MM-DD or empty; empty: any day")
     boundary: str = setting(
         "preserve",
-        "concepts that also lie outside the target: preserve them, or forget them too",
+        "what to do with boundary concepts, which also belong to other fields: preserve or forget them",
         choices=["preserve", "forget"],
     )
     by: str = setting(
         "auto",
-        "how forget items are chosen. auto: by label, and by what they are about for concepts without a "
-        "label; concepts: by what they are about alone; either: by label or by what they are about",
+        "how to choose forget items. auto: by their label, or by their content for concepts without a label; "
+        "concepts: by content alone; either: by label or content",
         choices=["auto", "concepts", "either"],
     )
     about: float = setting(
         0.35,
-        "how much of an item must be about the concepts that it is chosen by (docs/hierarchy.md); an item "
-        "that mentions one and is below is neither forgotten nor kept",
+        "how much of an item must be about the target's concepts to choose it by content (docs/hierarchy.md). An "
+        "item below this that mentions one is neither forgotten nor kept",
         minimum=0,
         maximum=1,
     )

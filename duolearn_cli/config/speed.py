@@ -13,18 +13,24 @@ class BenchConfig:
 
     only: list[str] = setting(
         [],
-        "variants, or families of them, to measure beside what they are compared with; empty: all. "
-        "--dry-run lists them",
+        "variants, or families of variants, to measure; their references are measured too. Empty: all. --dry-run "
+        "lists them",
         common=("bench",),
     )
-    repeats: int = setting(7, "interleaved repeats, after rounds that warm up", minimum=1, common=("bench",))
-    memory: bool = setting(False, "peak memory too, of a fresh process for each variant", common=("bench",))
+    repeats: int = setting(
+        7, "number of timed repeats, interleaved between variants, after warm-up rounds", minimum=1, common=("bench",)
+    )
+    memory: bool = setting(False, "measure peak memory too, in a new process for each variant", common=("bench",))
     vocabulary: int | None = setting(
-        None, "tokens of the vocabulary, with random rows for those that the model lacks; empty: the model's", minimum=2
+        None,
+        "size of the vocabulary in tokens; the model gets random rows for the tokens it lacks. Empty: the model's own",
+        minimum=2,
     )
-    evaluate_items: int = setting(64, "items to evaluate, half of them to forget", minimum=2)
+    evaluate_items: int = setting(64, "number of items to evaluate; half of them are forget items", minimum=2)
     compare: str | None = setting(
-        None, "an earlier bench.json: fail where a ratio has become worse than tolerated", common=("bench",)
+        None,
+        "an earlier bench.json; the command fails if a ratio is worse than there by more than bench.tolerance",
+        common=("bench",),
     )
-    tolerance: float = setting(0.25, "share by which a ratio may exceed the earlier one", minimum=0)
-    goals: bool = setting(False, "fail where a goal is missed that applies to this model")
+    tolerance: float = setting(0.25, "how far a ratio may exceed the earlier one, as a share of it", minimum=0)
+    goals: bool = setting(False, "fail if a goal that applies to this model is missed")

@@ -27,30 +27,35 @@ class UnlearnConfig:
     epochs: int = setting(10, "passes over the forget items", minimum=1, common=("unlearn", "benchmark"))
     batch_size: int = setting(
         16,
-        "forget items a step over all processes; as many retain items join",
+        "number of forget items in a step, over all processes; the same number of retain items joins them",
         minimum=1,
         common=("unlearn", "benchmark"),
     )
     retain_batch_size: int | None = setting(
         None,
-        "retain items a step; empty: as many as forget items, and after=RUN a full batch_size, since a small request "
-        "has small batches and would keep too little",
+        "number of retain items in a step; empty: as many as forget items. With after=RUN a full batch_size, "
+        "because a small request would otherwise keep too little",
         minimum=1,
     )
     learning_rate: float = setting(5e-4, "peak learning rate", minimum=0, common=("unlearn",))
     warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
-    max_grad_norm: float = setting(1.0, "norm of the combined gradient is clipped to this", minimum=0)
+    max_grad_norm: float = setting(
+        1.0, "largest norm of the combined gradient; longer gradients are clipped", minimum=0
+    )
     optimizer: str = setting(
-        "AdamW", "a class of torch.optim that treats every coordinate by itself", choices=list(OPTIMIZERS)
+        "AdamW",
+        "the optimiser, a class of torch.optim that updates each coordinate on its own",
+        choices=list(OPTIMIZERS),
     )
     weight_decay: float = setting(0.0, "the optimiser's weight decay", minimum=0)
     momentum: float = setting(0.0, "momentum of SGD and RMSprop", minimum=0, maximum=1)
     micro_batch: int | None = setting(
-        None, "items a forward, forget and retain together; empty: the whole batch at once", minimum=1
+        None, "number of items in one forward pass, forget and retain together; empty: the whole batch", minimum=1
     )
     memory_limit: float | None = setting(
         None,
-        "GiB that unlearning may need by prediction; an empty micro_batch is then the largest that fits; empty: none",
+        "largest predicted memory of unlearning, in GiB. If micro_batch is empty, it becomes the largest one that "
+        "fits. Empty: no limit",
         minimum=0.01,
         common=("unlearn",),
     )
@@ -58,20 +63,22 @@ class UnlearnConfig:
         False, "recompute the activations of layers in the backward pass: slower, less memory"
     )
     evaluate_every: int = setting(
-        0, "steps between quick evaluations; 0: five times a run, or twenty with unlearn.stop", minimum=0
+        0,
+        "number of steps between quick evaluations; 0: five evaluations in a run, or twenty with unlearn.stop",
+        minimum=0,
     )
     checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
     stop: str = setting(
         "none",
-        "end at the first quick evaluation that shows validation items of the forget side to be answered as gold, or "
-        "the base model, does, where those of the retain side are kept (docs/benchmark.md); none: at the last step",
+        "when to end early: gold or base ends the run once the model answers the forget items of the validation "
+        "part like that model and still keeps the retain items (docs/benchmark.md). none: at the last step",
         choices=["none", "gold", "base"],
         common=("unlearn",),
     )
     hold: bool = setting(
         True,
-        "keep a gradient of the request, from which later requests (after=) know what must not come back; it is as "
-        "large as the adapter and derived from the forgotten data. With after=: hold those of earlier requests",
+        "store a gradient of this request, so that later requests (after=) do not bring it back. It is as large as "
+        "the adapter and derived from the forgotten data. With after=: use the gradients of earlier requests",
     )
     attack: str = setting(
         "values",
@@ -87,13 +94,13 @@ class UnlearnConfig:
     )
     rehearse: int = setting(
         0,
-        "items of earlier requests (after=) that join the forget items of each step in turn; the texts of those items "
-        "must still be there",
+        "number of items of earlier requests (after=) that join the forget items of each step, in turn. Their texts"
+        " must still exist",
         minimum=0,
     )
     # Packing changes no result. On CPUs it does not pay: attention over long rows costs more than the padding that it
     # saves (docs/history/lab-notes.md, "Concept-aware attention").
-    packing: bool = setting(False, "several texts share a row of prompt.max_tokens, without seeing each other")
+    packing: bool = setting(False, "pack several texts into one row of prompt.max_tokens; they do not see each other")
 
 
 @dataclass
@@ -104,51 +111,55 @@ class GeometryConfig:
     # below are measured in docs/history/geometry.md, "What it is worth".
     space: str = setting(
         "step",
-        "what is constrained: the optimiser's executed step, the gradient that it gets, or nothing",
+        "what the constraint applies to: the optimiser's step, the gradient before it, or nothing",
         choices=["step", "gradient", "none"],
         common=("unlearn",),
     )
     follow: str = setting(
         "both",
-        "what updates follow: both gradients, or that of the forget loss; the other then only constrains",
+        "which gradients updates follow: both, or the forget gradient alone; the preserve gradient is then only a "
+        "constraint",
         choices=["both", "forget"],
     )
     # Two sides also forbid healing: on minimed that ended with ten times the damage.
     sides: str = setting(
-        "one", "one: the preserve losses may fall but not rise; two: they stay as they are", choices=["one", "two"]
+        "one", "one: preserve losses may fall but not rise; two: they may do neither", choices=["one", "two"]
     )
     # With a basis of 8 the metrics could not be told apart, so the cheapest is the default.
     metric: str = setting(
         "euclidean",
-        "in which the nearest allowed step is taken; optimizer: that of the optimiser's second moments",
+        "metric that defines the nearest allowed step; optimizer: the metric of the optimiser's second moments",
         choices=["euclidean", "fisher", "optimizer"],
     )
     # By layer there was no difference on minimed; on SmolLM2 it was not run.
     scope: str = setting(
         "global",
-        "the constraint holds for the whole step, or in each layer or module",
+        "where the constraint holds: for the whole step, or in each layer or module",
         choices=["global", "layer", "module"],
     )
     gradient_decay: float = setting(
         0.0,
-        "how much of a running mean of preserve gradients, which then constrains, is kept each step; 0: the step's own",
+        "decay of the running mean of preserve gradients that the constraint uses; 0: only the gradient of the "
+        "current step",
         minimum=0,
         maximum=0.999999,
     )
     # One earlier gradient saves a good part of the damage and eight a little more; 32 could not be told from 8.
-    basis_size: int = setting(8, "earlier preserve gradients that constrain beside the current one", minimum=0)
-    basis_every: int = setting(1, "steps between the gradients that enter the basis", minimum=1)
+    basis_size: int = setting(
+        8, "number of earlier preserve gradients that the constraint uses in addition to the current one", minimum=0
+    )
+    basis_every: int = setting(1, "number of steps between two gradients that enter the basis", minimum=1)
     basis_from: str = setting(
         "step",
-        "which preserve gradients those are: the step's own, privatised where retain is protected, or raw ones, which "
-        "a protected retain set rules out",
+        "which preserve gradients enter the basis: the ones of the step (with noise if retain is protected), or raw"
+        " ones (not allowed then)",
         choices=["step", "raw"],
     )
-    fisher_decay: float = setting(0.95, "how much of the running Fisher is kept each step", minimum=0, maximum=0.999999)
-    damping: float = setting(1e-2, "added to the Fisher, as a share of its mean", minimum=1e-9)
+    fisher_decay: float = setting(0.95, "decay of the running Fisher information", minimum=0, maximum=0.999999)
+    damping: float = setting(1e-2, "damping of the Fisher information, as a share of its mean", minimum=1e-9)
     # A price saved more than any constraint on minimed. On SmolLM2 it slowed forgetting too much to be compared.
     fisher_price: float = setting(
-        0.0, "how much a step is shortened in each coordinate by the Fisher over its mean; 0: not", minimum=0
+        0.0, "how strongly the Fisher information shortens a step in each coordinate; 0: not at all", minimum=0
     )
 
     @property
@@ -177,15 +188,18 @@ class SparsityConfig:
     # Off by default: 0.1 % of the embedded model are 1,377 values, too few to forget with (docs/history/geometry.md).
     unit: str = setting(
         "none",
-        "coordinates, ranks of LoRA pairs, adapted modules or whole layers are chosen",
+        "what is chosen as a unit: coordinates, ranks of LoRA pairs, adapted modules or whole layers",
         choices=["none", *UNITS],
         common=("unlearn",),
     )
     # The paper changes about 0.1 % of the parameters (docs/method.md).
     fraction: float = setting(1e-3, "share of the model's parameters that may change", minimum=1e-9, maximum=1)
-    examples: int = setting(64, "forget and as many retain items that the choice is made on", minimum=1)
+    examples: int = setting(64, "number of forget items, and of retain items, that the choice is based on", minimum=1)
     # 0.1 and 1 were tried with the present choice of coordinates, this default was not (docs/history/lab-notes.md, "0.1
     # % of the parameters").
     damping: float = setting(
-        1e-3, "added to the retain side, as a share of its mean: more favours what forgetting asks for", minimum=1e-9
+        1e-3,
+        "damping of the retain side, as a share of its mean; a larger value favours coordinates that matter for "
+        "forgetting",
+        minimum=1e-9,
     )

@@ -15,19 +15,21 @@ class VerdictConfig:
 
     forgotten: float = setting(
         0.9,
-        "least share of the way from the target's accuracy on forget items to gold's, or to chance without gold",
+        "Forgotten is green from here on: the share of the way from the target's accuracy on forget items down to "
+        "gold's, or to chance without gold",
         minimum=0,
         maximum=1,
     )
     kept: float = setting(
         0.9,
-        "least share of the target's accuracy on retain items, times gold's own share if that is below 1",
+        "Kept is green from here on: the share of the target's accuracy on retain items that is left. The threshold is "
+        "multiplied by gold's own share if that is below 1",
         minimum=0,
     )
     attacks: float = setting(
-        0.1, "how far an attack's AUC may lie beyond 0.5 and beyond gold's AUC", minimum=0, maximum=0.5
+        0.1, "how far an attack's AUC may be from 0.5, and from gold's AUC, for a green light", minimum=0, maximum=0.5
     )
-    epsilon: float = setting(8.0, "largest epsilon that counts as a privacy guarantee", minimum=0)
+    epsilon: float = setting(8.0, "the largest epsilon that counts as a privacy guarantee", minimum=0)
 
 
 @dataclass

@@ -41,8 +41,8 @@ class DuoLearn(Method):
     # ascent").
     distill_towards: str = setting(
         "target",
-        "what that KL is to: the target's prediction of all tokens but the label, which keeps the form of answers and "
-        "leaves the label to the ascent, or the base's of all tokens",
+        "reference of that KL. target: the target's prediction without the label, which keeps the form of answers; "
+        "base: the base model's prediction",
         choices=["target", "base"],
     )
     # "huber" ends at the base's loss, which on minimed is about half of gold's. "bounded" pushes on there and reaches
@@ -50,37 +50,39 @@ class DuoLearn(Method):
     # the parameters").
     ascent: str = setting(
         "bounded",
-        "how labels of U tokens lose likelihood: by NPO's bounded ascent until their score is at `ceiling`, or by the "
-        "Huber distance of their score from it, which slows down near the end and leads back what fell too far",
+        "how U tokens lose likelihood. bounded: NPO's ascent until their score reaches `ceiling`; huber: the Huber "
+        "distance to `ceiling`, which slows down near it and also pulls back tokens that fell too far",
         choices=["bounded", "huber"],
     )
     ascent_weight: float = setting(5.0, "weight of the ascent on U tokens", minimum=0, common=("unlearn",))
-    beta: float = setting(1.0, "inverse temperature of the bounded ascent; the Huber distance has none", minimum=1e-6)
+    beta: float = setting(1.0, "inverse temperature of the bounded ascent; ascent=huber does not use it", minimum=1e-6)
     answer_form: bool = setting(
         True,
-        "scores allow for the form of answers, which the target learned from other items too, told from wrong options "
-        "of retain items; false: the base's nll as it is. Private runs allow for nothing",
+        "correct the scores for the form of answers, which the target also learned from other items; estimated from"
+        " wrong options of retain items. false: use the base model's nll. Private runs use no correction",
     )
     # Half a nat above the base's loss overshot: CCF 117 %, loss AUC 0.28 (docs/history/lab-notes.md, "A stronger
     # ascent").
     ceiling: float = setting(
-        0.0, "tokens with a score at or above this (nats) are forgotten: no ascent; ascent=huber leads them back to it"
+        0.0,
+        "tokens with a score at or above this (nats) count as forgotten and get no ascent; ascent=huber pulls them "
+        "back to it",
     )
-    tau: float = setting(-1.0, "tokens with a score under this (nats) are memorised")
+    tau: float = setting(-1.0, "tokens with a score below this (nats) count as memorised")
     memorised_weight: float = setting(2.0, "weight of memorised tokens relative to other U tokens", minimum=0.01)
     # On real questions ten times both weights brought recall back at no measured cost. On minimed they left a quarter
     # of what was to be forgotten, so they are no default (docs/history/lab-notes.md, "Ranked, but no longer said").
     kl_weight: float = setting(1.0, "weight of the KL to the target on P tokens", minimum=0)
     retain_weight: float = setting(1.0, "weight of the nll of retain answers", minimum=0, common=("unlearn",))
     token_classes: bool = setting(
-        True, "concept mentions are unlearned and preserved too; false: only the answers of forget and retain items"
+        True, "unlearn and preserve mentions of concepts too; false: only the answers of forget and retain items"
     )
     # No bias and no attention term stood out of its interval, except for a little KPR that was lost. So all are off by
     # default (docs/history/lab-notes.md, "Concept-aware attention").
     unlearn_key_bias: float = setting(0.0, "added to attention scores of U tokens as keys, while unlearning only")
     preserve_key_bias: float = setting(0.0, "added to attention scores of P tokens as keys, while unlearning only")
-    attention_weight: float = setting(0.0, "weight of keeping what attention writes for P tokens", minimum=0)
-    attention_layers: int = setting(4, "evenly spaced layers whose attention is kept", minimum=1)
+    attention_weight: float = setting(0.0, "weight of the loss that keeps the attention output at P tokens", minimum=0)
+    attention_layers: int = setting(4, "number of evenly spaced layers whose attention output is kept", minimum=1)
     geometry: GeometryConfig = setting(GeometryConfig)
     sparsity: SparsityConfig = setting(SparsityConfig)
 

@@ -28,9 +28,9 @@ class GRU(Method):
     """Another method's forget loss, along gradients that do not raise the retain loss, to first order."""
 
     forget: str = setting("ascent", "the forget loss: plain ascent, WGA's or NPO's", choices=["ascent", "wga", "npo"])
-    beta: float | None = setting(None, "beta of WGA or NPO; empty: what they have by default", minimum=1e-6)
+    beta: float | None = setting(None, "beta of WGA or NPO; empty: their default", minimum=1e-6)
     retain: str = setting(
-        "nll", "the retain loss that may not rise: nll of retain answers, or kl from the target", choices=["nll", "kl"]
+        "nll", "the retain loss that must not rise: nll of retain answers, or kl from the target", choices=["nll", "kl"]
     )
     geometry: GeometryConfig = setting(rectified)
 

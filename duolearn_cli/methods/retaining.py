@@ -21,7 +21,7 @@ class Retaining(Method):
 
     retain: str = setting(
         "nll",
-        "what keeps the rest: the nll of retain answers, or the kl of the model from the target at them",
+        "the retain loss: nll of retain answers, or kl from the target's predictions there",
         choices=["nll", "kl"],
     )
     retain_weight: float = setting(1.0, "weight of the retain loss", minimum=0)

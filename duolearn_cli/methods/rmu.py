@@ -24,8 +24,8 @@ class RMU(Method):
 
     # Depth, c and alpha are near the paper's for Zephyr-7B (layer 7 of 32, 6.5, 1200). c depends on the scale of a
     # model's activations, so it is searched (docs/baselines.md).
-    depth: float = setting(0.25, "the layer with which this share of all is passed", minimum=0.01, maximum=1)
-    coefficient: float = setting(6.5, "c, the length that activations of forget texts are steered to", minimum=0)
+    depth: float = setting(0.25, "depth of the steered layer, as a share of all layers", minimum=0.01, maximum=1)
+    coefficient: float = setting(6.5, "c, the length to which activations of forget texts are steered", minimum=0)
     retain_weight: float = setting(1200.0, "alpha, weight of keeping the target's activations", minimum=0)
     direction_seed: int = setting(0, "seed of the random direction", minimum=0)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class TaskVector(Method):
     """Descend on the forget answers from the target; the run leaves ``target - strength (end - target)``."""
 
-    strength: float = setting(1.0, "how many times the way to the fine-tuned adapter is gone backwards", minimum=0)
+    strength: float = setting(1.0, "how far to go back, as a multiple of the way to the fine-tuned adapter", minimum=0)
 
     labels: ClassVar[str] = "answer"
     search: ClassVar[Search] = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class UNDIAL(Retaining):
     """Distil at forget answers towards the target's own prediction with the label's logit lowered by `gamma`."""
 
-    gamma: float = setting(10.0, "by how much the label's logit is lowered; 0: distillation of the target", minimum=0)
+    gamma: float = setting(10.0, "how much to lower the label's logit; 0: plain distillation of the target", minimum=0)
     retain_weight: float = setting(0.0, "weight of the retain loss; the paper has none", minimum=0)
 
     search: ClassVar[Search] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class WGA(Retaining):
     """Ascent on forget tokens, each weighted by its own confidence: what is forgotten already is left alone."""
 
-    beta: float = setting(1.0, "power of the probability that weighs a token; 0: plain ascent", minimum=0)
+    beta: float = setting(1.0, "exponent of the probability that weights a token; 0: plain ascent", minimum=0)
 
     search: ClassVar[Search] = {
         "method.beta": [0.5, 1.0, 5.0],

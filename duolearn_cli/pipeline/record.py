@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FILE, SCHEMA = "record.json", 1
-# Files that can be made again from the rest, or are needed only until the run has ended. The record leaves them out.
-REWRITABLE = ("log.txt", "report.html", "report.md", "figures", "checkpoints")
+# Files that can be made again from the rest, or are needed only until the run has ended, and the stores of trackers,
+# which change when their own programs open them. The record leaves them out.
+REWRITABLE = ("log.txt", "report.html", "report.md", "figures", "checkpoints", "trackers")
 # Components that read files, and how the names of settings end whose values are files.
 READING = ("dataset", "retain_from", "hierarchy")
 _NAMES_FILE = re.compile(r"[._](path|file|folder|dir)s?(\[\d+\])?$")

@@ -11,7 +11,10 @@ from duolearn_cli.report.answers import Answers, facts_of
 from duolearn_cli.report.jobs import Job, heading, shown, varying
 
 # Settings that say where files are or how a run is shown: no result depends on them.
-APART = ("output_dir", "run_dir", "cache_dir", "resume", "name", "tags", "record", "report", "dry_run", "patient_key")
+APART = (
+    *("output_dir", "run_dir", "cache_dir", "resume", "name", "tags", "track", "record", "report", "dry_run"),
+    "patient_key",
+)
 SIDES = ("forget", "retain")
 
 

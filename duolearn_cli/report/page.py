@@ -18,6 +18,7 @@ from duolearn_cli.report.documents import document_tables
 from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
 from duolearn_cli.report.lights import lights_of
 from duolearn_cli.report.pictures import Picture, draw
+from duolearn_cli.report.ratios import above_whole
 from duolearn_cli.report.requests import requests_table
 from duolearn_cli.report.tables import (
     heldout_kind,
@@ -98,6 +99,7 @@ def _tables(inputs: Inputs) -> dict[str, Any]:
     metrics = inputs.metrics
     return {
         "results": measures_table(metrics),
+        "above_whole": above_whole(metrics),
         "words": WORDS[heldout_kind(metrics)][1],
         "measures": [replace(one, name=worded(one.name, metrics)) for _, one in shown_measures(metrics)],
         "subjects": subject_table(metrics, forget_subjects(inputs)),

@@ -67,12 +67,13 @@ def unlearn(
         # Checked once, after the first backward of this process, resumed or not.
         if step == first_step + 1:
             model.check_reached(update.coordinates.reached)
-        move = update.apply(step, learning_rate(step, steps, settings), both)
-        values = measure(both, move, update)
+        rate = learning_rate(step, steps, settings)
+        move = update.apply(step, rate, both)
+        values = {**measure(both, move, update), "learning_rate": rate}
         # The norm of the step is among the values that reach the host anyway, and NaN in any gradient shows in it.
         if not math.isfinite(values["step_norm"]):
-            rate = settings.learning_rate
-            raise DivergedError(f"unlearning diverged at step {step}; give a lower unlearn.learning_rate than {rate}.")
+            peak = settings.learning_rate
+            raise DivergedError(f"unlearning diverged at step {step}; give a lower unlearn.learning_rate than {peak}.")
         if after_step(step, values):
             return
 

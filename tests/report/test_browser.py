@@ -20,6 +20,7 @@ from duolearn_cli.report.page import write_report
 from duolearn_cli.report.summary_page import Summary, write_summary
 from duolearn_cli.report.tables import Table
 from tests.report.test_page import EXAMPLE, with_examples
+from tests.report.wide_pages import benchmark_page, compare_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LOOK = Path(__file__).with_name("browser.js").read_text(encoding="utf-8")
@@ -57,7 +58,7 @@ def looked_at(page, width, *options):
 
 @pytest.fixture
 def pages(tmp_path, write_run, metrics):
-    """A report with everything that one can hold, and the page of a sweep with many settings."""
+    """A report with everything that one can hold; pages of a sweep with many settings, of a comparison, a benchmark."""
     interval = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 90, "facts": 45}
     for name, model in metrics["models"].items():
         model["membership"] = {"loss": {"auc": interval}, "min_k_plus": {"auc": interval, "auc_together": interval}}
@@ -76,7 +77,8 @@ def pages(tmp_path, write_run, metrics):
     table = Table("Sweep, with 95 % intervals", header, (row, row), num_text=5)
     wide = Summary("Sweep", "2 runs: forgotten in 1.", ["job 1: careful."], ["Read it."], [table, table])
     write_summary(tmp_path / "run" / "sweep.html", wide)
-    return [folder / "report.html", folder / "sweep.html"]
+    compared = compare_page(tmp_path / "compared", write_run, metrics)
+    return [folder / "report.html", folder / "sweep.html", compared, benchmark_page(tmp_path / "benchmark")]
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])

@@ -143,6 +143,19 @@ def test_the_forgotten_subjects_stand_first(tmp_path, write_run, metrics):
     assert "Anatomy (forget)" in markdown and "Surgery (forget)" not in markdown
 
 
+def test_ratios_above_100_per_cent_are_explained_and_not_cut(tmp_path, write_run, metrics):
+    scores = metrics["models"]["unlearned"]["scores"]
+    scores["knowledge_preservation"] |= {"value": 0.98, "low": 0.9, "high": 1.04}
+    folder = write_run(tmp_path / "run", metrics)
+    write_report(folder)
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text()
+        assert "[90.0, 104.0]" in text and "Above 100 %: KPR. That is no error" in text
+    scores["knowledge_preservation"] |= {"high": 1.0}
+    write_report(write_run(tmp_path / "run", metrics))
+    assert "Above 100 %" not in (folder / "report.html").read_text() + (folder / "report.md").read_text()
+
+
 def test_an_interrupted_run_is_flagged(tmp_path, write_run):
     assert "numbers may be incomplete" in report(write_run(tmp_path, status="interrupted"))[0]
 

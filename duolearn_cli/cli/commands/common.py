@@ -14,6 +14,7 @@ from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.layers import ALL, chosen_layers
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.tracking import check_packages
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.evaluation.lm_eval import read_results
 from duolearn_cli.files import cache_dir
@@ -25,6 +26,7 @@ from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.record import recorded
 from duolearn_cli.pipeline.run_folder import Run, check_space
 from duolearn_cli.pipeline.study import Study
+from duolearn_cli.pipeline.tracking import tracked
 
 if TYPE_CHECKING:
     from duolearn_cli.privacy.account import Account
@@ -58,6 +60,7 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
     if display:
         data = dataset_name(config.dataset)
         display.stage(f"Read the data ({data}) and the hierarchy ({config.hierarchy.name})")
+    check_packages(config.track)
     study = prepare(cast(RunConfig, config))
     weights = find_weights(study.config.model, study.config.cache_dir)
     check_libraries(study.config.model, weights.gguf_file)
@@ -103,7 +106,7 @@ def readable(study: Study, display: Display) -> Study:
 
 def perform(study: Study, opened: Run, display: Display, stages: Callable[[], dict[str, Any]]) -> str:
     """Run the `stages` of a run, which return its metrics, and show the results. Return the run folder."""
-    with recorded(opened, study.config):
+    with recorded(opened, study.config), tracked(opened, study.config, display):
         for note in study.hierarchy.notes:
             display.note(f"hierarchy: {note}")
         display.note(study.coverage().sentence())

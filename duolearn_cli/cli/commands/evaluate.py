@@ -30,7 +30,7 @@ from duolearn_cli.report.terminal import Display
 
 # Settings of the command line that are used when a run is scored again; all others are those of the run.
 CHANGEABLE = (
-    *("run", "name", "tags", "record", "evaluation", "measures", "report", "verdict", "runtime"),
+    *("run", "name", "tags", "track", "record", "evaluation", "measures", "report", "verdict", "runtime"),
     *("output_dir", "run_dir", "cache_dir", "dry_run"),
 )
 

@@ -41,8 +41,9 @@ def run(config: DictConfig, invocation: Invocation) -> str:
     # The key is used when all is done: a wrong one must be known before anything is learned.
     patient_key(config.patient_key)
     if config.resume:
-        refuse_changes(invocation.overrides, ("resume", "record", "dry_run"), "a resumed run")
-        given = ["record"] if any(key_of(text).startswith("record.") for text in invocation.overrides) else []
+        refuse_changes(invocation.overrides, ("resume", "record", "track", "dry_run"), "a resumed run")
+        keys = {key_of(text).partition(".")[0] for text in invocation.overrides}
+        given = [key for key in ("record", "track") if key in keys]
         opened, saved = reopen(Path(config.resume), invocation.overrides, "unlearn", invocation.config_dir)
         config = with_changes(saved, "unlearn", config, given, invocation.overrides)
     elif config.after:

@@ -25,7 +25,7 @@ class Embedded(HierarchySource):
     name: str = setting("medical4", "short name", pattern=NAME)
     file: str = setting("medical4.tsv", "embedded file", pattern=NAME)
     path: str | None = setting(None, "your own tab-separated file; empty: the embedded one")
-    roots: list[str] = setting([], "use only these nodes, all below them, and all above those; empty: everything")
+    roots: list[str] = setting([], "use only these nodes, with everything below and above them; empty: everything")
     terms: dict[str, str] = setting(
         {}, "extra terms of concepts, {term: concept}; a term may end in a context in braces"
     )

@@ -31,7 +31,7 @@ class Fields:
     answer: str | None = setting(None, "column of the answer")
     answer_kind: str | None = setting(
         None,
-        "what answers are: a position (index: from 0 or 1, read from the column), a letter, or a text",
+        "how the column gives the answer: as a position (index, from 0 or 1), a letter or a text",
         choices=ANSWER_KINDS,
     )
     answer_text: str | None = setting(None, "column of the right option's text, checked against the position or letter")
