@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,12 +68,21 @@ def _folders(config: DictConfig) -> Iterator[str]:
     """Yield folders that do not exist, and empty names, as an unset variable of a script gives them."""
     for name in ("resume", "run", "adapter", "after"):
         value = config.get(name)
-        if value and not Path(value).is_dir():
-            yield f"{name}={value}: there is no such folder."
+        if value and (problem := _unreadable(Path(value))):
+            yield f"{name}={value}: {problem}"
     for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", ""), ("after", "")):
         value = config.get(name)
         if value is not None and not value.strip():
             yield f"{name}={value}{also}: the folder has no name; give {name}=FOLDER, or leave it out."
+
+
+def _unreadable(folder: Path) -> str:
+    try:
+        if not folder.is_dir():
+            return "there is no such folder."
+    except PermissionError:  # of a folder above it
+        pass
+    return "" if os.access(folder, os.R_OK | os.X_OK) else "this user may not read the folder; ask its owner."
 
 
 def _views(config: DictConfig) -> Iterator[str]:

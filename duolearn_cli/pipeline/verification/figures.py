@@ -1,4 +1,7 @@
-"""Check that answers are consistent, and that metrics.json follows from them: everything is computed again."""
+"""Check that answers are consistent, and that metrics.json follows from them: everything is computed again.
+
+Sentences are not compared (`evaluation/prose.py`): a later version may word them differently.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation.metrics import conflict, recall
+from duolearn_cli.evaluation.prose import ADVICE, reworded, without_prose
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.summary import Levels
 from duolearn_cli.evaluation.verdict import verdict
@@ -21,7 +25,7 @@ from duolearn_cli.pipeline.assessment import Written
 from duolearn_cli.pipeline.item_files import prediction_rows
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import Stored, read_rows, read_stored
-from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences
+from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
 from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import read_account
@@ -29,7 +33,7 @@ from duolearn_cli.report.inputs import read_history
 
 PREDICTIONS, WRITTEN = "predictions.jsonl", "written.jsonl"
 # Added to metrics.json after its first release.
-ADDED = ("advice", "verdict")
+ADDED = (ADVICE, "verdict")
 GUESSES = ("majority", "by_options", "by_place")
 
 
@@ -81,7 +85,10 @@ def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterat
     # Cost, environment and the harness's results cannot be computed again (docs/compliance.md).
     own = {name: value for name, value in metrics.items() if name in expected}
     own["models"] = _without(metrics.get("measures") or (), own["models"])
-    yield from differences(METRICS, own, expected, "what the run's answers and settings")
+    yield from differences(METRICS, without_prose(own), without_prose(expected), "what the run's answers and settings")
+    if places := reworded(own, expected):
+        said = f"this version words {len(places)} sentences differently, first {places[0]}; what they say is compared"
+        yield not_checked(f"{METRICS}, wording", said)
 
 
 def _without(added: Collection[str], models: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +112,12 @@ def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[s
 
 def with_remarks(recorded: Sequence[str], own: Sequence[str]) -> list[str]:
     """The warnings that a run must have: its recorded ones about data, then its `own`, which follow from answers."""
-    return [*recorded[: max(0, len(recorded) - len(own))], *own]
+    return [*remarks(recorded, own), *own]
+
+
+def remarks(recorded: Sequence[str], own: Sequence[str]) -> Sequence[str]:
+    """The recorded warnings about data, which come before those that follow from answers."""
+    return recorded[: max(0, len(recorded) - len(own))]
 
 
 def stored_context(stored: Stored, config: RunConfig, metrics: Mapping[str, Any]) -> Context:
