@@ -85,7 +85,7 @@ def patients(count: int, seed: int, names: str = SHIPPED) -> tuple[Patient, ...]
     """Return the first `count` patients of a seed; a larger number adds patients and changes none.
 
     Values are dealt like cards, each attribute from packs of its own: every value is about equally frequent, and no
-    attribute says anything about another. Full names are unique; the two names of the first 160 are, too.
+    attribute says anything about another. Full names are unique; the two names of the first 360 are, too.
     """
     dealt = {attribute.name: _dealt(attribute.values, f"{seed}:{attribute.name}") for attribute in attributes()}
     return tuple(
@@ -103,12 +103,19 @@ def _dealt(values: Sequence[T], seed: str) -> Iterator[T]:
         yield from generator.sample(values, len(values))
 
 
+@lru_cache
+def name_list(which: str, part: str) -> tuple[str, ...]:
+    """Return all ``first`` or ``last`` names of a list, in a fixed order. No name is in both lists."""
+    starts, ends = table("names")[part]
+    every = [start + end for start in starts for end in ends]
+    random.Random(f"mininotes:{part}").shuffle(every)
+    return tuple(every[(0 if which == SHIPPED else 1) :: 2])
+
+
 def _names(which: str, seed: int) -> Iterator[tuple[str, str]]:
     """Yield all pairs of a first and a last name of a list, so that no name comes back before all have been used."""
     generator = random.Random(f"{seed}:names")
-    firsts, lasts = (
-        generator.sample(part, len(part)) for part in (table("names")[which][k] for k in ("first", "last"))
-    )
+    firsts, lasts = (generator.sample(own, len(own)) for own in (name_list(which, "first"), name_list(which, "last")))
     for turn in range(len(lasts)):
         for place, first in enumerate(firsts):
             yield first, lasts[(place + turn) % len(lasts)]

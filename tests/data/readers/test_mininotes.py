@@ -14,7 +14,15 @@ from duolearn_cli.concepts.sources.embedded import Embedded
 from duolearn_cli.data.documents import cut_out
 from duolearn_cli.data.readers.mininotes import MiniNotes
 from duolearn_cli.data.readers.mininotes_text import ALL, TWO_OF_THREE
-from duolearn_cli.data.readers.mininotes_world import SHIPPED, TAUGHT, attributes, concept_of, kinds, patients, table
+from duolearn_cli.data.readers.mininotes_world import (
+    SHIPPED,
+    TAUGHT,
+    attributes,
+    concept_of,
+    kinds,
+    name_list,
+    patients,
+)
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +141,10 @@ def test_texts_are_the_same_each_time_and_more_patients_change_none(worlds):
 
 def test_names_are_unique_and_those_that_the_base_learned_from_are_others():
     assert len({person.name for person in patients(1000, 1)}) == 1000
-    people = patients(160, 3)
-    assert len({person.first for person in people}) == len({person.last for person in people}) == 160
+    people = patients(360, 3)
+    assert len({person.first for person in people}) == len({person.last for person in people}) == 360
     for part in ("first", "last"):
-        assert not set(table("names")[SHIPPED][part]) & set(table("names")[TAUGHT][part])
+        assert not set(name_list(SHIPPED, part)) & set(name_list(TAUGHT, part))
 
 
 def test_cards_probes_and_beginnings_ask_for_each_fact(worlds):
