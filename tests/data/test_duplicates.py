@@ -72,6 +72,14 @@ def test_only_across_groups_and_facts() -> None:
     assert len(find_duplicates({"a": [one], "b": [replace(one, id="2", fact="g")]}, 0.5)) == 1
 
 
+def test_beginnings_of_one_text_are_no_duplicates() -> None:
+    text = " ".join(f"word{number}" for number in range(40))
+    groups = {"a": [item("a0", text)], "b": [item("b0", f"{text} more")]}
+    assert len(find_duplicates(groups, 0.8)) == 1
+    continued = {name: [replace(one, continues=True) for one in own] for name, own in groups.items()}
+    assert find_duplicates(continued, 0.8) == []
+
+
 def test_similarity_is_the_true_index() -> None:
     one, other = item("1", "a b c d e f"), item("2", "a b c d e g")
     (pair,) = find_duplicates({"a": [one], "b": [other]}, 0.5)

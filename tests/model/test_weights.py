@@ -12,13 +12,19 @@ from duolearn_cli.model import weights
 WHEEL = ModelConfig(name="small", path="nobody/small", wheel="small-wheel", gguf_file="small.gguf")
 
 
-def test_the_embedded_model_equals_what_its_script_built(monkeypatch):
-    tiny = ModelConfig(name="tiny", embedded=True)
-    assert weights.find_weights(tiny, None).fingerprint() == weights.TINY_FINGERPRINT
-    assert sum(path.stat().st_size for path in weights.TINY.iterdir()) < 10_000_000
-    monkeypatch.setattr(weights, "TINY_FINGERPRINT", "0")
+@pytest.mark.parametrize("name", weights.EMBEDDED)
+def test_an_embedded_model_equals_what_its_script_built(name, monkeypatch):
+    config = ModelConfig(name=name, embedded=True)
+    assert weights.find_weights(config, None).fingerprint() == weights.EMBEDDED[name]
+    assert sum(path.stat().st_size for path in (weights.ASSETS / name).iterdir()) < 10_000_000
+    monkeypatch.setitem(weights.EMBEDDED, name, "0")
     with pytest.raises(ModelError, match="missing or changed"):
-        weights.find_weights(tiny, None)
+        weights.find_weights(config, None)
+
+
+def test_an_embedded_model_that_does_not_ship_is_refused():
+    with pytest.raises(ModelError, match=r"model\.name=small: no model of this name ships; allowed: tiny, mininotes"):
+        weights.find_weights(ModelConfig(name="small", embedded=True), None)
 
 
 def test_the_message_about_a_missing_model_names_the_fix(tmp_path):
