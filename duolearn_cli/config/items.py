@@ -21,7 +21,11 @@ class PromptConfig:
     chat: str = setting(
         "never", "use the tokenizer's chat template", choices=["never", "auto", "always"], common=("unlearn", "learn")
     )
-    max_tokens: int = setting(512, "longer texts lose words in the middle of their question", minimum=16)
+    max_tokens: int = setting(
+        512,
+        "longer texts lose words in the middle of their question, or at the beginning of a text that is continued",
+        minimum=16,
+    )
     max_cut: float = setting(
         0.05,
         "largest share of the items that may be cut to max_tokens; beyond it, the run is refused",

@@ -110,7 +110,7 @@ def _starts(text: _Text, own: int, overlap: int) -> list[int]:
 
 
 def _end(text: _Text, start: int, own: int, length: int) -> int:
-    """Return where the window ends: at the last sentence's end that leaves it well filled, or else at the last break."""
+    """Return where the window ends: with the last sentence that leaves it well filled, or else at the last break."""
     low = bisect_right(text.breaks, own)
     room = len(text.breaks) - 1 - low
     low += _most(room, lambda taken: text.tokens(start, text.breaks[low + taken]) <= length)

@@ -13,7 +13,7 @@ from duolearn_cli.data.readers.raw import Raw
 from duolearn_cli.data.readers.reading import read
 from duolearn_cli.data.readers.row_notes import Notes
 from duolearn_cli.data.readers.tabular import require_columns, rows
-from duolearn_cli.data.readers.wrong_answers import draw
+from duolearn_cli.data.wrong_answers import draw
 from duolearn_cli.errors import DataError, nearest
 
 

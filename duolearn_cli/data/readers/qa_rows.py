@@ -15,7 +15,7 @@ from duolearn_cli.data.readers.option_cells import read_cell
 from duolearn_cli.data.readers.parts import Part
 from duolearn_cli.data.readers.raw import Raw
 from duolearn_cli.data.readers.row import Entry, Row
-from duolearn_cli.data.readers.wrong_answers import Asked, place_of_answer
+from duolearn_cli.data.wrong_answers import Asked, options_of
 
 FORGOTTEN, KEPT = "forget", "retain"  # the subjects that dataset.forget_ids and dataset.fields.forget give
 _FLAGS = {"true": FORGOTTEN, "yes": FORGOTTEN, "1": FORGOTTEN, "1.0": FORGOTTEN, FORGOTTEN: FORGOTTEN}
@@ -123,13 +123,13 @@ def _raw(
     # Wrong answers that equal the right one, or each other, add nothing; TOFU has some.
     seen = {fold(answer)}
     others = [one for one in wrong if not (fold(one) in seen or seen.add(fold(one)))]
-    place = place_of_answer(name, len(others) + 1, seed)
+    options, place = options_of(name, answer, others, seed)
     return Raw(
         source=row.part.path,
         row=row.row,
         id=name,
         question=question,
-        options=(*others[:place], answer, *others[place:]),
+        options=options,
         answer=place,
         answer_kind="index0",
         subject=values["subject"],

@@ -14,7 +14,7 @@ from duolearn_cli.config.compose import component, compose
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.readers.qa import QuestionsAndAnswers
 from duolearn_cli.data.readers.qa_rows import QaFields
-from duolearn_cli.data.readers.wrong_answers import Asked, draw
+from duolearn_cli.data.wrong_answers import Asked, draw
 from duolearn_cli.errors import ConfigError, DataError
 
 TOFU = str(Path(__file__).parents[2] / "fixtures" / "formats" / "tofu.jsonl")

@@ -6,9 +6,11 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from duolearn_cli.data.cleaning import fold
 
+T = TypeVar("T")
 # Candidates for each wrong answer that is drawn. More would be less alike in length, fewer would repeat.
 _POOL = 8
 
@@ -52,14 +54,16 @@ def _drawn(
         _, text, other = ordered[low if takes_low else high - 1]
         if text != answer and asked[other].fact != own.fact and fold(asked[other].question) != question:
             pool.append(other)
-    pool.sort(key=lambda other: _rank(seed, question, fold(asked[other].answer)))
+    pool.sort(key=lambda other: rank(seed, question, fold(asked[other].answer)))
     return tuple(asked[other].answer for other in pool[:count])
 
 
-def _rank(seed: int, question: str, answer: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\x1f{question}\x1f{answer}".encode(), digest_size=8).digest()
+def rank(*parts: object) -> bytes:
+    """Return a hash of the parts: what is sorted by it is drawn at random, the same way each time."""
+    return hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
 
 
-def place_of_answer(name: str, size: int, seed: int) -> int:
-    """Return the position that the right answer gets among `size` options: a hash, so that it says nothing."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}\x1f{name}".encode(), digest_size=8).digest()) % size
+def options_of(name: str, answer: T, wrong: Sequence[T], seed: int) -> tuple[tuple[T, ...], int]:
+    """Return the options of the item `name`, and the place of the right one: a hash, so that it says nothing."""
+    place = int.from_bytes(rank(seed, name)) % (len(wrong) + 1)
+    return (*wrong[:place], answer, *wrong[place:]), place
