@@ -42,6 +42,8 @@ def gather(config: RunConfig, target: Target, hierarchy: Hierarchy) -> Gathered:
         ConfigError: the prompt form lists options, and an item continues a text.
     """
     loaded, added = _loaded(config)
+    if loaded.documents and not loaded.items:
+        raise DataError(_without_questions(config, len(loaded.documents)))
     refuse_letters(loaded.items, config.prompt.form)
     loaded, left_out = _askable(loaded, config)
     items, spelled = unified(loaded.items, target.labels, hierarchy)
@@ -59,6 +61,13 @@ def _loaded(config: RunConfig) -> tuple[Loaded, frozenset[str]]:
     except DataError as error:
         raise DataError(for_second_dataset(str(error))) from error
     return joined(loaded, second, dataset_name(config.retain_from))
+
+
+def _without_questions(config: RunConfig, count: int) -> str:
+    return (
+        f"dataset={dataset_name(config.dataset)} holds {count} documents and no questions, which this command needs. "
+        "`duolearn hierarchy coverage` shows what the documents hold."
+    )
 
 
 def _askable(loaded: Loaded, config: RunConfig) -> tuple[Loaded, list[str]]:
