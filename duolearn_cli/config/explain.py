@@ -23,7 +23,7 @@ from duolearn_cli.files import conf_dir, groups
 DEFAULTS = {"dataset": "minimed", "method": "duolearn", "hierarchy": "medical4"}
 COMPONENTS = tuple(DEFAULTS)
 # Settings that hold entries by name.
-NEW_ENTRIES = ("benchmark.search.",)
+NEW_ENTRIES = ("benchmark.search.", "dataset.parts.")
 # How Hydra's parser says that it cannot read a value.
 _UNREAD = ("no viable alternative", "NoViableAlt", "mismatched input", "extraneous input", "token recognition")
 _WRONG_TYPE = (

@@ -22,7 +22,10 @@ class PromptConfig:
         "never", "use the tokenizer's chat template", choices=["never", "auto", "always"], common=("unlearn", "learn")
     )
     max_tokens: int = setting(
-        512, "the longest text in tokens. Longer ones lose words in the middle of the question", minimum=16
+        512,
+        "the longest text in tokens. Longer ones lose words in the middle of their question, or at the beginning of a "
+        "text that is continued",
+        minimum=16,
     )
     overlap: int = setting(
         32, "tokens of a document that each window repeats from the one before it, as context", minimum=0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from duolearn_cli.data.documents import Document
 from duolearn_cli.errors import ConfigError, DataError
@@ -94,7 +94,16 @@ class Reader(Protocol):
         ...
 
 
+Record = TypeVar("Record", Item, Document)
+
+
 def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
+    """Apply the bad-row policy to items: see `accepted`."""
+    items, rejected = accepted(rows, policy)
+    return Loaded(tuple(items), tuple(rejected), policy=policy)
+
+
+def accepted(rows: Iterable[Record | Rejected], policy: str) -> tuple[list[Record], list[Rejected]]:
     """Apply the bad-row policy: ``error`` stops at the first bad row, ``skip`` leaves bad rows out and reports them.
 
     Raises:
@@ -104,30 +113,27 @@ def collect(rows: Iterable[Item | Rejected], policy: str) -> Loaded:
     if policy not in BAD_ROW_POLICIES:
         raise ConfigError(f"dataset.on_bad_row is {policy!r}; allowed: {', '.join(BAD_ROW_POLICIES)}.")
     # By id, because everything later (splits, weights, predictions) refers to items by id.
-    items: dict[str, Item] = {}
+    records: dict[str, Record] = {}
     rejected: list[Rejected] = []
     for entry in rows:
-        checked = _refuse_repeat(entry, items)
-        if isinstance(checked, Item):
-            items[checked.id] = checked
+        if not isinstance(entry, Rejected) and entry.id not in records:
+            records[entry.id] = entry
             continue
+        bad = entry if isinstance(entry, Rejected) else _repeated(entry, records[entry.id])
         if policy == "error":
-            where = f"{checked.source or 'data'}, row {checked.row} (id {checked.id})"
+            where = f"{bad.source or 'data'}, row {bad.row} (id {bad.id})"
             raise DataError(
-                f"{where}: {checked.detail} [{checked.reason}]. "
+                f"{where}: {bad.detail} [{bad.reason}]. "
                 "Fix the row, or set dataset.on_bad_row=skip to leave such rows out and list them in rejected.jsonl."
             )
-        rejected.append(checked)
-    if not items:
+        rejected.append(bad)
+    if not records:
         raise DataError(_none_left(rejected))
-    return Loaded(tuple(items.values()), tuple(rejected), policy=policy)
+    return list(records.values()), rejected
 
 
-def _refuse_repeat(entry: Item | Rejected, earlier: dict[str, Item]) -> Item | Rejected:
-    """Return `entry`, or a rejected row if an accepted item already has its id."""
-    if isinstance(entry, Rejected) or entry.id not in earlier:
-        return entry
-    detail = f"id {entry.id!r} is already used by row {earlier[entry.id].row}"
+def _repeated(entry: Item | Document, earlier: Item | Document) -> Rejected:
+    detail = f"id {entry.id!r} is already used by row {earlier.row}"
     return Rejected(entry.source, entry.row, entry.id, "duplicate_id", detail)
 
 

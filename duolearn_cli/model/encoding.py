@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.config.schema import PromptConfig
+from duolearn_cli.data.continuation import seam
 from duolearn_cli.data.items import LETTERS, Item
 from duolearn_cli.errors import ConfigError, present
 from duolearn_cli.model import prompt_layout, truncation
@@ -64,14 +65,20 @@ class Encoder:
         self.uses_chat = prompt.chat == "always" or (prompt.chat == "auto" and has_template)
         self.control = ControlTokens(tokenizer)
         self.cut: dict[str, int] = {}
-        self._known: dict[tuple[str, str], Encoded] = {}
+        self._known: dict[tuple[str, str, bool], Encoded] = {}
 
     def question(self, item: Item) -> str:
         """Return the prompt up to where the answer begins."""
         return next(self.layouts(item)).text
 
     def layouts(self, item: Item) -> Iterator[Layout]:
-        """Yield the prompt up to where the answer begins; a subclass may yield shorter ones too, longest first."""
+        """Yield the prompt up to where the answer begins; a subclass may yield shorter ones too, longest first.
+
+        The prompt of an item that continues a text is that text, whatever the form and the chat template.
+        """
+        if item.continues:
+            yield prompt_layout.running(item.question)
+            return
         lines = [f"Question: {item.question}"]
         if self.prompt.form == "letter":
             lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False)]
@@ -83,7 +90,9 @@ class Encoder:
         yield prompt_layout.rendered(self.tokenizer, message, at, item.question)
 
     def answer(self, item: Item, option: int) -> str:
-        """Return the text of an answer. After a plain prompt it begins with a space."""
+        """Return the text of an answer. After a plain prompt it begins with a space, in a text where it needs one."""
+        if item.continues:
+            return f"{seam(item.question)}{item.options[option]}"
         text = LETTERS[option] if self.prompt.form == "letter" else item.options[option]
         return text if self.uses_chat else f" {text}"
 
@@ -145,10 +154,11 @@ class Encoder:
     def encode(self, item: Item, option: int | None = None) -> Encoded:
         """Tokenise the question with `option` (the right one by default) as its answer.
 
-        A cloze answer ends with the end-of-text token, so that "femoral" does not match "femoral hernia". If one of the
-        item's texts is longer than ``prompt.max_tokens``, words in the middle of the question are left out. They are
-        the same in all texts of the item, so that all options get the same question. `text` and `offsets` of the result
-        are still those of the whole text.
+        A cloze answer ends with the end-of-text token, so that "femoral" does not match "femoral hernia". One that
+        continues a text does not, because the text goes on. If one of the item's texts is longer than
+        ``prompt.max_tokens``, words in the middle of the question are left out, or at the beginning of a text that
+        is continued. They are the same in all texts of the item, so that all options get the same question. `text`
+        and `offsets` of the result are still those of the whole text.
 
         Args:
             item: the item.
@@ -163,7 +173,10 @@ class Encoder:
             whole = self._whole(prompt, self.answer(item, option))
         except UnreadableError as error:
             raise UnreadableError(error.reason, error.detail, item.id) from error
-        return whole if gap is None else _without(whole, gap)
+        if gap is None:
+            return whole
+        # Control tokens before the text have the place 0, which a gap at its beginning would take along.
+        return _without(whole, gap, len(self.around[0]) if prompt.continues else 0)
 
     def remaining(self, item: Item) -> tuple[str, str] | None:
         """Return the beginning and the end of the question that remain after a cut, or None if the question is whole.
@@ -188,7 +201,8 @@ class Encoder:
         prompt = present(prompt, "a layout of the item")
         texts = [self._whole(prompt, self.answer(item, k)) for k in range(len(item.options))]
         longest = max(texts, key=lambda text: len(text.ids))
-        gap = truncation.middle(longest.text, longest.offsets, prompt.question, excess)
+        choose = truncation.beginning if prompt.continues else truncation.middle
+        gap = choose(longest.text, longest.offsets, prompt.question, excess)
         if gap is None:
             raise UnreadableError(
                 "too_long",
@@ -207,12 +221,12 @@ class Encoder:
         return max(len(self._whole(prompt, answer).ids) for answer in answers) - self.prompt.max_tokens
 
     def _whole(self, prompt: Layout, answer: str) -> Encoded:
-        pair = prompt.text, answer
-        if pair in self._known:
-            return self._known[pair]
+        key = prompt.text, answer, prompt.continues
+        if key in self._known:
+            return self._known[key]
         encoded = self._encoded(prompt, answer)
         if len(self._known) < MAX_CACHED:
-            self._known[pair] = encoded
+            self._known[key] = encoded
         return encoded
 
     def _encoded(self, prompt: Layout, answer: str) -> Encoded:
@@ -220,7 +234,8 @@ class Encoder:
         contents = (*prompt.contents, (len(question), len(text)))
         try:
             # The tokenizer adds its special tokens only to plain prompts: a chat template writes its own.
-            ids, offsets = self.control.encode(text, contents, add_special_tokens=not self.uses_chat)
+            is_chat = self.uses_chat and not prompt.continues
+            ids, offsets = self.control.encode(text, contents, add_special_tokens=not is_chat)
         except ValueError as error:
             raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
         written = _written_after(self.control.names, ids, offsets)
@@ -228,7 +243,7 @@ class Encoder:
         is_answer = [end > len(question) and end > start for start, end in offsets]
         # Without an end-of-text token of its own, a tokenizer may still write one after every text (such as [SEP]).
         ends = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else written[:1]
-        if self.prompt.form == "cloze" and ends:
+        if self.prompt.form == "cloze" and ends and not prompt.continues:
             ids.append(ends[0])
             offsets.append((len(text), len(text)))
             is_answer.append(True)
@@ -246,9 +261,9 @@ def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequen
     return list(ids[len(ids) - count :])
 
 
-def _without(text: Encoded, gap: tuple[int, int]) -> Encoded:
-    """Return the text without the tokens of the characters in `gap`."""
-    outside = truncation.tokens_outside(text.offsets, gap)
+def _without(text: Encoded, gap: tuple[int, int], kept: int) -> Encoded:
+    """Return the text without the tokens of the characters in `gap`; the first `kept` tokens stay in any case."""
+    outside = [*range(kept), *(i for i in truncation.tokens_outside(text.offsets, gap) if i >= kept)]
     return Encoded(
         text.text,
         tuple(text.ids[i] for i in outside),

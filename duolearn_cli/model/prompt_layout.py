@@ -24,17 +24,24 @@ class Layout:
     """A prompt up to where the answer begins.
 
     `question` and `contents` are characters ``[start, end)`` of `text`. `contents` are the parts that a chat template
-    did not write; control tokens in them are plain text.
+    did not write; control tokens in them are plain text. `continues`: the answer continues the question as one text,
+    without a chat template around them and without an end.
     """
 
     text: str
     question: tuple[int, int]
     contents: tuple[tuple[int, int], ...]
+    continues: bool = False
 
 
 def plain(text: str, at: int, question: str) -> Layout:
     """Return the layout of a prompt without a chat template, whose question begins at character `at`."""
     return Layout(text, (at, at + len(question)), ((0, len(text)),))
+
+
+def running(question: str) -> Layout:
+    """Return the layout of a text that the answer continues: the text itself."""
+    return Layout(question, (0, len(question)), ((0, len(question)),), continues=True)
 
 
 def rendered(tokenizer: Any, messages: Sequence[dict[str, str]], at: int, question: str) -> Layout:

@@ -1,4 +1,4 @@
-"""Choose which words of a long question to leave out: those in its middle."""
+"""Choose which words of a long question to leave out: those in its middle, or at the beginning of a running text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def middle(text: str, offsets: Sequence[Span], question: Span, excess: int) -> S
         question: the characters of the question in `text`.
         excess: the number of tokens to leave out, at least.
     """
-    inside = [span for span in offsets if question[0] <= span[0] < span[1] <= question[1]]
+    inside = _inside(offsets, question)
     remaining = len(inside) - excess
     if remaining < MIN_QUESTION:
         return None
@@ -35,9 +35,31 @@ def middle(text: str, offsets: Sequence[Span], question: Span, excess: int) -> S
     # Some tokenizers write one character as several tokens; these must not be separated.
     while start > 0 and inside[start][0] < inside[start - 1][1]:
         start -= 1
-    while stop < len(inside) and inside[stop][0] < inside[stop - 1][1]:
+    return inside[start][0], inside[_whole_characters(inside, stop) - 1][1]
+
+
+def beginning(text: str, offsets: Sequence[Span], question: Span, excess: int) -> Span | None:
+    """Return the characters to leave out at the beginning of a text that the answer continues, or None: see `middle`.
+
+    What is near the answer says most about it. Whole words are left out, unless a word is nearly all that there is.
+    """
+    inside = _inside(offsets, question)
+    if len(inside) - excess < MIN_QUESTION:
+        return None
+    last = len(inside) - MIN_QUESTION
+    stop = next((place for place in range(excess, last + 1) if _begins_word(text, inside, place)), excess)
+    return inside[0][0], inside[_whole_characters(inside, stop) - 1][1]
+
+
+def _inside(offsets: Sequence[Span], question: Span) -> list[Span]:
+    return [span for span in offsets if question[0] <= span[0] < span[1] <= question[1]]
+
+
+def _whole_characters(spans: Sequence[Span], stop: int) -> int:
+    """Return `stop`, or the first place behind it that does not separate the tokens of one character."""
+    while stop < len(spans) and spans[stop][0] < spans[stop - 1][1]:
         stop += 1
-    return inside[start][0], inside[stop - 1][1]
+    return stop
 
 
 def with_ends(questions: Sequence[str], head: str, tail: str) -> Iterator[int]:

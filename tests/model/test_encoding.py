@@ -181,3 +181,61 @@ def test_an_end_of_text_beyond_the_model_is_refused():
     check_rows(encoder, rows + 1, "mine")
     with pytest.raises(ModelError, match=rf"writes '</s>' as id {rows}, and the model has {rows} embeddings"):
         check_rows(encoder, rows, "mine")
+
+
+BEFORE = "The note says of this patient: inguinal hernia above the left artery, treated, and later a"
+
+
+def continuing(question=BEFORE, options=("femoral hernia", "vitamin", "X-ray")):
+    return Item("note@7", question, options, 0, continues=True)
+
+
+@pytest.mark.parametrize("chat", [None, BOS + CHAT], ids=["plain", "chat"])
+@pytest.mark.parametrize("form", ["cloze", "letter"])
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_a_text_that_is_continued_is_written_as_it_stands(family, form, chat):
+    """Neither "Question:" nor a template nor an end of text: the note goes on, and options are no part of it."""
+    tokenizer = with_control_tokens(family, before="<s>", after="</s>", template=chat)
+    item = continuing()
+    for encoder in (
+        Encoder(tokenizer, PromptConfig(form=form, chat="auto")),
+        RewordedEncoder(tokenizer, PromptConfig(form=form, chat="auto"), Wording(before="You are an expert.")),
+    ):
+        text = encoder.encode(item)
+        assert text.text == f"{BEFORE} femoral hernia" and encoder.question(item) == BEFORE
+        expected = tokenizer(text.text)["input_ids"]
+        assert list(text.ids) == expected[: len(expected) - len(encoder.around[1])]
+        answered = [
+            text.text[start:end].strip() for (start, end), own in zip(text.offsets, text.is_answer, strict=True) if own
+        ]
+        assert "".join(answered).replace("\u0120", "") in ("femoralhernia", "femoral hernia")
+    # An item with the same text that is asked as a question is another text.
+    assert encoder.encode(replace(item, continues=False)).text != text.text
+
+
+def test_a_bracket_or_a_line_break_needs_no_space_before_the_answer():
+    encoder = Encoder(with_control_tokens("gpt2"), PromptConfig())
+    for question, seam in (("allergic (", ""), ("Diagnosis:\n", ""), ("Diagnosis:", " "), ("a \u201c", "")):
+        assert encoder.encode(continuing(question)).text == f"{question}{seam}femoral hernia"
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_a_long_text_loses_its_beginning_and_all_options_get_the_same_rest(family):
+    tokenizer = with_control_tokens(family, before="<s>")
+    item = continuing(" ".join([BEFORE] * 6))
+    whole = Encoder(tokenizer, PromptConfig(max_tokens=100_000))
+    size = max(len(whole.encode(item, k).ids) for k in range(3)) - 40
+    encoder = Encoder(tokenizer, PromptConfig(max_tokens=size))
+    before = len(encoder.around[0])
+    texts, wholes = ([one.encode(item, k) for k in range(3)] for one in (encoder, whole))
+    assert encoder.cut == {item.id: size + 40} and size - 20 <= max(len(text.ids) for text in texts) <= size
+    for text, full in zip(texts, wholes, strict=True):
+        assert text.ids[:before] == full.ids[:before]
+        rest = len(text.ids) - before
+        assert text.ids[before:] == full.ids[len(full.ids) - rest :]
+        assert text.offsets[before:] == full.offsets[len(full.offsets) - rest :]
+    assert len({len(full.ids) - len(text.ids) for text, full in zip(texts, wholes, strict=True)}) == 1
+    head, tail = encoder.remaining(item)
+    assert head == "" and item.question.endswith(tail) and len(tail) > 100
+    with pytest.raises(UnreadableError, match=r"no room for the question in prompt\.max_tokens=16"):
+        Encoder(tokenizer, PromptConfig(max_tokens=16)).encode(continuing(BEFORE, ("X-ray " * 12, "vitamin")))

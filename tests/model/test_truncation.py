@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duolearn_cli.model.truncation import MIN_QUESTION, middle, tokens_outside
+from duolearn_cli.model.truncation import MIN_QUESTION, beginning, middle, tokens_outside
 
 
 def tokens(text, size):
@@ -60,3 +60,27 @@ def test_nothing_is_cut_if_too_little_would_remain():
     offsets = tokens(text, 4)
     assert middle(text, offsets, (0, len(text)), len(offsets) - MIN_QUESTION + 1) is None
     assert middle(text, offsets, (0, len(text)), len(offsets) - MIN_QUESTION) is not None
+
+
+@given(
+    words=st.lists(st.text("abé", min_size=1, max_size=7), min_size=20, max_size=60),
+    size=st.integers(1, 5),
+    share=st.floats(0.01, 0.99),
+)
+def test_a_text_that_is_continued_loses_its_beginning(words, size, share):
+    question = " ".join(words)
+    text, own = f"{question} x", (0, len(question))
+    offsets = tokens(text, size)
+    inside = [span for span in offsets if span[1] <= own[1]]
+    excess = max(1, int(share * len(inside)))
+    gap = beginning(text, offsets, own, excess)
+    if gap is None:
+        assert len(inside) - excess < MIN_QUESTION
+        return
+    left = tokens_outside(offsets, gap)
+    assert gap[0] == 0 and left == list(range(len(offsets) - len(left), len(offsets)))
+    assert len(offsets) - len(left) >= excess and len(left) >= MIN_QUESTION
+    first = offsets[left[0]][0]
+    early = [start for start, _ in inside[excess : len(inside) - MIN_QUESTION + 1]]
+    begins = [start for start in early if text[start] == " " or text[start - 1] == " "]
+    assert first == (begins[0] if begins else offsets[excess][0])

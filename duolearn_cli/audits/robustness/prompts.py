@@ -30,6 +30,7 @@ from duolearn_cli.pipeline.study import Study
 
 NAME = "prompts"
 NO_ORDER = "a cloze prompt shows no options: their order plays no part"  # in robustness.json
+NO_LIST = "some items continue a text, which lists no options"
 
 
 def attacks(study: Study, tokenizer: Any, material: Material) -> Iterator[Attack | Skipped]:
@@ -83,6 +84,8 @@ class _RewordedAttacks:
     def __call__(
         self, variant: str, prompt: PromptConfig, wording: Wording, details: dict[str, Any]
     ) -> Attack | Skipped:
+        if prompt.form == "letter" and any(item.continues for item in self.items):
+            return Skipped(NAME, variant, NO_LIST)
         encoder, num_too_long = RewordedEncoder(self.tokenizer, prompt, wording), 0
         for item in self.items:
             try:
@@ -123,7 +126,9 @@ def _labels(prompt: PromptConfig, tokenizer: Any, material: Material) -> Iterato
     letters = last_letters(items)
     for variant, labels in ((f"letters {letters[0]} to {letters[-1]}", letters), ("digits", DIGITS)):
         wording = Wording(labels=labels)
-        if len(labels) < max(len(item.options) for item in items):
+        if any(item.continues for item in items):
+            yield Skipped(NAME, variant, NO_LIST)
+        elif len(labels) < max(len(item.options) for item in items):
             yield Skipped(NAME, variant, f"an item has more than {len(labels)} options")
         elif reason := confused_labels(RewordedEncoder(tokenizer, letter, wording), items):
             yield Skipped(NAME, variant, reason)

@@ -56,7 +56,13 @@ class RewordedEncoder(Encoder):
         self.wording = wording
 
     def layouts(self, item: Item) -> Iterator[Layout]:
-        """The layouts to try, longest first: with all shots, then without the first, without the first two, ..."""
+        """The layouts to try, longest first: with all shots, then without the first, without the first two, ...
+
+        A text that is continued has no other wording.
+        """
+        if item.continues:
+            yield from super().layouts(item)
+            return
         for num_dropped in range(len(self.wording.shots) + 1):
             yield self._layout(item, self.wording.shots[num_dropped:])
 
@@ -79,6 +85,8 @@ class RewordedEncoder(Encoder):
 
     def answer(self, item: Item, option: int) -> str:
         """The text of option number `option` as an answer, with the space that separates it from a plain prompt."""
+        if item.continues:
+            return super().answer(item, option)
         text = self.wording.labels[option] if self.prompt.form == "letter" else item.options[option]
         return text if self.uses_chat else f" {text}"
 

@@ -19,7 +19,7 @@ from duolearn_cli.evaluation.hierarchy_fit import survey
 from duolearn_cli.files import write_text
 from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
 from duolearn_cli.report import concepts as pages
-from duolearn_cli.report.survey import rejected_table, survey_table
+from duolearn_cli.report.survey import documents_table, rejected_table, survey_table
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.terminal import Display
 
@@ -77,7 +77,11 @@ def _coverage(display: Display, hierarchy: Hierarchy, settings: RunConfig) -> No
     """Show how the hierarchy fits the data set. Labels are unified as in a run."""
     loaded = component(settings.dataset, settings.plugins).load()
     items, spelled = unified(loaded.items, (), hierarchy)
-    display.show(survey_table(survey(items, hierarchy, Matcher(hierarchy).concepts, settings.labels.threshold)))
+    concepts = Matcher(hierarchy).concepts
+    if loaded.documents:
+        display.show(documents_table(loaded.documents, concepts))
+    if items or not loaded.documents:
+        display.show(survey_table(survey(items, hierarchy, concepts, settings.labels.threshold)))
     for note in spelled:
         display.note(note)
     if loaded.rejected:

@@ -7,12 +7,13 @@ import hashlib
 from dataclasses import replace
 
 from duolearn_cli.data.cleaning import UNUSABLE, clean, fold
+from duolearn_cli.data.dates import iso_day
 from duolearn_cli.data.items import LETTERS, Item, Rejected
 from duolearn_cli.data.marks import is_spreadsheet_date, match_text, odd_marks, same_option, unlettered
 from duolearn_cli.data.readers.answers import read_answer
 from duolearn_cli.data.readers.fills import NO_LABEL
-from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.raw import NO_OPTION, Raw, RowError
+from duolearn_cli.data.readers.row_notes import Notes
 
 _CONTAINERS = (list, dict, tuple, set, bytes)
 _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
@@ -56,9 +57,19 @@ def build(raw: Raw, notes: Notes | None = None) -> Item | Rejected:
         fact=clean(raw.fact),
         heldout=heldout,
         patient=clean(raw.patient) or None,
+        date=exact_day(raw.date, raw.row, notes),
         source=raw.source,
         row=raw.row,
     )
+
+
+def exact_day(value: object, row: int, notes: Notes) -> str | None:
+    """Return the day as ISO 8601, or None with a note if the value names no exact day, or may name two."""
+    try:
+        return iso_day(value)
+    except ValueError:
+        notes.add("a date names no exact day, or may name two (03/04/2024): the row is read without a date", row)
+        return None
 
 
 def _check_types(raw: Raw) -> None:
@@ -66,7 +77,7 @@ def _check_types(raw: Raw) -> None:
     concepts = {f"concept {number}": concept for number, concept in enumerate(raw.concepts, start=1)}
     fields = {"id": raw.id, "question": raw.question, "subject": raw.subject, "topic": raw.topic}
     options = {f"option {number}": option for number, option in enumerate(raw.options, start=1)}
-    fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient}
+    fields |= {"explanation": raw.explanation, "fact": raw.fact, "patient": raw.patient, "date": raw.date}
     for field, value in {**fields, **options, **concepts}.items():
         if isinstance(value, _CONTAINERS) or (field in options and isinstance(value, datetime.date)):
             raise RowError("malformed_row", f"{field} is a {type(value).__name__}; text is needed")

@@ -9,8 +9,8 @@ from dataclasses import replace
 from duolearn_cli.data.cleaning import clean, fold
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.readers.answers import number_of, place_of
-from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.raw import NO_OPTION, Raw
+from duolearn_cli.data.readers.row_notes import Notes
 
 _BLANKS = ("", "-", "--", "\u2013", "\u2014")
 FILLS = frozenset(

@@ -42,6 +42,7 @@ class Fields:
     fact: str | None = setting(None, "column with the same value for rows about the same fact")
     heldout: str | None = setting(None, "column of true or false; true: another phrasing of a fact, never trained on")
     patient: str | None = setting(None, "column with the same value for rows about the same person")
+    date: str | None = setting(None, "column of the day of the fact, best as YYYY-MM-DD")
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from duolearn_cli.data.cleaning import clean
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.readers.answers import letter_of, matched, number_of, place_of
-from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.raw import NO_OPTION, Raw
+from duolearn_cli.data.readers.row_notes import Notes
 from duolearn_cli.errors import DataError
 
 _SLIPS = 0.01  # an answer in a smaller share of the rows may be a mistake

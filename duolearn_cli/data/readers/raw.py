@@ -35,6 +35,7 @@ class Raw:
     fact: object = None
     heldout: object = False
     patient: object = None
+    date: object = None
     names: tuple[str, ...] = ()
 
 

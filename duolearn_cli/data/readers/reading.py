@@ -9,9 +9,9 @@ from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.items import Item, Loaded, Rejected, collect
 from duolearn_cli.data.readers.checks import build
 from duolearn_cli.data.readers.fills import without_fills
-from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.numbering import settle
 from duolearn_cli.data.readers.raw import Raw
+from duolearn_cli.data.readers.row_notes import Notes
 
 ANSWER_KIND = "dataset.fields.answer_kind"
 

@@ -89,7 +89,7 @@ def _check_text(row: Row, source: str) -> Entry:
     return row
 
 
-def _text(file: Path, encoding: str) -> str:
+def read_text(file: Path, encoding: str) -> str:
     """Decode a file strictly, because replacement characters would be learned. utf-8 drops a byte order mark.
 
     Raises:
@@ -127,7 +127,7 @@ def _guess(data: bytes, offset: int) -> str:
 
 def _csv(file: Path, encoding: str) -> Iterator[Entry]:
     # strict, so that an unclosed quote is reported; otherwise the rest of the file would become one cell.
-    text = _text(file, encoding)
+    text = read_text(file, encoding)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(file, text), strict=True)
     header = _header(file, reader)
     # Rows are counted as a spreadsheet does: the header is row 1, and line breaks in a cell do not count.
@@ -171,7 +171,7 @@ def _header(file: Path, reader: Iterator[list[str]]) -> list[str]:
 
 
 def _json(file: Path, encoding: str) -> Iterator[Entry]:
-    yield from read_json(file, _text(file, encoding))
+    yield from read_json(file, read_text(file, encoding))
 
 
 def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:

@@ -6,9 +6,9 @@ import pytest
 
 from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.readers.answers import place_of
-from duolearn_cli.data.readers.notes import Notes
 from duolearn_cli.data.readers.numbering import settle
 from duolearn_cli.data.readers.raw import NO_OPTION, Raw
+from duolearn_cli.data.readers.row_notes import Notes
 from duolearn_cli.errors import DataError
 
 
