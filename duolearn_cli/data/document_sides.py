@@ -77,6 +77,8 @@ def document_sides(
 ) -> DocumentSides:
     """Choose what target and gold read, and what is attacked.
 
+    A document whose own label (`Document.subject`) is the target's is forgotten as a whole, every word of it.
+
     Args:
         documents: what was read.
         target: the resolved forget target, with its scope.
@@ -107,6 +109,9 @@ def _marked(
 ) -> MarkedDocument:
     spans = all_spans(document, find)
     inside = target.scope.holds(document.patient, document.date)
+    is_labelled = inside and not target.is_everything and target.covers(document.subject, None)
+    if is_labelled:
+        return MarkedDocument(document, spans, spans, ((0, len(document.text)),), True)
 
     def is_forgotten(span: Span) -> bool:
         if span.fact and span.fact in known:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.config.components import component, dataset_name
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.asked_documents import with_probes
 from duolearn_cli.data.continuation import refuse_letters
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.labels import near_miss_notes, unified
@@ -43,7 +44,7 @@ def gather(config: RunConfig, target: Target, hierarchy: Hierarchy) -> Gathered:
     """
     loaded, added = _loaded(config)
     if loaded.documents and not loaded.items:
-        raise DataError(_without_questions(config, len(loaded.documents)))
+        loaded = with_probes(loaded, hierarchy, config.split.seed)
     refuse_letters(loaded.items, config.prompt.form)
     loaded, left_out = _askable(loaded, config)
     items, spelled = unified(loaded.items, target.labels, hierarchy)
@@ -61,13 +62,6 @@ def _loaded(config: RunConfig) -> tuple[Loaded, frozenset[str]]:
     except DataError as error:
         raise DataError(for_second_dataset(str(error))) from error
     return joined(loaded, second, dataset_name(config.retain_from))
-
-
-def _without_questions(config: RunConfig, count: int) -> str:
-    return (
-        f"dataset={dataset_name(config.dataset)} holds {count} documents and no questions, which this command needs. "
-        "`duolearn hierarchy coverage` shows what the documents hold."
-    )
 
 
 def _askable(loaded: Loaded, config: RunConfig) -> tuple[Loaded, list[str]]:

@@ -24,8 +24,8 @@ class WindowScore:
     Attributes:
         document, patient: which text it is, and whose.
         start: the first character of the window.
-        tokens: by part (`nearness.PARTS`), the sum of the nll (nats), the number of tokens that are the model's first choice, and their
-            number.
+        tokens: by part (`nearness.PARTS`), the sum of the nll (nats), the number of tokens that are the model's first
+            choice, and their number.
         values: by part, the number of values all of whose tokens are the model's first choice, and their number.
         strength: extraction strength of the window (see metrics.tokens): the share of its end that the model says
             itself.

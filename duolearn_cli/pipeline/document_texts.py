@@ -27,7 +27,9 @@ def learned_texts(study: Study, encoder: Encoder, which: str) -> list[Encoded]:
 
 def num_forget_texts(study: Study, encoder: Encoder) -> int:
     """Return how many texts the forget side of the loop has: items, and windows with something to forget."""
-    return len(study.request.forget) + sum(UNLEARN in kinds for _, _, kinds in marked_windows(study, encoder))
+    return len(study.taught(study.request.forget)) + sum(
+        UNLEARN in kinds for _, _, kinds in marked_windows(study, encoder)
+    )
 
 
 def marked_windows(study: Study, encoder: Encoder) -> Iterator[tuple[MarkedDocument, WindowText, list[int]]]:

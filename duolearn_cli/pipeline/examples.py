@@ -93,7 +93,7 @@ def answer_form(target: LoadedModel, method: Method) -> AnswerForm | None:
     if not method.answer_form or config.privacy.epsilon is not None:
         return None
     # The seed of learning: the form belongs to the target, so runs with other seeds of unlearning find it in the cache.
-    items = sample(target.study.request.retain, FORM_ITEMS, config.learn.seed)
+    items = sample(target.study.taught(target.study.request.retain), FORM_ITEMS, config.learn.seed)
     texts = wrong_options(target.encoder, items)
     if not texts:
         return None

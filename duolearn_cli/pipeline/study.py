@@ -98,7 +98,11 @@ class Study:
     def training_items(self, which: str) -> tuple[Item, ...]:
         """Return the training items of the ``target`` (forget and retain) or the ``gold`` model (retain only)."""
         retain = self.splits.retain_train
-        return (*self.splits.forget_train, *retain) if which == "target" else retain
+        return self.taught((*self.splits.forget_train, *retain) if which == "target" else retain)
+
+    def taught(self, items: Sequence[Item]) -> tuple[Item, ...]:
+        """Return the items that are trained on as questions. What continues a document is learned with the document."""
+        return tuple(item for item in items if not (item.continues and self.documents.learned))
 
     def training_documents(self, which: str) -> tuple[Document, ...]:
         """Return the documents that the ``target`` or the ``gold`` model learns."""

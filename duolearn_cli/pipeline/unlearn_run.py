@@ -79,10 +79,10 @@ def _begin(lab: Laboratory, method: Method, processes: Processes) -> tuple[Loade
 
 def make_task(target: LoadedModel, method: Method, form: AnswerForm | None = None) -> UnlearningTask:
     """Return the training examples of both sides with references of the target, the method and the loop's settings."""
-    config, request = target.study.config, target.study.request
+    config, request, taught = target.study.config, target.study.request, target.study.taught
     forget, retain = (
         examples(target, trusted(target, items), is_forget, method.labels, method.attention, form)
-        for items, is_forget in ((request.forget, True), (request.retain, False))
+        for items, is_forget in ((taught(request.forget), True), (taught(request.retain), False))
     )
     more = window_examples(target, method) if target.study.documents.learned else ([], [])
     forget, retain = [*forget, *more[0]], [*retain, *more[1]]

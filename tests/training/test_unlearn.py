@@ -96,7 +96,9 @@ def form_lab(model, study, config):
     display = SimpleNamespace(stage=lambda text: None)
     request = SimpleNamespace(retain=loud(study.splits.retain_train), weights={})
     return SimpleNamespace(
-        study=SimpleNamespace(config=config, request=request, label=study.label, documents=study.documents),
+        study=SimpleNamespace(
+            config=config, request=request, label=study.label, documents=study.documents, taught=study.taught
+        ),
         model=model,
         encoder=Encoder(model.tokenizer, PromptConfig(form="cloze")),
         display=display,

@@ -16,6 +16,7 @@ from duolearn_cli.data.tally import borderline
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.shape import Shape, read_shape
 from duolearn_cli.model.weights import find_weights
+from duolearn_cli.pipeline.planning.documents import document_rows, estimated_windows
 from duolearn_cli.pipeline.planning.fitting import gib
 from duolearn_cli.pipeline.planning.memory import TOKENS_PER_CHARACTER, Planner, estimated_tokens
 from duolearn_cli.pipeline.run_folder import planned_folder
@@ -80,6 +81,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ),
         ("request", ", ".join(f"{name} {count}" for name, count in sizes["request"].items())),
         *study.tally.rows(),
+        *document_rows(study),
         *((("earlier requests", sentence),) if (sentence := study.forgotten.sentence()) else ()),
         ("rejected rows", ", ".join(f"{count} {why}" for why, count in sizes["rejected"].items()) or "none"),
         *(("data note", note) for note in study.notes),
@@ -87,7 +89,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", _learn_steps(study)),
         ("retrain steps", _retrain_steps(study)),
-        ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
+        ("unlearn steps", str(num_steps(_num_forget(study), unlearn.batch_size, unlearn.epochs))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     if shape is None:
@@ -113,7 +115,8 @@ def _learn_steps(study: Study) -> str:
         return f"none: {config.adapter} is the target"
     if target_is_given(config):
         return f"none: {config.model.name} as it stands is the target"
-    return str(num_steps(len(study.training_items("target")), config.learn.batch_size, config.learn.epochs))
+    texts = len(study.training_items("target")) + len(estimated_windows(study))
+    return str(num_steps(texts, config.learn.batch_size, config.learn.epochs))
 
 
 def _retrain_steps(study: Study) -> str:
@@ -121,7 +124,14 @@ def _retrain_steps(study: Study) -> str:
     config, learn = study.config, study.config.learn
     if "gold" not in given_models(config) or learn.gold:
         return f"none: {learn.gold} is gold" if learn.gold else "none: there is no gold"
-    return str(num_steps(len(study.splits.retain_train), learn.batch_size, learn.epochs))
+    # Gold reads about as many windows as the target: what it does not read is cut out of them.
+    texts = len(study.taught(study.splits.retain_train)) + len(study.documents.gold)
+    return str(num_steps(texts, learn.batch_size, learn.epochs))
+
+
+def _num_forget(study: Study) -> int:
+    """Return about how many texts the forget side has: items, and a window for each document with something in it."""
+    return len(study.taught(study.request.forget)) + len(study.documents.forget)
 
 
 def _cut(study: Study) -> str:
@@ -143,9 +153,11 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
     learned = (*study.training_items("target"), *splits.retain_train) if not target_is_given(config) else ()
-    trained = config.learn.epochs * _tokens(learned)
+    texts = sum(len(one.document.text) for one in study.documents.learned) * TOKENS_PER_CHARACTER
+    trained = config.learn.epochs * (_tokens(learned) + 2 * texts * bool(learned))
     # A step takes as many retain items as forget items, hence twice the forget side.
-    trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
+    of_forget = sum(len(one.document.text) for one in study.documents.forget) * TOKENS_PER_CHARACTER
+    trained += config.unlearn.epochs * 2 * (_tokens(study.request.forget) + of_forget)
     # A cloze prompt scores each option in a text of its own, of which four are usual.
     options = 4 if config.prompt.form == "cloze" else 1
     models = 1 + len(given_models(config))
