@@ -78,6 +78,7 @@ def mention_probes(
     documents = {window.document.id: window.document for window in windows}
     values = {name: list(_values(document, find, hierarchy)) for name, document in documents.items()}
     pool = _Pool.of([value for own in values.values() for value in own], hierarchy)
+    # A window may begin in the middle of a sentence; a question should not, because no model has read that beginning.
     starts = {name: sentence_starts(document.text) for name, document in documents.items()}
     items: list[Item] = []
     for window in windows:
@@ -99,6 +100,7 @@ def question_before(text: str, begin: int, start: int, end: int, min_words: int)
     before, answer = text[begin:start], text[start:end]
     if len(before.split()) < min_words or f" {_words(answer)} " in f" {_words(before)} ":
         return None
+    # The text is asked as it stands. After a hyphen or a quotation mark a space would be added, so these are left out.
     for question in (before.removesuffix(" "), before):
         if question + seam(question) == before:
             return question
@@ -156,6 +158,7 @@ class _Pool:
         node = self.hierarchy[value.concept] if value.concept else None
         kin = {text: one for parent in (node.parents if node else ()) for text, one in self.by_parent[parent].items()}
         barred = self._barred(value)
+        # Kin first: an answer among words of another kind would be found by its kind alone.
         fitting = self._fitting(value, kin, barred)
         if not fitting:
             fitting = self._fitting(value, self.by_level[node and node.level], barred)

@@ -70,6 +70,7 @@ def _passages(window: Window, min_words: int) -> Iterator[_Passage]:
             question = question_before(text, starts[0], start, end, min_words)
             if question and len(text[start:end].split()) >= _ANSWER_WORDS:
                 yield _Passage(window.document, start, question, text[start:end])
+                # One a paragraph: questions that hold each other would count one passage several times.
                 break
 
 
