@@ -13,7 +13,7 @@ from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.data.continuation import refuse_letters, seam
 from duolearn_cli.data.documents import Document, Span, Window
-from duolearn_cli.data.probes import mention_probes, question_before
+from duolearn_cli.data.probes import mention_probes, question_before, with_facts
 from duolearn_cli.data.verbatim_probes import probes, verbatim_probes
 from duolearn_cli.data.windows import windows
 from duolearn_cli.errors import ConfigError
@@ -118,6 +118,22 @@ def test_annotated_spans_are_asked_with_their_own_facts_and_concepts() -> None:
     assert not any(a != b and a.startswith(b) for a in unnamed.options for b in unnamed.options)
     named = next(item for item in items if item.fact == "p0:lisinopril")
     assert named.concepts == ("lisinopril",) and all(option.startswith(drug) for option in named.options)
+
+
+def test_every_mention_gets_the_fact_that_a_probe_asks_for() -> None:
+    text = f"{NOTES[0].text} He has had asthma since 2010."
+    twice = replace(NOTES[0], text=text, spans=(Span(8, 14, "own", ("unknown",)),))
+    marked = with_facts(twice, FIND, HIERARCHY)
+    shown = [(text[span.start : span.end], span.fact, span.concepts) for span in marked.spans]
+    assert shown == [
+        ("number", "own", ()),
+        ("asthma", "p0:asthma", ("asthma",)),
+        ("lisinopril", "p0:lisinopril", ("lisinopril",)),
+        ("asthma", "p0:asthma", ("asthma",)),
+    ]
+    assert with_facts(marked, FIND, HIERARCHY) == marked
+    facts = {item.fact for item in mention_probes([*WHOLE[1:], Window(twice, 0, 0, len(text))], FIND, HIERARCHY)}
+    assert {"p0:asthma", "p0:lisinopril"} <= facts
 
 
 def test_each_mention_is_asked_in_one_window_from_a_sentences_beginning() -> None:
