@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
-from duolearn_cli.data.documents import Document, Window
+from duolearn_cli.data.documents import Document, Span, Window
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.probes import MIN_WORDS, NUM_WRONG, Find, mention_probes, question_before
 from duolearn_cli.data.windows import sentence_starts
@@ -57,6 +58,21 @@ def verbatim_probes(
     asked = [Asked(one.question, one.answer, one.document.id) for one in passages]
     wrong = draw(asked, range(len(asked)), num_wrong, seed)
     return tuple(_item(one, wrong[place], seed) for place, one in enumerate(passages) if wrong[place])
+
+
+def with_passages(document: Document, items: Sequence[Item]) -> Document:
+    """Return the document with a span for each sentence that `verbatim_probes` asks for, and its fact.
+
+    `items` may be those of all documents. Sentences that hold a span of the document are left out.
+    """
+    spans = list(document.spans)
+    for item in items:
+        name, _, place = item.id.rpartition("@")
+        if name == document.id and not item.concepts:
+            span = Span(int(place), int(place) + len(item.answer_text), item.fact)
+            if not any(one.start < span.end and span.start < one.end for one in document.spans):
+                spans.append(span)
+    return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))
 
 
 def _passages(window: Window, min_words: int) -> Iterator[_Passage]:

@@ -14,7 +14,7 @@ from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.data.continuation import refuse_letters, seam
 from duolearn_cli.data.documents import Document, Span, Window
 from duolearn_cli.data.probes import mention_probes, question_before, with_facts
-from duolearn_cli.data.verbatim_probes import probes, verbatim_probes
+from duolearn_cli.data.verbatim_probes import probes, verbatim_probes, with_passages
 from duolearn_cli.data.windows import windows
 from duolearn_cli.errors import ConfigError
 
@@ -174,6 +174,17 @@ def test_paragraphs_are_continued_by_their_next_sentence() -> None:
         wrong = [option for option in item.options if option != item.answer_text]
         assert len(wrong) == 5 and not any(option in texts[name] for option in wrong)
         assert item.subject == ("forget" if int(name[1:]) % 2 else "retain") and item.continues
+
+
+def test_sentences_that_are_asked_become_spans_with_their_facts() -> None:
+    stories = [story(number) for number in range(6)]
+    items = verbatim_probes([Window(one, 0, 0, len(one.text)) for one in stories])
+    marked = with_passages(stories[1], items)
+    own = [item for item in items if item.id.startswith("s1@")]
+    shown = [(span.fact, marked.text[span.start : span.end]) for span in marked.spans]
+    assert shown == [(item.fact, item.answer_text) for item in own] and len(shown) == 2
+    # Nothing is marked twice.
+    assert with_passages(marked, items) == marked
 
 
 def test_verbatim_items_stay_within_own_parts() -> None:
