@@ -8,6 +8,7 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError
 
 # A word that follows one of these needs no space.
+# Straight quotation marks are missing: the same mark opens and closes.
 _OPENING = "([{<\u201c\u2018\u00ab"
 
 

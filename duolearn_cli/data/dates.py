@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from duolearn_cli.data.cleaning import clean
 
+# Dropped: a day is all that a request names, and a shift to another time zone would change it.
 _TIME = r"(?:[T ]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)?)?"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})" + _TIME, re.ASCII)
 _NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _TIME, re.ASCII)
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ .-]+([a-z]{3,9})\.?,?[ -]+(\d{4})", re.ASCII)
 _MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})", re.ASCII)
+# English names. Others would need a language for each file, and "mar" is Tuesday in one of them.
 _MONTHS = (
     "january",
     "february",
@@ -56,6 +58,7 @@ def _iso(text: str, year: int, month: int, day: int) -> str:
 
 
 def _year_first(match: re.Match[str]) -> tuple[int, int, int]:
+    # Without marks between them, 2024131 may be 31 January or 1 December with a digit missing.
     if not match[2] and len(match[3] + match[4]) < 4:
         raise ValueError(f"{match[0]!r} names no exact day")
     return int(match[1]), int(match[3]), int(match[4])
@@ -64,6 +67,7 @@ def _year_first(match: re.Match[str]) -> tuple[int, int, int]:
 def _numbers(match: re.Match[str]) -> tuple[int, int, int]:
     """Read numbers with the year at the end, if only one of the others can be the month."""
     first, second, year = int(match[1]), int(match[3]), int(match[4])
+    # Never settled by the other rows of a file: one in American order among others would be read wrongly in silence.
     if first != second and first <= 12 and second <= 12:
         raise ValueError(f"{match[0]!r} may name two days")
     return (year, second, first) if first > 12 else (year, first, second)
@@ -85,6 +89,7 @@ def _month(match: re.Match[str], word: str) -> int:
     raise ValueError(f"{match[0]!r} names no exact day")
 
 
+# Below the functions that they name. ISO 8601 comes first because it is by far the most frequent.
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, int, int]]], ...] = (
     (_YEAR_FIRST, _year_first),
     (_NUMBERS, _numbers),

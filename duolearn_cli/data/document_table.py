@@ -89,6 +89,7 @@ def document_table(
             mentions[one.kind] += 1
             inside[one.kind] += len(document.text[one.start : one.end].split())
         words.update(inside)
+        # Not below 0, because a mention inside of a word counts as one.
         words[NEUTRAL] += max(0, len(document.text.split()) - inside.total())
     patients = Counter(document.patient for document in documents)
     unnamed = patients.pop(None, 0)

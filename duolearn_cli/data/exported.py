@@ -11,6 +11,7 @@ from duolearn_cli.data.items import Item
 
 def item_row(item: Item) -> dict[str, Any]:
     """Return an item of any number of options. ``dataset=local`` reads it, with `answer` as index0."""
+    # The fact is written even where it is the id, so that phrasings stay together.
     return {
         "id": item.id,
         "question": item.question,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Mention
 from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.continuation import seam
-from duolearn_cli.data.documents import Document, Window
+from duolearn_cli.data.documents import Document, Span, Window
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.windows import sentence_starts
 from duolearn_cli.data.wrong_answers import options_of, rank
@@ -43,6 +43,7 @@ class _Value:
         return owner(self.document)
 
 
+# Also where a request for a patient looks, so that both speak of the same unit.
 def owner(document: Document) -> str:
     """Return whom a document is about: its patient, or itself if it names none."""
     return document.patient or document.id
@@ -76,8 +77,9 @@ def mention_probes(
         num_wrong: the most wrong options of an item.
     """
     documents = {window.document.id: window.document for window in windows}
-    values = {name: list(_values(document, find, hierarchy)) for name, document in documents.items()}
+    values = {name: _values(document, find, hierarchy) for name, document in documents.items()}
     pool = _Pool.of([value for own in values.values() for value in own], hierarchy)
+    # A window may begin in the middle of a sentence; a question should not, because no model has read that beginning.
     starts = {name: sentence_starts(document.text) for name, document in documents.items()}
     items: list[Item] = []
     for window in windows:
@@ -99,6 +101,7 @@ def question_before(text: str, begin: int, start: int, end: int, min_words: int)
     before, answer = text[begin:start], text[start:end]
     if len(before.split()) < min_words or f" {_words(answer)} " in f" {_words(before)} ":
         return None
+    # The text is asked as it stands. After a hyphen or a quotation mark a space would be added, so these are left out.
     for question in (before.removesuffix(" "), before):
         if question + seam(question) == before:
             return question
@@ -110,18 +113,29 @@ def _words(text: str) -> str:
     return " ".join("".join(char if char.isalnum() else " " for char in fold(text)).split())
 
 
-def _values(document: Document, find: Find, hierarchy: Hierarchy) -> Iterator[_Value]:
-    """Yield the annotated spans, and the mentions that overlap none of them."""
+def with_facts(document: Document, find: Find, hierarchy: Hierarchy) -> Document:
+    """Return the document with a span for each mention of a concept, and a fact for each span.
+
+    The facts are those of `mention_probes`, so that a request for a fact reaches every place that states it.
+    """
+    spans: list[Span] = []
     for span in document.spans:
         named = tuple(concept for concept in span.concepts if concept in hierarchy.concepts)
         text = document.text[span.start : span.end]
         concepts = named or tuple(dict.fromkeys(mention.concept for mention in find(text)))
         fact = span.fact or f"{owner(document)}:{concepts[0] if concepts else fold(text)}"
-        yield _Value(document, span.start, span.end, concepts, fact)
+        spans.append(replace(span, fact=fact, concepts=concepts))
     for mention in find(document.text):
         if not any(span.start < mention.end and mention.start < span.end for span in document.spans):
             fact = f"{owner(document)}:{mention.concept}"
-            yield _Value(document, mention.start, mention.end, (mention.concept,), fact)
+            spans.append(Span(mention.start, mention.end, fact, (mention.concept,)))
+    return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))
+
+
+def _values(document: Document, find: Find, hierarchy: Hierarchy) -> list[_Value]:
+    """Return the annotated spans, and the mentions that overlap none of them."""
+    spans = with_facts(document, find, hierarchy).spans
+    return [_Value(document, span.start, span.end, span.concepts, span.fact) for span in spans]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +170,14 @@ class _Pool:
         node = self.hierarchy[value.concept] if value.concept else None
         kin = {text: one for parent in (node.parents if node else ()) for text, one in self.by_parent[parent].items()}
         barred = self._barred(value)
+        # Kin first: an answer among words of another kind would be found by its kind alone.
         fitting = self._fitting(value, kin, barred)
         if not fitting:
             fitting = self._fitting(value, self.by_level[node and node.level], barred)
         drawn: dict[str, str] = {}
         for text in sorted(fitting, key=lambda text: rank(seed, value.document.id, value.start, text)):
             chosen = [fold(one) for one in drawn.values()]
+            # One for each concept: two of its names would halve the chance of each.
             # An option that begins like another one could never score below it.
             if not any(_begins(text, other) for other in chosen):
                 drawn.setdefault(fitting[text].concept or text, fitting[text].text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
-from duolearn_cli.data.documents import Document, Window
+from duolearn_cli.data.documents import Document, Span, Window
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.probes import MIN_WORDS, NUM_WRONG, Find, mention_probes, question_before
 from duolearn_cli.data.windows import sentence_starts
@@ -59,6 +60,21 @@ def verbatim_probes(
     return tuple(_item(one, wrong[place], seed) for place, one in enumerate(passages) if wrong[place])
 
 
+def with_passages(document: Document, items: Sequence[Item]) -> Document:
+    """Return the document with a span for each sentence that `verbatim_probes` asks for, and its fact.
+
+    `items` may be those of all documents. Sentences that hold a span of the document are left out.
+    """
+    spans = list(document.spans)
+    for item in items:
+        name, _, place = item.id.rpartition("@")
+        if name == document.id and not item.concepts:
+            span = Span(int(place), int(place) + len(item.answer_text), item.fact)
+            if not any(one.start < span.end and span.start < one.end for one in document.spans):
+                spans.append(span)
+    return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))
+
+
 def _passages(window: Window, min_words: int) -> Iterator[_Passage]:
     text = window.document.text
     own = text[window.own : window.end]
@@ -70,6 +86,7 @@ def _passages(window: Window, min_words: int) -> Iterator[_Passage]:
             question = question_before(text, starts[0], start, end, min_words)
             if question and len(text[start:end].split()) >= _ANSWER_WORDS:
                 yield _Passage(window.document, start, question, text[start:end])
+                # One a paragraph: questions that hold each other would count one passage several times.
                 break
 
 

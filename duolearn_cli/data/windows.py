@@ -39,6 +39,7 @@ def windows(document: Document, length: int, overlap: int, count_tokens: CountTo
     """
     if not 0 <= overlap < length:
         raise ValueError(f"overlap is {overlap}; 0 to {length - 1} is possible with windows of {length} tokens")
+    # Most notes are short, and need no list of places to cut at.
     if count_tokens(document.text) <= length:
         return (Window(document, 0, 0, len(document.text)),)
     return tuple(_cut(_Text.of(document, count_tokens), length, overlap))
@@ -64,6 +65,7 @@ class _Text:
     def of(cls, document: Document, count: CountTokens) -> _Text:
         text = document.text
         inside = {place for span in document.spans for place in range(span.start + 1, span.end)}
+        # A cut lies before white space, because tokenizers join a space with the word that follows it.
         words = [match.end() for match in _WORD.finditer(text)][:-1]
         breaks = (0, *(end for end in words if end not in inside), len(text))
         sentences = {match.end() for match in _SENTENCE_END.finditer(text)}
@@ -86,6 +88,7 @@ def _cut(text: _Text, length: int, overlap: int) -> list[Window]:
 def _fitted(text: _Text, own: int, length: int, overlap: int) -> tuple[int, int]:
     """Return where the window whose own part begins at `own` starts and ends."""
     after = text.breaks[bisect_right(text.breaks, own)]
+    # Less context is better than an error, so a long word or span pushes it out.
     for start in _starts(text, own, overlap):
         if text.tokens(start, after) <= length:
             end = _end(text, start, own, length)
@@ -115,6 +118,7 @@ def _end(text: _Text, start: int, own: int, length: int) -> int:
     room = len(text.breaks) - 1 - low
     low += _most(room, lambda taken: text.tokens(start, text.breaks[low + taken]) <= length)
     last = text.breaks[low]
+    # The end of the text needs no sentence before it.
     if last == len(text.document.text):
         return last
     place = bisect_right(text.ends, last)

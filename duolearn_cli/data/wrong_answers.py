@@ -54,6 +54,7 @@ def _drawn(
         _, text, other = ordered[low if takes_low else high - 1]
         if text != answer and asked[other].fact != own.fact and fold(asked[other].question) != question:
             pool.append(other)
+    # By content and not by place: rows that are added elsewhere in the file change few draws.
     pool.sort(key=lambda other: rank(seed, question, fold(asked[other].answer)))
     return tuple(asked[other].answer for other in pool[:count])
 

@@ -13,8 +13,8 @@ from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.data.continuation import refuse_letters, seam
 from duolearn_cli.data.documents import Document, Span, Window
-from duolearn_cli.data.probes import mention_probes, question_before
-from duolearn_cli.data.verbatim_probes import probes, verbatim_probes
+from duolearn_cli.data.probes import mention_probes, question_before, with_facts
+from duolearn_cli.data.verbatim_probes import probes, verbatim_probes, with_passages
 from duolearn_cli.data.windows import windows
 from duolearn_cli.errors import ConfigError
 
@@ -120,6 +120,22 @@ def test_annotated_spans_are_asked_with_their_own_facts_and_concepts() -> None:
     assert named.concepts == ("lisinopril",) and all(option.startswith(drug) for option in named.options)
 
 
+def test_every_mention_gets_the_fact_that_a_probe_asks_for() -> None:
+    text = f"{NOTES[0].text} He has had asthma since 2010."
+    twice = replace(NOTES[0], text=text, spans=(Span(8, 14, "own", ("unknown",)),))
+    marked = with_facts(twice, FIND, HIERARCHY)
+    shown = [(text[span.start : span.end], span.fact, span.concepts) for span in marked.spans]
+    assert shown == [
+        ("number", "own", ()),
+        ("asthma", "p0:asthma", ("asthma",)),
+        ("lisinopril", "p0:lisinopril", ("lisinopril",)),
+        ("asthma", "p0:asthma", ("asthma",)),
+    ]
+    assert with_facts(marked, FIND, HIERARCHY) == marked
+    facts = {item.fact for item in mention_probes([*WHOLE[1:], Window(twice, 0, 0, len(text))], FIND, HIERARCHY)}
+    assert {"p0:asthma", "p0:lisinopril"} <= facts
+
+
 def test_each_mention_is_asked_in_one_window_from_a_sentences_beginning() -> None:
     filler = "The weather was fine and the nurse wrote nothing more of note here. "
     documents = [replace(one, text=filler * 3 + one.text) for one in NOTES]
@@ -158,6 +174,17 @@ def test_paragraphs_are_continued_by_their_next_sentence() -> None:
         wrong = [option for option in item.options if option != item.answer_text]
         assert len(wrong) == 5 and not any(option in texts[name] for option in wrong)
         assert item.subject == ("forget" if int(name[1:]) % 2 else "retain") and item.continues
+
+
+def test_sentences_that_are_asked_become_spans_with_their_facts() -> None:
+    stories = [story(number) for number in range(6)]
+    items = verbatim_probes([Window(one, 0, 0, len(one.text)) for one in stories])
+    marked = with_passages(stories[1], items)
+    own = [item for item in items if item.id.startswith("s1@")]
+    shown = [(span.fact, marked.text[span.start : span.end]) for span in marked.spans]
+    assert shown == [(item.fact, item.answer_text) for item in own] and len(shown) == 2
+    # Nothing is marked twice.
+    assert with_passages(marked, items) == marked
 
 
 def test_verbatim_items_stay_within_own_parts() -> None:

@@ -25,6 +25,7 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         _write_items(path, loaded)
         written.append(f"{len(loaded.items)} items written to {path}")
     if loaded.documents:
+        # Beside the items: one file with both kinds of rows would fit no reader.
         beside = path.with_name(f"{path.stem}-documents{path.suffix}") if written else path
         write_jsonl(beside, [document_row(document) for document in loaded.documents])
         written.append(f"{len(loaded.documents)} documents written to {beside}")

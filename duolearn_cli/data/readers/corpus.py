@@ -52,6 +52,7 @@ class Corpus:
     def _part(self, part: Part, notes: Notes) -> Iterator[RawDocument | Rejected]:
         texts = text_files(part.path, self.encoding, notes) if is_text(part.path) else self._table(part.path)
         for raw in texts:
+            # A part's name comes before the ids of its rows, since two files may count from 1.
             if isinstance(raw, RawDocument):
                 raw = replace(raw, id=part.id(clean(raw.id)), subject=clean(raw.subject) or part.name)
             yield raw

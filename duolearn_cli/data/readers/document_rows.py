@@ -87,6 +87,7 @@ def _check_types(raw: RawDocument) -> None:
 
 
 def _text(value: object, min_words: int) -> str:
+    # A number in place of a text is a wrong column more often than a text of one number.
     if value is not None and clean(value) and not isinstance(value, str):
         raise RowError("malformed_row", f"text is a {type(value).__name__}; text is needed")
     text = clean_text(value) if isinstance(value, str) else ""

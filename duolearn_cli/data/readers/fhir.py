@@ -67,6 +67,7 @@ def _raws(path: str, entries: Iterator[Entry], notes: Notes) -> Iterator[RawDocu
 def _raw(path: str, row: Row, notes: Notes) -> RawDocument | Rejected:
     resource = row.values
     try:
+        # FHIR keeps such resources so that nobody takes them for true.
         if resource.get("status") == "entered-in-error":
             raise RowError("entered_in_error", "its status is entered-in-error")
         text = _text(resource)
@@ -86,6 +87,7 @@ def _text(resource: Mapping[str, Any]) -> str:
     """
     attachments = [one.get("attachment") for one in listed(resource.get("content"))]
     own, skipped = attached([*listed(resource.get("presentedForm")), *listed(attachments)])
+    # Servers often generate the narrative from the attachment: both would be the same text twice.
     texts = own or narrative(resource.get("text"))
     conclusion = resource.get("conclusion")
     if isinstance(conclusion, str) and fold(conclusion) not in fold(" ".join(texts)):
@@ -107,6 +109,7 @@ def _patient(subject: object, row: int, notes: Notes) -> str | None:
     identifier = subject.get("identifier")
     if not name and isinstance(identifier, Mapping):
         return clean(identifier.get("value")) or None
+    # The number alone would join two people with the same number on two servers.
     kind, _, own = name.partition("/")
     if kind in ("Group", "Device", "Location"):
         notes.add(f"reports about a {kind} have no patient", row)

@@ -85,6 +85,7 @@ class _Text(HTMLParser):
             self.parts.append(re.sub(r"\s+", " ", data))
 
     def _break(self, tag: str) -> None:
+        # Cells of a table would run together without a space.
         self.parts.append("\n" if tag in _BLOCKS else " " if tag in _CELLS else "")
 
 
@@ -97,6 +98,7 @@ def _content_type(value: object) -> tuple[str, str]:
 
 def _decoded(data: object, charset: str) -> str:
     try:
+        # Strict, because the default skips what is not base64 and decodes the rest.
         raw = base64.b64decode("".join(str(data).split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RowError("bad_base64", f"an attachment is not base64: {error}") from error

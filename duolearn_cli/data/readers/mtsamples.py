@@ -10,6 +10,7 @@ from duolearn_cli.data.readers.notes import ClinicalNotes, Fields
 
 def columns() -> Fields:
     """Return the columns of the published CSV. Its reports name no patient and have no date."""
+    # Keywords and descriptions repeat the report, and often its specialty: they would give the subject away.
     return Fields(text="transcription", subject="medical_specialty")
 
 

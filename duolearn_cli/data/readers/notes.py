@@ -107,6 +107,7 @@ def _parts(row: Row, sections: str | list[str]) -> list[str] | str:
         held = row.values.get(sections) or {}
     if not isinstance(held, Mapping):
         return f"column {sections!r} is a {type(held).__name__}; an object from title to text is needed"
+    # A list or number would be written as Python prints it, and learned so.
     if wrong := [title for title, text in held.items() if clean(text) and not isinstance(text, str)]:
         return f"section {wrong[0]!r} is a {type(held[wrong[0]]).__name__}; text is needed"
     return [f"{title}:\n{text}" for title, text in held.items() if clean(text)]

@@ -56,6 +56,7 @@ class QuestionsAndAnswers:
         entries = list(rows(part.path, encoding=self.encoding))
         columns = columns_of(self.fields, entries)
         require_columns(part.path, entries, list(columns.values()))
+        # By file: parts may differ in their optional columns.
         return (answered(part, entry, columns) for entry in entries)
 
     def _with_sides(self, entries: Sequence[Answered | Rejected]) -> list[Answered | Rejected]:
@@ -78,6 +79,7 @@ class QuestionsAndAnswers:
     def _raws(self, entries: Sequence[Answered | Rejected], notes: Notes) -> list[Raw | Rejected]:
         """Return the raw items, with wrong answers that are drawn for rows without any."""
         rows = [entry for entry in entries if isinstance(entry, Answered)]
+        # A row that is rejected later gives no wrong answer either.
         usable = [row for row in rows if row.asked.question and row.asked.answer]
         asked = [row.asked for row in usable]
         without = [place for place, row in enumerate(usable) if not row.values["perturbed_answer"]]

@@ -89,6 +89,7 @@ def _wrong(value: object) -> tuple[object, ...] | str:
     """Return a row's own wrong answers, or the rest of a sentence that says why they cannot be read."""
     if not isinstance(value, list | tuple | dict) and not clean(value):
         return ()
+    # Spreadsheets and CSV hold the list as text.
     cell = read_cell(value)
     return cell if isinstance(cell, str) else tuple(option for option in cell.options if clean(option))
 

@@ -58,6 +58,7 @@ def _entries(value: object) -> list[object]:
 def _span(entry: object, length: int) -> Span:
     if not isinstance(entry, dict):
         raise RowError(_BAD, f"a span is {entry!r}; an object with start and end is needed")
+    # A misspelt key would silently lose the fact or the concepts.
     if unknown := sorted(map(str, entry.keys() - _KEYS)):
         raise RowError(_BAD, f"a span has the key {unknown[0]!r}; allowed: {', '.join(sorted(_KEYS))}")
     start, end = _places((entry.get("start"), entry.get("end")), length)
@@ -96,6 +97,7 @@ def _concepts(value: object) -> tuple[str, ...]:
 def _moved(spans: Sequence[Span], text: str) -> tuple[Span, ...]:
     """Return the spans with their places in the cleaned text."""
     places = sorted({place for span in spans for place in (span.start, span.end, *(span.clause or ()))})
+    # Cleaned piece by piece, so that the lengths say where each place has moved to.
     pieces = [_normal(text[start:end]) for start, end in pairwise((0, *places, len(text)))]
     whole = _normal(text)
     # A place between a letter and its combining accent has none in the composed text.

@@ -36,6 +36,7 @@ def text_files(path: str | Path, encoding: str, notes: Notes) -> Iterator[RawDoc
         try:
             text = read_text(file, encoding)
         except DataError as error:
+            # One file in another encoding does not spoil a folder of thousands.
             detail = str(error).removeprefix(f"{file}: ").rstrip(".")
             yield Rejected(str(root), number, name, "not_decodable", f"{name}: {detail}")
             continue
@@ -57,6 +58,7 @@ def _files(root: Path, notes: Notes) -> list[Path]:
     return texts
 
 
+# An unknown name would otherwise reject each file for itself.
 def _check_encoding(encoding: str) -> None:
     try:
         codecs.lookup(encoding)
