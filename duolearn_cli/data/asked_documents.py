@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Matcher
-from duolearn_cli.data.documents import Document, Span
 from duolearn_cli.data.items import Loaded
-from duolearn_cli.data.probes import Find, owner
-from duolearn_cli.data.verbatim_probes import probes
+from duolearn_cli.data.probes import with_facts
+from duolearn_cli.data.verbatim_probes import probes, with_passages
 from duolearn_cli.data.windows import windows
 from duolearn_cli.errors import DataError
 
@@ -26,7 +25,7 @@ def with_probes(loaded: Loaded, hierarchy: Hierarchy, seed: int) -> Loaded:
         DataError: no mention can be asked for.
     """
     find = Matcher(hierarchy).find
-    documents = tuple(_with_facts(document, find) for document in loaded.documents)
+    documents = tuple(with_facts(document, find, hierarchy) for document in loaded.documents)
     cut = [one for document in documents for one in windows(document, WORDS, OVERLAP, lambda text: len(text.split()))]
     items = probes(cut, find, hierarchy, seed=seed)
     if not items:
@@ -36,15 +35,5 @@ def with_probes(loaded: Loaded, hierarchy: Hierarchy, seed: int) -> Loaded:
             "or give more documents; `duolearn hierarchy coverage` shows what they mention."
         )
     note = f"{len(documents)} documents have no questions: {len(items)} are made of what they mention."
+    documents = tuple(with_passages(document, items) for document in documents)
     return replace(loaded, items=items, documents=documents, notes=(*loaded.notes, note))
-
-
-def _with_facts(document: Document, find: Find) -> Document:
-    """Return the document with a span for each mention, each with its fact."""
-    taken = [(span.start, span.end) for span in document.spans]
-    found = [
-        Span(one.start, one.end, f"{owner(document)}:{one.concept}", (one.concept,))
-        for one in find(document.text)
-        if all(one.end <= start or end <= one.start for start, end in taken)
-    ]
-    return replace(document, spans=tuple(sorted((*document.spans, *found), key=lambda span: span.start)))

@@ -20,6 +20,8 @@ def fact_groups(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the share of right answers to held-out phrasings, by kind of asking and by group of facts.
 
+    Documents that come without questions have no held-out phrasings; all their probes are asked.
+
     Args:
         answers: of one model, by split.
         groups: the group of each kept fact, see `data.nearness`.
@@ -31,7 +33,7 @@ def fact_groups(
     kinds: dict[str, dict[str, dict[str, Any]]] = {}
     for kind, is_kind in (("question", False), ("continuation", True)):
         rows = {
-            name: [row for row in answers.get(f"{side}_heldout", ()) if (row.id in continuing) == is_kind]
+            name: [row for row in _asked(answers, side) if (row.id in continuing) == is_kind]
             for name, side in (("forgotten", "forget"), ("kept", "retain"))
         }
         by_group = {"forgotten": rows["forgotten"]}
@@ -44,6 +46,11 @@ def fact_groups(
         if found:
             kinds[kind] = found
     return kinds
+
+
+def _asked(answers: Answers, side: str) -> Sequence[Answer]:
+    """Return the answers to held-out phrasings of a side; to all, where the data has none."""
+    return answers.get(f"{side}_heldout") or answers.get(f"{side}_train", ())
 
 
 def words(scores: Sequence[WindowScore]) -> dict[str, dict[str, Any]]:
