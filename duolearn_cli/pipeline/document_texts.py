@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from duolearn_cli.concepts.token_classes import UNLEARN
+from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
 from duolearn_cli.data.document_sides import MarkedDocument
 from duolearn_cli.data.documents import Span
 from duolearn_cli.methods.base import Method
@@ -44,10 +44,11 @@ def window_examples(target: LoadedModel, method: Method) -> tuple[list[Example],
 
     A window with something to forget is a forget example: its answer, for methods that attack answers, is what is
     attacked. In a retain example the answer is the whole window. Windows of documents that are forgotten as a whole and
-    have nothing attacked are in neither.
+    have nothing attacked are in neither. Methods that see answers alone get what surrounds attacked words as a retain
+    example too; those that see whole texts find it in the forget example, by its class.
     """
     study = target.study
-    rows = [row for row in marked_windows(study, target.encoder) if UNLEARN in row[2] or not row[0].is_whole]
+    rows = list(_around(study, target.encoder, method.labels))
     texts = [_with_answer(text.text, kinds) for _, text, kinds in rows]
     all_kinds = [kinds for _, _, kinds in rows]
     tokens = study.config.evaluation.batch_tokens
@@ -63,6 +64,17 @@ def window_examples(target: LoadedModel, method: Method) -> tuple[list[Example],
             Example(text, is_forget, 1.0, own_kinds, own_weights, reference, reference.base_nll, kinds)
         )
     return sides
+
+
+def _around(study: Study, encoder: Encoder, labels: str) -> Iterator[tuple[MarkedDocument, WindowText, list[int]]]:
+    """Yield the windows of `marked_windows`, and for methods that see answers what surrounds attacked words again."""
+    for marked, window, kinds in marked_windows(study, encoder):
+        if UNLEARN in kinds or not marked.is_whole:
+            yield marked, window, kinds
+        if labels == "answer" and UNLEARN in kinds and PRESERVE in kinds:
+            kept = tuple(kind == PRESERVE and own for kind, own in zip(kinds, window.text.is_answer, strict=True))
+            around = replace(window, text=replace(window.text, is_answer=kept))
+            yield marked, around, [NEUTRAL if kind == UNLEARN else kind for kind in kinds]
 
 
 def _with_answer(text: Encoded, kinds: Sequence[int]) -> Encoded:

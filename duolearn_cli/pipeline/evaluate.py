@@ -25,7 +25,7 @@ from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.aggregates import Assessments, Context, aggregates, identity
 from duolearn_cli.pipeline.answers import evaluation_splits
 from duolearn_cli.pipeline.assessment import Assessment, assess
-from duolearn_cli.pipeline.item_files import write_examples, write_item_files
+from duolearn_cli.pipeline.item_files import write_examples, write_item_files, write_nearness
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.learn import STAGES
 from duolearn_cli.pipeline.run_folder import Run
@@ -78,7 +78,7 @@ def conclude(
     if "unlearned" in assessed:
         metrics |= what_unlearning_did(lab)
     if study.documents.learned:
-        metrics["documents"] = of_documents(study, assessed)
+        metrics["documents"] = of_documents(lab, assessed)
     if study.requests:
         named = [(one.name, one.facts) for one in study.requests]
         answers = {name: one.answers for name, one in assessed.items()}
@@ -94,15 +94,15 @@ def conclude(
     return metrics
 
 
-def of_documents(study: Study, assessed: Assessments) -> dict[str, Any]:
-    """Return the part `documents` of metrics.json."""
-    splits = study.splits
+def of_documents(lab: Laboratory, assessed: Assessments) -> dict[str, Any]:
+    """Return the part `documents` of metrics.json, and write nearness.json, from which it can be computed again."""
+    study, splits = lab.study, lab.study.splits
     groups = nearness((*splits.retain_train, *splits.retain_heldout), splits.forget_train, study.documents.learned)
     continuing = {item.id for item in study.items if item.continues}
+    write_nearness(lab.run.folder, groups, continuing)
     answers = {name: one.answers for name, one in assessed.items()}
-    return document_summary.summarise(
-        {name: one.documents for name, one in assessed.items()}, answers, groups, continuing
-    )
+    scores = {name: one.documents for name, one in assessed.items()}
+    return document_summary.summarise(scores, answers, groups, continuing)
 
 
 def context_of(study: Study, elsewhere: Sequence[str] = ()) -> Context:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from duolearn_cli.pipeline.assessment import Assessment
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.inputs import EXAMPLES
 
+WINDOWS, NEARNESS = "windows.jsonl", "nearness.json"
+
 
 def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: summary.Levels) -> None:
     """Write predictions.jsonl, written.jsonl and plain.jsonl, and windows.jsonl if there are documents.
 
-    Every figure about models in metrics.json follows from these files.
+    Every figure about models in metrics.json follows from these files and nearness.json.
     """
     write_jsonl(folder / "predictions.jsonl", prediction_rows(assessed, levels))
     for name in ("written", "plain"):
@@ -28,7 +30,12 @@ def write_item_files(folder: Path, assessed: Mapping[str, Assessment], levels: s
         write_jsonl(folder / f"{name}.jsonl", rows)
     windows = [{"model": model, **row.as_dict()} for model, one in assessed.items() for row in one.documents]
     if windows:
-        write_jsonl(folder / "windows.jsonl", windows)
+        write_jsonl(folder / WINDOWS, windows)
+
+
+def write_nearness(folder: Path, groups: Mapping[str, str], continuing: Collection[str]) -> None:
+    """Write nearness.json: the group of each kept fact, and which items continue a text."""
+    write_json(folder / NEARNESS, {"schema": 1, "groups": dict(groups), "continuing": sorted(continuing)})
 
 
 def prediction_rows(assessed: Mapping[str, Assessment], levels: summary.Levels) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.document_score import WindowScore
 from duolearn_cli.evaluation.perplexity import TextLoss
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.pipeline.assessment import Assessment, Written
+from duolearn_cli.pipeline.item_files import NEARNESS, WINDOWS
 
 T = TypeVar("T")
 # Of Answer, what may have been no finite number; JSON has null for it.
@@ -21,10 +23,14 @@ MAY_BE_INFINITE = ("strength", "min_k", "min_k_plus")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stored:
-    """By model what it answered, and the hierarchy level of each item that has one, by id."""
+    """By model what it answered, and the hierarchy level of each item that has one, by id.
+
+    `nearness` is the content of nearness.json, None for a run without documents.
+    """
 
     assessed: Mapping[str, Assessment]
     levels: Mapping[str, int]
+    nearness: Mapping[str, Any] | None = None
 
 
 def read_stored(folder: Path) -> Stored:
@@ -45,10 +51,18 @@ def read_stored(folder: Path) -> Stored:
         written.setdefault(model, []).append(one)
     for model, one in _read(folder / "plain.jsonl", lambda row: (row.pop("model"), TextLoss(**row))):
         plain.setdefault(model, []).append(one)
+    windows: dict[str, list[WindowScore]] = {}
+    if (folder / WINDOWS).is_file():
+        for model, score in _read(folder / WINDOWS, lambda row: (row.pop("model"), WindowScore.of(row))):
+            windows.setdefault(model, []).append(score)
     if strangers := sorted({*written, *plain} - answers.keys()):
         raise RunError(f"{folder}: written.jsonl or plain.jsonl has a model without predictions: {strangers[0]}.")
-    assessed = {model: Assessment(own, written.get(model, ()), plain.get(model, ())) for model, own in answers.items()}
-    return Stored(assessed, levels)
+    assessed = {
+        model: Assessment(own, written.get(model, ()), plain.get(model, ()), windows.get(model, ()))
+        for model, own in answers.items()
+    }
+    near = next(_read(folder / NEARNESS, lambda row: row), None) if windows else None
+    return Stored(assessed, levels, near)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

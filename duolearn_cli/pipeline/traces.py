@@ -17,6 +17,8 @@ from duolearn_cli.report.inputs import EXAMPLES
 OF_RUNS = {
     "predictions.jsonl": "predictions",
     "written.jsonl": "written answers",
+    "windows.jsonl": "scores of documents",
+    "nearness.json": "groups of facts",
     EXAMPLES: "examples",
     "doubts.jsonl": "doubts",
     "rejected.jsonl": "rejected rows",

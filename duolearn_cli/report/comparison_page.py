@@ -21,6 +21,7 @@ from duolearn_cli.report.comparison import (
     values_table,
     verdicts_table,
 )
+from duolearn_cli.report.documents import notes_tables
 from duolearn_cli.report.figures import to_svg
 from duolearn_cli.report.job_lights import count_lights
 from duolearn_cli.report.lights import lights_of
@@ -72,6 +73,7 @@ def tables(found: Comparison) -> list[Table]:
     """All tables of a page, those that matter most first. A table without rows is left out."""
     first = found.labels[0]
     every = [verdicts_table(found), seeds_table(found, found.measures), differences_table(found), values_table(found)]
+    every += notes_tables({run.label: run.metrics.get("documents") or {} for run in found.runs})
     every += [settings_table(found), changes_table(first, found.changed)]
     every += [items_table(first, label, rows) for label, rows in found.items.items() if rows]
     return [table for table in [*every, runs_table(found)] if table and table.rows]

@@ -22,12 +22,21 @@ WORDS = {
 
 def document_tables(found: Mapping[str, Any] | None) -> list[Table]:
     """Return the tables of the part `documents` of metrics.json; none for data without documents."""
-    return [*_facts(found), *_words(found)] if found else []
+    if not found:
+        return []
+    ordered = {name: found[name] for name in MODELS if name in found}
+    return [*_facts(ordered), *_words(ordered)]
+
+
+def notes_tables(runs: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """Return the same tables for the unlearned models of several runs, a column for each; none without documents."""
+    own = {label: found["unlearned"] for label, found in runs.items() if "unlearned" in found}
+    return [*_facts(own), *_words(own)] if own else []
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[Table]:
     for kind, title in FACTS.items():
-        by_model = {model: found[model]["facts"].get(kind, {}) for model in MODELS if model in found}
+        by_model = {name: one["facts"].get(kind, {}) for name, one in found.items()}
         if table := _table(title, "Facts", ("forgotten", *GROUPS), by_model, 100, 1):
             yield table
 
@@ -35,9 +44,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[Table]:
 def _words(found: Mapping[str, Any]) -> Iterator[Table]:
     for key, (title, scale, digits) in WORDS.items():
         by_model = {
-            model: {part: one[key] for part, one in found[model]["words"].items() if key in one}
-            for model in MODELS
-            if model in found
+            name: {part: words[key] for part, words in one["words"].items() if key in words}
+            for name, one in found.items()
         }
         if table := _table(title, "Words", PARTS, by_model, scale, digits):
             yield table

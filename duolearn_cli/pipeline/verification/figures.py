@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.verdict import verdict_limits
+from duolearn_cli.evaluation import document_summary
 from duolearn_cli.evaluation.metrics import conflict, recall
 from duolearn_cli.evaluation.prose import ADVICE, reworded, without_prose
 from duolearn_cli.evaluation.scoring import Answer
@@ -103,6 +104,10 @@ def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[s
     stored, labels = read_stored(run.folder), metrics["forget_subjects"]
     own = aggregates(stored.assessed, stored_context(stored, config, metrics))
     own["flags"] = with_remarks(metrics["flags"], own["flags"])
+    if near := stored.nearness:
+        answers = {name: one.answers for name, one in stored.assessed.items()}
+        scores = {name: one.documents for name, one in stored.assessed.items()}
+        own["documents"] = document_summary.summarise(scores, answers, near["groups"], near["continuing"])
     about = identity(config, labels, "unlearned" in stored.assessed, run.info.get("stopped"))
     found = {**about, **own, **_of_steps(run, config, metrics)}
     found["verdict"] = verdict({**metrics, **found}, verdict_limits(config))
