@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from duolearn_cli.model.text_checks import Texts
 
 # Settings of the loop that older runs do not have, with the value that changes nothing.
-LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None}
+LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None, "min_steps": None}
 # Raise this when a change of code changes the model that the same settings learn.
 PROTOCOL = 2
 # The same, but only for texts that are cut or contain control tokens: other texts have been encoded alike all along.

@@ -11,7 +11,7 @@ from duolearn_cli.config.components import component
 from duolearn_cli.config.given_target import given_models, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.order import num_steps
+from duolearn_cli.data.order import num_steps, passes
 from duolearn_cli.data.tally import borderline
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.shape import Shape, read_shape
@@ -87,7 +87,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", _learn_steps(study)),
         ("retrain steps", _retrain_steps(study)),
-        ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, unlearn.epochs))),
+        ("unlearn steps", str(num_steps(len(study.request.forget), unlearn.batch_size, _passes(study)))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     if shape is None:
@@ -139,13 +139,18 @@ def _cut(study: Study) -> str:
     return f"{sentence} (the longest: about {max(tokens)} tokens)"
 
 
+def _passes(study: Study) -> int:
+    unlearn = study.config.unlearn
+    return passes(len(study.request.forget), unlearn.batch_size, unlearn.epochs, unlearn.min_steps)
+
+
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
     learned = (*study.training_items("target"), *splits.retain_train) if not target_is_given(config) else ()
     trained = config.learn.epochs * _tokens(learned)
     # A step takes as many retain items as forget items, hence twice the forget side.
-    trained += config.unlearn.epochs * 2 * _tokens(study.request.forget)
+    trained += _passes(study) * 2 * _tokens(study.request.forget)
     # A cloze prompt scores each option in a text of its own, of which four are usual.
     options = 4 if config.prompt.form == "cloze" else 1
     models = 1 + len(given_models(config))
