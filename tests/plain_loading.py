@@ -35,12 +35,12 @@ def scores(folder: str, base: str, texts: list[dict[str, list[int]]], arguments:
     return found
 
 
-def plain_scores(jobs: list[dict[str, Any]], scratch: Path) -> list[list[float]]:
+def plain_scores(jobs: list[dict[str, Any]], scratch: Path, python: str = sys.executable) -> list[list[float]]:
     """Run this file in a process of its own, to which the project is not known."""
     scratch.mkdir(parents=True, exist_ok=True)
     (scratch / "jobs.json").write_text(json.dumps(jobs))
     known = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(Path(__file__).resolve()), "jobs.json", "answers.json"]
+    command = [python, str(Path(__file__).resolve()), "jobs.json", "answers.json"]
     done = subprocess.run(command, cwd=scratch, env=known, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads((scratch / "answers.json").read_text())

@@ -94,6 +94,11 @@ def _raw_inputs(config: RunConfig) -> Iterator[str]:
             f"unlearn.retain_batch_size={config.unlearn.retain_batch_size}: private steps sample both sets at one "
             f"rate; allowed with {name}: empty. Fix: leave it out, or set privacy.batch_size."
         )
+    if config.unlearn.min_steps is not None:
+        yield (
+            f"unlearn.min_steps={config.unlearn.min_steps}: each private step is paid for; allowed with {name}: empty. "
+            "Fix: leave it out, or set unlearn.epochs."
+        )
     if config.unlearn.rehearse:
         yield (
             f"unlearn.rehearse={config.unlearn.rehearse}: raw records of earlier requests would join each step, "

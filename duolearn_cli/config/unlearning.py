@@ -18,6 +18,9 @@ OPTIMIZERS = {
     "SGD": "",
 }
 WITH_MOMENTUM = ("SGD", "RMSprop")
+# Of a request after others. With eight steps there is no warm-up, and the first one of Adam moves every value by the
+# whole rate: that step alone did most of the damage (docs/history/lab-notes.md, "Small requests").
+FEWEST_STEPS = 32
 
 
 @dataclass
@@ -25,6 +28,12 @@ class UnlearnConfig:
     """The unlearning loop."""
 
     epochs: int = setting(10, "passes over the forget items", minimum=1, common=("unlearn", "benchmark"))
+    min_steps: int | None = setting(
+        None,
+        "steps at least: few forget items are passed over more often than epochs says; empty: as epochs says, and "
+        f"after=RUN {FEWEST_STEPS} unless epochs is given: in few steps a small request would keep too little",
+        minimum=1,
+    )
     batch_size: int = setting(
         16,
         "number of forget items in a step, over all processes; the same number of retain items joins them",

@@ -25,6 +25,12 @@ def num_steps(size: int, batch_size: int, num_epochs: int) -> int:
     return num_epochs * -(-size // batch_size)
 
 
+def passes(size: int, batch_size: int, num_epochs: int, min_steps: int | None) -> int:
+    """Return `num_epochs`, or as many more as it takes for `min_steps` batches."""
+    a_pass = num_steps(size, batch_size, 1)
+    return max(num_epochs, -(-(min_steps or 0) // a_pass)) if a_pass else num_epochs
+
+
 def pairs(
     num_forget: int, num_retain: int, batch_size: int, num_epochs: int, seed: int, retain_size: int | None = None
 ) -> Iterator[tuple[list[int], list[int]]]:

@@ -1,4 +1,4 @@
-"""General ability, measured by lm-evaluation-harness (not installed with duolearn): its command and its result file."""
+"""General ability, measured by lm-evaluation-harness (the extra `eval`): its command and its result file."""
 
 from __future__ import annotations
 

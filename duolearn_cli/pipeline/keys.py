@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from duolearn_cli.model.text_checks import Texts
 
 # Settings of the loop that older runs do not have, with the value that changes nothing.
-LATER = {"stop": "none", "rehearse": 0, "retain_batch_size": None, "attack": "values", "kin_weight": 1.0}
+LATER = {
+    "stop": "none",
+    "rehearse": 0,
+    "retain_batch_size": None,
+    "min_steps": None,
+    "attack": "values",
+    "kin_weight": 1.0,
+}
 # The window overlap that changes no key: it came later, and only documents have windows.
 OVERLAP = 32
 # Raise this when a change of code changes the model that the same settings learn.

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli.config.components import component
-from duolearn_cli.data.order import num_steps
+from duolearn_cli.data.order import num_steps, passes
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.document_texts import num_forget_texts, window_examples
@@ -164,7 +164,8 @@ def _goal(lab: Laboratory) -> Goal | None:
 
 def _planned_steps(num_forget: int, lab: Laboratory) -> int:
     settings = lab.study.config.unlearn
-    return num_steps(num_forget, settings.batch_size, settings.epochs)
+    num_passes = passes(num_forget, settings.batch_size, settings.epochs, settings.min_steps)
+    return num_steps(num_forget, settings.batch_size, num_passes)
 
 
 def _saver(

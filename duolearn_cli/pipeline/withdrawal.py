@@ -12,7 +12,9 @@ from duolearn_cli.config.explain import key_of
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.pipeline.chain_runs import earlier_models
-from duolearn_cli.pipeline.requests import INHERITED, Chain, read_chain
+from duolearn_cli.pipeline.merged import is_merged
+from duolearn_cli.pipeline.requests import FILE as RECORD
+from duolearn_cli.pipeline.requests import INHERITED, LOOP, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
 # Settings of a recorded command line that a new run gets anew. Trust is never taken from a record.
@@ -84,9 +86,9 @@ def plan_withdrawal(run: Path, after: str | None, wanted: str, given: Sequence[s
     number = _number(wanted, chain)
     models = {**earlier_models(chain, run, after, given), len(chain.entries): run / "adapter"}
     runs = {place: _run_of(model, chain.entries[place - 1]) for place, model in models.items()}
-    _check_runs(chain, number, runs)
+    _check_runs(chain, number, runs, models)
     before = models[number - 1] if number > 1 else None
-    if before and not (before / ADAPTER_FILE).is_file():
+    if before and not ((before / ADAPTER_FILE).is_file() or is_merged(before)):
         raise RunError(f"request={wanted}: the model before it is gone: {before} holds no adapter.")
     steps = _steps(chain, number, {place: one for place, one in runs.items() if one}, before)
     return Withdrawal(chain.names[number - 1], number, before, steps)
@@ -109,11 +111,15 @@ def _run_of(model: Path, entry: Mapping[str, Any]) -> Run | None:
     return Run(model.parent) if own and own.entries[-1]["hash"] == entry["hash"] and is_run else None
 
 
-def _check_runs(chain: Chain, number: int, runs: Mapping[int, Run | None]) -> None:
+def _check_runs(chain: Chain, number: int, runs: Mapping[int, Run | None], models: Mapping[int, Path]) -> None:
     # The model before the request, and every run that is repeated. The first run has the settings of the target.
     needed = {1, max(1, number - 1), *range(number, len(chain.entries) + 1)}
     for place in sorted(needed):
         run = runs.get(place)
+        # A chain may begin anew with a merged model from elsewhere, which is no run. It has what is needed of earlier
+        # requests in its own record.
+        if run is None and place < number and number - 1 in models:
+            continue
         if run is None:
             raise RunError(
                 f"the run folder of request {place} ({chain.names[place - 1]}) is needed and not known; give those of "
@@ -130,22 +136,32 @@ def _check_runs(chain: Chain, number: int, runs: Mapping[int, Run | None]) -> No
 def _steps(chain: Chain, number: int, runs: Mapping[int, Run], before: Path | None) -> tuple[Step, ...]:
     """The later requests again, each after the one before; for a chain of one request, the target itself."""
     if number == len(chain.entries):
-        first = runs[1]
-        words = (*_repeated(first.info["overrides"]), f"run_dir={_folder(first, chain, number)}")
-        # The time is unknown: the first run learned its target as a part of `unlearn`, whose time is that of all parts.
-        step = Step(chain.names[0], "learn", words, _folder(first, chain, number), None)
-        return () if before else (step,)
+        return () if before else _target_alone(chain, runs[1])
     steps: list[Step] = []
     start = before
     for place in range(number + 1, len(chain.entries) + 1):
         run = runs[place]
         words = _repeated(run.info["overrides"])
+        if chain.entries[place - 1].get("merged"):
+            # The adapter lay on a merged model. What the step begins with brings its own base.
+            words = [text for text in words if not _names_merged(text)]
         # Without a model before it, the next request is the first one: it takes over the settings of the target.
         words += [f"after={start}"] if start else _of_target(runs[1].info["overrides"], words)
         folder = _folder(run, chain, number)
         steps.append(Step(chain.names[place - 1], "unlearn", (*words, f"run_dir={folder}"), folder, _seconds(run)))
         start = folder
     return tuple(steps)
+
+
+def _target_alone(chain: Chain, first: Run) -> tuple[Step, ...]:
+    """The step that learns the target of the only request; none if the user gave that target."""
+    config = Run.open(first.folder)[1]
+    if config.learn.skip or config.adapter:
+        return ()
+    folder = _folder(first, chain, 1)
+    words = (*_repeated(first.info["overrides"]), f"run_dir={folder}")
+    # The time is unknown: the first run learned its target as a part of `unlearn`, whose time is that of all parts.
+    return (Step(chain.names[0], "learn", words, folder, None),)
 
 
 def _folder(run: Run, chain: Chain, number: int) -> Path:
@@ -158,10 +174,21 @@ def _repeated(overrides: Iterable[str]) -> list[str]:
     return [text for text in overrides if key_of(text) not in OWN and not key_of(text).startswith("hydra")]
 
 
-def _of_target(first: Iterable[str], given: Iterable[str]) -> list[str]:
+def _names_merged(text: str) -> bool:
+    """Whether a word of the command line says where a merged model with its record lies."""
+    return key_of(text) == "model.path" and (Path(text.partition("=")[2]) / RECORD).is_file()
+
+
+def _of_target(first: Sequence[str], given: Iterable[str]) -> list[str]:
     known = {key_of(text) for text in given}
-    groups = (*(f"{name}." for name in INHERITED), *(f"{name}=" for name in INHERITED))
-    return [text for text in _repeated(first) if text.lstrip("+").startswith(groups) and key_of(text) not in known]
+    groups = (
+        *(f"{name}{mark}" for name in INHERITED for mark in ".="),
+        *(f"unlearn.{name}=" for name in LOOP),
+    )
+    of_model = [text for text in _repeated(first) if text.lstrip("+").startswith(groups)]
+    # The adapter that the first request began with, where the user gave one.
+    given_start = [text for text in first if key_of(text) in ("adapter", "forgotten")]
+    return [text for text in (*of_model, *given_start) if key_of(text) not in known]
 
 
 def _seconds(run: Run) -> float | None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from duolearn_cli.config.unlearning import UnlearnConfig
-from duolearn_cli.data.order import cycled, pairs
+from duolearn_cli.data.order import cycled, pairs, passes
 from duolearn_cli.errors import DivergedError
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.training.diagnostics import measure
@@ -85,7 +85,8 @@ def _plain_steps(
     settings = task.settings
     # The order follows from the seed alone, so a resumed run goes on in it without saved state.
     sizes = len(task.forget), len(task.retain), settings.batch_size
-    order = list(pairs(*sizes, settings.epochs, task.seed, settings.retain_batch_size))
+    num_passes = passes(len(task.forget), settings.batch_size, settings.epochs, settings.min_steps)
+    order = list(pairs(*sizes, num_passes, task.seed, settings.retain_batch_size))
     again = _rehearsals(task, len(order))
     batching = Batching(settings.micro_batch, task.pack_to)
     squares = update.constraint.settings.needs_fisher

@@ -243,7 +243,7 @@ def test_a_failed_export_leaves_nothing(finished, command, tmp_path, monkeypatch
 @pytest.mark.parametrize("format", ["adapter", "merged"])
 def test_the_printed_harness_command_runs(finished, command, tmp_path, format, monkeypatch):
     """With a task that lies here instead of those of the hub."""
-    pytest.importorskip("lm_eval")
+    pytest.importorskip("lm_eval", reason="needs the extra `eval`")
     done = command("export", f"run={finished.run}", f"format={format}")
     assert done.returncode == 0, done.stderr
     words = shlex.split(done.stdout.partition("lm-evaluation-harness: ")[2].splitlines()[0])

@@ -1,11 +1,13 @@
 """A merged model with its record as the start of the next request, through the public command."""
 
 import json
+import shlex
 import shutil
 
 import pytest
 
 from duolearn_cli.files import ASSETS
+from duolearn_cli.pipeline.requests import read_chain
 from tests.conftest import last
 
 COMMON = ["unlearn.epochs=1", "unlearn.batch_size=8", "evaluation.max_items=12", "evaluation.quick_items=2"]
@@ -87,3 +89,57 @@ def test_a_changed_merged_model_is_refused(chain, duolearn, tmp_path):
         file.write(b" ")
     refused = duolearn(*after("merged", "animals"))
     assert refused.returncode == 2 and "model.safetensors is not the file that request 1 left" in refused.stderr
+
+
+def steps(done):
+    assert done.returncode == 0, done.stderr
+    return [shlex.split(line)[1:] for line in done.stdout.splitlines() if line.startswith("duolearn ")]
+
+
+def without_the_second(duolearn, root, start):
+    words = ["withdraw", "run=food", "request=animals"]
+    ((command, *again),) = steps(duolearn(*words))
+    assert command == "unlearn" and f"after={root / start}" in again and "run_dir=food-without-animals" in again
+    done = duolearn(*words, "yes=true")
+    assert done.returncode == 0, done.stderr
+    folder = root / "food-without-animals"
+    assert read_chain(folder / "adapter").names == ["geography", "food"]
+    assert [row["name"] for row in metrics_of(folder)["requests"]] == ["geography"]
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_requests_are_withdrawn_from_a_chain_that_began_with_a_merged_model(chain, duolearn, tmp_path):
+    chain(*after("merged", "animals", "model.path=base"))
+    chain(*after("animals", "food"))
+    # The last request: the adapter before it lies on the merged model.
+    last_one = duolearn("withdraw", "run=food", "request=food")
+    assert not steps(last_one) and "/animals/adapter" in last_one.stdout.replace("\n", "")
+    # The one in the middle: what the first run left is there as an adapter, and once that is gone, merged.
+    without_the_second(duolearn, tmp_path, "first/adapter")
+    (tmp_path / "not" / "looked").mkdir(parents=True)
+    (tmp_path / "first").rename(tmp_path / "not" / "looked" / "first")
+    without_the_second(duolearn, tmp_path, "merged")
+    (tmp_path / "not" / "looked" / "first").rename(tmp_path / "first")
+    # The first: its run has the settings of the target, which is learned by the next request.
+    done = duolearn("withdraw", "run=food", "request=geography", "yes=true")
+    assert done.returncode == 0, done.stderr
+    assert read_chain(tmp_path / "food-without-geography" / "adapter").names == ["animals", "food"]
+    assert "merged" not in read_chain(tmp_path / "food-without-geography" / "adapter").entries[-1]
+
+
+@pytest.mark.parametrize("command", ["learn", "retrain"])
+def test_only_unlearn_continues_a_chain(duolearn, tmp_path, command):
+    (tmp_path / "merged").mkdir()
+    refused = duolearn(command, "+forget=surgery", "after=merged")
+    assert refused.returncode == 2 and "only `duolearn unlearn` continues a chain" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_only_request_of_a_given_model_is_withdrawn_by_going_back_to_it(chain, duolearn):
+    skip = ["dataset=everyday", "+forget=custom", "forget.name=food", "forget.concepts=[food]", "learn.skip=true"]
+    sizes = ["split.max_forget=6", "split.max_retain=40", "evaluation.generate_items=0"]
+    model = ["model=local", "model.path=base", "model.name=mine", "model.adapter.rank=8"]
+    chain("unlearn", *skip, *sizes, *COMMON, *model, "run_dir=own")
+    done = duolearn("withdraw", "run=own", "request=food", "yes=true")
+    assert not steps(done) and "began with the model you gave" in " ".join(done.stdout.split())

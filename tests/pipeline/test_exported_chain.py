@@ -6,7 +6,9 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from duolearn_cli.cli.commands.following import places
+from duolearn_cli.cli.commands.following import follow, places
+from duolearn_cli.config.compose import compose
+from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.requests import FILE, inherited, read_chain, weight_files, without_places
@@ -36,6 +38,25 @@ def test_an_exported_adapter_is_continued_as_the_run_is(command, tmp_path):
     # The plan names the model that it begins with; the width of the table follows.
     said = [plan.stdout.replace("one/adapter", "out").replace("─", "").split() for plan in plans]
     assert said[0] == said[1]
+
+
+def settings_after(folder, *words):
+    overrides = ["+forget=trauma", f"after={folder}", *words]
+    return follow(compose("unlearn", overrides), overrides).unlearn
+
+
+def test_a_later_request_takes_the_loop_of_the_first_and_enough_steps(chain_of_two):
+    one, two = chain_of_two / "one", chain_of_two / "two"
+    default = compose("unlearn", ["+forget=trauma"]).unlearn
+    assert (default.epochs, default.batch_size, default.min_steps) == (8, 32, None)
+    for folder in (one, two):  # both were made with these settings of the first one
+        found = settings_after(folder)
+        assert (found.epochs, found.batch_size, found.retain_batch_size) == (2, 8, 8)
+        assert (found.learning_rate, found.min_steps) == (default.learning_rate, FEWEST_STEPS)
+    found = settings_after(one, "unlearn.batch_size=4", "unlearn.learning_rate=1e-4", "unlearn.min_steps=5")
+    assert (found.batch_size, found.learning_rate, found.min_steps, found.epochs) == (4, 1e-4, 5, 2)
+    # Whoever gives the passes gets as many.
+    assert settings_after(one, "unlearn.epochs=3").min_steps is None
 
 
 @pytest.mark.slow

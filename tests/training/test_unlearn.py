@@ -13,7 +13,7 @@ from duolearn_cli.concepts.token_classes import PRESERVE, UNLEARN
 from duolearn_cli.config.compose import component, compose
 from duolearn_cli.config.schema import LearnConfig, PromptConfig
 from duolearn_cli.config.unlearning import OPTIMIZERS, WITH_MOMENTUM, UnlearnConfig
-from duolearn_cli.data.order import pairs
+from duolearn_cli.data.order import num_steps, pairs, passes
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import groups
 from duolearn_cli.methods.base import NO_ATTENTION, result_of
@@ -480,3 +480,12 @@ def test_items_of_earlier_requests_join_in_turn():
     assert joined == unlearn._rehearsals(task, 5)
     task.rehearsed = []
     assert unlearn._rehearsals(task, 2) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("size", "at_least", "expected"),
+    [(300, 32, 8), (300, None, 8), (56, 32, 16), (22, 32, 32), (2, 32, 32), (2, 5, 8), (90, 32, 11), (0, 32, 8)],
+)
+def test_few_items_are_passed_over_more_often(size, at_least, expected):
+    assert passes(size, 32, 8, at_least) == expected
+    assert not size or num_steps(size, 32, expected) >= (at_least or 0)

@@ -10,10 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.cli.commands.common import check_adapter
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.merged import begin_with_merged, check_account, is_merged, merged_base
-from duolearn_cli.pipeline.requests import INHERITED, PLACES, Chain, read_chain
+from duolearn_cli.pipeline.requests import INHERITED, LOOP, PLACES, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
 COMPONENTS = ("dataset", "retain_from", "hierarchy")
@@ -46,8 +47,12 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             "without it."
         )
     merged = _inherited(config, chain, places(adapter), overrides)
-    # Later requests are often small. Where retain batches were as small, each request cost what was to be kept.
-    merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or config.unlearn.batch_size
+    _of_first_loop(merged, chain, overrides)
+    # Later requests are often small. With retain batches as small, or with few steps, each cost what was to be kept.
+    merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or merged.unlearn.batch_size
+    # Whoever gives the passes gets as many, and each step of a private run is paid for.
+    if config.privacy.epsilon is None and not _is_given("unlearn.epochs", overrides):
+        merged.unlearn.min_steps = config.unlearn.min_steps or FEWEST_STEPS
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after, merged.adapter = str(adapter), None if is_whole else str(adapter)
@@ -79,6 +84,15 @@ def _inherited(config: DictConfig, chain: Chain, found: Mapping[str, str], overr
         for key, value in (there | kept).items():
             OmegaConf.update(merged, key, value)
     return merged
+
+
+def _of_first_loop(merged: DictConfig, chain: Chain, overrides: Sequence[str]) -> None:
+    """Set the settings of the loop that are not given to those of the first request, which suited its model."""
+    # The presets of the default model are in `merged`: another model's would be ten times too fast for SmolLM2.
+    first = chain.entries[0]["settings"]["unlearn"]
+    for name in LOOP:
+        if name in first and not _is_given(f"unlearn.{name}", overrides):
+            merged.unlearn[name] = first[name]
 
 
 def places(adapter: Path) -> dict[str, str]:

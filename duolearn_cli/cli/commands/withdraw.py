@@ -38,16 +38,17 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         if plan.steps and not config.dry_run:
             display.note("nothing has been run; yes=true runs these commands one after another")
         return ""
-    folder = str(plan.before.parent) if plan.before else ""
+    # An adapter lies in its run folder, a merged model in a folder of its own.
+    folder = str(plan.before.parent if plan.before.name == "adapter" else plan.before) if plan.before else ""
     for step in plan.steps:
         folder = _run(step, common, invocation.config_dir, display)
     return folder
 
 
 def _show(plan: Withdrawal, common: list[str], display: Display) -> None:
-    began = plan.before or "the target model, which has learned everything"
+    began = plan.before or ("the target model, which has learned everything" if plan.steps else "the model you gave")
     display.note(f"request {plan.number} ({plan.name}) began with {began}")
-    if plan.before and not plan.steps:
+    if not plan.steps:
         display.note("no request follows it, so there is nothing to do again: that model has not forgotten it")
     for step in plan.steps:
         seconds = f" (took {step.seconds:.0f} s)" if step.seconds is not None else ""

@@ -11,7 +11,7 @@ from duolearn_cli.config.components import component
 from duolearn_cli.config.given_target import given_models, target_is_given
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.items import Item
-from duolearn_cli.data.order import num_steps
+from duolearn_cli.data.order import num_steps, passes
 from duolearn_cli.data.tally import borderline
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.shape import Shape, read_shape
@@ -89,7 +89,7 @@ def rows(study: Study) -> list[tuple[str, str]]:
         ("duplicates across splits", f"{sizes['duplicates']} ({config.split.near_duplicates})"),
         ("learn steps", _learn_steps(study)),
         ("retrain steps", _retrain_steps(study)),
-        ("unlearn steps", str(num_steps(_num_forget(study), unlearn.batch_size, unlearn.epochs))),
+        ("unlearn steps", str(num_steps(_num_forget(study), unlearn.batch_size, _passes(study)))),
     ]
     shape = read_shape(find_weights(config.model, config.cache_dir))
     if shape is None:
@@ -149,6 +149,11 @@ def _cut(study: Study) -> str:
     return f"{sentence} (the longest: about {max(tokens)} tokens)"
 
 
+def _passes(study: Study) -> int:
+    unlearn = study.config.unlearn
+    return passes(_num_forget(study), unlearn.batch_size, unlearn.epochs, unlearn.min_steps)
+
+
 def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     config, splits = study.config, study.splits
     base, adapter = shape.parameters(), shape.adapter_parameters(config.model.adapter)
@@ -157,7 +162,7 @@ def _costs(study: Study, shape: Shape) -> list[tuple[str, str]]:
     trained = config.learn.epochs * (_tokens(learned) + 2 * texts * bool(learned))
     # A step takes as many retain items as forget items, hence twice the forget side.
     of_forget = sum(len(one.document.text) for one in study.documents.forget) * TOKENS_PER_CHARACTER
-    trained += config.unlearn.epochs * 2 * (_tokens(study.request.forget) + of_forget)
+    trained += _passes(study) * 2 * (_tokens(study.request.forget) + of_forget)
     # A cloze prompt scores each option in a text of its own, of which four are usual.
     options = 4 if config.prompt.form == "cloze" else 1
     models = 1 + len(given_models(config))
