@@ -61,8 +61,16 @@ def read_stored(folder: Path) -> Stored:
         model: Assessment(own, written.get(model, ()), plain.get(model, ()), windows.get(model, ()))
         for model, own in answers.items()
     }
-    near = next(_read(folder / NEARNESS, lambda row: row), None) if windows else None
-    return Stored(assessed, levels, near)
+    return Stored(assessed, levels, _nearness(folder / NEARNESS) if windows else None)
+
+
+def _nearness(path: Path) -> dict[str, Any]:
+    """Return the content of nearness.json. Raises RunError: it cannot be read, or is no such content."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"groups": dict(found["groups"]), "continuing": list(found["continuing"])}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Restore it; without it figures cannot be checked.") from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from duolearn_cli.pipeline import record
+
 TOY = [
     "plugins=[tests.toy_notes]",
     "dataset._target_=tests.toy_notes.ToyNotes",
@@ -37,7 +39,7 @@ def unlearned(duolearn, tmp_path):
     return call
 
 
-def test_a_run_on_notes_measures_facts_and_words_by_nearness(unlearned):
+def test_a_run_on_notes_measures_facts_and_words_by_nearness(unlearned, duolearn):
     folder = unlearned("+forget=surgery", "unlearn.kin_weight=8")
     found = metrics(folder)
     counts = found["data"]["documents"]
@@ -54,6 +56,15 @@ def test_a_run_on_notes_measures_facts_and_words_by_nearness(unlearned):
     assert len(rows) == 4 * 8 and {row["model"] for row in rows} == set(found["documents"])
     page = (folder / "report.html").read_text()
     assert "same sentence" in page and "Notes" in page
+    checked = duolearn("verify", f"run={folder}", "plugins=[tests.toy_notes]")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    found["documents"]["unlearned"]["words"]["forgotten"]["nll"]["value"] += 0.01
+    (folder / "metrics.json").write_text(json.dumps(found))
+    # A forger makes the record again, so that its hashes agree: the figures still do not follow from the answers.
+    listed = json.loads((folder / record.FILE).read_text()) | {"files": record.manifest(folder)}
+    (folder / record.FILE).write_text(json.dumps(listed | {"digest": record.digest(listed)}))
+    forged = duolearn("verify", f"run={folder}", "plugins=[tests.toy_notes]")
+    assert forged.returncode == 2 and "documents.unlearned.words.forgotten.nll.value" in forged.stderr
 
 
 @pytest.mark.parametrize(
