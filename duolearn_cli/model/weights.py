@@ -20,7 +20,7 @@ from duolearn_cli.files import ASSETS, cache_dir
 TINY = ASSETS / "tiny"
 # Fingerprints of the folders that scripts/build_tiny.py and scripts/build_notes_base.py made. A damaged installation
 # must not be used unnoticed.
-EMBEDDED = {"tiny": "1ae8b5f68acde4d3", "mininotes": "0"}
+EMBEDDED = {"tiny": "1ae8b5f68acde4d3", "mininotes": "cb89c4137faf6504"}
 
 
 @dataclass(frozen=True, slots=True)
