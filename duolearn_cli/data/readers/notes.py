@@ -22,7 +22,7 @@ class Fields:
     """The column of each field of a note; null if there is none. A folder of text files has only texts."""
 
     text: str | None = setting("text", "column of the text; null: `sections` make it")
-    id: str | None = setting(None, "column of the id; null: a hash of text and patient")
+    id: str | None = setting(None, "column of the id; null: a hash of text, patient and day")
     patient: str | None = setting(None, "column that says whom the note is about")
     date: str | None = setting(None, "column of the day, best as YYYY-MM-DD")
     subject: str | None = setting(None, "column of the kind or specialty, which forget.subjects names")
