@@ -12,7 +12,7 @@ from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.document_rows import MIN_WORDS, RawDocument, read_documents
 from duolearn_cli.data.readers.row import Entry, Row
 from duolearn_cli.data.readers.row_notes import Notes
-from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.data.readers.tabular import MAP, require_columns, rows
 from duolearn_cli.data.readers.text_files import is_text, text_files
 from duolearn_cli.errors import DataError
 
@@ -60,7 +60,7 @@ class ClinicalNotes:
         named = (mapping.text, mapping.id, mapping.patient, mapping.date, mapping.subject, mapping.spans)
         entries = list(rows(path, encoding=self.encoding))
         listed = [sections] if isinstance(sections, str) else sections
-        require_columns(path, entries, [*filter(None, named), *listed])
+        require_columns(path, entries, [*filter(None, named), *listed], MAP)
         return (_raw(path, entry, mapping, sections) for entry in entries)
 
 
