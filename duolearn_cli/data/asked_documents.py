@@ -35,5 +35,4 @@ def with_probes(loaded: Loaded, hierarchy: Hierarchy, seed: int) -> Loaded:
             "or give more documents; `duolearn hierarchy coverage` shows what they mention."
         )
     note = f"{len(documents)} documents have no questions: {len(items)} are made of what they mention."
-    documents = tuple(with_passages(document, items) for document in documents)
-    return replace(loaded, items=items, documents=documents, notes=(*loaded.notes, note))
+    return replace(loaded, items=items, documents=with_passages(documents, items), notes=(*loaded.notes, note))

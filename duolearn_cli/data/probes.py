@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -125,8 +126,11 @@ def with_facts(document: Document, find: Find, hierarchy: Hierarchy) -> Document
         concepts = named or tuple(dict.fromkeys(mention.concept for mention in find(text)))
         fact = span.fact or f"{owner(document)}:{concepts[0] if concepts else fold(text)}"
         spans.append(replace(span, fact=fact, concepts=concepts))
+    starts = [span.start for span in document.spans]
     for mention in find(document.text):
-        if not any(span.start < mention.end and mention.start < span.end for span in document.spans):
+        # Spans do not overlap, so only the last one that begins before the mention's end may share characters with it.
+        before = bisect_left(starts, mention.end) - 1
+        if before < 0 or document.spans[before].end <= mention.start:
             fact = f"{owner(document)}:{mention.concept}"
             spans.append(Span(mention.start, mention.end, fact, (mention.concept,)))
     return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -60,19 +61,23 @@ def verbatim_probes(
     return tuple(_item(one, wrong[place], seed) for place, one in enumerate(passages) if wrong[place])
 
 
-def with_passages(document: Document, items: Sequence[Item]) -> Document:
-    """Return the document with a span for each sentence that `verbatim_probes` asks for, and its fact.
+def with_passages(documents: Sequence[Document], items: Sequence[Item]) -> tuple[Document, ...]:
+    """Return the documents with a span for each sentence that `verbatim_probes` asks for, and its fact.
 
-    `items` may be those of all documents. Sentences that hold a span of the document are left out.
+    Sentences that hold a span of their document are left out.
     """
-    spans = list(document.spans)
+    asked: dict[str, list[Span]] = defaultdict(list)
     for item in items:
         name, _, place = item.id.rpartition("@")
-        if name == document.id and not item.concepts:
-            span = Span(int(place), int(place) + len(item.answer_text), item.fact)
-            if not any(one.start < span.end and span.start < one.end for one in document.spans):
-                spans.append(span)
-    return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))
+        if not item.concepts:
+            asked[name].append(Span(int(place), int(place) + len(item.answer_text), item.fact))
+    return tuple(_with_spans(document, asked[document.id]) for document in documents)
+
+
+def _with_spans(document: Document, added: Sequence[Span]) -> Document:
+    own = document.spans
+    free = [span for span in added if not any(one.start < span.end and span.start < one.end for one in own)]
+    return replace(document, spans=tuple(sorted((*own, *free), key=lambda span: span.start)))
 
 
 def _passages(window: Window, min_words: int) -> Iterator[_Passage]:

@@ -14,6 +14,7 @@ CountTokens = Callable[[str], int]
 # Chinese, Japanese and Korean are written without spaces, so each of their characters counts as a word.
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"\s*(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)")
+_VISIBLE = re.compile(r"\S")
 # What a sentence, or a line of a note, ends with. The break lies before the white space that follows.
 _SENTENCE_END = re.compile(r"""[.!?][)"'\]\u201d\u2019]*(?=\s)|[\u3002\uff01\uff1f]|\S(?=[^\S\n]*\n)""")
 # The least share of a window's own characters that must remain if it is to end with a sentence.
@@ -48,8 +49,7 @@ def windows(document: Document, length: int, overlap: int, count_tokens: CountTo
 def sentence_starts(text: str) -> list[int]:
     """Return where sentences and lines begin, from 0 on: at their first character that is no white space."""
     ends = [0, *(match.end() for match in _SENTENCE_END.finditer(text))]
-    starts = (end + len(text[end:]) - len(text[end:].lstrip()) for end in ends)
-    return sorted({start for start in starts if start < len(text)})
+    return sorted({first.start() for end in ends if (first := _VISIBLE.search(text, end))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ def _starts(text: _Text, own: int, overlap: int) -> list[int]:
     place = bisect_left(text.breaks, own)
     first = place - _most(place, lambda taken: text.tokens(text.breaks[place - taken], own) <= overlap)
     near = text.breaks[first:place]
-    sentences = [begin for begin in near if begin in text.ends or begin == 0]
+    # A look-up in all ends of sentences would make long documents slow: only those of this stretch count.
+    ends = set(text.ends[bisect_left(text.ends, near[0]) : bisect_left(text.ends, own)]) if near else set[int]()
+    sentences = [begin for begin in near if begin in ends or begin == 0]
     return [*sentences, *(begin for begin in near if not sentences or begin > sentences[-1]), own]
 
 
@@ -127,11 +129,12 @@ def _end(text: _Text, start: int, own: int, length: int) -> int:
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number up to `limit` that fits, found by halving: texts grow in tokens as they grow in words.
-
-    Nothing fits always, so 0 is not tried.
-    """
-    low, high = 0, limit
+    """Return the largest number up to `limit` that fits: texts grow in tokens as they grow in words. 0 always fits."""
+    low, high = 0, 1
+    # Steps double first: halving from `limit` would count the tokens of half a book for each of its windows.
+    while high <= limit and fits(high):
+        low, high = high, 2 * high
+    high = min(high - 1, limit)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

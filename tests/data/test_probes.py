@@ -179,12 +179,13 @@ def test_paragraphs_are_continued_by_their_next_sentence() -> None:
 def test_sentences_that_are_asked_become_spans_with_their_facts() -> None:
     stories = [story(number) for number in range(6)]
     items = verbatim_probes([Window(one, 0, 0, len(one.text)) for one in stories])
-    marked = with_passages(stories[1], items)
+    every = with_passages(stories, items)
+    marked = every[1]
     own = [item for item in items if item.id.startswith("s1@")]
     shown = [(span.fact, marked.text[span.start : span.end]) for span in marked.spans]
     assert shown == [(item.fact, item.answer_text) for item in own] and len(shown) == 2
     # Nothing is marked twice.
-    assert with_passages(marked, items) == marked
+    assert with_passages(every, items) == every
 
 
 def test_verbatim_items_stay_within_own_parts() -> None:

@@ -11,7 +11,7 @@ from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.document_rows import MIN_WORDS, RawDocument, read_documents
 from duolearn_cli.data.readers.parts import HELP, Part, parts_of
 from duolearn_cli.data.readers.row_notes import Notes
-from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.data.readers.tabular import MAP, require_columns, rows
 from duolearn_cli.data.readers.text_files import is_text, text_files
 
 
@@ -60,7 +60,7 @@ class Corpus:
     def _table(self, path: str) -> Iterator[RawDocument | Rejected]:
         entries = list(rows(path, encoding=self.encoding))
         named = (self.fields.text, self.fields.id, self.fields.subject)
-        require_columns(path, entries, [column for column in named if column])
+        require_columns(path, entries, [column for column in named if column], MAP)
         for entry in entries:
             if isinstance(entry, Rejected):
                 yield entry

@@ -64,13 +64,13 @@ def build_document(raw: RawDocument, min_words: int, notes: Notes) -> Document |
         return Rejected(raw.source, raw.row, name, bad.reason, bad.detail)
     for mark in odd_marks(text):
         notes.add(f"documents contain {mark}: they are read unchanged", raw.row)
-    patient = clean(raw.patient) or None
+    patient, day = clean(raw.patient) or None, exact_day(raw.date, raw.row, notes)
     return Document(
-        # The same text about two patients is two documents.
-        id=name or content_id(text, (patient,)),
+        # The same text about two patients, or of two days, is two documents.
+        id=name or content_id(text, (patient, day)),
         text=text,
         patient=patient,
-        date=exact_day(raw.date, raw.row, notes),
+        date=day,
         subject=clean(label(raw.subject)) or None,
         spans=spans,
         source=raw.source,

@@ -12,7 +12,7 @@ from duolearn_cli.data.items import BAD_ROW_POLICIES, Loaded, Rejected
 from duolearn_cli.data.readers.document_rows import MIN_WORDS, RawDocument, read_documents
 from duolearn_cli.data.readers.row import Entry, Row
 from duolearn_cli.data.readers.row_notes import Notes
-from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.data.readers.tabular import MAP, require_columns, rows
 from duolearn_cli.data.readers.text_files import is_text, text_files
 from duolearn_cli.errors import DataError
 
@@ -22,7 +22,7 @@ class Fields:
     """The column of each field of a note; null if there is none. A folder of text files has only texts."""
 
     text: str | None = setting("text", "column of the text; null: `sections` make it")
-    id: str | None = setting(None, "column of the id; null: a hash of text and patient")
+    id: str | None = setting(None, "column of the id; null: a hash of text, patient and day")
     patient: str | None = setting(None, "column that says whom the note is about")
     date: str | None = setting(None, "column of the day, best as YYYY-MM-DD")
     subject: str | None = setting(None, "column of the kind or specialty, which forget.subjects names")
@@ -60,7 +60,7 @@ class ClinicalNotes:
         named = (mapping.text, mapping.id, mapping.patient, mapping.date, mapping.subject, mapping.spans)
         entries = list(rows(path, encoding=self.encoding))
         listed = [sections] if isinstance(sections, str) else sections
-        require_columns(path, entries, [*filter(None, named), *listed])
+        require_columns(path, entries, [*filter(None, named), *listed], MAP)
         return (_raw(path, entry, mapping, sections) for entry in entries)
 
 

@@ -12,7 +12,7 @@ from duolearn_cli.data.readers.qa_rows import FORGOTTEN, KEPT, Answered, QaField
 from duolearn_cli.data.readers.raw import Raw
 from duolearn_cli.data.readers.reading import read
 from duolearn_cli.data.readers.row_notes import Notes
-from duolearn_cli.data.readers.tabular import require_columns, rows
+from duolearn_cli.data.readers.tabular import MAP, require_columns, rows
 from duolearn_cli.data.wrong_answers import draw
 from duolearn_cli.errors import DataError, nearest
 
@@ -55,7 +55,7 @@ class QuestionsAndAnswers:
     def _rows(self, part: Part) -> Iterator[Answered | Rejected]:
         entries = list(rows(part.path, encoding=self.encoding))
         columns = columns_of(self.fields, entries)
-        require_columns(part.path, entries, list(columns.values()))
+        require_columns(part.path, entries, list(columns.values()), MAP)
         # By file: parts may differ in their optional columns.
         return (answered(part, entry, columns) for entry in entries)
 

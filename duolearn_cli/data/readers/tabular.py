@@ -52,8 +52,14 @@ def table_file(path: str | Path) -> Path:
     return file
 
 
-def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str]) -> None:
+# The fix for readers whose columns have defaults: users may not know that there is a mapping.
+MAP = " Name your columns with dataset.fields.FIELD=COLUMN."
+
+
+def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence[str], fix: str = "") -> None:
     """Refuse a file that has no readable record, or that lacks one of the `needed` columns in all records.
+
+    `fix` is added to the message about a missing column.
 
     Raises:
         DataError: the message names the missing, the needed and the found columns, or the fault of the first record.
@@ -65,7 +71,7 @@ def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence
     if missing:
         raise DataError(
             f"{path}: no column {missing[0]!r}{nearest(missing[0], columns)}. "
-            f"Needed: {', '.join(needed)}. Found: {', '.join(columns)}."
+            f"Needed: {', '.join(needed)}. Found: {', '.join(columns)}.{fix}"
         )
 
 

@@ -21,6 +21,7 @@ from duolearn_cli.errors import DataError
 
 FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
 TEXT = "He has asthma and takes lisinopril daily."
+OF_WHOM = {"patient": "who", "date": "day"}
 ALL: dict[str, Any] = {"text": "note", "id": "n", "patient": "who", "date": "day", "subject": "kind"}
 
 
@@ -108,7 +109,10 @@ def test_nothing_usable_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. Needed: nte\. Found: note"),
+        (
+            {"text": "nte"},
+        ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. .* Name your columns with dataset\.fields"),
+        ),
         ({"text": "note", "patient": "who"}, "no column 'who'"),
         ({"text": None}, r"dataset\.fields\.text is not set"),
         ({"text": None, "sections": {"a": 1}}, r"dataset\.fields\.sections=.*a list of columns is needed"),
@@ -133,10 +137,10 @@ def test_dates_that_may_name_two_days_are_left_out_and_noted(tmp_path: Path) -> 
     assert [note for note in loaded.notes if "read without a date" in note and "2 rows: 2, 3" in note]
 
 
-def test_the_same_text_of_two_patients_is_two_documents_and_noted(tmp_path: Path) -> None:
-    rows = [{"text": TEXT, "who": who} for who in ("p1", "p2", "p1")]
-    loaded = notes(write(tmp_path, rows), {"patient": "who"}).load()
-    assert [document.patient for document in loaded.documents] == ["p1", "p2"]
+def test_the_same_text_of_two_patients_or_days_is_two_documents_and_noted(tmp_path: Path) -> None:
+    made = [("p1", "2024-03-31"), ("p2", "2024-03-31"), ("p1", "31 March 2024"), ("p1", "2024-04-01")]
+    loaded = notes(write(tmp_path, [{"text": TEXT, "who": who, "day": day} for who, day in made]), OF_WHOM).load()
+    assert [(one.patient, one.date) for one in loaded.documents] == [made[0], made[1], made[3]]
     assert reasons(loaded) == [(3, "duplicate_id")]
     assert any("repeats the text of an earlier one" in note for note in loaded.notes)
 
