@@ -178,6 +178,8 @@ def _side(
         return NEITHER, outcome
     if item.fact_id in sought:
         return FORGET, "about"
+    if not target.scope.holds(item.patient, item.date):
+        return RETAIN, "outside_scope"
     if outcome == "filled":
         why = "guessed_label"
     elif not target.labels:

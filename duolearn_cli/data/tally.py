@@ -32,6 +32,7 @@ WHY = {
     "about": "about the target",
     "not_about": "mention no concept of the target",
     "no_label": "no label, no mention of the target",
+    "outside_scope": "outside forget.patients and forget.dates",
     "undecided": "no label, no confident guess",
     "mentions_target": "no label, mention the target",
     "borderline": "mention the target in passing",
