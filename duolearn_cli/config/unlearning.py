@@ -30,7 +30,8 @@ class UnlearnConfig:
     epochs: int = setting(10, "passes over the forget items", minimum=1, common=("unlearn", "benchmark"))
     min_steps: int | None = setting(
         None,
-        "steps at least: few forget items are passed over more often than epochs says; empty: as epochs says, and "
+        "fewest steps: few forget items are passed over more often than epochs says, at a learning rate that is lower "
+        "by the same factor; empty: as epochs says, and "
         f"after=RUN {FEWEST_STEPS} unless epochs is given: in few steps a small request would keep too little",
         minimum=1,
     )

@@ -58,6 +58,8 @@ def unlearn(
     model.renew_mark("an adapter in training")
     settings = task.settings
     steps, gradients_at = (private.num_steps, private.gradients) if private else _plain_steps(model, task, update)
+    # More steps than the configured passes give lead as far, each by less.
+    slower = 1.0 if private else _passes(task) / settings.epochs
     for step in range(first_step + 1, steps + 1):
         with model.recomputed(settings.checkpointing):
             both = gradients_at(step)
@@ -67,7 +69,7 @@ def unlearn(
         # Checked once, after the first backward of this process, resumed or not.
         if step == first_step + 1:
             model.check_reached(update.coordinates.reached)
-        rate = learning_rate(step, steps, settings)
+        rate = learning_rate(step, steps, settings) / slower
         move = update.apply(step, rate, both)
         values = {**measure(both, move, update), "learning_rate": rate}
         # The norm of the step is among the values that reach the host anyway, and NaN in any gradient shows in it.
@@ -85,8 +87,7 @@ def _plain_steps(
     settings = task.settings
     # The order follows from the seed alone, so a resumed run goes on in it without saved state.
     sizes = len(task.forget), len(task.retain), settings.batch_size
-    num_passes = passes(len(task.forget), settings.batch_size, settings.epochs, settings.min_steps)
-    order = list(pairs(*sizes, num_passes, task.seed, settings.retain_batch_size))
+    order = list(pairs(*sizes, _passes(task), task.seed, settings.retain_batch_size))
     again = _rehearsals(task, len(order))
     batching = Batching(settings.micro_batch, task.pack_to)
     squares = update.constraint.settings.needs_fisher
@@ -97,6 +98,11 @@ def _plain_steps(
         return gradients(model, items, task.method, update.coordinates, update.processes, batching, squares)
 
     return len(order), gradients_at
+
+
+def _passes(task: UnlearningTask) -> int:
+    settings = task.settings
+    return passes(len(task.forget), settings.batch_size, settings.epochs, settings.min_steps)
 
 
 def _rehearsals(task: UnlearningTask, steps: int) -> list[list[Example]]:

@@ -489,3 +489,18 @@ def test_items_of_earlier_requests_join_in_turn():
 def test_few_items_are_passed_over_more_often(size, at_least, expected):
     assert passes(size, 32, 8, at_least) == expected
     assert not size or num_steps(size, 32, expected) >= (at_least or 0)
+
+
+def test_more_steps_than_the_passes_give_are_smaller(fresh, study):
+    chosen = method("graddiff")
+    forget, retain = make_examples(fresh, study, chosen.labels)
+    rates = []
+    for at_least in (None, 8):
+        settings, own = replace(SETTINGS, min_steps=at_least, warmup=0.0), []
+        task = UnlearningTask(forget, retain, chosen, settings, 0)
+        moved_by = make_update(fresh, chosen, settings=settings)
+        unlearn.unlearn(fresh, task, moved_by, 0, lambda step, values, own=own: own.append(values["learning_rate"]))
+        rates.append(own)
+    # Six items in batches of four: two passes are four steps, and eight steps are twice as many.
+    assert [len(own) for own in rates] == [4, 8]
+    assert rates[1][0] == pytest.approx(rates[0][0] / 2)
