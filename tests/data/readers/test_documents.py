@@ -111,7 +111,7 @@ def test_nothing_usable_is_refused(tmp_path: Path) -> None:
     [
         (
             {"text": "nte"},
-        ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. .* Name your columns with dataset\.fields"),
+            ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. .* Name your columns with dataset\.fields"),
         ),
         ({"text": "note", "patient": "who"}, "no column 'who'"),
         ({"text": None}, r"dataset\.fields\.text is not set"),
