@@ -99,6 +99,11 @@ def _raw_inputs(config: RunConfig) -> Iterator[str]:
             f"unlearn.min_steps={config.unlearn.min_steps}: each private step is paid for; allowed with {name}: empty. "
             "Fix: leave it out, or set unlearn.epochs."
         )
+    if config.unlearn.keep_weight != 1:
+        yield (
+            f"unlearn.keep_weight={config.unlearn.keep_weight}: private steps clip both losses together; allowed with "
+            f"{name}: 1. Fix: leave it out, or set the method's own weights."
+        )
     if config.unlearn.rehearse:
         yield (
             f"unlearn.rehearse={config.unlearn.rehearse}: raw records of earlier requests would join each step, "

@@ -37,6 +37,7 @@ LATER = {
     "retain_batch_size": None,
     "min_steps": None,
     "attack": "values",
+    "keep_weight": 1.0,
     "kin_weight": 1.0,
 }
 # The window overlap that changes no key: it came later, and only documents have windows.

@@ -35,7 +35,10 @@ FILE, SCHEMA = "requests.json", 1
 # Settings that a later request takes from the first one. They decide which model it is and what that has learned.
 INHERITED = ("model", "dataset", "retain_from", "hierarchy", "prompt", "split", "imperfect", "labels", "learn")
 # Settings of `unlearn` that suit a model, as its preset sets them: later requests take over those that are not given.
-LOOP = ("epochs", "batch_size", "learning_rate", "warmup", "max_grad_norm", "optimizer", "weight_decay", "momentum")
+LOOP = (
+    *("epochs", "batch_size", "learning_rate", "warmup", "max_grad_norm", "optimizer", "weight_decay", "momentum"),
+    *("attack", "keep_weight", "kin_weight"),
+)
 # Settings that may say where files lie on a machine. An entry leaves such values out: the record is handed on.
 PLACES = ("model.path", "dataset.path", "retain_from.path", "hierarchy.path", "learn.gold")
 # The measures of an entry, from models.unlearned.scores of metrics.json.

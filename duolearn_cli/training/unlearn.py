@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from duolearn_cli.config.unlearning import UnlearnConfig
@@ -95,7 +96,11 @@ def _plain_steps(
     def gradients_at(step: int) -> Gradients:
         forgets, retains = order[step - 1]
         items = [task.forget[i] for i in forgets] + again[step - 1] + [task.retain[i] for i in retains]
-        return gradients(model, items, task.method, update.coordinates, update.processes, batching, squares)
+        both = gradients(model, items, task.method, update.coordinates, update.processes, batching, squares)
+        if settings.keep_weight == 1:
+            return both
+        # The gradient of a weighted loss is the weighted gradient.
+        return replace(both, preserve=settings.keep_weight * both.preserve)
 
     return len(order), gradients_at
 

@@ -30,7 +30,7 @@ from duolearn_cli.training.answer_form import AnswerForm, answer_starts
 from duolearn_cli.training.coordinates import Coordinates, flatten
 from duolearn_cli.training.finetune import fine_tune
 from duolearn_cli.training.forward import predict
-from duolearn_cli.training.gradients import Batching, gradients
+from duolearn_cli.training.gradients import Batching, Gradients, gradients
 from duolearn_cli.training.references import references
 from duolearn_cli.training.task import UnlearningTask
 from duolearn_cli.training.update import Update
@@ -504,3 +504,20 @@ def test_more_steps_than_the_passes_give_are_smaller(fresh, study):
     # Six items in batches of four: two passes are four steps, and eight steps are twice as many.
     assert [len(own) for own in rates] == [4, 8]
     assert rates[1][0] == pytest.approx(rates[0][0] / 2)
+
+
+@pytest.mark.parametrize("weight", [1.0, 20.0])
+def test_keeping_may_weigh_more_whatever_the_method(monkeypatch, weight):
+    plain = Gradients(torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0]))
+    monkeypatch.setattr(unlearn, "gradients", lambda *given: plain)
+    settings = UnlearnConfig(keep_weight=weight, epochs=1, batch_size=2)
+    task = SimpleNamespace(
+        settings=settings, forget=[0, 1], retain=[2, 3], rehearsed=[], seed=0, pack_to=None, method=None
+    )
+    update = SimpleNamespace(
+        coordinates=None, processes=None, constraint=SimpleNamespace(settings=SimpleNamespace(needs_fisher=False))
+    )
+    steps, gradients_at = unlearn._plain_steps(None, task, update)
+    both = gradients_at(1)
+    assert steps == 1 and both.forget.tolist() == [1.0, 2.0]
+    assert both.preserve.tolist() == [3.0 * weight, -4.0 * weight]
