@@ -102,3 +102,45 @@ def test_other_methods_attack_notes_in_other_forms(unlearned, method, attack):
 def test_what_cannot_be_asked_of_notes_is_refused_before_a_model(duolearn, overrides, said):
     done = duolearn("unlearn", *TOY, "--dry-run", *overrides)
     assert done.returncode == 2 and said in done.stderr
+
+
+@pytest.mark.slow
+def test_a_second_request_never_reads_what_the_first_forgot(unlearned, duolearn, tmp_path):
+    first = unlearned("+forget=surgery", *NONE)
+    second = tmp_path / "second"
+    done = duolearn(
+        *("unlearn", "+forget=custom", "forget.name=drugs", "forget.concepts=[pharmacology]", f"after={first}"),
+        *("plugins=[tests.toy_notes]", f"run_dir={second}", *NONE),
+    )
+    assert done.returncode == 0, done.stderr
+    found = metrics(second)
+    assert found["requests"][0]["name"] == "surgery" and found["data"]["documents"]["kept_values"] < 20
+    # The settings of documents go with the chain.
+    assert "kin_weight: 1.0" in (second / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_notes_of_a_users_own_run_to_the_end(duolearn, tmp_path):
+    values = zip(
+        ["appendicectomy", "cholecystectomy", "splenectomy", "nephrectomy"] * 3,
+        ["asthma", "gout", "epilepsy"] * 4,
+        strict=True,
+    )
+    rows = [
+        {
+            "text": f"Patient {k} came back to the clinic after the last admission and has recovered well. In the "
+            f"spring they underwent {operation} without any trouble. They have lived with {illness} for years.",
+            "patient": f"p{k}",
+        }
+        for k, (operation, illness) in enumerate(values)
+    ]
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    folder = tmp_path / "run"
+    given = [f"dataset.path={path}", "dataset.fields.patient=patient", "learn.epochs=2", "unlearn.epochs=1"]
+    done = duolearn("unlearn", "+forget=surgery", "dataset=notes", *given, f"run_dir={folder}", *NONE)
+    assert done.returncode == 0, done.stderr
+    found = metrics(folder)
+    assert found["data"]["documents"]["to_forget_in"] == found["data"]["forget_train"] == 9
+    assert "continuation" in found["documents"]["unlearned"]["facts"]
+    assert "12 documents have no questions: 24 are made" in " ".join(found["data"]["notes"])

@@ -109,10 +109,7 @@ def test_nothing_usable_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {"text": "nte"},
-            ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. .* Name your columns with dataset\.fields"),
-        ),
+        ({"text": "nte"}, r"no column 'nte' \(did you mean 'note'\?\)\. .* Name your columns with dataset\.fields"),
         ({"text": "note", "patient": "who"}, "no column 'who'"),
         ({"text": None}, r"dataset\.fields\.text is not set"),
         ({"text": None, "sections": {"a": 1}}, r"dataset\.fields\.sections=.*a list of columns is needed"),
