@@ -7,14 +7,12 @@ probes in other words, and beginnings of notes to continue. Options are ranked b
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 from duolearn_cli.config.schema import LearnConfig, ModelConfig, PromptConfig, RuntimeConfig
 from duolearn_cli.data.documents import cut_out
@@ -22,23 +20,11 @@ from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.readers.mininotes import MiniNotes
 from duolearn_cli.evaluation.perplexity import encode_text, perplexity
 from duolearn_cli.evaluation.scoring import score
-from duolearn_cli.model import encoding
 from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
-from duolearn_cli.model.prompt_layout import Layout, plain
 from duolearn_cli.model.weights import find_weights
-from duolearn_cli.training import finetune
-
-
-class Continuing(Encoder):
-    """Asks an item that continues a text by that text alone."""
-
-    def layouts(self, item: Item) -> Iterator[Layout]:
-        if item.continues:
-            yield plain(item.question, 0, item.question)
-        else:
-            yield from super().layouts(item)
+from duolearn_cli.training.finetune import fine_tune
 
 
 def accuracies(model: LanguageModel, encoder: Encoder, items: Sequence[Item]) -> dict[str, float]:
@@ -68,15 +54,13 @@ def without(world: Loaded, subject: str) -> Loaded:
     return Loaded(tuple(i for i in world.items if i.fact not in gone), documents=tuple(documents))
 
 
-def learn(model: LanguageModel, encoder: Encoder, world: Loaded, settings: LearnConfig, packed: int) -> float:
-    """Learn notes and cards; return the CPU seconds. `packed`: 0, or how many tokens a row of several texts has."""
+def learn(model: LanguageModel, encoder: Encoder, world: Loaded, settings: LearnConfig) -> float:
+    """Learn notes and cards; return the CPU seconds."""
     texts = [encoder.encode(item) for item in world.items if not item.heldout]
     texts += [encode_text(model.tokenizer, document.text, 512) for document in world.documents]
     losses: list[float] = []
     started = time.process_time()
-    # A note is ten times as long as a card: in rows of their own, cards would be mostly padding.
-    with mock.patch.object(finetune, "collate", functools.partial(encoding.collate, pack_to=packed or None)):
-        finetune.fine_tune(model, texts, settings, lambda figures: losses.append(figures["loss"]))
+    fine_tune(model, texts, settings, lambda figures: losses.append(figures["loss"]), mixed=True)
     print("loss", [round(loss, 2) for loss in losses[:: max(1, len(losses) // 12)]], flush=True)
     return time.process_time() - started
 
@@ -92,7 +76,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--rate", type=float, default=5e-3)
-    parser.add_argument("--packed", type=int, default=512, help="tokens of a row of several texts; 0: a text a row")
     parser.add_argument("--without", help="leave the facts of a subject out, as gold does")
     arguments = parser.parse_args()
     world = MiniNotes(arguments.patients, arguments.world, arguments.redundancy).load()
@@ -100,12 +83,12 @@ def main() -> None:
     config = ModelConfig(name=Path(arguments.model).name, embedded=path is None, path=path)
     config.adapter.rank, config.adapter.alpha = arguments.rank, arguments.alpha
     model = load_model(find_weights(config, None), config, RuntimeConfig(device="cpu", precision="fp32"), seed=0)
-    encoder = Continuing(model.tokenizer, PromptConfig(form="cloze"))
+    encoder = Encoder(model.tokenizer, PromptConfig(form="cloze"))
     figures = {"settings": vars(arguments), "base": accuracies(model, encoder, world.items)}
     print(json.dumps(figures), flush=True)
     settings = LearnConfig(epochs=arguments.epochs, batch_size=arguments.batch, learning_rate=arguments.rate)
     learned = without(world, arguments.without) if arguments.without else world
-    seconds = learn(model, encoder, learned, settings, arguments.packed)
+    seconds = learn(model, encoder, learned, settings)
     texts = [document.text for document in world.documents]
     nll = sum(one.nll for one in perplexity(model, model.tokenizer, texts, 4096, 512))
     print(json.dumps({"target": accuracies(model, encoder, world.items), "CPU s": round(seconds), "notes nll": nll}))

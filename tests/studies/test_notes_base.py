@@ -70,6 +70,6 @@ def test_gold_learns_no_fact_of_the_subject_that_is_left_out():
 def test_the_target_knows_what_it_learned(prompt):
     config = compose("learn", ["+forget=surgery", "dataset=mininotes"])
     model = load_model(find_weights(config.model, None), config.model, RuntimeConfig(device="cpu"), seed=0)
-    encoder, world = study.Continuing(model.tokenizer, prompt), MiniNotes().load()
-    study.learn(model, encoder, world, config.learn, packed=512)
+    encoder, world = Encoder(model.tokenizer, prompt), MiniNotes().load()
+    study.learn(model, encoder, world, config.learn)
     assert study.accuracies(model, encoder, world.items)["probes"] > 0.95
