@@ -7,11 +7,12 @@ spans have.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
-from duolearn_cli.data.documents import Document, Span, without
+from duolearn_cli.data.documents import Document, Span, apart, without
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.sides import Find
 
@@ -127,11 +128,10 @@ def _marked(
 
 def all_spans(document: Document, find: Find) -> tuple[Span, ...]:
     """Return the spans that the data set gives, and the mentions of concepts outside of them, from left to right."""
-    taken = [(span.start, span.end) for span in document.spans]
     found = [
         Span(mention.start, mention.end, concepts=(mention.concept,))
         for mention in find(document.text)
-        if all(mention.end <= start or end <= mention.start for start, end in taken)
+        if apart(document.spans, mention.start, mention.end)
     ]
     return tuple(sorted((*document.spans, *found), key=lambda span: span.start))
 
@@ -143,7 +143,7 @@ def _attacked(text: str, spans: Sequence[Span], form: str) -> tuple[tuple[int, i
         return ((0, len(text)),)
     if form == "values":
         return tuple((span.start, span.end) for span in spans)
-    return tuple((start, end) for start, end in sentences(text) if any(start <= span.start < end for span in spans))
+    return tuple((start, end) for start, end in sentences(text) if not apart(spans, start, end))
 
 
 def _with_clauses(text: str, marked: MarkedDocument) -> list[Span]:
@@ -152,11 +152,13 @@ def _with_clauses(text: str, marked: MarkedDocument) -> list[Span]:
     A data set that gives no clause says nothing of how a sentence is built. The whole sentence then goes, unless it
     also states something that is kept.
     """
-    kept = [span for span in marked.spans if span not in marked.forgotten]
-    whole = [(start, end) for start, end in sentences(text) if not any(start <= span.start < end for span in kept)]
+    forgotten = set(marked.forgotten)
+    kept = [span for span in marked.spans if span not in forgotten]
+    whole = [(start, end) for start, end in sentences(text) if apart(kept, start, end)]
 
     def clause(span: Span) -> tuple[int, int]:
-        own = next(((start, end) for start, end in whole if start <= span.start and span.end <= end), None)
+        place = bisect_right(whole, span.start, key=lambda sentence: sentence[0]) - 1
+        own = whole[place] if place >= 0 and span.end <= whole[place][1] else None
         return span.clause or own or (span.start, span.end)
 
     return [replace(span, clause=clause(span)) for span in marked.forgotten]

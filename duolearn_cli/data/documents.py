@@ -5,6 +5,7 @@ An item (items.py) asks for one fact. A document states many, so what is forgott
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -61,6 +62,13 @@ class Window:
     @property
     def text(self) -> str:
         return self.document.text[self.start : self.end]
+
+
+def apart(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Return whether the characters ``[start, end)`` share none with `spans`, which are in order and do not overlap."""
+    # Only the last span that begins before the end may share characters with them.
+    before = bisect_left(spans, end, key=lambda span: span.start) - 1
+    return before < 0 or spans[before].end <= start
 
 
 def without(document: Document, spans: Collection[Span]) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from duolearn_cli.concepts.hierarchy import Hierarchy
 from duolearn_cli.concepts.matcher import Mention
 from duolearn_cli.data.cleaning import fold
 from duolearn_cli.data.continuation import seam
-from duolearn_cli.data.documents import Document, Span, Window
+from duolearn_cli.data.documents import Document, Span, Window, apart
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.windows import sentence_starts
 from duolearn_cli.data.wrong_answers import options_of, rank
@@ -126,11 +125,8 @@ def with_facts(document: Document, find: Find, hierarchy: Hierarchy) -> Document
         concepts = named or tuple(dict.fromkeys(mention.concept for mention in find(text)))
         fact = span.fact or f"{owner(document)}:{concepts[0] if concepts else fold(text)}"
         spans.append(replace(span, fact=fact, concepts=concepts))
-    starts = [span.start for span in document.spans]
     for mention in find(document.text):
-        # Spans do not overlap, so only the last one that begins before the mention's end may share characters with it.
-        before = bisect_left(starts, mention.end) - 1
-        if before < 0 or document.spans[before].end <= mention.start:
+        if apart(document.spans, mention.start, mention.end):
             fact = f"{owner(document)}:{mention.concept}"
             spans.append(Span(mention.start, mention.end, fact, (mention.concept,)))
     return replace(document, spans=tuple(sorted(spans, key=lambda span: span.start)))

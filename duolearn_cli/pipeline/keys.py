@@ -78,6 +78,7 @@ def model_key(study: Study, base: str, which: str) -> str:
     # The order of the items counts: batches are drawn by position.
     learned = [base, learning_settings(config.learn), items]
     learned += [[one.text for one in documents]] if (documents := study.training_documents(which)) else []
+    learned += [["continue", ids]] if (ids := [i.id for i in study.training_items(which) if i.continues]) else []
     is_private = which == "target" and config.privacy.learn_epsilon is not None
     return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
 
