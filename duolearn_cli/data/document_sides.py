@@ -92,14 +92,14 @@ def document_sides(
     learned: list[MarkedDocument] = []
     gold: list[Document] = []
     for document in documents:
-        seen = without(document, [span for span in document.spans if span.fact and span.fact in hidden])
+        seen = _without(document, [span for span in document.spans if span.fact and span.fact in hidden])
         if len(seen.text.split()) < FEWEST_WORDS:
             continue
         marked = _marked(seen, target, forget, known, find, form)
         learned.append(marked)
         if marked.is_whole:
             continue
-        rest = without(replace(marked.document, spans=marked.spans), _with_clauses(seen.text, marked))
+        rest = _without(replace(seen, spans=marked.spans), marked.forgotten)
         if len(rest.text.split()) >= FEWEST_WORDS:
             gold.append(rest)
     return DocumentSides(tuple(learned), tuple(gold))
@@ -146,22 +146,24 @@ def _attacked(text: str, spans: Sequence[Span], form: str) -> tuple[tuple[int, i
     return tuple((start, end) for start, end in sentences(text) if not apart(spans, start, end))
 
 
-def _with_clauses(text: str, marked: MarkedDocument) -> list[Span]:
-    """Return the forgotten spans with what gold does not read: their clauses.
+def _without(document: Document, gone: Sequence[Span]) -> Document:
+    """Return the document without some of its spans, clause by clause.
 
     A data set that gives no clause says nothing of how a sentence is built. The whole sentence then goes, unless it
     also states something that is kept.
     """
-    forgotten = set(marked.forgotten)
-    kept = [span for span in marked.spans if span not in forgotten]
-    whole = [(start, end) for start, end in sentences(text) if apart(kept, start, end)]
+    removed = set(gone)
+    kept = [span for span in document.spans if span not in removed]
+    whole = [(start, end) for start, end in sentences(document.text) if apart(kept, start, end)]
 
-    def clause(span: Span) -> tuple[int, int]:
+    def with_clause(span: Span) -> Span:
         place = bisect_right(whole, span.start, key=lambda sentence: sentence[0]) - 1
         own = whole[place] if place >= 0 and span.end <= whole[place][1] else None
-        return span.clause or own or (span.start, span.end)
+        return replace(span, clause=span.clause or own or (span.start, span.end))
 
-    return [replace(span, clause=clause(span)) for span in marked.forgotten]
+    cut = {span: with_clause(span) for span in gone}
+    spans = tuple(cut.get(span, span) for span in document.spans)
+    return without(replace(document, spans=spans), list(cut.values()))
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
