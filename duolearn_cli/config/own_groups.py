@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.safe_yaml import yaml_fault
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import read_text, reason
 
@@ -66,12 +67,10 @@ def _parsed(text: str) -> tuple[Any] | str:
     """The document, or why it is none."""
     import yaml
 
+    if fault := yaml_fault(text):
+        return f"{fault}."
     try:
-        tokens = yaml.scan(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        # A few lines of aliases can stand for gigabytes; Hydra would copy all of them.
-        if any(isinstance(token, yaml.AliasToken) for token in tokens):
-            return "YAML aliases (*name) are not read; write the values out."
-        return (yaml.safe_load(text),)
+        return (yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)),)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return f"not YAML: {' '.join(str(error).split())[:200]}."
 

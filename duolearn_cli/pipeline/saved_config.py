@@ -7,9 +7,10 @@ from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import AliasToken, AnchorToken, SafeLoader, YAMLError, scan
+from yaml import YAMLError
 
 from duolearn_cli.config.renamed import with_new_names
+from duolearn_cli.config.safe_yaml import yaml_fault
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import read_text
@@ -24,9 +25,8 @@ def saved_configuration(path: Path) -> DictConfig:
     """
     text = read_text(path)
     try:
-        # An alias stands for a copy: a few lines of them can stand for gigabytes. `OmegaConf.to_yaml` writes none.
-        if any(isinstance(token, (AliasToken, AnchorToken)) for token in scan(text, Loader=SafeLoader)):
-            raise ValueError("it has YAML aliases, which a run never saves")
+        if fault := yaml_fault(text):
+            raise ValueError(fault)
         saved = OmegaConf.create(text) if text.strip() else None
         if not isinstance(saved, DictConfig):
             raise ValueError("a YAML object is needed")
