@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from duolearn_cli.cli.answers import answer
 from duolearn_cli.cli.flags import check_flags, one_of, takes_value
@@ -21,7 +25,7 @@ from duolearn_cli.cli.positional import (
 )
 from duolearn_cli.config.version import __version__
 from duolearn_cli.config.words import CACHE_ACTIONS, DATA_ACTIONS
-from duolearn_cli.errors import UserError
+from duolearn_cli.errors import Interrupted, UserError, printable
 
 COMMANDS = (
     "learn",
@@ -59,21 +63,75 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 refused, 130 interrupted.
+        The exit status: 0 done, 1 failed, 2 refused, 130 interrupted (143 and 129 by SIGTERM and SIGHUP).
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
-        return _dispatch(args)
+        with _stoppable():
+            status = _dispatch(args)
+        _flushed()
+        return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
         # The reader of our output, such as `head`, has closed it. Flushing at exit would raise the error once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
+        _silenced()
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        return 130
+        return error.status if isinstance(error, Interrupted) else 130
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # panics of libraries in Rust are no Exceptions
+        from duolearn_cli.cli.last_resort import DEBUG, explained
+
+        if os.environ.get(DEBUG):
+            raise
+        status, message = explained(error, args)
+        print(f"error: {message}", file=sys.stderr)
+        return status
+
+
+def _open_streams() -> None:
+    """Give a process that was started without output (``>&-``) one that goes nowhere."""
+    nowhere = os.devnull
+    sys.stdout = sys.stdout or open(nowhere, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stderr = sys.stderr or open(nowhere, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def _flushed() -> None:
+    """Write out what is buffered: a full disk must be an error of the command, not a traceback after it."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _silenced()
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(f"the output could not be written: {error.strerror}.") from error
+
+
+def _silenced() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take a batch system's or a closed terminal's signal (TERM, HUP) for Ctrl-C."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted(number)
+
+    # Whoever has set another handler, as nohup has, keeps it.
+    numbers = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    is_main = threading.current_thread() is threading.main_thread()
+    for number in numbers if is_main else ():
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers if is_main else ():
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _dispatch(args: list[str]) -> int:

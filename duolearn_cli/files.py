@@ -1,16 +1,36 @@
-"""Where files are (configuration, embedded assets, the user's cache), and how to write one atomically."""
+"""Where files are (configuration, embedded assets, the user's cache), how to read one, and to write one atomically."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import RunError, UserError
 
+# What helps when the system refuses a file or folder.
+FIXES = {
+    errno.EACCES: "permission denied; allow this user to use it (chmod, chown), or give another path",
+    errno.EPERM: "the system does not permit it; give another path",
+    errno.EROFS: "the file system is read-only; give another path",
+    errno.ENOSPC: "the disk is full; free some space, or give another path",
+    errno.EDQUOT: "the disk quota is used up; free some space, or give another path",
+    errno.ENAMETOOLONG: "the name is too long for this file system; give a shorter one",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EISDIR: "this is a folder; give the path of a file",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ELOOP: "its symbolic links lead in a circle",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.EIO: "the disk reports an error",
+}
+# Files with texts of the user: for the owner's eyes.
+PRIVATE = 0o600
 PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"
 
@@ -37,10 +57,18 @@ def cache_dir(configured: str | None) -> Path:
     """
     chosen = configured or os.environ.get("DUOLEARN_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen, "cache_dir" if configured else "DUOLEARN_CACHE")
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("duolearn"))
+
+
+def expanded(path: str | Path, setting: str) -> Path:
+    """Return a path with ``~`` replaced by the home folder. Raises RunError for ``~name`` of an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RunError(f"{setting}={path}: there is no user of this name; give a path.") from error
 
 
 def groups(extra: Path | None = None) -> dict[str, dict[str, str]]:
@@ -69,21 +97,116 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically (a temporary file, then a rename), so that a reader never sees half of it.
+def reason(error: OSError | ValueError) -> str:
+    """Say why the system refused a file, and what helps. A ValueError means a NUL in the path."""
+    if not isinstance(error, OSError):
+        return "a path cannot contain a NUL character"
+    return FIXES.get(error.errno or 0) or error.strerror or str(error)
+
+
+def checked_file(path: Path, error: type[UserError] = RunError, name: str | None = None) -> Path:
+    """Return `path` if it is a file that can be opened. A pipe or a device is none: it may never end.
+
+    Args:
+        error: the class of the error.
+        name: how messages call the path; by default the path itself.
 
     Raises:
-        RunError: the file cannot be written.
+        UserError: an `error`; the message names the path, the reason and what helps.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "")
+        if not stat.S_ISREG(mode):
+            raise error(f"{name or path}: this is a pipe, a socket or a device; give the path of a regular file.")
+        path.open("rb").close()
+    except (OSError, ValueError) as refused:
+        raise error(f"{name or path}: cannot be read: {reason(refused)}.") from refused
+    return path
+
+
+def read_bytes(path: Path, error: type[UserError] = RunError, name: str | None = None) -> bytes:
+    """Return the content of a file. Raises as `checked_file`."""
+    try:
+        return checked_file(path, error, name).read_bytes()
+    except OSError as refused:
+        raise error(f"{name or path}: cannot be read: {reason(refused)}.") from refused
+
+
+def read_text(path: Path, error: type[UserError] = RunError, name: str | None = None) -> str:
+    """Return the text of a UTF-8 file. Raises as `checked_file`, and for bytes that are not UTF-8."""
+    try:
+        return read_bytes(path, error, name).decode("utf-8")
+    except UnicodeDecodeError as broken:
+        raise error(f"{name or path}: not UTF-8 text (byte {broken.start:,}); it is damaged.") from broken
+
+
+def read_json(path: Path, error: type[UserError] = RunError, name: str | None = None) -> Any:
+    """Return the value of a JSON file. Raises as `read_text`, and for text that is not JSON."""
+    try:
+        return json.loads(read_text(path, error, name))
+    except (ValueError, RecursionError) as broken:
+        raise error(f"{name or path}: not valid JSON ({broken}); it is damaged.") from broken
+
+
+def make_folder(path: Path, name: str | None = None) -> Path:
+    """Create a folder and those above it, and check that files can be written there.
+
+    Raises:
+        RunError: the message names the path, the reason and what helps.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES, "")
+    except FileExistsError as refused:
+        raise RunError(f"{name or path}: this is a file, not a folder; give another path.") from refused
+    except (OSError, ValueError) as refused:
+        raise RunError(f"{name or path}: cannot be written: {reason(refused)}.") from refused
+    return path
+
+
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a text file atomically (a temporary file, then a rename), so that a reader never sees half of it.
+
+    The file and its name are on the disk when this returns: a power cut leaves the old file or the new one.
+
+    Args:
+        mode: who may read and write it, less what the umask takes away.
+
+    Raises:
+        RunError: the file cannot be written, or something that is no regular file has its name.
     """
     # The process id keeps two processes that write the same file apart until the rename.
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path}: this is no regular file; it is not replaced. Give another path.")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(part, flags, mode), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+        sync_folder(path.parent)
+    except UnicodeError:
+        raise  # a lone surrogate is no fault of the path
+    except (OSError, ValueError) as refused:
+        raise RunError(f"{path} cannot be written: {reason(refused)}.") from refused
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a rename that is not synced may be undone by a power cut."""
+    with suppress(OSError):  # some network file systems cannot sync a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -97,8 +220,21 @@ def json_text(value: Any) -> str:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line, atomically; NaN and infinities become null."""
-    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
+    """Write one JSON object a line, atomically, for the owner's eyes; NaN and infinities become null."""
+    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows), PRIVATE)
+
+
+def appended(path: Path) -> TextIO:
+    """Open a text file of the owner's to append to. A symbolic link is not followed: it may lead anywhere.
+
+    Raises:
+        RunError: it cannot be opened.
+    """
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        return os.fdopen(os.open(path, flags, PRIVATE), "a", encoding="utf-8")
+    except OSError as refused:
+        raise RunError(f"{path} cannot be written: {reason(refused)}.") from refused
 
 
 def finite(value: Any) -> Any:

@@ -66,7 +66,8 @@ def duolearn(cache, tmp_path, monkeypatch, capfd):
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
             patch.setattr(sys, "argv", ["duolearn", *args])
-            for name, value in {"DUOLEARN_CACHE": str(cache), "HYDRA_FULL_ERROR": "1", **environment}.items():
+            own = {"DUOLEARN_CACHE": str(cache), "HYDRA_FULL_ERROR": "1", "DUOLEARN_TRACEBACK": "1"}
+            for name, value in (own | environment).items():
                 patch.setenv(name, value)
             status = main(args)
         said = capfd.readouterr()

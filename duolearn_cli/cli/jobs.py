@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from duolearn_cli.config.compose import compose, sweep_folder
-from duolearn_cli.config.overrides import MAX_CHECKED_JOBS, choices, parsed_overrides, problems
+from duolearn_cli.config.overrides import MAX_CHECKED_JOBS, choices, parsed_overrides, problems, refuse_deep
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.pipeline.run_folder import is_empty
 
@@ -24,6 +24,7 @@ def check_jobs(command: str, overrides: Sequence[str], multirun: bool, config_di
     Raises:
         ConfigError: what is wrong with the first job or, if that is sound, with any other value.
     """
+    refuse_deep(overrides)
     if multirun:
         _check_sweep(command, overrides, config_dir)
     else:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from duolearn_cli.cli.jobs import check_jobs
 from duolearn_cli.config.compose import register_schema
 from duolearn_cli.config.overrides import with_own_names
-from duolearn_cli.errors import ConfigError, UserError
+from duolearn_cli.errors import ConfigError, UserError, printable
 from duolearn_cli.files import conf_dir
 from duolearn_cli.pipeline.run_folder import check_run_folder
 
@@ -35,16 +35,18 @@ def launch(command: str, args: Sequence[str]) -> int:
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job.")
     check_jobs(command, parsed.overrides, parsed.multirun, parsed.config_dir)
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     def job(config: DictConfig) -> str | None:
         try:
             return _run_job(command, config, parsed.config_dir)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # panics of libraries in Rust are no Exceptions
             # Caught here: Hydra would print its own report and, in a sweep, skip the remaining jobs.
             errors.append(error)
             if parsed.multirun:
-                print(f"error: {_message(error)}", file=sys.stderr)
+                print(f"error: {printable(_message(error))}", file=sys.stderr)
         return None
 
     _hydra_main(job, command, args)
@@ -55,7 +57,7 @@ def launch(command: str, args: Sequence[str]) -> int:
     return 1 if errors else 0
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """Return the message of a `UserError`; any other error in one line, with its traceback in the job's log."""
     if isinstance(error, UserError):
         return str(error)

@@ -13,7 +13,9 @@ from duolearn_cli.concepts.concept import LEVELS, Concept
 from duolearn_cli.concepts.context import Context, split_context, unmarked
 from duolearn_cli.concepts.validation import listed
 from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.files import checked_file, read_bytes
 
+SHOWN = 200  # characters of a row or header in a message
 COLUMNS = ("id", "level", "parents", "name", "synonyms", "subjects")
 
 
@@ -41,6 +43,8 @@ def existing(path: Path) -> Path:
     """
     if path.is_dir():
         raise DataError(f"hierarchy.path={path}: this is a folder; give the path of one file in it.")
+    if path.exists():
+        return checked_file(path, DataError)
     if not path.is_file():
         raise DataError(f"hierarchy file {path} does not exist. Give hierarchy.path=FILE or use hierarchy=medical4.")
     return path
@@ -77,17 +81,19 @@ def read_concepts(path: Path, layout: Layout | None = None) -> list[Concept]:
 
 
 def _text(path: Path, encoding: str) -> str:
-    data = path.read_bytes()
+    data = read_bytes(path, DataError)
     try:
         # Spreadsheets put a byte order mark before UTF-8, which would become part of the first column's name.
         codec = codecs.lookup(encoding).name
         return data.decode("utf-8-sig" if codec == "utf-8" else codec)
-    except LookupError as error:
-        raise DataError(f"hierarchy.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16.") from error
-    except UnicodeError as error:
-        start = getattr(error, "start", "unknown")
+    except UnicodeDecodeError as error:
         name = "UTF-8" if encoding == "utf-8" else encoding
-        raise DataError(f"{path}: not {name} at byte {start}; save the file as UTF-8.") from error
+        raise DataError(f"{path}: not {name} at byte {error.start}; save the file as UTF-8.") from error
+    except (LookupError, ValueError) as error:
+        # Python also knows encodings that never decode (undefined), or that need other text than this (punycode).
+        raise DataError(
+            f"{path}: hierarchy.encoding={encoding[:40]!r} is unknown or does not fit; examples: utf-8, cp1252, utf-16."
+        ) from error
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str | None, str | None]]]:
@@ -108,7 +114,7 @@ def _check_header(path: Path, header: Sequence[str], layout: Layout) -> None:
         hints = "".join(nearest(column, header) for column in missing[:1])
         raise DataError(
             f"{path}: missing columns {missing}{hints}; the header must have {', '.join(needed)}, separated by "
-            f"{layout.delimiter!r}; found: {', '.join(header) or 'nothing'}."
+            f"{layout.delimiter!r}; found: {', '.join(header)[:SHOWN] or 'nothing'}."
         )
     repeated = [column for column in needed if header.count(column) > 1]
     if repeated:

@@ -15,7 +15,7 @@ from duolearn_cli.config.components import component, component_class
 from duolearn_cli.config.declarations import Combined, Declaring
 from duolearn_cli.config.explain import COMPONENTS, schema_type, wrong_type
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.config.values import interpolation_problems, stray_keys, value_problems
+from duolearn_cli.config.values import interpolation_problems, nested_problems, stray_keys, value_problems
 from duolearn_cli.config.words import OPTIONAL_COMPONENTS
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import groups
@@ -26,6 +26,8 @@ BASES = {
     "method": ("Method", "duolearn_cli.methods"),
     "hierarchy": ("HierarchySource", "duolearn_cli.concepts.sources"),
 }
+# Components that are any class with `load`.
+LOADED = ("dataset", "retain_from")
 # The commands that score models, and so can measure them.
 MEASURING = ("learn", "retrain", "unlearn", "evaluate", "benchmark")
 
@@ -40,6 +42,10 @@ def check(config: DictConfig, extra: Path | None = None) -> Iterator[str]:
     unresolved = list(interpolation_problems(config))
     if unresolved:
         yield from unresolved
+        return
+    # Other checks take words for words.
+    if nested := list(nested_problems(config, RunConfig)):
+        yield from nested
         return
     yield from stray_keys(config, RunConfig)
     yield from _missing(config)
@@ -139,6 +145,8 @@ def _class_problems(name: str, owner: type) -> Iterator[str]:
             f"{name}: {owner.__name__} does not derive from {base}, so nobody can tell what it declares. Fix, in the "
             f"module {owner.__module__}: from {package} import {base}; class {owner.__name__}({base})."
         )
+    elif name in LOADED and not any("load" in vars(one) for one in owner.__mro__):
+        yield f"{name}: {owner.__name__} has no method `load`, so it is no data set."
     elif isinstance(owner, Declaring):
         yield from (f"{name}: {problem}" for problem in owner.class_problems())
 

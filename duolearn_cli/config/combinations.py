@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ from duolearn_cli.config.settings import NAME
 from duolearn_cli.config.tracking import track_problems
 from duolearn_cli.config.unlearning import WITH_MOMENTUM, UnlearnConfig
 from duolearn_cli.config.values import NAME_HINT, within
+from duolearn_cli.files import reason
 
 WITH_RUN_FOLDER = ("learn", "retrain", "unlearn", "evaluate", "audit", "bench", "benchmark")
 MAKES_FOLDER = (*WITH_RUN_FOLDER, "compare")
@@ -33,6 +34,7 @@ def problems(config: DictConfig, methods: Mapping[str, str]) -> Iterator[str]:
     if not OmegaConf.is_missing(config.forget, "name") and not re.fullmatch(NAME, config.forget.name):
         yield f"forget.name={config.forget.name}: {NAME_HINT}"
     yield from _weights(config)
+    yield from (f"plugins: {name!r} is no module's name, such as my_methods." for name in _no_modules(config.plugins))
     yield from _folders(config)
     if problem := layers_problem(config.model.adapter.layers):
         yield problem
@@ -64,25 +66,33 @@ def _weights(config: DictConfig) -> Iterator[str]:
         yield f"evaluation.hmta_weights={list(weights)}: four numbers of 0 or more are needed, not all 0."
 
 
+def _no_modules(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not all(part.isidentifier() for part in str(name).split("."))]
+
+
 def _folders(config: DictConfig) -> Iterator[str]:
     """Yield folders that do not exist, and empty names, as an unset variable of a script gives them."""
     for name in ("resume", "run", "adapter", "after"):
         value = config.get(name)
-        if value and (problem := _unreadable(Path(value))):
-            yield f"{name}={value}: {problem}"
-    for name, also in (("run_dir", " (hydra.run.dir)"), ("resume", ""), ("run", ""), ("adapter", ""), ("after", "")):
+        if value and (fault := _no_folder(Path(value))):
+            yield f"{name}={value}: {fault}."
+    for name in ("run_dir", "resume", "run", "adapter", "after", "output_dir", "cache_dir"):
+        also = " (hydra.run.dir)" * (name == "run_dir")
         value = config.get(name)
         if value is not None and not value.strip():
             yield f"{name}={value}{also}: the folder has no name; give {name}=FOLDER, or leave it out."
 
 
-def _unreadable(folder: Path) -> str:
+def _no_folder(folder: Path) -> str:
+    """Return why a path is no folder that this user may read; an empty string for one."""
     try:
         if not folder.is_dir():
-            return "there is no such folder."
+            return "there is no such folder"
     except PermissionError:  # of a folder above it
         pass
-    return "" if os.access(folder, os.R_OK | os.X_OK) else "this user may not read the folder; ask its owner."
+    except (OSError, ValueError) as error:
+        return reason(error)
+    return "" if os.access(folder, os.R_OK | os.X_OK) else "this user may not read the folder; ask its owner"
 
 
 def _views(config: DictConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from duolearn_cli.config.check import check
 from duolearn_cli.config.components import component, component_class
 from duolearn_cli.config.explain import explain, group_problems, key_of
+from duolearn_cli.config.own_groups import check_own_groups
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import ConfigError
 from duolearn_cli.files import conf_dir, groups
@@ -37,6 +38,7 @@ def compose(command: str, overrides: Sequence[str], config_dir: str | None = Non
     Raises:
         ConfigError: every problem found, one a line.
     """
+    check_own_groups(_search(config_dir))
     problems = list(group_problems(overrides, _search(config_dir)))
     if not problems:
         try:
@@ -85,6 +87,7 @@ def unchecked(command: str, overrides: Sequence[str], config_dir: str | None) ->
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
+    check_own_groups(_search(config_dir))
     try:
         config = _compose(command, overrides, config_dir)
     except Exception as error:  # Hydra's and OmegaConf's errors share no base class

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import MAX_SEED, setting
 
 
 @dataclass
@@ -42,7 +42,7 @@ class PromptConfig:
 class SplitConfig:
     """Which items are trained on, asked in other words, or never seen."""
 
-    seed: int = setting(0, "seed of the split", minimum=0, common=("unlearn", "learn", "retrain"))
+    seed: int = setting(0, "seed of the split", minimum=0, maximum=MAX_SEED, common=("unlearn", "learn", "retrain"))
     unseen_fraction: float = setting(0.25, "share of facts that no model trains on", minimum=0.05, maximum=0.9)
     max_forget: int | None = setting(
         None, "the largest number of forget facts to train on", minimum=2, common=("unlearn", "learn", "retrain")
@@ -71,7 +71,7 @@ class SplitConfig:
 class ImperfectConfig:
     """Faults in the unlearning request, for experiments. Target, gold and every metric use the true items."""
 
-    seed: int = setting(0, "seed of the faults", minimum=0)
+    seed: int = setting(0, "seed of the faults", minimum=0, maximum=MAX_SEED)
     missing_subjects: float = setting(0.0, "share of facts that lose subject and topic", minimum=0, maximum=1)
     wrong_subjects: float = setting(0.0, "share of facts that get another subject of the data", minimum=0, maximum=1)
     wrong_answers: float = setting(0.0, "share of items with a wrong option marked as right", minimum=0, maximum=1)

@@ -15,7 +15,7 @@ class AdapterConfig:
     """The LoRA adapter that learns and unlearns; the base model is never changed."""
 
     rank: int = setting(16, "rank of each LoRA pair", minimum=1, maximum=1024, common=("unlearn", "learn", "retrain"))
-    alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0)
+    alpha: float = setting(32.0, "LoRA scale: alpha / rank", minimum=0.001, maximum=100_000)
     dropout: float = setting(
         0.0, "dropout on the adapter's input while learning target and gold", minimum=0, maximum=0.9
     )
@@ -72,17 +72,18 @@ class RuntimeConfig:
         common=("unlearn", "learn", "retrain", "evaluate", "bench"),
     )
     num_processes: int = setting(
-        1, "number of processes, one for each GPU", minimum=1, common=("unlearn", "learn", "retrain")
+        1, "number of processes, one for each GPU", minimum=1, maximum=512, common=("unlearn", "learn", "retrain")
     )
     sharding: str = setting(
         "none",
         "fsdp2: with several processes, each keeps only its part of every layer",
         choices=["none", "fsdp2"],
     )
-    threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1)
+    threads: int | None = setting(None, "CPU threads; empty: PyTorch decides", minimum=1, maximum=4096)
     hidden_cache_gb: float = setting(
         2.0,
         "GB of a temporary file that stores hidden states of the layers below the adapter (model.adapter.layers); "
         "0: none",
         minimum=0,
+        maximum=100_000,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 MAX_CHECKED_JOBS = 32
+MAX_JOBS = 10_000
+MAX_BRACKETS = 60
 # Hydra's own settings that have an effect here. Those of SWEEP_ONLY have one only in a sweep.
 SWEEP_ONLY = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper", "hydra.launcher")
 EFFECTIVE = (
@@ -53,6 +56,13 @@ def _own(arg: str) -> str:
     return _RUN_DIR.sub("run_dir=", arg) if _RUN_DIR.match(arg) else arg
 
 
+def refuse_deep(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for brackets so deep that Hydra's parser, which calls itself, would overflow."""
+    for text in overrides:
+        if text.count("[") + text.count("{") > MAX_BRACKETS:
+            raise ConfigError(f"{text[:80]}...: more than {MAX_BRACKETS} brackets; give a shorter value.")
+
+
 def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
     """Parse all overrides by Hydra's grammar. Raises ConfigError for one that does not follow it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -66,6 +76,9 @@ def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
 
 def problems(overrides: Sequence[Override], multirun: bool) -> Iterator[str]:
     """Yield what Hydra would accept silently: keys or values that are given twice, settings without an effect here."""
+    if endless := list(_too_many(overrides)):  # the checks below would list every value
+        yield from endless
+        return
     # An override that is refused anyway gets one message, not two.
     yield from _given_twice([override for override in overrides if not _is_refused(override)])
     yield from _listed_twice(overrides) if multirun else ()
@@ -78,6 +91,33 @@ def problems(overrides: Sequence[Override], multirun: bool) -> Iterator[str]:
         elif key == "run_dir" and multirun:
             yield f"{override.input_line}: the jobs of a sweep have a folder each; give hydra.sweep.dir=FOLDER for all."
     yield from _endless(overrides)
+
+
+def _too_many(overrides: Sequence[Override]) -> Iterator[str]:
+    """Yield ranges that list more jobs than anyone waits for, and then all sweeps whose product does."""
+    jobs = 1
+    for override in overrides:
+        count = _count(override)
+        if count > MAX_JOBS:
+            yield f"{override.input_line}: {count:,} jobs; a sweep has at most {MAX_JOBS:,}."
+            return
+        jobs *= max(count, 1)
+    if jobs > MAX_JOBS:
+        swept = " ".join(str(override.input_line) for override in overrides if override.is_discrete_sweep())
+        yield f"{swept}: {jobs:,} jobs together; a sweep has at most {MAX_JOBS:,}."
+
+
+def _count(override: Override) -> int:
+    """How many values an override lists; 1 for one that is no sweep, or a pattern."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+
+    value: Any = override.value()
+    if isinstance(value, RangeSweep) and override.is_discrete_sweep():
+        start, stop, step = value.start or 0, value.stop or 0, value.step
+        if not step:
+            return MAX_JOBS + 1  # it never ends
+        return max(0, math.ceil((stop - start) / step))
+    return len(value.list) if isinstance(value, ChoiceSweep) else 1
 
 
 def _is_refused(override: Override) -> bool:

@@ -17,7 +17,7 @@ from duolearn_cli.config.model import ModelConfig, RuntimeConfig
 from duolearn_cli.config.privacy import PrivacyConfig
 from duolearn_cli.config.record import RecordConfig, VerifyConfig
 from duolearn_cli.config.robustness import AuditsConfig
-from duolearn_cli.config.settings import NAME, setting
+from duolearn_cli.config.settings import MAX_SEED, NAME, setting
 from duolearn_cli.config.speed import BenchConfig
 from duolearn_cli.config.tracking import TRACKED, TRACKERS
 from duolearn_cli.config.unlearning import UnlearnConfig
@@ -79,7 +79,9 @@ class RunConfig:
     ablation: str | None = setting(
         None, "name of the ablation, the part of the method that is switched off; set by +ablation=", pattern=NAME
     )
-    seed: int = setting(0, "seed of the unlearning run: data order, sampling, noise", minimum=0, common=("unlearn",))
+    seed: int = setting(
+        0, "seed of the unlearning run: data order, sampling, noise", minimum=0, maximum=MAX_SEED, common=("unlearn",)
+    )
     model: ModelConfig = setting(ModelConfig)
     dataset: Any = setting(MISSING, "a data set component: _target_ and its settings")
     retain_from: Any = setting(

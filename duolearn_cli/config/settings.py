@@ -11,7 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 # What becomes part of a folder's name must not lead out of the folder above it.
-NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*"
+# Largest values that mean something. What lies beyond overflows in PyTorch, or is a slip of the finger.
+MAX_SEED = 2**63 - 1
+MAX_COUNT = 1_000_000
+MAX_RATE = 1000
+NAME = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 
 
 def setting(

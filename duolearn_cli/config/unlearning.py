@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from duolearn_cli.config.settings import setting
+from duolearn_cli.config.settings import MAX_COUNT, MAX_RATE, setting
 
 UNITS = ("coordinate", "rank", "module", "layer")
 # Optimisers that treat every coordinate by itself, with the state in which each keeps its second moments ("": none).
@@ -27,7 +27,9 @@ FEWEST_STEPS = 32
 class UnlearnConfig:
     """The unlearning loop."""
 
-    epochs: int = setting(10, "passes over the forget items", minimum=1, common=("unlearn", "benchmark"))
+    epochs: int = setting(
+        10, "passes over the forget items", minimum=1, maximum=MAX_COUNT, common=("unlearn", "benchmark")
+    )
     min_steps: int | None = setting(
         None,
         "fewest steps: few forget items are passed over more often than epochs says, at a learning rate that is lower "
@@ -39,6 +41,7 @@ class UnlearnConfig:
         16,
         "number of forget items in a step, over all processes; the same number of retain items joins them",
         minimum=1,
+        maximum=MAX_COUNT,
         common=("unlearn", "benchmark"),
     )
     retain_batch_size: int | None = setting(
@@ -47,7 +50,7 @@ class UnlearnConfig:
         "because a small request would otherwise keep too little",
         minimum=1,
     )
-    learning_rate: float = setting(5e-4, "peak learning rate", minimum=0, common=("unlearn",))
+    learning_rate: float = setting(5e-4, "peak learning rate", minimum=0, maximum=MAX_RATE, common=("unlearn",))
     warmup: float = setting(0.1, "share of steps of linear warm-up", minimum=0, maximum=1)
     max_grad_norm: float = setting(
         1.0, "largest norm of the combined gradient; longer gradients are clipped", minimum=0
@@ -60,7 +63,10 @@ class UnlearnConfig:
     weight_decay: float = setting(0.0, "the optimiser's weight decay", minimum=0)
     momentum: float = setting(0.0, "momentum of SGD and RMSprop", minimum=0, maximum=1)
     micro_batch: int | None = setting(
-        None, "number of items in one forward pass, forget and retain together; empty: the whole batch", minimum=1
+        None,
+        "number of items in one forward pass, forget and retain together; empty: the whole batch",
+        minimum=1,
+        maximum=MAX_COUNT,
     )
     memory_limit: float | None = setting(
         None,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -52,6 +52,21 @@ def _stray(prefix: str, name: str, known: list[str]) -> str:
     if not prefix and (renamed := new_name(name)):
         return f"{name}: this setting is called {renamed}."
     return f"{prefix}{name}: there is no such setting; allowed: {', '.join(known)}{nearest(name, known)}."
+
+
+def nested_problems(config: DictConfig, owner: type, prefix: str = "") -> Iterator[str]:
+    """Yield lists of words or numbers that hold something else: OmegaConf lets lists, objects and null pass."""
+    for spec in dataclasses.fields(owner):
+        if spec.name not in config or OmegaConf.is_missing(config, spec.name):
+            continue
+        value, inner = config[spec.name], schema_type(owner, spec.name)
+        if dataclasses.is_dataclass(inner) and isinstance(value, DictConfig):
+            yield from nested_problems(value, inner, f"{prefix}{spec.name}.")  # type: ignore[arg-type]
+        elif isinstance(value, ListConfig) and get_args(inner)[:1] in ((str,), (int,), (float,)):
+            for one in value:
+                if one is None or isinstance(one, DictConfig | ListConfig):
+                    said = f"{'null' if one is None else one} in it is no single value"
+                    yield f"{prefix}{spec.name}={value}: {said}; give {spec.name}=[a,b]."
 
 
 def value_problems(values: Any, prefix: str = "", owner: type | None = None) -> Iterator[str]:

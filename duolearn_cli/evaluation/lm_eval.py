@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.files import read_json
 
 # Medical knowledge other than the data set's own questions, and common sense that no forget target should affect.
 TASKS = "medqa_4options,pubmedqa,arc_easy,hellaswag"
@@ -41,7 +41,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         RunError: the file cannot be read or has no results.
     """
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+        results = read_json(path)["results"]
         rows = [
             {
                 "task": task,
@@ -54,7 +54,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
             for name, value in metrics.items()
             if "_stderr" not in name and isinstance(value, int | float) and "," in name
         ]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (RunError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
             f"evaluation.lm_eval={path}: not a result file of lm-evaluation-harness ({error}); give the "
             "results_*.json that `lm_eval --output_path` wrote."

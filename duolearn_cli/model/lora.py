@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import warnings
@@ -22,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from duolearn_cli.config.layers import ALL, chosen_layers
 from duolearn_cli.config.model import AdapterConfig, target_names
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK
+from duolearn_cli.config.typed_json import read_object
 from duolearn_cli.errors import ModelError, nearest
 from duolearn_cli.model import adapter_reach, distributed
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
@@ -203,8 +203,10 @@ def load(network: PeftModel, folder: Path) -> None:
         own = get_peft_model_state_dict(network, save_embedding_layers=False)
         shards = {name: distributed.shard_like(tensor, own[name]) for name, tensor in tensors.items() if name in own}
         result = set_peft_model_state_dict(network, tensors | shards)
-    except (RuntimeError, ValueError, SafetensorError) as error:
-        raise ModelError(f"the adapter in {folder} does not fit: {str(error).splitlines()[0]}") from error
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"the adapter in {folder} cannot be read, or does not fit: {str(error).splitlines()[0]}"
+        ) from error
     strange = [*result.unexpected_keys, *(key for key in result.missing_keys if "lora_" in key)]
     if strange:
         raise ModelError(
@@ -217,10 +219,7 @@ def _check_config(network: PeftModel, folder: Path) -> None:
     """Raise a ModelError if the saved adapter's settings differ from this model's: its weights would mean another
     change under another rank or scale, and have no place in other layers."""
     path, own = folder / CONFIG_FILE, network.peft_config["default"].to_dict()
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.") from error
+    saved = read_object(path, {}, error=ModelError)
     for key, settings in DECISIVE.items():
         if saved.get(key, own.get(key)) != own.get(key):
             raise ModelError(

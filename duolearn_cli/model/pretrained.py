@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
@@ -19,7 +18,6 @@ from duolearn_cli.model.weights import Weights
 
 # Tensors that old checkpoints contain although the model computes them: positions, frequencies, the causal mask.
 COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq|(cos|sin)_cached|masked_bias|causal_mask|(attn|attention)\.bias)$")
-UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 SHOWN = 3
 
 
@@ -57,9 +55,9 @@ def load_base(weights: Weights, name: str, dtype: torch.dtype, **arguments: Any)
             **arguments,
         )
         base, report = loaded  # a pair, because of output_loading_info
-    except torch.OutOfMemoryError:
-        raise  # a RuntimeError too, but the model is not at fault
-    except UNREADABLE as error:
+    except (torch.OutOfMemoryError, MemoryError):
+        raise  # the model is not at fault
+    except Exception as error:  # a configuration can make any code of transformers fail
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"model {name} at {weights.location} cannot be read: {reason}") from error
     finally:

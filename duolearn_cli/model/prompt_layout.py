@@ -52,8 +52,9 @@ def rendered(tokenizer: Any, messages: Sequence[dict[str, str]], at: int, questi
     """
     try:
         text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        detail = f"the chat template refuses it ({error}); prompt.chat=never uses none"
+    except Exception as error:  # a template is a program of the model's author, and may fail in any way
+        said = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        detail = f"the chat template refuses it ({said}); prompt.chat=never uses none"
         raise UnreadableError("template", detail) from error
     contents: list[tuple[int, int]] = []
     cursor = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from duolearn_cli.config.layers import chosen_layers
 from duolearn_cli.config.model import AdapterConfig, target_names
+from duolearn_cli.errors import ModelError
+from duolearn_cli.files import read_json
 from duolearn_cli.model.weights import Weights
 
 # The linear layers of a block, in the order of `Shape.linears`.
@@ -79,7 +80,7 @@ def read_shape(weights: Weights) -> Shape | None:
         return _gguf_shape(folder / weights.gguf_file)
     if not (folder / "config.json").is_file():
         return None
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json", ModelError)
     try:
         heads, width, inner = config["num_attention_heads"], config["hidden_size"], config["intermediate_size"]
         size = config.get("head_dim") or width // heads
@@ -95,8 +96,8 @@ def read_shape(weights: Weights) -> Shape | None:
             tied=config.get("tie_word_embeddings", False),
             is_mixture=any(_experts(config.get(key)) > 1 for key in EXPERT_COUNTS),
         )
-    except KeyError:
-        return None
+    except (KeyError, TypeError, ZeroDivisionError, AttributeError):
+        return None  # another architecture; `folder_check` has refused what is damaged
 
 
 def _experts(value: object) -> int:

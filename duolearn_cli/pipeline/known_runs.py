@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duolearn_cli.pipeline.run_folder import Run, is_alive
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.run_lock import is_running
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,7 @@ class KnownRun:
 
     @property
     def is_running(self) -> bool:
-        # The status alone does not tell: a process that was killed leaves "running" behind.
-        return self.info.get("status") == "running" and is_alive(self.info.get("pid", -1))
+        return is_running(self.folder, self.info)
 
     def run(self) -> Run:
         return Run(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from duolearn_cli.model.encoding import Encoder
 from duolearn_cli.model.input_embeddings import check_rows
 from duolearn_cli.model.language_model import LanguageModel
 from duolearn_cli.model.loading import load_model
+from duolearn_cli.model.manifest import moved_into_place
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.as_read import as_read
@@ -20,7 +22,7 @@ from duolearn_cli.pipeline.given import load_gold
 from duolearn_cli.pipeline.known import with_known_facts
 from duolearn_cli.pipeline.learn import learn
 from duolearn_cli.pipeline.loaded_model import LoadedModel
-from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone
+from duolearn_cli.pipeline.model_cache import ModelCache, adopt, alone, is_usable
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
@@ -97,7 +99,7 @@ class Laboratory:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The lock covers look-up and learning, so that of two runs the second one finds the result of the first.
         with alone(folder, self.display.note):
-            if not (folder / ADAPTER_FILE).is_file():
+            if not is_usable(folder, self.display.note):
                 self._make(which, folder)
         # Loaded from the file in every case: a model that was learned just now is then the one that later runs get.
         self.model.load_adapter(folder)
@@ -115,7 +117,11 @@ class Laboratory:
         elif which == "target" and target_is_given(config):
             # A fresh adapter adds exact zeros. As a file it is what every later stage expects of a target.
             self.model.initialise(config.learn.seed)
-            self.model.save_adapter(folder)
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            self.model.save_adapter(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            moved_into_place(part, folder)
         else:
             learn(self.model, self.encoder, self.cache, which, self.display)
 

@@ -13,6 +13,7 @@ from duolearn_cli.data.order import num_steps
 from duolearn_cli.files import write_json, write_jsonl
 from duolearn_cli.model.encoding import Encoded, Encoder
 from duolearn_cli.model.language_model import LanguageModel
+from duolearn_cli.model.manifest import moved_into_place
 from duolearn_cli.pipeline.document_texts import learned_texts
 from duolearn_cli.pipeline.model_cache import ModelCache
 from duolearn_cli.pipeline.privacy_plan import group, plan_learning
@@ -67,7 +68,7 @@ def learn(model: LanguageModel, encoder: Encoder, cache: ModelCache, which: str,
         {"schema": 1, "seconds": time.monotonic() - started, "items": len(texts), "steps": steps},
     )
     shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    moved_into_place(part, folder)
 
 
 def _learn_privately(

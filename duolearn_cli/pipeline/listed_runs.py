@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from duolearn_cli.errors import RunError
-from duolearn_cli.pipeline.run_folder import is_alive
+from duolearn_cli.pipeline.run_lock import is_running
 from duolearn_cli.report.lights import lights_of
 
 # Either file makes a folder a run folder: of a damaged one the other may be gone.
@@ -72,7 +72,7 @@ def read_listed(folder: Path) -> ListedRun:
         sentence, lights = _verdict(folder, config)
     except RunError as error:
         return ListedRun(folder, DAMAGED, **known, problem=str(error))
-    return ListedRun(folder, _status(info), **known, sentence=sentence, lights=lights)
+    return ListedRun(folder, _status(folder, info), **known, sentence=sentence, lights=lights)
 
 
 def _verdict(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, dict[str, str] | None]:
@@ -89,11 +89,10 @@ def _verdict(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, dict[
     return sentence or None, {light.key: light.state for light in lights} or None
 
 
-def _status(info: Mapping[str, Any]) -> str:
-    status, pid = str(info.get("status")), info.get("pid")
+def _status(folder: Path, info: Mapping[str, Any]) -> str:
     # A process that was killed leaves "running" behind.
-    is_gone = status == "running" and not (isinstance(pid, int) and is_alive(pid))
-    return BROKEN_OFF if is_gone else status
+    is_gone = info.get("status") == "running" and not is_running(folder, info)
+    return BROKEN_OFF if is_gone else str(info.get("status"))
 
 
 def run_folders(folder: Path) -> list[Path]:

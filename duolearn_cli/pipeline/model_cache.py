@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,14 +16,18 @@ import torch
 from filelock import FileLock, Timeout
 
 from duolearn_cli.config.environment import difference, environment, read_environment
-from duolearn_cli.files import write_json
+from duolearn_cli.errors import RunError
+from duolearn_cli.files import json_text, write_json, write_text
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, CONFIG_FILE
+from duolearn_cli.model.manifest import damage, moved_into_place
 from duolearn_cli.pipeline import keys
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy.account import FILE
 
 # Part of the key of every record. Raise it when a change of code changes the results about a model that is cached.
 RECORDS = 3
+# The suffix of the file with a result's SHA-256, beside it.
+CHECKSUM = ".sha256"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +76,14 @@ class ModelCache:
     def record(self, which: str, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """Return a result about a model, a JSON value: read it from the cache, or call `make` and write it there."""
         path = self.folder(which) / f"{kind}-{keys.content_hash([RECORDS, key])}.json"
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+        is_whole, value = _recorded(path)
+        if is_whole:
+            return value
         value = make()
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The old result goes first and the checksum comes before the new one: no two of them ever disagree for good.
+        path.unlink(missing_ok=True)
+        write_text(path.with_suffix(CHECKSUM), hashlib.sha256(json_text(value).encode()).hexdigest() + "\n")
         write_json(path, value)
         return value
 
@@ -107,4 +116,38 @@ def adopt(adapter: Path, folder: Path) -> None:
         if (adapter / name).is_file():
             shutil.copy(adapter / name, part)
     shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    moved_into_place(part, folder)
+
+
+def is_usable(folder: Path, note: Callable[[str], None]) -> bool:
+    """Return whether a model is in the cache and whole. A damaged one is removed, with a line that says so.
+
+    Raises:
+        RunError: a damaged model was learned privately. Learning it again would spend its privacy a second time, so the
+            user decides.
+    """
+    if not (folder / ADAPTER_FILE).is_file():
+        return False
+    fault = damage(folder)
+    if fault is None:
+        return True
+    if (folder / FILE).is_file():
+        raise RunError(
+            f"{folder}: the cached model is damaged: {fault}. It was learned privately; learning it again spends "
+            "privacy again. Restore the folder from a copy, or delete it to learn the model again."
+        )
+    note(f"warning: the cached model {folder} is damaged: {fault}; it is removed and made again")
+    shutil.rmtree(folder)
+    return False
+
+
+def _recorded(path: Path) -> tuple[bool, Any]:
+    """Return whether a cached result is there and whole, and its value. Results of older versions have no checksum."""
+    check = path.with_suffix(CHECKSUM)
+    try:
+        data = path.read_bytes()
+        if check.is_file() and check.read_text(encoding="ascii").strip() != hashlib.sha256(data).hexdigest():
+            return False, None
+        return True, json.loads(data)
+    except (OSError, ValueError, RecursionError):
+        return False, None

@@ -25,7 +25,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.earlier import spec_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
-from duolearn_cli.files import file_hash, finite, write_json
+from duolearn_cli.files import file_hash, finite, read_json, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
@@ -123,9 +123,9 @@ def examine(model: Path) -> tuple[Chain, list[str]]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         schema = content["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (RunError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {type(error).__name__} {error}.") from error
     if schema != SCHEMA:
         raise RunError(f"{path} is of schema {schema}; this version of duolearn reads {SCHEMA}.")

@@ -15,17 +15,38 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from duolearn_cli.config.preset_limits import limits_of
-from duolearn_cli.config.renamed import with_new_names
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.config.typed_json import Types, read_lines, read_object
 from duolearn_cli.config.version import __version__
 from duolearn_cli.errors import RunError, UserError
-from duolearn_cli.files import finite, write_json, write_jsonl, write_text
+from duolearn_cli.files import appended, finite, reason, write_json, write_jsonl, write_text
+from duolearn_cli.pipeline.run_lock import held
+from duolearn_cli.pipeline.saved_config import saved_configuration
 
 SCHEMA = 1
+# The types of what other code reads in run.json and history.jsonl.
+INFO: Mapping[str, Types] = {
+    "status": (str,),
+    "command": (str,),
+    "error": (str, type(None)),
+    "overrides": (list,),
+    "tags": (list,),
+    "limits": (dict,),
+    "seeds": (dict,),
+    "versions": (dict,),
+    "purged": (dict, type(None)),
+    "pid": (int,),
+    "created": (str,),
+    "started": (str,),
+    "weights": (str,),
+    "data": (str,),
+    "signature": (str,),
+    "target_model": (str,),
+    "gold_model": (str,),
+}
+HISTORY: Mapping[str, Types] = {"stage": (str,), "step": (int,)}
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
 # The maximum number of levels from an adapter or model up to its run folder: RUN/adapter, RUN/checkpoints/step-N.
 PARENTS = 3
@@ -75,22 +96,15 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> tuple[Run, DictConfig]:
         """Open an existing run folder. Return it with its configuration. Raises RunError if it is not a run folder."""
-        if not (folder / "run.json").is_file() or not (folder / "config.yaml").is_file():
+        try:
+            is_one = all(path.exists() or path.is_symlink() for path in (folder / "run.json", folder / "config.yaml"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder}: cannot be read: {reason(error)}.") from error
+        if not is_one:
             raise RunError(f"{folder} is not a run folder: it needs run.json and config.yaml.")
         run = cls(folder)
-        try:
-            if not isinstance(run.info, dict):
-                raise ValueError("not a JSON object")
-        except (OSError, ValueError) as error:
-            raise RunError(f"{folder / 'run.json'} cannot be read: {error}.") from error
-        try:
-            saved = OmegaConf.load(folder / "config.yaml")
-            saved = with_new_names(saved) if isinstance(saved, DictConfig) else saved
-            config = OmegaConf.merge(OmegaConf.structured(RunConfig), saved)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-            detail = " ".join(str(error).split())
-            raise RunError(f"{folder / 'config.yaml'} is not a saved configuration: {detail}.") from error
-        return run, config  # type: ignore[return-value]
+        _ = run.info  # raises RunError for what is no run.json
+        return run, saved_configuration(folder / "config.yaml")
 
     @classmethod
     def around(cls, path: Path) -> tuple[Run, DictConfig] | None:
@@ -102,7 +116,8 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        """The content of run.json. Raises RunError where it is damaged or of a newer version."""
+        return read_object(self.folder / "run.json", INFO, SCHEMA)
 
     def update(self, **values: Any) -> None:
         """Set fields of run.json."""
@@ -126,14 +141,14 @@ class Run:
 
     def record(self, values: Mapping[str, Any]) -> None:
         """Append one line to history.jsonl."""
-        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+        with appended(self.folder / "history.jsonl") as file:
             file.write(json.dumps(finite(values)) + "\n")
 
     def forget_history_after(self, stage: str, step: int) -> None:
         """Drop the lines of `stage` after `step`, because a resumed run computes these steps again."""
         path = self.folder / "history.jsonl"
         if path.is_file():
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = read_lines(path, HISTORY)
             write_jsonl(path, [line for line in lines if line["stage"] != stage or line["step"] <= step])
 
     @contextmanager
@@ -143,10 +158,8 @@ class Run:
         Raises:
             RunError: another process is running in the folder.
         """
-        if self.info["status"] == "running" and is_alive(self.info["pid"]):
-            raise RunError(f"process {self.info['pid']} is running in {self.folder}; wait for it or stop it first.")
-        self.update(status="running", started=_now(), pid=os.getpid())
-        with self.logged():
+        with held(self.folder, self.info), self.logged():
+            self.update(status="running", started=_now(), pid=os.getpid(), host=platform.node())
             try:
                 yield
             except KeyboardInterrupt:
@@ -161,7 +174,8 @@ class Run:
     @contextmanager
     def logged(self) -> Iterator[None]:
         """Append log messages to log.txt."""
-        handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+        file = appended(self.folder / "log.txt")
+        handler = logging.StreamHandler(file)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
@@ -170,6 +184,7 @@ class Run:
         finally:
             log.removeHandler(handler)
             handler.close()
+            file.close()
 
 
 def run_name(config: RunConfig) -> str:
@@ -192,10 +207,16 @@ def is_empty(folder: Path) -> bool:
 
 def check_run_folder(folder: Path) -> None:
     """Raise RunError unless `folder` is new or empty: no run overwrites another."""
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"run_dir={folder} (hydra.run.dir): that is a file; give a new or an empty folder.")
-    if folder.exists() and not is_empty(folder):
-        command = Run(folder).info.get("command") if (folder / "run.json").is_file() else None
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"run_dir={folder} (hydra.run.dir): that is a file; give a new or an empty folder.")
+        is_taken = folder.exists() and not is_empty(folder)
+    except (OSError, ValueError) as error:
+        raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be used: {reason(error)}.") from error
+    if is_taken:
+        command = None
+        with suppress(RunError):  # whatever lies there, it is not written over
+            command = Run(folder).info.get("command")
         resume = f", or continue that run: duolearn {command} resume={folder}" * (command in ("unlearn", "benchmark"))
         raise RunError(f"run_dir={folder} (hydra.run.dir): it is not empty; give a new or an empty folder{resume}.")
 
@@ -215,7 +236,7 @@ def _own_folder(config: RunConfig) -> Path:
             f"run_dir={folder} (hydra.run.dir): another run has just begun there; give another folder."
         ) from error
     except OSError as error:
-        raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be created: {error.strerror}.") from error
+        raise RunError(f"run_dir={folder} (hydra.run.dir): it cannot be created: {reason(error)}.") from error
     return folder
 
 
@@ -232,7 +253,7 @@ def free_folder(run_dir: str | None, output_dir: str, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"run_dir={folder}: it cannot be created: {error.strerror}.") from error
+        raise RunError(f"run_dir={folder}: it cannot be created: {reason(error)}.") from error
     return folder
 
 
@@ -247,31 +268,22 @@ def _exclusive_folder(root: Path, name: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise RunError(f"output_dir={root}: the run folder cannot be created: {error.strerror}.") from error
+            raise RunError(f"output_dir={root}: the run folder cannot be created: {reason(error)}.") from error
         return folder
     raise RunError(f"output_dir={root}: no free folder name for {name}.")
 
 
 def check_space(folder: Path, needed: int) -> None:
     """Raise RunError if the file system of `folder` has fewer than `needed` free bytes."""
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    try:
+        existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
+    except (OSError, ValueError) as error:
+        raise RunError(f"output_dir or run_dir={folder}: it cannot be used: {reason(error)}.") from error
     if free < needed:
         raise RunError(
             f"{folder}: {free / 1e9:.1f} GB are free and {needed / 1e9:.1f} GB are needed; free some or set output_dir."
         )
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether another process of this machine has this id."""
-    # A run is checked before it writes its own id: if run.json has that id, an earlier process had it too.
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _now() -> str:

@@ -102,7 +102,7 @@ def make_update(
         checkpoints: the run's folder of checkpoints, which may not exist.
         signature: what a checkpoint must have been made for; see `keys.signature`.
     """
-    model, checkpoint = target.model, latest_checkpoint(checkpoints)
+    model, checkpoint = target.model, latest_checkpoint(checkpoints, target.display.note)
     # Before a checkpoint's adapter is loaded: vectors that are computed anew are those of the target.
     earlier = held_before(target, task, processes)
     if checkpoint:

@@ -7,7 +7,6 @@ same model adds to it instead of starting at zero.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 
 from duolearn_cli.config.privacy import ACCOUNT_FILE, ACCOUNT_MARK, SETS
 from duolearn_cli.errors import RunError
-from duolearn_cli.files import write_json
+from duolearn_cli.files import read_json, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.privacy.accounting import LIBRARY, Spending, epsilon
 
@@ -254,7 +253,7 @@ def read_account(folder: Path) -> Account | None:
             )
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if values["schema"] != SCHEMA:
             raise ValueError(f"schema {values['schema']}, this version reads {SCHEMA}")
         return Account(
@@ -264,7 +263,7 @@ def read_account(folder: Path) -> Account | None:
             accountant=str(values["accountant"]),
             entries=tuple(map(_entry, values["entries"])),
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (RunError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} cannot be read: {error}. Without it nobody knows what this model's runs have spent. Put the "
             "file back as the run wrote it."

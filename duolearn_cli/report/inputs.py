@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from duolearn_cli.config.typed_json import Types, read_lines, read_object
 from duolearn_cli.errors import RunError
+from duolearn_cli.files import read_text
 from duolearn_cli.report.tables import present
 
 SCHEMA = 1
+METRICS: Mapping[str, Types] = {
+    "models": (dict,),
+    "forget": (str,),
+    "forget_subjects": (list, type(None)),
+    "model": (str,),
+    "method": (str,),
+    "dataset": (str,),
+    "seed": (int,),
+    "flags": (list,),
+    "cost": (dict, type(None)),
+    "data": (dict, type(None)),
+    "change": (dict, type(None)),
+    "geometry": (dict, type(None)),
+}
+NEEDED = ("models", "forget", "model", "method")
 # The questions that the report shows, one a line.
 EXAMPLES = "examples.jsonl"
 
@@ -38,43 +55,48 @@ def read_inputs(folder: Path) -> Inputs:
     """
     import yaml
 
-    metrics, run = (_json(folder / name, _read(folder / name)) for name in ("metrics.json", "run.json"))
-    if metrics.get("schema") != SCHEMA or not isinstance(metrics.get("models"), dict):
-        schema = metrics.get("schema")
-        raise RunError(f"{folder / 'metrics.json'}: schema {SCHEMA} with 'models' is needed, found schema {schema}.")
+    metrics = read_object(_there(folder / "metrics.json"), METRICS, SCHEMA, NEEDED)
+    run = read_object(_there(folder / "run.json"), {"command": (str,)}, SCHEMA)
     config_path, target_path = folder / "config.yaml", folder / "target.json"
     try:
-        config = yaml.safe_load(_read(config_path)) or {}
-    except yaml.YAMLError as error:
+        config = yaml.safe_load(read_text(_there(config_path))) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RunError(f"{config_path} is not YAML: {error}") from error
-    target = _json(target_path, _read(target_path)) if target_path.is_file() else None
+    if not isinstance(config, dict):
+        raise RunError(f"{config_path}: a YAML object is needed, found {str(config)[:40]!r}.")
+    target = read_object(target_path, {}) if target_path.is_file() else None
     examples = read_history(folder / EXAMPLES)
     return Inputs(metrics, read_history(folder / "history.jsonl"), config, run, target, examples)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a JSON Lines file, none if it does not exist. Raises RunError for a broken one."""
-    lines = _read(path).splitlines() if path.is_file() else []
-    return [_json(path, line) for line in lines if line.strip()]
+    return read_lines(path, {}) if path.exists() or path.is_symlink() else []
 
 
-def _read(path: Path) -> str:
+def _there(path: Path) -> Path:
+    if not path.exists() and not path.is_symlink():
+        raise RunError(f"{path} is missing: the run did not finish, or this is not a run folder.")
+    return path
+
+
+@contextmanager
+def damage_named(folder: Path) -> Iterator[None]:
+    """Name the folder where its files do not hold what a table or figure needs.
+
+    `read_inputs` checks the types of what every report reads. What lies deeper is different in every run.
+
+    Raises:
+        RunError: a value is missing, or is of another type.
+    """
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: the run did not finish, or this is not a run folder.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-
-
-def _json(path: Path, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: a JSON object is needed, found {text[:40]!r}.")
-    return value
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise RunError(
+            f"{folder / 'metrics.json'}, or a file beside it, does not hold what a report needs ({said}). It was "
+            "changed or damaged, or is of another version. Fix: score the run again with duolearn evaluate run=RUN."
+        ) from error
 
 
 def forget_subjects(inputs: Inputs) -> set[str]:

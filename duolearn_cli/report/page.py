@@ -15,7 +15,7 @@ from duolearn_cli.files import write_text
 from duolearn_cli.report import asked, evaluation, figures, privacy, questions
 from duolearn_cli.report.change import NOTE, change_table
 from duolearn_cli.report.documents import document_tables
-from duolearn_cli.report.inputs import Inputs, forget_subjects, read_inputs
+from duolearn_cli.report.inputs import Inputs, damage_named, forget_subjects, read_inputs
 from duolearn_cli.report.lights import lights_of
 from duolearn_cli.report.pictures import Picture, draw
 from duolearn_cli.report.ratios import above_whole
@@ -49,16 +49,16 @@ def write_report(folder: Path) -> list[Path]:
         RunError: metrics.json, run.json or config.yaml is missing, or a file cannot be read.
     """
     inputs = read_inputs(folder)
-    pictures = draw(inputs)
-    context = build_context(inputs, pictures)
-    written = [folder / "report.md", folder / "report.html"]
-    for path in written:
-        write_text(path, render(f"{path.name}.j2", context))
-    for picture in pictures:
-        written.append(folder / "figures" / f"{picture.name}.svg")
-        written[-1].parent.mkdir(exist_ok=True)
-        write_text(written[-1], picture.svg)
-    return written
+    with damage_named(folder):
+        pictures = draw(inputs)
+        context = build_context(inputs, pictures)
+        texts = {folder / name: render(f"{name}.j2", context) for name in ("report.md", "report.html")}
+    texts |= {folder / "figures" / f"{picture.name}.svg": picture.svg for picture in pictures}
+    # Only when all is rendered: a report is never half old and half new.
+    for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, text)
+    return list(texts)
 
 
 def build_context(inputs: Inputs, pictures: Sequence[Picture]) -> dict[str, Any]:

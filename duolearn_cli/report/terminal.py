@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import textwrap
 import time
@@ -13,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from duolearn_cli.errors import visible
 from duolearn_cli.report.tables import DASH, Table, number
 
 if TYPE_CHECKING:
@@ -35,10 +37,10 @@ class Display:
     """Shows progress and results. Off a terminal, or with TERM=dumb, each event is one line without control codes."""
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
+        from duolearn_cli.report.clean_console import CleanConsole
 
         # Explicit, because rich takes a pipe for a terminal in some CI systems and would then redraw in a log file.
-        self._console = console or Console(force_terminal=sys.stdout.isatty(), highlight=False)
+        self._console = console or CleanConsole(force_terminal=sys.stdout.isatty(), highlight=False)
         self.plain = not self._console.is_terminal or self._console.is_dumb_terminal
 
     def stage(self, title: str) -> None:
@@ -86,8 +88,13 @@ class Display:
         file = self._console.file
         # The encoding of a log file may lack arrows. A question mark is better than a crash after hours of work.
         encoding = getattr(file, "encoding", None) or "utf-8"
-        file.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-        file.flush()
+        try:
+            file.write(visible(text).encode(encoding, "replace").decode(encoding) + "\n")
+            file.flush()
+        except OSError:
+            # The reader has gone (`| head`), or the disk of the log is full. Hours of work do not end for that: log.txt
+            # has every line.
+            self._console.file = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def wrapped(text: str, width: int) -> str:

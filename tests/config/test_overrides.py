@@ -161,7 +161,7 @@ def test_a_run_folder_of_the_users_own_is_new_or_empty(tmp_path):
     for place, said_so in ((tmp_path / "file", "that is a file"), (tmp_path, "it is not empty")):
         with pytest.raises(RunError, match=said_so):
             check_run_folder(place)
-    (tmp_path / "run.json").write_text(json.dumps({"command": "unlearn"}))
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "command": "unlearn"}))
     with pytest.raises(RunError, match=f"duolearn unlearn resume={tmp_path}"):
         check_run_folder(tmp_path)
 

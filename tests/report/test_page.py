@@ -174,7 +174,7 @@ def test_a_missing_file_is_named(tmp_path, write_run, name):
         ("metrics.json", "[]"),
         ("metrics.json", '{"schema": 2, "models": {}}'),
         ("run.json", "\udc80"),
-        ("history.jsonl", '{"stage": "learn", "st'),
+        ("history.jsonl", '{"stage": "learn", "st\n'),
         ("config.yaml", "a: [1"),
     ],
 )

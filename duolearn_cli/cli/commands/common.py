@@ -17,8 +17,9 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.tracking import check_packages
 from duolearn_cli.errors import DataError, RunError
 from duolearn_cli.evaluation.lm_eval import read_results
-from duolearn_cli.files import cache_dir
+from duolearn_cli.files import cache_dir, make_folder
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
+from duolearn_cli.model.folder_check import check_folder
 from duolearn_cli.model.quantization import check_device, check_libraries
 from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.planning.plan import checkpoint_bytes, read_shape
@@ -63,6 +64,7 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
     check_packages(config.track)
     study = prepare(cast(RunConfig, config))
     weights = find_weights(study.config.model, study.config.cache_dir)
+    check_folder(weights, study.config.model.name)
     check_libraries(study.config.model, weights.gguf_file)
     if not config.dry_run:
         check_device(study.config.model)
@@ -70,8 +72,8 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
     shape = read_shape(weights) if unlearns or layers != ALL else None
     if shape:
         chosen_layers(layers, shape.layers)  # raises ConfigError for layers that the model does not have
-    # The old checkpoint is deleted only when the new one is complete.
-    checkpoints = 2 * checkpoint_bytes(study.config, shape) if shape and unlearns else 0
+    # Two are kept, and the older of them is deleted only when a new one is complete.
+    checkpoints = 3 * checkpoint_bytes(study.config, shape) if shape and unlearns else 0
     if config.evaluation.lm_eval:
         read_results(Path(config.evaluation.lm_eval))
     check_space(Path(config.run_dir or config.output_dir), NEEDED_BYTES + checkpoints)
@@ -83,10 +85,7 @@ def prepared(config: DictConfig, display: Display | None = None) -> Study:
 def _make_cache(configured: str | None) -> None:
     """Create the cache folder. This is the first write of a run, so a read-only cache leaves nothing behind."""
     folder = cache_dir(configured) / "models"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cache_dir={folder.parent}: cannot be written ({error.strerror}); choose another.") from error
+    make_folder(folder, f"cache_dir={folder.parent}")
 
 
 def readable(study: Study, display: Display) -> Study:

@@ -13,6 +13,7 @@ from duolearn_cli.data.exported import document_row, item_row
 from duolearn_cli.data.items import Loaded
 from duolearn_cli.data.readers.embedded_tables import NUM_OPTIONS
 from duolearn_cli.data.readers.minimed import to_medmcqa
+from duolearn_cli.errors import visible
 from duolearn_cli.files import write_jsonl
 
 
@@ -30,11 +31,11 @@ def run(config: DictConfig, invocation: Invocation) -> str:
         write_jsonl(beside, [document_row(document) for document in loaded.documents])
         written.append(f"{len(loaded.documents)} documents written to {beside}")
     rejected = f", {len(loaded.rejected)} rows rejected: {loaded.reasons()}" if loaded.rejected else ""
-    print(f"{', '.join(written)}{rejected}")
+    print(visible(f"{', '.join(written)}{rejected}"))
     for title, text in document_table(loaded.documents).rows() if loaded.documents else ():
-        print(f"  {title:<10} {text}")
+        print(visible(f"  {title:<10} {text}"))
     for note in loaded.notes:
-        print(note)
+        print(visible(note))
     return str(path)
 
 

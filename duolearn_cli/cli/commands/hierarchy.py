@@ -14,7 +14,7 @@ from duolearn_cli.concepts.validation import find_warnings
 from duolearn_cli.config.components import component
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.data.labels import unified
-from duolearn_cli.errors import ConfigError
+from duolearn_cli.errors import ConfigError, visible
 from duolearn_cli.evaluation.hierarchy_fit import survey
 from duolearn_cli.files import write_text
 from duolearn_cli.pipeline.prepare import load_hierarchy, prepare
@@ -122,6 +122,6 @@ def _import(config: RunConfig) -> str:
     hierarchy = load_hierarchy(config)
     write_text(path, as_tsv(hierarchy.concepts.values()))
     for note in hierarchy.notes:
-        print(note)
+        print(visible(note))
     print(f"{len(hierarchy)} concepts written to {path}; use it with: hierarchy.path={path}")
     return str(path)

@@ -19,6 +19,7 @@ from duolearn_cli.concepts.validation import settle
 from duolearn_cli.config.settings import NAME, setting, with_rule
 from duolearn_cli.errors import DataError
 
+MAX_WEIGHT = 1_000_000
 # The first bytes of a file: gzip, which is read; bzip2, xz, zip and zstd, which are not.
 GZIP, OTHER_ARCHIVES = b"\x1f\x8b", (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
@@ -49,6 +50,8 @@ class HierarchySource(ABC):
         weights = self.level_weights
         if len(weights) != len(LEVELS) or not all(weight >= 0 and math.isfinite(weight) for weight in weights):
             yield f"level_weights={weights}: four numbers of 0 or more are needed, for levels 1 to 4."
+        elif not any(weights) or max(weights) > MAX_WEIGHT:
+            yield f"level_weights={weights}: they must not all be 0, and none more than {MAX_WEIGHT:,}."
 
 
 def _wrong_depths(depths: Sequence[int]) -> str:

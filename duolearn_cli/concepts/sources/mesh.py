@@ -112,7 +112,7 @@ def descriptors(path: Path) -> Iterator[Descriptor]:
                     root.clear()  # otherwise the parser keeps the whole file in memory below the root
     except DefusedXmlException as error:
         raise DataError(f"{path}: it declares XML entities, which are refused; NLM's files have none.") from error
-    except (ParseError, EOFError, OSError, ValueError, zlib.error) as error:
+    except (ParseError, EOFError, OSError, LookupError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: not a whole XML file: {error}; download it again.") from error
     if not any_record:
         raise DataError(f"{path}: it contains no {RECORD}; give NLM's descriptor file, descYYYY.xml.")

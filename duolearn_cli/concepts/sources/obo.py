@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +78,7 @@ def _ontology(path: Path) -> Any:
         raise DataError("hierarchy=obo needs the library pronto; run: pip install 'duolearn[hierarchies]'") from error
     _refuse_entities(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")  # they are about parts of an ontology that are not used here
             # One thread, so that terms always come in the same order: the first of two concepts gets a shared synonym.
             return pronto.Ontology(str(path), import_depth=0, encoding="utf-8", threads=1)
@@ -83,9 +86,29 @@ def _ontology(path: Path) -> Any:
         raise DataError(
             f"{path}: it refers to the term {error} but does not contain it; give the ontology merged with its imports."
         ) from error
-    except Exception as error:  # the errors of pronto's parsers have no common base class
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # The errors of pronto's parsers have no common base class; a panic of the one in Rust is not even an Exception.
+    except BaseException as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(f"{path}: cannot be read as OBO, OBO graph JSON or OWL: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the process's stderr silent: a panic in Rust prints a report there before it can be caught."""
+    if sys.stderr is None:  # the process was started without one
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _refuse_entities(path: Path) -> None:
@@ -107,5 +130,5 @@ def _refuse_entities(path: Path) -> None:
                 f"{path}: it declares XML entities, which are refused; save the ontology as OBO, or as OWL without "
                 "entities."
             ) from error
-        except (SyntaxError, StopIteration, EOFError, OSError, ValueError, zlib.error) as error:
+        except (SyntaxError, StopIteration, EOFError, OSError, LookupError, ValueError, zlib.error) as error:
             raise DataError(f"{path}: not a complete OWL file: {error}.") from error

@@ -13,6 +13,7 @@ from duolearn_cli.data.items import Rejected
 from duolearn_cli.data.readers.json_records import read_json
 from duolearn_cli.data.readers.row import Entry, Row, malformed
 from duolearn_cli.errors import DataError, nearest
+from duolearn_cli.files import checked_file, expanded, read_bytes, reason
 
 # What to do with other kinds of files.
 _FIXES = {
@@ -43,12 +44,15 @@ def rows(path: str | Path, *, encoding: str = "utf-8") -> Iterator[Entry]:
 
 def table_file(path: str | Path) -> Path:
     """The file at `path`. Raises DataError where there is none, or one with an unknown extension."""
-    file = Path(path).expanduser()
+    file = expanded(path, "dataset.path")
     suffix = file.suffix.lower()
     if suffix not in _READERS:
         fix = f" Please {_FIXES[suffix]}." if suffix in _FIXES else ""
         raise DataError(f"{file}: unknown extension {suffix!r}; allowed: {', '.join(_READERS)}.{fix}")
-    _require_file(file)
+    try:
+        _require_file(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"dataset.path={file}: cannot be read: {reason(error)}.") from error
     return file
 
 
@@ -78,11 +82,12 @@ def require_columns(path: str | Path, entries: Sequence[Entry], needed: Sequence
 def _require_file(file: Path) -> None:
     if file.is_dir():
         raise DataError(f"{file}: this is a folder; give the path of one file in it.")
-    if file.is_file():
-        return
-    if not file.parent.is_dir():
+    if file.exists() or file.is_symlink():
+        checked_file(file, DataError)
+    elif not file.parent.is_dir():
         raise DataError(f"{file}: no such file, and no folder {file.parent} either.")
-    raise DataError(f"{file}: no such file{nearest(file.name, [entry.name for entry in file.parent.iterdir()])}.")
+    else:
+        raise DataError(f"{file}: no such file{nearest(file.name, [entry.name for entry in file.parent.iterdir()])}.")
 
 
 def _check_text(row: Row, source: str) -> Entry:
@@ -101,23 +106,26 @@ def read_text(file: Path, encoding: str) -> str:
     Raises:
         DataError: the encoding is unknown or wrong; the message proposes one that fits.
     """
-    data = file.read_bytes()
+    data = read_bytes(file, DataError)
     try:
         codec = codecs.lookup(encoding).name
         text = data.decode("utf-8-sig" if codec == "utf-8" else codec)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise _undecodable(file, encoding, data, error) from error
+        # Python also knows encodings that never decode (undefined), or that need other text than this (punycode).
         raise DataError(
-            f"{file}: dataset.encoding={encoding!r} is unknown; examples: utf-8, cp1252, utf-16."
-        ) from error
-    except UnicodeDecodeError as error:
-        offset = error.start + len(data) - len(error.object)  # the codec counts from behind the byte order mark
-        raise DataError(
-            f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}"
+            f"{file}: dataset.encoding={encoding[:40]!r} is unknown, or does not fit; examples: utf-8, cp1252, utf-16."
         ) from error
     if text[1:2] == "\0" or text[:1] == "\0":  # ASCII text in UTF-16 is valid UTF-8 with a NUL beside every letter
         wide = "utf-16-be" if text[:1] == "\0" else "utf-16-le"
         raise DataError(f"{file}: not {encoding} but {wide}: set dataset.encoding={wide}, or save the file as UTF-8.")
     return text
+
+
+def _undecodable(file: Path, encoding: str, data: bytes, error: UnicodeDecodeError) -> DataError:
+    offset = error.start + len(data) - len(error.object)  # the codec counts from behind the byte order mark
+    return DataError(f"{file}: not {encoding}: byte {data[offset]:#04x} at offset {offset:,}. {_guess(data, offset)}")
 
 
 def _guess(data: bytes, offset: int) -> str:
@@ -194,7 +202,7 @@ def _parquet(file: Path, _encoding: str) -> Iterator[Entry]:
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(number, values)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(f"{file}: not a readable Parquet file: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from duolearn_cli.config.typed_json import Types, read_object
 from duolearn_cli.model.adapter_files import CONFIG_FILE
 from duolearn_cli.model.adapter_names import Place
 
@@ -98,6 +98,9 @@ def product_change_norm(old_a: Tensor, old_b: Tensor, new_a: Tensor, new_b: Tens
     return math.sqrt(max(0.0, float(((left.T @ left) * (right @ right.T)).sum())))
 
 
+LORA: Mapping[str, Types] = {"r": (int,), "lora_alpha": (int, float), "use_rslora": (bool, type(None))}
+
+
 def summarise(matrices: list[Change], num_base_parameters: int) -> dict[str, Any]:
     """The `change` section of metrics.json: totals of the model, of each layer, and of each module in a layer.
 
@@ -120,7 +123,7 @@ def _total(matrices: list[Change]) -> dict[str, Any]:
 
 def read_changes(before: Path, after: Path, experts: Mapping[str, int] | None = None) -> list[Change]:
     """The changes between two adapters' safetensors files; LoRA's scale comes from the configuration beside `after`."""
-    config = json.loads((after.parent / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = read_object(after.parent / CONFIG_FILE, LORA, needed=("r", "lora_alpha"))
     return changes(load_file(before), load_file(after), lora_scale(config), experts)
 
 

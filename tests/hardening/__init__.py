@@ -1,0 +1,1 @@
+"""Wrong, damaged and hostile inputs, one table a kind. docs/hardening.md counts them."""
