@@ -23,7 +23,7 @@ IGNORED = {"source": "", "row": 0, "concepts": (), "patient": None}
 def as_key(item: Item, ignored: Mapping[str, Any] = IGNORED) -> dict[str, Any]:
     """Return the fields of an item that decide its answer, for the key of a cache."""
     # Fields that items got later count only where they say something, so that the keys of older caches stay valid.
-    own = {name: value for name, value in (asdict(item) | ignored).items() if name != "date"}
+    own = {name: value for name, value in {**asdict(item), **ignored}.items() if name != "date"}
     return own if item.continues else {name: value for name, value in own.items() if name != "continues"}
 
 

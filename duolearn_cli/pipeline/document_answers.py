@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,7 +51,7 @@ def _part(
     window: WindowText,
     marked: MarkedDocument,
     near: Sequence[tuple[int, int]],
-    kin: Collection[str],
+    kin: frozenset[str],
     index: int,
     span: Span | None,
 ) -> str | None:

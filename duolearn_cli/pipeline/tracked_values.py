@@ -80,5 +80,5 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
     return {"verdict": found["sentence"]} | {f"verdict/{one['key']}": one["state"] for one in found["lights"]}
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

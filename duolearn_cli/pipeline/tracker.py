@@ -108,7 +108,7 @@ MAKERS: dict[str, Callable[[Path, str, list[str]], GeneralTracker]] = {
 
 def write_texts(tracker: GeneralTracker, texts: dict[str, str], step: int) -> None:
     if isinstance(tracker, MLflowTracker):  # its metrics are numbers
-        import mlflow
+        import mlflow  # type: ignore[import-not-found]
 
         mlflow.set_tags(texts)
     elif texts:
@@ -118,7 +118,7 @@ def write_texts(tracker: GeneralTracker, texts: dict[str, str], step: int) -> No
 def finish(tracker: GeneralTracker, status: str) -> None:
     """Close a tracker. Those that show how a run ended get its status."""
     if isinstance(tracker, MLflowTracker):
-        import mlflow
+        import mlflow  # type: ignore[import-not-found]
 
         mlflow.end_run({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
     elif isinstance(tracker, WandBTracker):
