@@ -135,6 +135,16 @@ def test_a_process_id_says_nothing_where_there_is_a_lock(pid, tmp_path):
     assert not is_running(tmp_path, INFO | {"pid": pid})
 
 
-@pytest.mark.parametrize(("pid", "runs"), [(1, True), (os.getpid(), False), (-1, False), (2**40, False), ("x", False)])
+# Two test processes must name their rows alike, so a row's name holds no process id.
+OLDER = {
+    "pid_1": (1, True),
+    "own": (os.getpid(), False),
+    "negative": (-1, False),
+    "huge": (2**40, False),
+    "text": ("x", False),
+}
+
+
+@pytest.mark.parametrize(("pid", "runs"), OLDER.values(), ids=OLDER)
 def test_of_a_run_of_an_older_version_the_process_id_is_all_that_is_known(pid, runs, tmp_path):
     assert is_running(tmp_path, INFO | {"pid": pid}) == runs
