@@ -102,7 +102,7 @@ def run_folders(folder: Path) -> list[Path]:
         RunError: it is none of these.
     """
     if (folder / "benchmark.json").is_file() or (folder / "runs").is_dir():
-        found = sorted(path.parent for path in (folder / "runs").glob("*/run.json"))
+        found = sorted(path.parent for path in (folder / "runs").rglob("run.json"))
     elif (folder / "run.json").is_file():
         return [folder]
     else:

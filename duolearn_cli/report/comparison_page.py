@@ -87,7 +87,8 @@ def sentence(found: Comparison) -> str:
     parts = [part for name, own in compared.items() for part in _certain(found, own, name)]
     lights = count_lights([run.job for run in found.runs])
     if not any("low" in one for own in compared.values() for one in own.values()):
-        return f"{lights} No interval could be paired, so no difference is shown."
+        few = " An interval over seeds needs three seeds or more." if is_mean else ""
+        return f"{lights} No interval could be paired, so no difference is shown.{few}"
     reference = f"compared with the settings of {first} over seeds" if is_mean else f"compared with {first}"
     if not parts:
         return f"{lights} No difference from {first} is shown: every paired interval holds zero."

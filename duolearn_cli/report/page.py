@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duolearn_cli.concepts.concept import LEVELS
 from duolearn_cli.evaluation.metrics.few import FEW_FACTS
@@ -31,6 +31,10 @@ from duolearn_cli.report.tables import (
 )
 from duolearn_cli.report.target import boundary_table, item_counts, level_counts
 from duolearn_cli.report.verdict import verdict, warnings
+from duolearn_cli.report.widths import size
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 # The headings, in the order of the page.
@@ -148,6 +152,13 @@ def parts(text: str) -> tuple[str, str]:
     return value, f"[{rest}" if bracket else ""
 
 
+def breakable(text: str) -> Markup:
+    """Text as HTML in which a line may end after ``=``: settings have no spaces, and screens may be narrow."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(text).replace("=", Markup("=<wbr>")))
+
+
 def slug(text: str) -> str:
     """The id of a heading."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
@@ -175,5 +186,12 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"md": markdown_text, "parts": parts, "slug": slug, "themed": themed}
+    environment.filters |= {
+        "breakable": breakable,
+        "md": markdown_text,
+        "parts": parts,
+        "size": size,
+        "slug": slug,
+        "themed": themed,
+    }
     return environment.get_template(template).render(context)

@@ -182,6 +182,17 @@ def test_runs_without_answers_are_compared_without_intervals(finished, second, d
     assert "No interval could be paired" in done.stdout
 
 
+def test_the_reported_runs_of_a_benchmark_are_compared(finished, second, duolearn):
+    benchmark = finished.home / "benchmark"
+    for name, run in (("duolearn", finished.run), ("npo", second)):
+        shutil.copytree(run, benchmark / "runs" / name / "epochs-1-seed-0")
+        shutil.copytree(run, benchmark / "trials" / name / "0")
+    (benchmark / "benchmark.json").write_text("{}")
+    assert duolearn("compare", "benchmark", "run_dir=compared").returncode == 0
+    found = json.loads((finished.home / "compared" / "compare.json").read_text())
+    assert [Path(run["folder"]).parts[-3:-1] for run in found["runs"]] == [("runs", "duolearn"), ("runs", "npo")]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

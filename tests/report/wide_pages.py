@@ -21,7 +21,7 @@ from tests.benchmarks.methods.test_session import Performer, session
 SIDES = ("forget_heldout", "retain_heldout")
 OPTIONS = ("Cricothyroid muscle", "Thyroarytenoid muscle", "Posterior cricoarytenoid muscle", "Transverse arytenoid")
 QUESTION = "Which muscle is supplied by the external branch of the superior laryngeal nerve after total thyroidectomy?"
-METHODS = ("duolearn_without_projection", "gradient_ascent", "simnpo")
+METHODS = ("duolearn_no_projection", "gradient_ascent", "simnpo")
 
 
 def _answers(place: int) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def compare_page(folder: Path, write_run: Callable[..., Path], metrics: dict[str
         own = copy.deepcopy(metrics) | {"seed": place, "flags": []}
         run = write_run(folder / "outputs" / f"12-00-0{place}-unlearn-duolearn-surgery", own, status="finished")
         config = yaml.safe_load((run / "config.yaml").read_text())
-        config["unlearn"] = {"learning_rate": 5e-4 / (1 + place)}
+        config["unlearn"] = {"learning_rate": 5e-4 / 2**place}
         (run / "config.yaml").write_text(yaml.safe_dump(config))
         (run / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _answers(place)))
         runs.append(run)
