@@ -100,7 +100,7 @@ def first_failure(workers: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int]
 
     A worker whose peer has died waits for it, or fails with an error about the connection, which nobody needs to read.
     """
-    while any(worker.poll() is None for worker in workers):
+    while None in [worker.poll() for worker in workers]:  # a list: every worker is asked, also behind one that runs
         if failed := _failed(workers):
             _end(workers, None, GRACE)
             return failed

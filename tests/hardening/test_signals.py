@@ -18,6 +18,14 @@ from duolearn_cli.pipeline import processes
 STOPS = {"INT": (signal.SIGINT, 130), "TERM": (signal.SIGTERM, 143), "HUP": (signal.SIGHUP, 129)}
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """The usual handler of Ctrl-C: a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def failing(error):
     def act(args):
         raise error
