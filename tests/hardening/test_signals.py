@@ -162,6 +162,7 @@ def test_a_command_without_output_works(monkeypatch):
     monkeypatch.setattr(command, "_dispatch", lambda args: print("lost") or 0)
     monkeypatch.setattr(sys, "stdout", None)
     assert command.main([]) == 0
+    sys.stdout.close()
 
 
 def test_a_reader_that_has_gone_is_no_success(monkeypatch):
