@@ -66,7 +66,8 @@ def started(count: int, command: Sequence[str]) -> Iterator[list[subprocess.Pope
             workers.append(subprocess.Popen(command, env=environment, pass_fds=(end,), start_new_session=True))
         yield workers
     except KeyboardInterrupt:
-        _end(workers, signal.SIGINT, WORKER_PATIENCE)
+        # Not SIGINT: a shell that starts a job in the background has it ignored, in workers too.
+        _end(workers, signal.SIGTERM, WORKER_PATIENCE)
         raise
     finally:
         _end(workers, signal.SIGKILL, GRACE)
