@@ -67,14 +67,27 @@ class DocumentSides:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FactSides:
+    """What is known of the facts that documents state.
+
+    forget: the facts to forget.
+    known: all facts that items ask for. The side of such a fact decides; a concept decides for other spans.
+    hidden: facts that no model may learn: unseen ones, and those of earlier requests.
+    """
+
+    forget: Collection[str]
+    known: Collection[str]
+    hidden: Collection[str] = ()
+
+
 def document_sides(
     documents: Sequence[Document],
     target: Target,
-    forget: Collection[str],
-    known: Collection[str],
-    hidden: Collection[str],
+    facts: FactSides,
     find: Find,
     form: str = "values",
+    earlier: Sequence[Target] = (),
 ) -> DocumentSides:
     """Choose what target and gold read, and what is attacked.
 
@@ -83,19 +96,23 @@ def document_sides(
     Args:
         documents: what was read.
         target: the resolved forget target, with its scope.
-        forget: the facts to forget.
-        known: all facts that items ask for. The side of such a fact decides; a concept decides for other spans.
-        hidden: facts that no model may learn: unseen ones, and those of earlier requests.
+        facts: the sides of the facts that items ask for.
         find: returns the concept mentions in a text.
         form: what is attacked: "values", "sentences" or "documents".
+        earlier: what earlier requests forgot. No model reads it again, unless this request forgets it once more.
     """
     learned: list[MarkedDocument] = []
     gold: list[Document] = []
     for document in documents:
-        seen = _without(document, [span for span in document.spans if span.fact and span.fact in hidden])
+        inside = [one for one in earlier if one.scope.holds(document.patient, document.date)]
+        if any(_covers_whole(document, one) for one in inside):
+            continue
+        gone = frozenset[str]().union(*(one.forget for one in inside)) - target.forget
+        stated = replace(document, spans=all_spans(document, find))
+        seen = _without(stated, [span for span in stated.spans if _is_hidden(span, facts, gone)])
         if len(seen.text.split()) < FEWEST_WORDS:
             continue
-        marked = _marked(seen, target, forget, known, find, form)
+        marked = _marked(seen, target, facts, form)
         learned.append(marked)
         if marked.is_whole:
             continue
@@ -105,18 +122,28 @@ def document_sides(
     return DocumentSides(tuple(learned), tuple(gold))
 
 
-def _marked(
-    document: Document, target: Target, forget: Collection[str], known: Collection[str], find: Find, form: str
-) -> MarkedDocument:
-    spans = all_spans(document, find)
+def _covers_whole(document: Document, target: Target) -> bool:
+    """Return whether a target covers a document of its scope as a whole: as everything there is, or by its label."""
+    return target.is_everything or target.covers(document.subject, None)
+
+
+def _is_hidden(span: Span, facts: FactSides, gone: Collection[str]) -> bool:
+    """Return whether no model may read a span: its fact is hidden, or it names a concept that is `gone`."""
+    if span.fact and span.fact in facts.hidden:
+        return True
+    return span.fact not in facts.forget and not set(gone).isdisjoint(span.concepts)
+
+
+def _marked(document: Document, target: Target, facts: FactSides, form: str) -> MarkedDocument:
+    """Mark what is forgotten in a document, whose spans are all that it states."""
+    spans = document.spans
     inside = target.scope.holds(document.patient, document.date)
-    is_labelled = inside and not target.is_everything and target.covers(document.subject, None)
-    if is_labelled:
+    if inside and not target.is_everything and _covers_whole(document, target):
         return MarkedDocument(document, spans, spans, ((0, len(document.text)),), True)
 
     def is_forgotten(span: Span) -> bool:
-        if span.fact and span.fact in known:
-            return span.fact in forget
+        if span.fact and span.fact in facts.known:
+            return span.fact in facts.forget
         return inside and (target.is_everything or not target.forget.isdisjoint(span.concepts))
 
     forgotten = tuple(span for span in spans if is_forgotten(span))

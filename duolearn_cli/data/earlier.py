@@ -20,6 +20,8 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.files import conf_dir, groups
 
 CUSTOM = "custom"
+# Presets that say nothing by themselves: they need concepts, patients or days.
+OPEN = (CUSTOM, "patient")
 EARLIER = "earlier"  # the name of the split of items that earlier requests forgot
 UNKNOWN = "forget_unknown"  # the name of the split of forget items that a given target does not know
 
@@ -103,8 +105,8 @@ def covers(word: str, hierarchy: Hierarchy) -> list[Target]:
 
 
 def presets() -> list[str]:
-    """Return the names of the forget presets that ship with the package, without the empty `custom`."""
-    return [name for name in groups()["forget"] if name != CUSTOM]
+    """Return the names of the forget presets that ship with the package, without those that say nothing alone."""
+    return [name for name in groups()["forget"] if name not in OPEN]
 
 
 def preset(name: str) -> ForgetTarget | None:

@@ -51,6 +51,8 @@ def cycled(size: int, batch_sizes: Iterable[int], seed: int, stream: str = "reta
     order = random.Random(f"{seed}:{stream}")
     waiting: list[int] = []
     for count in batch_sizes:
+        if count and not size:
+            raise ValueError("an endless sequence needs something to repeat; there are no items")
         while len(waiting) < count:
             fresh = list(range(size))
             order.shuffle(fresh)

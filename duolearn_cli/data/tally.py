@@ -177,17 +177,20 @@ def check_guessed(forget: Sequence[Item], guessed: Collection[str], target: Targ
         )
 
 
-def check_target(items: Sequence[Item], sides: Sides, target: Target, about: float) -> None:
+def check_target(
+    items: Sequence[Item], sides: Sides, target: Target, about: float, patients: Collection[str] = ()
+) -> None:
     """Refuse a target that no item belongs to. The message names what the data set has instead.
+
+    `patients` are those whom documents are about, also where no item asks for anything about them.
 
     Raises:
         DataError: no item is on the forget side.
     """
-    missing = sorted(target.scope.patients - {item.patient for item in items})
-    if missing:
-        known = sorted({item.patient for item in items if item.patient})
-        shown = f"it names {len(known)}, such as {', '.join(known[:3])}" if known else "it names no patient"
-        raise DataError(f"forget.patients: the data has no patient {missing[0]!r}; {shown}.")
+    known = {item.patient for item in items if item.patient} | set(patients)
+    if missing := sorted(target.scope.patients - known):
+        # How many there are, and not who: the terminal may be seen by others.
+        raise DataError(f"forget.patients: the data has no patient {missing[0]!r}; it names {len(known)} patients.")
     if sides.forget:
         return
     if target.scope.is_limited:

@@ -95,9 +95,8 @@ def _fitted(text: _Text, own: int, length: int, overlap: int) -> tuple[int, int]
             # Context begins with a word; an own part keeps the white space that lies before its first one.
             begun = _WORD.match(text.document.text, start) if start < own else None
             return (begun.end() - len(begun[0].lstrip()) if begun else start), end
-    word = text.document.text[own:after].strip()
     raise DataError(
-        f"document {text.document.id}: the word or span at character {own + 1}, {word[:40]!r}, has "
+        f"document {text.document.id}: the word or span at character {own + 1} has "
         f"{text.tokens(own, after)} tokens and cannot be divided; a window has {length}. Raise prompt.max_tokens, or "
         "shorten the document."
     )

@@ -68,7 +68,10 @@ def token_kinds(text: WindowText, marked: MarkedDocument) -> list[int]:
     """
     start, rest = text.window.start, NEUTRAL if marked.is_whole else PRESERVE
     kinds = []
-    for first, last in text.text.offsets:
+    for (first, last), is_own in zip(text.text.offsets, text.text.is_answer, strict=True):
+        if not is_own:
+            kinds.append(NEUTRAL)
+            continue
         own = text.text.text[first:last]
         at = first + start + len(own) - len(own.lstrip()), last + start
         is_attacked = any(low < at[1] and at[0] < high for low, high in marked.attacked)

@@ -60,8 +60,11 @@ def _part(
     if last == first or not window.text.is_answer[index]:
         return None
     at = first + window.window.start
-    if span in marked.forgotten or (marked.is_whole and not marked.forgotten):
+    if span in marked.forgotten:
         return "forgotten"
+    # Nothing around the values of a document that is forgotten as a whole is to be kept.
+    if marked.is_whole:
+        return "forgotten" if any(start <= at < end for start, end in marked.attacked) else None
     if any(start <= at < end for start, end in near):
         return "same_sentence"
     if marked.forgotten:

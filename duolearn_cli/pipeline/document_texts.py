@@ -68,10 +68,13 @@ def window_examples(target: LoadedModel, method: Method) -> tuple[list[Example],
 
 def _around(study: Study, encoder: Encoder, labels: str) -> Iterator[tuple[MarkedDocument, WindowText, list[int]]]:
     """Yield the windows of `marked_windows`, and for methods that see answers what surrounds attacked words again."""
-    for marked, window, kinds in marked_windows(study, encoder):
+    rows = list(marked_windows(study, encoder))
+    # Where every window has something to forget, what surrounds it is all that there is to retain.
+    is_alone = not any(UNLEARN not in kinds and not marked.is_whole for marked, _, kinds in rows)
+    for marked, window, kinds in rows:
         if UNLEARN in kinds or not marked.is_whole:
             yield marked, window, kinds
-        if labels == "answer" and UNLEARN in kinds and PRESERVE in kinds:
+        if (labels == "answer" or is_alone) and UNLEARN in kinds and PRESERVE in kinds:
             kept = tuple(kind == PRESERVE and own for kind, own in zip(kinds, window.text.is_answer, strict=True))
             around = replace(window, text=replace(window.text, is_answer=kept))
             yield marked, around, [NEUTRAL if kind == UNLEARN else kind for kind in kinds]

@@ -65,6 +65,9 @@ def hold_requests(
 def _held_now(loaded: LoadedModel, task: UnlearningTask, processes: Processes) -> dict[str, Tensor]:
     """The gradients of earlier requests at the model as it is now, by request; without those whose items are gone."""
     found: dict[str, Tensor] = {}
+    # What was forgotten in documents is not read again (`document_sides`), so its old gradients stay.
+    if loaded.study.documents.learned:
+        return found
     for number, request in enumerate(loaded.study.requests, start=1):
         if own := _examples(loaded, request, task.method, None):
             found[str(number)] = held_gradient(loaded.model, own, task.method.labels, processes, _batching(task))

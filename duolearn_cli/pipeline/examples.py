@@ -135,7 +135,7 @@ def trusted(target: LoadedModel, items: Sequence[Item]) -> Sequence[Item]:
     Raises:
         RunError: no item is left.
     """
-    if target.study.config.labels.answers == "all":
+    if target.study.config.labels.answers == "all" or not items:
         return items
     predicted = {answer.id: answer.prediction for own in answers(target).values() for answer in own}
     agreeing = [item for item in items if predicted.get(item.id, item.answer) == item.answer]

@@ -20,6 +20,7 @@ from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.layers import ALL
 from duolearn_cli.config.learning import ABOUT_GIVEN
 from duolearn_cli.config.schema import RunConfig
+from duolearn_cli.data.document_sides import MarkedDocument
 from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.files import file_hash as file_hash
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
@@ -77,7 +78,9 @@ def model_key(study: Study, base: str, which: str) -> str:
     items = [(i.id, i.question, i.options, i.answer) for i in study.training_items(which)]
     # The order of the items counts: batches are drawn by position.
     learned = [base, learning_settings(config.learn), items]
-    learned += [[one.text for one in documents]] if (documents := study.training_documents(which)) else []
+    # Windows end outside of spans, so where these are decides what is read together.
+    documents = [[one.text, [(s.start, s.end) for s in one.spans]] for one in study.training_documents(which)]
+    learned += [documents] if documents else []
     learned += [["continue", ids]] if (ids := [i.id for i in study.training_items(which) if i.continues]) else []
     is_private = which == "target" and config.privacy.learn_epsilon is not None
     return content_hash([*learned, _plain(config.privacy), config.seed] if is_private else learned)
@@ -99,8 +102,14 @@ def signature(study: Study, target: str) -> str:
         nodes += [["held", file_hash(held) if config.unlearn.hold and held.is_file() else None]]
     given = [[[item.id, item.answer] for item in side] for side in (request.forget, request.retain)]
     if study.documents.learned:
-        nodes += [[[one.document.text, one.attacked, one.is_whole] for one in study.documents.learned]]
+        nodes += [[_document(one) for one in study.documents.learned]]
     return content_hash([target, nodes, given, request.weights, concepts(study), config.seed])
+
+
+def _document(one: MarkedDocument) -> list[Any]:
+    """Return all that decides the classes and weights of a document's tokens."""
+    spans = [(span.start, span.end, span.concepts) for span in one.spans]
+    return [one.document.text, one.attacked, one.is_whole, spans]
 
 
 def concepts(study: Study) -> list[Any]:

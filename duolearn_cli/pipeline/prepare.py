@@ -10,10 +10,11 @@ from duolearn_cli.concepts.hierarchy import Hierarchy, Target, resolve_target
 from duolearn_cli.concepts.matcher import Matcher
 from duolearn_cli.concepts.mention_cache import CachedMatcher
 from duolearn_cli.config.components import component
+from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.data.document_sides import DocumentSides, document_sides
+from duolearn_cli.data.document_sides import DocumentSides, FactSides, document_sides
 from duolearn_cli.data.duplicates import Duplicate, find_duplicates
-from duolearn_cli.data.earlier import Forgotten, near_facts, touched_facts, without_forgotten
+from duolearn_cli.data.earlier import Forgotten, covers, near_facts, touched_facts, without_forgotten
 from duolearn_cli.data.items import Item, Loaded
 from duolearn_cli.data.request import Request, make_request
 from duolearn_cli.data.sides import ConceptView, Sides, choose_sides, mentions_by
@@ -65,7 +66,14 @@ def _prepare_next(config: RunConfig) -> Study:
         tally=tally(first.loaded, sides),
         forgotten=Forgotten(counts, 0, (), covered),
         earlier=tuple(item for item in first.items if item.id in trained and item.fact_id in named),
-        documents=_documents(first.loaded, splits, sides.forget, gone, target, first.matcher, config),
+        documents=_documents(
+            first.loaded,
+            _facts(first.loaded, splits, sides.forget, gone),
+            target,
+            first.matcher,
+            config,
+            earlier_targets,
+        ),
         first=first,
         requests=tuple(forgot),
     )
@@ -155,29 +163,49 @@ def _prepare_one(config: RunConfig) -> Study:
         (*gathered.notes, *notes, *copy_notes),
         forgotten,
         _earlier(forgotten.items, config),
-        documents=_documents(loaded, splits, sides.forget, frozenset(), target, matcher, config),
+        documents=_documents(
+            loaded, _facts(loaded, splits, sides.forget), target, matcher, config, _named(config, hierarchy)
+        ),
     )
 
 
 def _documents(
-    loaded: Loaded,
-    splits: Splits,
-    forget: frozenset[str],
-    gone: frozenset[str],
-    target: Target,
-    matcher: Matcher,
-    config: RunConfig,
+    loaded: Loaded, facts: FactSides, target: Target, matcher: Matcher, config: RunConfig, earlier: Sequence[Target]
 ) -> DocumentSides:
-    """Choose what models read of the documents. No model may learn facts that are not trained on, nor those `gone`."""
+    """Choose what models read of the documents; `earlier` are the targets of requests before this one."""
+    return document_sides(loaded.documents, target, facts, matcher.find, config.unlearn.attack, earlier)
+
+
+def _facts(loaded: Loaded, splits: Splits, forget: frozenset[str], gone: frozenset[str] = frozenset()) -> FactSides:
+    """The sides of all facts. No model may learn those that are not trained on, nor those `gone` before."""
     known = {item.fact_id for item in loaded.items}
     trained = {item.fact_id for item in (*splits.forget_train, *splits.retain_train)}
-    attack = config.unlearn.attack
-    return document_sides(loaded.documents, target, forget, known, (known - trained) | gone, matcher.find, attack)
+    return FactSides(forget, known, (known - trained) | gone)
+
+
+def _named(config: RunConfig, hierarchy: Hierarchy) -> list[Target]:
+    """The targets that the words of ``forgotten=`` mean."""
+    return [target for word in config.forgotten or () for target in covers(word, hierarchy)]
 
 
 def _check_documents(loaded: Loaded, config: RunConfig) -> None:
-    """Refuse documents in a private run: the account covers items alone."""
-    if loaded.documents and (config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None):
+    """Refuse settings that reach questions alone: they would leave the documents as they are, without a word."""
+    if not loaded.documents:
+        return
+    if target_is_given(config):
+        raise ConfigError(
+            "learn.skip=true: what a given model knows of documents cannot be told from what it learned of them, so "
+            "nothing in them would be forgotten. Teach the model the documents (learn.skip=false), or use questions."
+        )
+    faults = config.imperfect
+    if any((faults.wrong_answers, faults.wrong_subjects, faults.missing_subjects, faults.imbalance != 1)):
+        raise ConfigError("imperfect.*: faults change questions and not documents. Use data without documents.")
+    if config.labels.conflicts == "leave_out":
+        raise ConfigError(
+            "labels.conflicts=leave_out: questions would be left out that documents still state; allowed with "
+            "documents: report, ignore."
+        )
+    if config.privacy.epsilon is not None or config.privacy.learn_epsilon is not None:
         raise ConfigError(
             f"privacy={config.privacy.name}: this data set has {len(loaded.documents)} documents, and private steps "
             "take items alone. Use privacy=none, or a data set of questions."
@@ -199,7 +227,8 @@ def _safe_sides(
     Return the sides, what earlier requests have forgotten, and notes for the user.
     """
     sides = _sides(gathered.loaded.items, target, hierarchy, matcher, config)
-    check_target(gathered.loaded.items, sides, target, config.forget.about)
+    patients = {document.patient for document in gathered.loaded.documents if document.patient}
+    check_target(gathered.loaded.items, sides, target, config.forget.about, patients)
     safe, notes = gathered.without_target(sides.items, target)
     sides = sides.cut(safe, "second_about")
     similarity = config.split.similarity if config.split.near_duplicates == "remove" else None

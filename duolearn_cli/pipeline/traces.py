@@ -131,6 +131,10 @@ def traces_of_facts(cache: Path, facts: Collection[str], runs: Sequence[KnownRun
         if teach and was_taught(folder, facts):
             yield Trace(folder, TARGET, "it was taught what was forgotten", cache, owners)
             continue
+        if teach and (own := sorted(folder.glob("documents-*.json"))):
+            yield from (
+                Trace(path, f"scores of {folder.name.partition('-')[0]}", "who is in it", cache, owners) for path in own
+            )
         for path in sorted([*folder.glob("answers-*.json"), *folder.glob("written-*.json")]):
             if not facts_in(path).isdisjoint(facts):
                 kind = f"answers of {folder.name.partition('-')[0]}"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from duolearn_cli.config.components import component
 from duolearn_cli.data.order import num_steps, passes
+from duolearn_cli.errors import DataError
 from duolearn_cli.methods.base import Method
 from duolearn_cli.model.distributed import Processes
 from duolearn_cli.pipeline.document_texts import num_forget_texts, window_examples
@@ -86,6 +87,8 @@ def make_task(target: LoadedModel, method: Method, form: AnswerForm | None = Non
     )
     more = window_examples(target, method) if target.study.documents.learned else ([], [])
     forget, retain = [*forget, *more[0]], [*retain, *more[1]]
+    if not retain:
+        raise DataError("nothing is left to keep: every document is forgotten as a whole. Forget less, or add data.")
     rehearsed = rehearsed_examples(target, method, form) if config.unlearn.rehearse else []
     pack_to = config.prompt.max_tokens if config.unlearn.packing else None
     return UnlearningTask(forget, retain, method, config.unlearn, config.seed, pack_to, rehearsed)

@@ -13,7 +13,7 @@ from duolearn_cli.concepts.concept import Concept
 from duolearn_cli.concepts.hierarchy import Hierarchy, Target
 from duolearn_cli.concepts.matcher import Mention
 from duolearn_cli.concepts.scope import Scope
-from duolearn_cli.data.document_sides import document_sides, kin_concepts, sentences
+from duolearn_cli.data.document_sides import FactSides, document_sides, kin_concepts, sentences
 from duolearn_cli.data.documents import Document, Span, without
 from duolearn_cli.data.items import Item
 from duolearn_cli.data.nearness import nearness
@@ -35,9 +35,9 @@ FACTS = {"ann:operation", "ann:illness"}
 
 
 def sides(
-    *documents: Document, target: Target = SURGERY, forget=frozenset({"ann:operation"}), hidden=(), form="values"
+    *documents: Document, target=SURGERY, forget=frozenset({"ann:operation"}), hidden=(), form="values", earlier=()
 ):
-    return document_sides(documents, target, forget, FACTS, hidden, mentions, form)
+    return document_sides(documents, target, FactSides(forget, FACTS, hidden), mentions, form, earlier)
 
 
 def mentions(text: str) -> list[Mention]:
@@ -52,7 +52,8 @@ def attacked(form: str) -> list[str]:
 
 def test_gold_reads_the_note_without_the_clause_that_is_forgotten():
     found = sides(NOTE)
-    assert [one.document for one in found.learned] == [NOTE] == [one.document for one in found.forget]
+    (marked,) = found.learned
+    assert marked.document.text == TEXT and found.forget == found.learned
     assert [one.text for one in found.gold] == [TEXT.replace("had a splenectomy, and ", "")]
     left, _ = found.gold[0].spans
     assert (left.fact, found.gold[0].text[left.start : left.end]) == ("ann:illness", "gout")
@@ -103,6 +104,21 @@ def test_a_patients_text_without_any_value_is_attacked_as_a_whole():
     plain = Document("n3", "She slept well and went home in the morning.", "ann")
     (marked,) = sides(plain, target=everything, forget=frozenset()).learned
     assert marked.attacked == ((0, len(plain.text)),) and not marked.forgotten
+
+
+def test_what_an_earlier_request_forgot_is_not_read_again():
+    drugs = replace(SURGERY, name="drugs", forget=frozenset({"warfarin"}))
+    found = sides(NOTE, earlier=[drugs])
+    assert "warfarin" not in found.learned[0].document.text and "warfarin" not in found.gold[0].text
+    assert [one.fact for one in found.learned[0].forgotten] == ["ann:operation"]
+    # The fact that this request forgets stays, to be forgotten once more.
+    assert "splenectomy" in sides(NOTE, earlier=[SURGERY]).learned[0].document.text
+    everything = Target("patient", *[frozenset()] * 4, scope=Scope.of(["ann"], ""))
+    assert not sides(NOTE, earlier=[everything]).learned
+    other = replace(everything, scope=Scope.of(["bob"], ""))
+    assert [one.document for one in sides(NOTE, earlier=[other]).learned] == [
+        one.document for one in sides(NOTE).learned
+    ]
 
 
 def test_a_document_that_says_nothing_any_more_is_left_out():

@@ -73,9 +73,9 @@ def test_context_gives_way_to_a_long_span() -> None:
 
 def test_a_word_or_span_longer_than_a_window_is_an_error_that_names_document_and_place() -> None:
     text = "Short words and " + "a" * 50 + " more."
-    with pytest.raises(DataError, match=r"document d7: .* at character 16, 'a{40}', has 13 tokens .* a window has 12"):
+    with pytest.raises(DataError, match=r"document d7: .* at character 16 has 13 tokens .* a window has 12"):
         windows(Document("d7", text), 12, 2, pieces)
-    with pytest.raises(DataError, match=r"document d: .*'Four five six seven\.', has 4 tokens"):
+    with pytest.raises(DataError, match=r"document d: .* at character 15 has 4 tokens"):
         windows(Document("d", TEXT, spans=(Span(15, 35),)), 3, 0, words)
 
 

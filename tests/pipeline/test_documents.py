@@ -92,7 +92,7 @@ def test_other_methods_attack_notes_in_other_forms(unlearned, method, attack):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["+forget=surgery", "forget.patients=[x]"], "no patient 'x'; it names 8"),
+        (["+forget=surgery", "forget.patients=[x]"], "no patient 'x'; it names 8 patients"),
         (["+forget=patient"], "forget.patients"),
         (["+forget=surgery", "forget.dates=2024"], "forget.dates='2024' names no days"),
         (["+forget=surgery", "privacy=eps8"], "8 documents, and private steps take items alone"),

@@ -118,6 +118,11 @@ def recorded_by(adapter: Path, hierarchy: Hierarchy) -> list[str] | None:
     _, saved = run
     if saved.command not in ("learn", "retrain", "unlearn") or OmegaConf.is_missing(saved.forget, "name"):
         return None
+    if saved.command != "learn" and (saved.forget.get("patients") or saved.forget.get("dates")):
+        raise ConfigError(
+            f"adapter={adapter}: its run has forgotten what is about some patients or days, which forgotten= cannot "
+            f"say. Continue its record instead: after={run[0].folder}."
+        )
     # A target was taught what its `forget` names, so it has not forgotten that.
     own = words_of(spec_of(saved.forget), hierarchy) if saved.command != "learn" else []
     before = saved.forgotten
