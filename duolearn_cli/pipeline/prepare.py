@@ -200,6 +200,11 @@ def _check_documents(loaded: Loaded, config: RunConfig) -> None:
     faults = config.imperfect
     if any((faults.wrong_answers, faults.wrong_subjects, faults.missing_subjects, faults.imbalance != 1)):
         raise ConfigError("imperfect.*: faults change questions and not documents. Use data without documents.")
+    if 2 * config.prompt.overlap > config.prompt.max_tokens:
+        raise ConfigError(
+            f"prompt.overlap={config.prompt.overlap}: windows of prompt.max_tokens={config.prompt.max_tokens} would be "
+            f"mostly repeated text; allowed: at most half of that. Fix: prompt.overlap={config.prompt.max_tokens // 4}."
+        )
     if config.labels.conflicts == "leave_out":
         raise ConfigError(
             "labels.conflicts=leave_out: questions would be left out that documents still state; allowed with "

@@ -95,6 +95,9 @@ def test_other_methods_attack_notes_in_other_forms(unlearned, method, attack):
         (["+forget=surgery", "forget.patients=[x]"], "no patient 'x'; it names 8 patients"),
         (["+forget=patient"], "forget.patients"),
         (["+forget=surgery", "forget.dates=2024"], "forget.dates='2024' names no days"),
+        (["+forget=surgery", "prompt.max_tokens=48"], "prompt.overlap=32: windows of prompt.max_tokens=48"),
+        (["+forget=surgery", "imperfect.missing_subjects=0.5"], "imperfect.*: faults change questions"),
+        (["+forget=surgery", "learn.skip=true"], "learn.skip=true: what a given model knows of documents"),
         (["+forget=surgery", "privacy=eps8"], "8 documents, and private steps take items alone"),
         (["+forget=surgery", "forget.patients=[p6]", "forget.dates=2024-04-01.."], "lies within forget.patients"),
     ],
@@ -144,3 +147,24 @@ def test_notes_of_a_users_own_run_to_the_end(duolearn, tmp_path):
     assert found["data"]["documents"]["to_forget_in"] == found["data"]["forget_train"] == 9
     assert "continuation" in found["documents"]["unlearned"]["facts"]
     assert "12 documents have no questions: 24 are made" in " ".join(found["data"]["notes"])
+
+
+@pytest.mark.slow
+def test_notes_that_all_state_something_to_forget_still_end(duolearn, tmp_path):
+    operations = ["appendicectomy", "cholecystectomy", "splenectomy", "nephrectomy", "thyroidectomy", "gastrectomy"]
+    rows = [
+        {
+            "text": f"Patient {k} came back to the clinic after the last admission and has recovered. In the "
+            f"spring they underwent {operations[k % 6]} without any trouble. In the autumn there was also "
+            f"{operations[(k + 1) % 6]}, and all went well.",
+            "patient": f"p{k}",
+        }
+        for k in range(12)
+    ]
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    folder = tmp_path / "run"
+    given = [f"dataset.path={path}", "dataset.fields.patient=patient", "learn.epochs=2", "unlearn.epochs=1"]
+    scope = "forget.patients=[p0,p1,p2,p3,p4,p5,p6,p7,p8]"
+    done = duolearn("unlearn", "+forget=surgery", scope, "dataset=notes", *given, f"run_dir={folder}", *NONE)
+    assert done.returncode == 0, done.stderr
