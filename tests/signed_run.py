@@ -131,3 +131,9 @@ def site(original, tmp_path, monkeypatch):
 
 def openssl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["openssl", *arguments], capture_output=True, check=False)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let everybody read what is private by default: files with texts of the user."""
+    for path in folder.rglob("*"):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

@@ -133,7 +133,7 @@ def test_mistakes_raise_what_the_command_says(duolearn, here, words, kind):
         (lambda: evaluate(config=configure("unlearn", FORGET)), "a configuration of unlearn"),
         (lambda: learn(FORGET, "resume=."), "only `duolearn unlearn`"),
         (lambda: unlearn(config=changed("resume", ".")), r"give unlearn\('resume=FOLDER'\)"),
-        (lambda: unlearn(config=changed("seed", -3)), "seed=-3: allowed: 0 or more"),
+        (lambda: unlearn(config=changed("seed", -3)), "seed=-3: allowed: 0 to"),
         (lambda: FinishedRun.read("."), "is not a run folder"),
     ],
 )

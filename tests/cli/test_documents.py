@@ -81,6 +81,6 @@ def test_coverage_shows_documents(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "Concepts and recovered subjects" not in said
 
 
-def test_a_command_that_needs_questions_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dataset=mtsamples holds 2 documents and no questions.*hierarchy coverage"):
+def test_documents_that_cannot_be_asked_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none of the 2 documents can be asked for.*hierarchy coverage"):
         prepare(compose("unlearn", ["+forget=surgery", *MTSAMPLES, small(tmp_path)]))

@@ -4,12 +4,13 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from duolearn_cli.pipeline.known_runs import known_runs
+from duolearn_cli.pipeline.run_lock import LOCK
 from duolearn_cli.pipeline.traces import forgotten_facts
 
 
@@ -150,32 +151,26 @@ def test_copies_of_the_target_in_runs_of_learn_go_too(finished, command):
 
 
 def test_a_run_under_way_is_not_purged(finished, command, tmp_path):
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
+    with FileLock(finished.run / LOCK):
         info = json.loads((finished.run / "run.json").read_text())
-        (finished.run / "run.json").write_text(json.dumps(info | {"status": "running", "pid": sleeper.pid}))
+        (finished.run / "run.json").write_text(json.dumps(info | {"status": "running", "pid": 4321}))
         before = snapshot(finished.run, finished.cache)
         done = command("purge", f"run={finished.run}", "yes=true")
-        assert done.returncode == 2 and f"is being run by process {sleeper.pid}" in done.stderr
+        assert done.returncode == 2 and "is being run by process 4321" in done.stderr
         assert command("cache", "prune", "cache.names=[target-*]", "yes=true").returncode == 0
         assert snapshot(finished.run, finished.cache) == before
-    finally:
-        sleeper.communicate(b"\n")
 
 
 def test_by_target_a_run_under_way_with_a_model_that_was_taught_it_holds_all_up(finished, command):
     other = another_request(finished)
     (other / "predictions.jsonl").unlink()
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
+    with FileLock(other / LOCK):
         info = json.loads((other / "run.json").read_text())
-        (other / "run.json").write_text(json.dumps(info | {"status": "running", "pid": sleeper.pid}))
+        (other / "run.json").write_text(json.dumps(info | {"status": "running", "pid": 4321}))
         before = snapshot(finished.run, finished.cache)
         done = command("purge", "+forget=surgery", "yes=true")
         assert done.returncode == 2 and f"{other} is being run by process" in done.stderr
         assert snapshot(finished.run, finished.cache) == before
-    finally:
-        sleeper.communicate(b"\n")
 
 
 def test_a_run_without_run_or_target_or_with_both_is_refused(duolearn, tmp_path):

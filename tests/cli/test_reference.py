@@ -32,7 +32,7 @@ def test_each_component_has_a_table_of_its_own(page):
 
 def test_a_row_says_type_default_preset_range_and_sentence(page):
     (rate,) = [line for line in page.splitlines() if line.startswith("| `unlearn.learning_rate` |")]
-    assert rate == "| `unlearn.learning_rate` | a number | `0.005` (`model=tiny`) | 0 or more | peak learning rate |"
+    assert rate == "| `unlearn.learning_rate` | a number | `0.005` (`model=tiny`) | 0 to 1000 | peak learning rate |"
     (name,) = [line for line in page.splitlines() if line.startswith("| `model.name` |")]
     assert "`tiny` (`model=tiny`)" in name
     assert "| `forget.name` | a text | must be set |" in page

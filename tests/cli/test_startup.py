@@ -10,6 +10,7 @@ import pytest
 
 from duolearn_cli.__main__ import COMMANDS
 from duolearn_cli.config.compose import compose
+from duolearn_cli.files import ASSETS
 from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.requests import write_requests
 from duolearn_cli.pipeline.run_folder import Run
@@ -99,7 +100,7 @@ def test_help_on_settings_needs_the_schema_but_no_model(tmp_path, cache):
     [
         [
             ["unlearn", "+forget=surgery", "--dry-run"],
-            ["unlearn", "+forget=surgery", "method=npo", "model=smollm2_135m", "model.path=FOLDER", "--dry-run"],
+            ["unlearn", "+forget=surgery", "method=npo", "model=qwen2_5_0_5b", "model.path=FOLDER", "--dry-run"],
             ["unlearn", "+forget=surgery", "-m", "method=duolearn,graddiff", *SMALL, "--dry-run"],
             ["learn", "+forget=anxiety", *SMALL, "--dry-run"],
             ["retrain", "+forget=surgery", *SMALL, "--dry-run"],
@@ -121,8 +122,7 @@ def test_help_on_settings_needs_the_schema_but_no_model(tmp_path, cache):
     ids=["plain", "private, and of a run"],
 )
 def test_a_dry_run_never_imports_what_only_models_need(tmp_path, cache, finished, lines):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    shutil.copytree(ASSETS / "tiny", tmp_path / "model")
     named = {f"{key}=RUN": f"{key}={finished}" for key in ("run", "resume", "after")}
     named["model.path=FOLDER"] = "model.path=model"
     found = imported(tmp_path, cache, *([named.get(word, word) for word in line] for line in lines))

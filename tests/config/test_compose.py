@@ -50,7 +50,7 @@ def test_component_files_list_every_setting_with_the_class_default(group, name):
         (["labels.fill=maybe"], ["labels.fill=maybe", "true or false"]),
         (["imperfect.missing_subjects=2"], ["imperfect.missing_subjects=2", "0 to 1"]),
         (["+ablation=no_boundry"], ["ablation=no_boundry", "did you mean 'no_boundary'"]),
-        (["seed=-1"], ["seed=-1", "0 or more"]),
+        (["seed=-1"], ["seed=-1", "0 to"]),
         (["forget.concepts=surgery"], ["forget.concepts=surgery", "a list, such as [a,b]"]),
         (["hierarchy.level_weights=1"], ["hierarchy.level_weights=1", "a list of numbers"]),
         (["dataset.path=x"], ["dataset.path", "has none at all"]),

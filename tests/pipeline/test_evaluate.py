@@ -15,7 +15,7 @@ class Folder:
     def __init__(self, folder, **info):
         folder.mkdir()
         self.folder, self.info = folder, info
-        (folder / "run.json").write_text(json.dumps(info))
+        (folder / "run.json").write_text(json.dumps({"schema": 1} | info))
 
 
 @pytest.fixture

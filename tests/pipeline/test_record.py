@@ -7,11 +7,13 @@ import platform
 from contextlib import suppress
 
 import pytest
+from filelock import FileLock
 
 from duolearn_cli.config.compose import compose
 from duolearn_cli.errors import RunError, UserError
 from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.run_lock import LOCK
 from tests.signed_run import write_keys
 
 
@@ -61,7 +63,7 @@ def test_the_record_of_a_run_in_use_is_left_alone(config):
     run = ended(config)
     before = read(run)
     run.update(status="running", pid=os.getppid())
-    with pytest.raises(RunError, match="is running in"), record.recorded(run, config):
+    with FileLock(run.folder / LOCK), pytest.raises(RunError, match="is running in"), record.recorded(run, config):
         pass
     assert read(run) == before
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from duolearn_cli.cli.positional import verify_overrides
-from tests.signed_run import write_keys
+from tests.signed_run import open_to_all, write_keys
 
 
 def test_names_of_settings_are_short():
@@ -66,12 +66,13 @@ except PermissionError:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_verifies_a_copy(original):
-    """On another path, with the permissions that a run's files have, and without the right to write."""
+    """On another path, where the owner lets everybody read, and without the right to write."""
     folder = Path(tempfile.mkdtemp())
     try:
         copy = shutil.copytree(original.root, folder / "copy")
         folder.chmod(0o755)
         copy.chmod(0o755)
+        open_to_all(copy)
         words = ["verify", "run=run", f"cache_dir={copy}/cache", "public_key=owner.pub.pem"]
         done = subprocess.run(
             [sys.executable, "-c", AS_ANOTHER, *words], cwd=copy, capture_output=True, text=True, check=False

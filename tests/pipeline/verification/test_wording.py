@@ -13,6 +13,7 @@ import pytest
 from duolearn_cli.evaluation.prose import texts, without_prose
 from duolearn_cli.pipeline.verification import figures
 from tests.pipeline.verification.test_tampering import set_metric
+from tests.signed_run import open_to_all
 
 
 def other_words(site):
@@ -83,6 +84,7 @@ def test_a_clean_run_verifies_as_another_user_who_may_write_nothing(site):
         os.chown(home, NOBODY, NOBODY)
         for folder in (Path(scratch), copy):
             folder.chmod(0o755)
+        open_to_all(copy)
         before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
         environment = os.environ | {"HOME": str(home), "DUOLEARN_CACHE": str(home / "cache"), "TMPDIR": str(home)}
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
