@@ -46,6 +46,8 @@ def of_chain(run: Run, config: DictConfig, given: Sequence[str], public_key: Pat
         RunError: more folders are given than there are earlier requests, or the record cannot be read.
     """
     adapter = run.folder / "adapter"
+    if config.command == "unlearn" and not (adapter / FILE).is_file():
+        yield Finding(RECORD, "it is missing, and every finished run of unlearn has one")
     chain, broken = examine(adapter) if (adapter / FILE).is_file() else (None, [])
     yield from (Finding(RECORD, fault) for fault in broken)
     earlier = len(chain.entries) - 1 if chain else 0
