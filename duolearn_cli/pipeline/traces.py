@@ -17,6 +17,7 @@ from duolearn_cli.report.inputs import EXAMPLES
 OF_RUNS = {
     "predictions.jsonl": "predictions",
     "written.jsonl": "written answers",
+    "original.jsonl": "answers before any request",
     "windows.jsonl": "scores of documents",
     "nearness.json": "groups of facts",
     EXAMPLES: "examples",

@@ -15,7 +15,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.evaluation.metrics import change
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
-from duolearn_cli.pipeline import keys, record
+from duolearn_cli.pipeline import earlier_answers, keys, record
 from duolearn_cli.pipeline.aggregates import aggregates
 from duolearn_cli.pipeline.assessment import Assessment, Written, assess
 from duolearn_cli.pipeline.evaluate import context_of
@@ -44,6 +44,7 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
     answered = read_stored(run.folder)
     yield from _of_items(lab.study, run.folder, answered)
     yield from _of_change(lab, run)
+    yield from _of_requests(lab.study, run.folder)
     stored = answered.assessed
     adapters = adapters_of(run, lab.study.config)
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,6 +86,16 @@ def _of_items(study: Study, folder: Path, stored: Stored) -> Iterator[Finding]:
     if len(told) < len(about_data):
         missing = next(text for text in about_data if text not in told)
         yield Finding(METRICS, f"flags lacks a warning about the data: {missing}")
+
+
+def _of_requests(study: Study, folder: Path) -> Iterator[Finding]:
+    """Check which facts original.jsonl gives to which earlier request."""
+    if not study.requests or not (folder / earlier_answers.FILE).is_file():
+        return
+    found = earlier_answers.read_earlier(folder, [one.name for one in study.requests])
+    if not all(facts <= one.facts for (_, facts), one in zip(found.requests, study.requests, strict=True)):
+        yield Finding(earlier_answers.FILE, "it gives a fact to an earlier request that did not forget it")
+    yield not_checked(earlier_answers.FILE, "the target that the chain began with is not scored again")
 
 
 def _of_change(lab: Laboratory, run: Run) -> Iterator[Finding]:
