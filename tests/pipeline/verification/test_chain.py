@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from duolearn_cli.cli.commands.common import Invocation
 from duolearn_cli.cli.commands.verify import run
@@ -290,6 +291,46 @@ def no_original(moved):
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_figures_about_earlier_requests_are_computed_again(moved, verified, tamper, said):
+    tamper(moved)
+    moved.rehash(moved.two)
+    assert said in verified()
+
+
+def entry_with(change):
+    return lambda moved: moved.forge(lambda entries: change(entries[1]))
+
+
+def after_nothing(moved):
+    info = json.loads((moved.two / "run.json").read_text())
+    others = [text for text in info["overrides"] if not text.startswith("after=")]
+    write_json(moved.two / "run.json", info | {"overrides": [*others, "after=another"]})
+
+
+def without_earlier_requests(moved):
+    """A second run that is passed off as a first one."""
+    moved.forge(lambda entries: entries.pop(0))
+    config = OmegaConf.load(moved.two / "config.yaml")
+    config.requests, config.after = [], None
+    OmegaConf.save(config, moved.two / "config.yaml")
+    set_metrics(moved.two, lambda m: [m.pop(name) for name in ("requests", "kept_of_original")])
+    info = json.loads((moved.two / "run.json").read_text())
+    info["overrides"] = [text for text in info["overrides"] if not text.startswith("after=")]
+    write_json(moved.two / "run.json", info)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (entry_with(lambda one: one.update(privacy={"promise": True})), "request 2: privacy is {'promise': True}"),
+        (entry_with(lambda one: one["target"].update(name="trauma")), "request 2: target.name is 'trauma'"),
+        (entry_with(lambda one: one["target"]["concepts"].popitem()), "request 2: target.concepts lists"),
+        (entry_with(lambda one: one["target"]["labels"].append("Surgery")), "request 2: target.labels is"),
+        (after_nothing, "run.json: overrides has after=another"),
+        (without_earlier_requests, "predictions.jsonl: target answers items of earlier requests, and there are none"),
+    ],
+    ids=["privacy", "name", "concepts", "labels", "after", "no_earlier"],
+)
+def test_an_entry_that_its_run_contradicts_is_named(moved, verified, tamper, said):
     tamper(moved)
     moved.rehash(moved.two)
     assert said in verified()
