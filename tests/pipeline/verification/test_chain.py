@@ -326,7 +326,7 @@ def without_earlier_requests(moved):
         (entry_with(lambda one: one["target"]["concepts"].popitem()), "request 2: target.concepts lists"),
         (entry_with(lambda one: one["target"]["labels"].append("Surgery")), "request 2: target.labels is"),
         (after_nothing, "run.json: overrides has after=another"),
-        (without_earlier_requests, "predictions.jsonl: target answers items of earlier requests, and there are none"),
+        (without_earlier_requests, "predictions.jsonl: base answers items of earlier requests, and there are none"),
     ],
     ids=["privacy", "name", "concepts", "labels", "after", "no_earlier"],
 )
