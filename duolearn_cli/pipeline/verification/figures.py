@@ -1,6 +1,6 @@
 """Check that answers are consistent, and that metrics.json follows from them: everything is computed again.
 
-Sentences are not compared (`evaluation/prose.py`): a later version may word them differently.
+Sentences (`evaluation/prose.py`) are compared where this code made the run. Other code may word them differently.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.inputs import read_history
 
 PREDICTIONS, WRITTEN = "predictions.jsonl", "written.jsonl"
-# Added to metrics.json after its first release.
-ADDED = (ADVICE, "verdict")
 # `data` and `change` are compared with `deep`, the others follow from no file.
 NOT_AGAIN = ("environment", "harness", "cost", "data", "change")
 GUESSES = ("majority", "by_options", "by_place")
@@ -83,7 +81,7 @@ def _of_text(place: str, one: Written) -> Iterator[Finding]:
 def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that metrics.json follows from answers, history and account."""
     metrics = read_metrics(run.folder)
-    is_own = found["code"].get("source") == code()["source"]
+    is_own = is_made_here(found)
     try:
         stored = read_stored(run.folder)
         expected = _expected(run, cast(RunConfig, config), stored, metrics)
@@ -97,10 +95,21 @@ def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterat
     not_again = uncheckable(config, earlier.KEYS if config.requests and "requests" not in expected else ())
     own = {name: value for name, value in metrics.items() if name not in not_again}
     own["models"] = _without(config.measures, own["models"])
-    yield from differences(METRICS, without_prose(own), without_prose(expected), "what the run's answers and settings")
+    source = "what the run's answers and settings"
+    if is_own:
+        yield from differences(METRICS, own, expected, source)
+        return
+    if ADVICE not in own:
+        yield Finding(METRICS, f"{ADVICE} is missing")
+    yield from differences(METRICS, without_prose(own), without_prose(expected), source)
     if places := reworded(own, expected):
-        said = f"this version words {len(places)} sentences differently, first {places[0]}; what they say is compared"
+        said = f"this version words {len(places)} sentences differently, first {places[0]}; their figures are compared"
         yield not_checked(f"{METRICS}, wording", said)
+
+
+def is_made_here(found: Mapping[str, Any]) -> bool:
+    """Whether a record names the source files of this program, which word every sentence alike."""
+    return found["code"].get("source") == code()["source"]
 
 
 def uncheckable(config: DictConfig, more: Collection[str] = ()) -> set[str]:
@@ -130,8 +139,14 @@ def _expected(run: Run, config: RunConfig, stored: Stored, metrics: Mapping[str,
     about = identity(config, labels, "unlearned" in stored.assessed, run.info.get("stopped"))
     found = {**about, **own, **found_earlier, **_of_steps(run, config, metrics)}
     found["verdict"] = verdict({**metrics, **found}, verdict_limits(config))
-    # Runs of earlier versions have no verdict and no advice.
-    return as_json({name: value for name, value in found.items() if name not in ADDED or name in metrics})
+    return as_json(found)
+
+
+def flags_again(run: Run, config: DictConfig) -> list[str]:
+    """The warnings of a run in the words of this version; those about data, which come first, as the run has them."""
+    stored, metrics = read_stored(run.folder), read_metrics(run.folder)
+    context = stored_context(stored, cast(RunConfig, config), metrics)
+    return with_remarks(metrics["flags"], aggregates(stored.assessed, context)["flags"])
 
 
 def with_remarks(recorded: Sequence[str], own: Sequence[str]) -> list[str]:

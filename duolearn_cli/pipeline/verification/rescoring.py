@@ -24,9 +24,9 @@ from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import Stored, read_stored
 from duolearn_cli.pipeline.study import Study
-from duolearn_cli.pipeline.verification.figures import PREDICTIONS, WRITTEN, remarks, stored_context
+from duolearn_cli.pipeline.verification.figures import PREDICTIONS, WRITTEN, is_made_here, remarks, stored_context
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
-from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
+from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics, read_record
 from duolearn_cli.report.terminal import Display
 
 # By precision, how much log-probabilities may differ from those of the run on other threads and processors, in nats.
@@ -80,11 +80,12 @@ def _of_items(study: Study, folder: Path, stored: Stored) -> Iterator[Finding]:
     found |= {"cut": metrics["floor"]["cut"], "data": metrics.get("data"), "labels": metrics["forget_subjects"]}
     expected = {**context.guesses, "cut": context.cut, "data": study.summary(), "labels": sorted(context.labels)}
     yield from differences(METRICS, found, as_json(expected), "the data")
-    # Counted, not compared: a later version may word them differently.
+    # Where other code made the run they are counted, not compared: it may word them differently.
     raised = aggregates(stored.assessed, stored_context(stored, study.config, metrics))["flags"]
     about_data, told = study.warnings(), remarks(metrics["flags"], raised)
-    if len(told) < len(about_data):
-        missing = next(text for text in about_data if text not in told)
+    lacking = [text for text in about_data if text not in told]
+    if lacking and (len(told) < len(about_data) or is_made_here(read_record(folder))):
+        missing = lacking[0]
         yield Finding(METRICS, f"flags lacks a warning about the data: {missing}")
 
 
