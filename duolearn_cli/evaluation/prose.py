@@ -1,8 +1,8 @@
 """Which fields of metrics.json hold sentences for people.
 
-A later version may word a sentence differently. `duolearn verify` therefore compares everything else: numbers, the
-states of lights, the measures that warnings cast doubt on. A new field with sentences is declared here, and
-`tests/evaluation/test_prose.py` finds one that is not.
+A later version may word a sentence differently. Of a run that other code made, `duolearn verify` therefore compares
+everything else: numbers, the states of lights, the measures that warnings cast doubt on. A new field with sentences is
+declared here, and `tests/evaluation/test_prose.py` finds one that is not.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from duolearn_cli.config.environment import environment
 from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.data.nearness import nearness
-from duolearn_cli.evaluation import document_summary, guessing, lm_eval, requests, summary
+from duolearn_cli.evaluation import document_summary, guessing, lm_eval, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.verdict import verdict
@@ -25,6 +25,7 @@ from duolearn_cli.model.weights import find_weights
 from duolearn_cli.pipeline.aggregates import Assessments, Context, aggregates, identity
 from duolearn_cli.pipeline.answers import evaluation_splits
 from duolearn_cli.pipeline.assessment import Assessment, assess
+from duolearn_cli.pipeline.earlier_answers import Earlier
 from duolearn_cli.pipeline.item_files import write_examples, write_item_files, write_nearness
 from duolearn_cli.pipeline.laboratory import Laboratory
 from duolearn_cli.pipeline.learn import STAGES
@@ -80,10 +81,9 @@ def conclude(
     if study.documents.learned:
         metrics["documents"] = of_documents(lab, assessed)
     if study.requests:
-        named = [(one.name, one.facts) for one in study.requests]
-        answers = {name: one.answers for name, one in assessed.items()}
-        metrics["requests"] = requests.summarise(named, answers, original or {})
-        metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
+        earlier = Earlier([(one.name, one.facts) for one in study.requests], original or {})
+        metrics |= earlier.figures({name: one.answers for name, one in assessed.items()})
+        earlier.write(run.folder, assessed["unlearned"].answers)
     if account := account_of(lab):
         metrics["account"] = account_summary.summarise(account)
     # Last: it judges by the account, too.

@@ -18,8 +18,9 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import UserError
 from duolearn_cli.files import cache_dir, file_hash, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
-from duolearn_cli.pipeline import signing
+from duolearn_cli.pipeline import private_starts, signing
 from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.privacy.account import FILE as ACCOUNT_FILE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +31,8 @@ FILE, SCHEMA = "record.json", 1
 REWRITABLE = ("log.txt", "report.html", "report.md", "figures", "checkpoints", "trackers")
 # Components that read files, and how the names of settings end whose values are files.
 READING = ("dataset", "retain_from", "hierarchy")
+# The accounts that later private runs leave beside a finished run's adapter (`private_starts`).
+_LATER_RUNS = re.compile(rf"adapter/{private_starts.FOLDER}/(lock|[0-9a-f]+/{re.escape(ACCOUNT_FILE)})")
 _NAMES_FILE = re.compile(r"[._](path|file|folder|dir)s?(\[\d+\])?$")
 MODELS = ("target", "gold")
 INTERRUPTED = 130
@@ -135,7 +138,9 @@ def vouched(folder: Path) -> list[str]:
 def _is_left_out(path: Path) -> bool:
     # A file has a hidden name while it is written, see `files.write_text`; a crash may leave one.
     is_hidden = any(part.startswith(".") for part in path.parts)
-    return is_hidden or path.parts[0] in REWRITABLE or path.as_posix() in (FILE, signing.FILE)
+    name = path.as_posix()
+    is_later = bool(_LATER_RUNS.fullmatch(name))
+    return is_hidden or is_later or path.parts[0] in REWRITABLE or name in (FILE, signing.FILE)
 
 
 def data_files(config: RunConfig) -> list[dict[str, Any]]:

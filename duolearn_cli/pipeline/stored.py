@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from duolearn_cli.errors import RunError
+from duolearn_cli.evaluation.answer import Answers
 from duolearn_cli.evaluation.document_score import WindowScore
 from duolearn_cli.evaluation.perplexity import TextLoss
 from duolearn_cli.evaluation.scoring import Answer
@@ -31,6 +32,11 @@ class Stored:
     assessed: Mapping[str, Assessment]
     levels: Mapping[str, int]
     nearness: Mapping[str, Any] | None = None
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        """The answers by model and split."""
+        return {name: one.answers for name, one in self.assessed.items()}
 
 
 def read_stored(folder: Path) -> Stored:
@@ -91,13 +97,38 @@ def _read(path: Path, make: Callable[[dict[str, Any]], T]) -> Iterator[T]:
             raise RunError(f"{path}, line {number}: this is no row of a run's answers ({error}).") from error
 
 
+def read_answers(path: Path, count: int) -> list[tuple[str, list[int], Answer | None]]:
+    """Read original.jsonl: of each item its fact, the numbers of its requests, and the original target's answer.
+
+    Args:
+        count: how many earlier requests there are.
+
+    Raises:
+        RunError: naming file and line of what is no such row.
+    """
+
+    def make(row: dict[str, Any]) -> tuple[str, list[int], Answer | None]:
+        answer = _answer(row["answer"]) if row["answer"] else None
+        if answer and (answer.id, answer.fact) != (row["id"], row["fact"]):
+            raise ValueError(f"the answer is to {answer.id}, not to {row['id']}")
+        if any(not isinstance(number, int) or not 1 <= number <= count for number in row["requests"]):
+            raise ValueError(f"requests are {row['requests']}; there are {count}")
+        return row["fact"], row["requests"], answer
+
+    return list(_read(path, make))
+
+
 def _prediction(row: dict[str, Any]) -> tuple[str, str, Answer, int | None]:
     level, _, _ = row.pop("level"), row.pop("pair"), row.pop("correct")
     model, split = row.pop("model"), row.pop("split")
+    return model, split, _answer(row), level
+
+
+def _answer(row: dict[str, Any]) -> Answer:
     numbers = {name: _number(row[name]) for name in MAY_BE_INFINITE}
     classes = {name: (_number(total), count) for name, (total, count) in row["classes"].items()}
     totals = [_number(total) for total in row["totals"]]
-    return model, split, Answer.of({**row, **numbers, "classes": classes, "totals": totals}), level
+    return Answer.of({**row, **numbers, "classes": classes, "totals": totals})
 
 
 def _number(value: float | None) -> float:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from duolearn_cli.pipeline.cache_entries import files_of
@@ -17,6 +17,7 @@ from duolearn_cli.report.inputs import EXAMPLES
 OF_RUNS = {
     "predictions.jsonl": "predictions",
     "written.jsonl": "written answers",
+    "original.jsonl": "answers before any request",
     "windows.jsonl": "scores of documents",
     "nearness.json": "groups of facts",
     EXAMPLES: "examples",
@@ -90,6 +91,16 @@ def traces_of_run(run: KnownRun, facts: Collection[str]) -> Iterator[Trace]:
             continue
         if names_any(path, facts):
             yield Trace(path, "texts", "names forgotten facts", run.folder, (run.folder,))
+
+
+def is_purgeable(name: str, command: str) -> bool:
+    """Whether a purge may delete this file of a run folder of `command`. `name` is its path there, with slashes."""
+    top, _, below = name.partition("/")
+    if top == "adapter":
+        return command == "learn"
+    # Whether a text named a fact cannot be seen once it is deleted. A purge looks only at such files.
+    is_text = not below and top not in KEPT and PurePosixPath(top).suffix in TEXTS
+    return top in OF_RUNS or is_text
 
 
 def _why(kind: str) -> str:

@@ -81,11 +81,19 @@ def verify(config: DictConfig, invocation: Invocation, display: Display) -> Veri
 
 
 def content_of_page(folder: Path, verified: Verification) -> dict[str, Any]:
-    """The erasure record of a run that was verified, with the key of the signature as it is now."""
+    """The erasure record of a run that was verified, with the key of the signature as it is now.
+
+    Its warnings are computed again where that is possible: what a run of other code says was not compared.
+    """
     chain, path = read_chain(folder / "adapter"), folder / signing.FILE
     key = signing.Signature.read(path).key if path.is_file() else None
     requests = chain.entries if chain else ()
-    return erasure_record(read_record(folder), read_metrics(folder), replace(verified, key=key), requests)
+    found, metrics = read_record(folder), read_metrics(folder)
+    if not purged.gone(found):
+        from duolearn_cli.pipeline.verification.figures import flags_again
+
+        metrics |= {"flags": flags_again(*Run.open(folder))}
+    return erasure_record(found, metrics, replace(verified, key=key), requests)
 
 
 def checks(

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
+from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.errors import RunError
+from duolearn_cli.files import read_json
 from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.chain_runs import earlier_models
 from duolearn_cli.pipeline.requests import (
@@ -31,6 +33,8 @@ from duolearn_cli.pipeline.verification.integrity import (
     read_metrics,
     read_record,
 )
+from duolearn_cli.privacy import account_summary
+from duolearn_cli.privacy.account import read_account
 
 RECORD = f"adapter/{FILE}"
 SETTINGS = "config.yaml with metrics.json"
@@ -46,8 +50,11 @@ def of_chain(run: Run, config: DictConfig, given: Sequence[str], public_key: Pat
         RunError: more folders are given than there are earlier requests, or the record cannot be read.
     """
     adapter = run.folder / "adapter"
+    if config.command == "unlearn" and not (adapter / FILE).is_file():
+        yield Finding(RECORD, "it is missing, and every finished run of unlearn has one")
     chain, broken = examine(adapter) if (adapter / FILE).is_file() else (None, [])
     yield from (Finding(RECORD, fault) for fault in broken)
+    yield from _of_after(run, config.after)
     earlier = len(chain.entries) - 1 if chain else 0
     if len(given) > earlier:
         raise RunError(f"chain: {len(given)} folders are given, and {run.folder} follows {earlier} earlier requests.")
@@ -67,21 +74,29 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     """Check that the last entry is that of this run, and the entries before are the requests that it began with."""
     entry = chain.entries[-1]
     try:
-        expected = as_json(settled(config, read_metrics(run.folder)))
+        metrics, account = read_metrics(run.folder), read_account(run.folder / "adapter")
+        expected = as_json(settled(config, metrics))
+        expected["privacy"] = as_json(account_summary.summarise(account)) if account else None
+        labels = metrics["forget_subjects"]
     except (LookupError, TypeError, AttributeError) as error:
         # An edited record may lack any field, or hold another type there. That is a finding, never a traceback.
         yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
-    # What a target covers follows from the hierarchy, which this check does not load.
-    expected["target"] = {"configured": as_json(configured(config.forget))}
+    # Which concepts a target covers follows from the hierarchy, which this check does not load.
+    expected["target"] = {
+        "name": config.forget.name,
+        "labels": labels,
+        "configured": as_json(configured(config.forget)),
+    }
     # An entry keeps a value only if it was no path on the machine of the run. It may be one here, or the other way
     # round.
     expected["inherited"] = without_places(as_json(inherited(config)), everywhere=True)
     own = {name: entry[name] for name in expected}
-    own["target"] = {"configured": own["target"]["configured"]}
+    own["target"] = {name: own["target"][name] for name in expected["target"]}
     own["inherited"] = without_places(own["inherited"], everywhere=True)
     place = f"{RECORD}, request {entry['number']}"
     yield from differences(place, own, _as_far_as(own, expected), SETTINGS)
+    yield from _of_concepts(place, entry["target"]["concepts"], run.folder)
     before = [as_json(configured(request)) for request in config.requests]
     recorded = [one["target"]["configured"] for one in chain.entries[:-1]]
     if len(recorded) != len(before):
@@ -89,6 +104,28 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
         return
     for number, (one, other) in enumerate(zip(recorded, before, strict=True), start=1):
         yield from differences(f"{RECORD}, request {number}", one, _as_far_as(one, other), "config.yaml")
+
+
+def _of_concepts(place: str, concepts: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Compare how many concepts an entry lists with target.json, unless that was purged."""
+    path = folder / "target.json"
+    if not path.is_file():
+        return
+    covered = sum(level["forget"] for level in read_json(path)["concepts"].values())
+    if len(concepts) != covered:
+        yield Finding(place, f"target.concepts lists {len(concepts)} concepts, but {path.name} counts {covered}")
+
+
+def _of_after(run: Run, configured_after: str | None) -> Iterator[Finding]:
+    """Compare the model that the command line began after with that of config.yaml."""
+    # A configuration file may set it too, so without it on the command line nothing can be compared.
+    given = [text.partition("=")[2].strip("'\"") for text in run.info["overrides"] if key_of(text) == "after"]
+    for value in given:
+        asked = None if value in ("", "null") else Path(value)
+        now = Path(configured_after) if configured_after else None
+        # config.yaml names the adapter's folder, the command line may name the run that it is in.
+        if now != asked and not (asked and now == asked / "adapter"):
+            yield Finding("run.json", f"overrides has after={value}, but config.yaml has after={configured_after}")
 
 
 def _as_far_as(own: Any, expected: Any) -> Any:

@@ -1,6 +1,6 @@
 """Check that answers are consistent, and that metrics.json follows from them: everything is computed again.
 
-Sentences are not compared (`evaluation/prose.py`): a later version may word them differently.
+Sentences (`evaluation/prose.py`) are compared where this code made the run. Other code may word them differently.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, cast
 from omegaconf import DictConfig
 
 from duolearn_cli.config.given_target import target_is_given
+from duolearn_cli.config.provenance import code
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.evaluation import document_summary
@@ -25,7 +26,8 @@ from duolearn_cli.pipeline.aggregates import Context, aggregates, identity
 from duolearn_cli.pipeline.assessment import Written
 from duolearn_cli.pipeline.item_files import prediction_rows
 from duolearn_cli.pipeline.run_folder import Run
-from duolearn_cli.pipeline.stored import Stored, read_rows, read_stored
+from duolearn_cli.pipeline.stored import Stored, read_answers, read_rows, read_stored
+from duolearn_cli.pipeline.verification import earlier
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
 from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
 from duolearn_cli.privacy import account_summary
@@ -33,8 +35,8 @@ from duolearn_cli.privacy.account import read_account
 from duolearn_cli.report.inputs import read_history
 
 PREDICTIONS, WRITTEN = "predictions.jsonl", "written.jsonl"
-# Added to metrics.json after its first release.
-ADDED = (ADVICE, "verdict")
+# `data` and `change` are compared with `deep`, the others follow from no file.
+NOT_AGAIN = ("environment", "harness", "cost", "data", "change")
 GUESSES = ("majority", "by_options", "by_place")
 
 
@@ -48,6 +50,9 @@ def of_answers(folder: Path, config: DictConfig) -> Iterator[Finding]:
     answers = [row for one in stored.assessed.values() for rows in one.answers.values() for row in rows]
     for number, answer in enumerate(answers, start=1):
         yield from _of_answer(f"{PREDICTIONS}, line {number}", answer)
+    if config.requests and (folder / earlier.FILE).is_file():
+        for number, (_, _, original) in enumerate(read_answers(folder / earlier.FILE, len(config.requests)), start=1):
+            yield from _of_answer(f"{earlier.FILE}, line {number}", original) if original else ()
     texts = [text for one in stored.assessed.values() for text in one.written]
     for number, text in enumerate(texts, start=1):
         yield from _of_text(f"{WRITTEN}, line {number}", text)
@@ -76,20 +81,42 @@ def _of_text(place: str, one: Written) -> Iterator[Finding]:
 def of_metrics(run: Run, config: DictConfig, found: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that metrics.json follows from answers, history and account."""
     metrics = read_metrics(run.folder)
+    is_own = is_made_here(found)
     try:
-        expected = _expected(run, cast(RunConfig, config), metrics)
+        stored = read_stored(run.folder)
+        expected = _expected(run, cast(RunConfig, config), stored, metrics)
+        about_earlier = list(earlier.of_earlier(run.folder, cast(RunConfig, config), stored.answers, metrics, is_own))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
+    yield from about_earlier
     # The version that made the run. The one that verifies it may be newer.
     expected["duolearn"] = found["code"].get("version")
-    # Cost, environment and the harness's results cannot be computed again (docs/compliance.md).
-    own = {name: value for name, value in metrics.items() if name in expected}
-    own["models"] = _without(metrics.get("measures") or (), own["models"])
-    yield from differences(METRICS, without_prose(own), without_prose(expected), "what the run's answers and settings")
+    not_again = uncheckable(config, earlier.KEYS if config.requests and "requests" not in expected else ())
+    own = {name: value for name, value in metrics.items() if name not in not_again}
+    own["models"] = _without(config.measures, own["models"])
+    source = "what the run's answers and settings"
+    if is_own:
+        yield from differences(METRICS, own, expected, source)
+        return
+    if ADVICE not in own:
+        yield Finding(METRICS, f"{ADVICE} is missing")
+    yield from differences(METRICS, without_prose(own), without_prose(expected), source)
     if places := reworded(own, expected):
-        said = f"this version words {len(places)} sentences differently, first {places[0]}; what they say is compared"
+        said = f"this version words {len(places)} sentences differently, first {places[0]}; their figures are compared"
         yield not_checked(f"{METRICS}, wording", said)
+
+
+def is_made_here(found: Mapping[str, Any]) -> bool:
+    """Whether a record names the source files of this program, which word every sentence alike."""
+    return found["code"].get("source") == code()["source"]
+
+
+def uncheckable(config: DictConfig, more: Collection[str] = ()) -> set[str]:
+    """Keys of metrics.json that do not follow from what is in the run folder; docs/compliance.md lists them."""
+    # Of `evaluate`, steps and account are those of another run's adapter.
+    of_others = ("geometry", "account") if config.command == "evaluate" else ()
+    return {*NOT_AGAIN, *of_others, *(("measures",) if config.measures else ()), *more}
 
 
 def _without(added: Collection[str], models: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,19 +127,26 @@ def _without(added: Collection[str], models: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _expected(run: Run, config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    stored, labels = read_stored(run.folder), metrics["forget_subjects"]
+def _expected(run: Run, config: RunConfig, stored: Stored, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    labels = metrics["forget_subjects"]
     own = aggregates(stored.assessed, stored_context(stored, config, metrics))
+    answers = stored.answers
     own["flags"] = with_remarks(metrics["flags"], own["flags"])
     if near := stored.nearness:
-        answers = {name: one.answers for name, one in stored.assessed.items()}
         scores = {name: one.documents for name, one in stored.assessed.items()}
         own["documents"] = document_summary.summarise(scores, answers, near["groups"], near["continuing"])
+    found_earlier = earlier.recomputed(run.folder, config, answers)
     about = identity(config, labels, "unlearned" in stored.assessed, run.info.get("stopped"))
-    found = {**about, **own, **_of_steps(run, config, metrics)}
+    found = {**about, **own, **found_earlier, **_of_steps(run, config, metrics)}
     found["verdict"] = verdict({**metrics, **found}, verdict_limits(config))
-    # Runs of earlier versions have no verdict and no advice.
-    return as_json({name: value for name, value in found.items() if name not in ADDED or name in metrics})
+    return as_json(found)
+
+
+def flags_again(run: Run, config: DictConfig) -> list[str]:
+    """The warnings of a run in the words of this version; those about data, which come first, as the run has them."""
+    stored, metrics = read_stored(run.folder), read_metrics(run.folder)
+    context = stored_context(stored, cast(RunConfig, config), metrics)
+    return with_remarks(metrics["flags"], aggregates(stored.assessed, context)["flags"])
 
 
 def with_remarks(recorded: Sequence[str], own: Sequence[str]) -> list[str]:

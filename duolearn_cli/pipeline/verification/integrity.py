@@ -16,6 +16,7 @@ from duolearn_cli.model.adapter_files import ADAPTER_FILE
 from duolearn_cli.pipeline import purged, record, signing
 from duolearn_cli.pipeline.requests import FILE as REQUESTS
 from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.traces import is_purgeable
 from duolearn_cli.pipeline.verification.finding import Finding, differences, not_checked
 from duolearn_cli.privacy.account import FILE as ACCOUNT_FILE
 
@@ -160,15 +161,14 @@ def of_purges(folder: Path, found: Mapping[str, Any]) -> Iterator[Finding]:
     if not purged.is_recorded(folder, found):
         yield Finding(purged.FILE, "it was changed: it is not the list of the record")
         return
-    # Otherwise a forger could delete any file and call it purged. Only the adapter of `learn` is a copy of the target.
-    never = (*ALWAYS, METRICS, *(() if found.get("command") == "learn" else ADAPTER))
     try:
         listed = {row["path"]: row["sha256"] for row in purged.rows_of(folder) if row["place"] == "run"}
     except (ValueError, LookupError, TypeError) as error:
         yield Finding(purged.FILE, f"it is damaged ({type(error).__name__}: {error})")
         return
     for name in sorted(gone):
-        if name in never or name not in found["files"]:
+        # A forger could delete any file and call it purged.
+        if name not in found["files"] or not is_purgeable(name, str(found.get("command"))):
             yield Finding(record.FILE, f"it says that {name} was purged, which no purge deletes")
         elif listed.get(name) != found["files"][name].get("sha256"):
             yield Finding(purged.FILE, f"the {name} that was purged is not the one of the run: its SHA-256 differs")

@@ -15,7 +15,7 @@ from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.evaluation.metrics import change
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.model.adapter_files import ADAPTER_FILE
-from duolearn_cli.pipeline import keys, record
+from duolearn_cli.pipeline import earlier_answers, keys, record
 from duolearn_cli.pipeline.aggregates import aggregates
 from duolearn_cli.pipeline.assessment import Assessment, Written, assess
 from duolearn_cli.pipeline.evaluate import context_of
@@ -24,9 +24,9 @@ from duolearn_cli.pipeline.prepare import prepare
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import Stored, read_stored
 from duolearn_cli.pipeline.study import Study
-from duolearn_cli.pipeline.verification.figures import PREDICTIONS, WRITTEN, remarks, stored_context
+from duolearn_cli.pipeline.verification.figures import PREDICTIONS, WRITTEN, is_made_here, remarks, stored_context
 from duolearn_cli.pipeline.verification.finding import Finding, as_json, differences, not_checked
-from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics
+from duolearn_cli.pipeline.verification.integrity import METRICS, read_metrics, read_record
 from duolearn_cli.report.terminal import Display
 
 # By precision, how much log-probabilities may differ from those of the run on other threads and processors, in nats.
@@ -44,6 +44,7 @@ def of_models(run: Run, config: DictConfig, display: Display) -> Iterator[Findin
     answered = read_stored(run.folder)
     yield from _of_items(lab.study, run.folder, answered)
     yield from _of_change(lab, run)
+    yield from _of_requests(lab.study, run.folder)
     stored = answered.assessed
     adapters = adapters_of(run, lab.study.config)
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,12 +80,23 @@ def _of_items(study: Study, folder: Path, stored: Stored) -> Iterator[Finding]:
     found |= {"cut": metrics["floor"]["cut"], "data": metrics.get("data"), "labels": metrics["forget_subjects"]}
     expected = {**context.guesses, "cut": context.cut, "data": study.summary(), "labels": sorted(context.labels)}
     yield from differences(METRICS, found, as_json(expected), "the data")
-    # Counted, not compared: a later version may word them differently.
+    # Where other code made the run they are counted, not compared: it may word them differently.
     raised = aggregates(stored.assessed, stored_context(stored, study.config, metrics))["flags"]
     about_data, told = study.warnings(), remarks(metrics["flags"], raised)
-    if len(told) < len(about_data):
-        missing = next(text for text in about_data if text not in told)
+    lacking = [text for text in about_data if text not in told]
+    if lacking and (len(told) < len(about_data) or is_made_here(read_record(folder))):
+        missing = lacking[0]
         yield Finding(METRICS, f"flags lacks a warning about the data: {missing}")
+
+
+def _of_requests(study: Study, folder: Path) -> Iterator[Finding]:
+    """Check which facts original.jsonl gives to which earlier request."""
+    if not study.requests or not (folder / earlier_answers.FILE).is_file():
+        return
+    found = earlier_answers.read_earlier(folder, [one.name for one in study.requests])
+    if not all(facts <= one.facts for (_, facts), one in zip(found.requests, study.requests, strict=True)):
+        yield Finding(earlier_answers.FILE, "it gives a fact to an earlier request that did not forget it")
+    yield not_checked(earlier_answers.FILE, "the target that the chain began with is not scored again")
 
 
 def _of_change(lab: Laboratory, run: Run) -> Iterator[Finding]:

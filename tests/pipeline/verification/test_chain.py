@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from duolearn_cli.cli.commands.common import Invocation
+from duolearn_cli.cli.commands.verify import run
+from duolearn_cli.config.compose import compose
+from duolearn_cli.errors import RunError
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline import record
 from duolearn_cli.pipeline.requests import FILE, Chain
 from tests.pipeline.verification.test_tampering import flip
 
 ADAPTER = "adapter_model.safetensors"
+ORIGINAL = "original.jsonl"
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,22 @@ def moved(chain_of_two, tmp_path):
 @pytest.fixture
 def verify(moved, duolearn):
     return lambda *words: duolearn("verify", "run=runs/two", *words, DUOLEARN_CACHE=str(moved.root / "cache"))
+
+
+@pytest.fixture
+def verified(moved, monkeypatch):
+    """What verifying the second run in this process complains about; empty if all matches."""
+    monkeypatch.chdir(moved.root)
+    monkeypatch.setenv("DUOLEARN_CACHE", str(moved.root / "cache"))
+
+    def call():
+        try:
+            run(compose("verify", ["run=two"]), Invocation(()))
+        except RunError as error:
+            return str(error)
+        return ""
+
+    return call
 
 
 @pytest.fixture
@@ -216,3 +238,114 @@ def test_a_model_of_another_chain_is_named(moved, verify):
     moved.rehash(moved.one)
     done = verify("chain=[runs/one]")
     assert done.returncode == 2 and "this model is not of this chain" in done.stderr, done.stderr
+
+
+def set_metrics(run, change):
+    metrics = json.loads((run / "metrics.json").read_text())
+    change(metrics)
+    write_json(run / "metrics.json", metrics)
+
+
+def accuracy_of_a_request(moved):
+    set_metrics(moved.two, lambda m: m["requests"][0]["accuracy"]["unlearned"].update(value=0.5))
+
+
+def still_forgotten(moved):
+    set_metrics(moved.two, lambda m: m["requests"][0]["still_forgotten"].update(value=0.123))
+
+
+def name_of_a_request(moved):
+    set_metrics(moved.two, lambda m: m["requests"][0].update(name="trauma"))
+
+
+def kept_of_original(moved):
+    set_metrics(moved.two, lambda m: m["kept_of_original"].update(value=0.123))
+
+
+def key_of_no_version(moved):
+    set_metrics(moved.two, lambda m: m.update(certified={"value": 1.0}))
+
+
+def original_answer(moved):
+    rows = [json.loads(line) for line in (moved.two / ORIGINAL).read_text().splitlines()]
+    answer = next(row["answer"] for row in rows if row["answer"])
+    answer["prediction"] = (answer["prediction"] + 1) % len(answer["scores"])
+    (moved.two / ORIGINAL).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def no_original(moved):
+    (moved.two / ORIGINAL).unlink()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (accuracy_of_a_request, "metrics.json: requests[0].accuracy.unlearned.value is 0.5"),
+        (still_forgotten, "metrics.json: requests[0].still_forgotten.value is 0.123"),
+        (name_of_a_request, "metrics.json: requests[0].name is 'trauma'"),
+        (kept_of_original, "metrics.json: kept_of_original.value is 0.123"),
+        (key_of_no_version, "metrics.json: certified is not from"),
+        (original_answer, "original.jsonl, line"),
+        (no_original, "original.jsonl: it is missing, and every run after earlier requests writes one"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_figures_about_earlier_requests_are_computed_again(moved, verified, tamper, said):
+    tamper(moved)
+    moved.rehash(moved.two)
+    assert said in verified()
+
+
+def entry_with(change):
+    return lambda moved: moved.forge(lambda entries: change(entries[1]))
+
+
+def after_nothing(moved):
+    info = json.loads((moved.two / "run.json").read_text())
+    others = [text for text in info["overrides"] if not text.startswith("after=")]
+    write_json(moved.two / "run.json", info | {"overrides": [*others, "after=another"]})
+
+
+def without_earlier_requests(moved):
+    """A second run that is passed off as a first one."""
+    moved.forge(lambda entries: entries.pop(0))
+    config = OmegaConf.load(moved.two / "config.yaml")
+    config.requests, config.after = [], None
+    OmegaConf.save(config, moved.two / "config.yaml")
+    set_metrics(moved.two, lambda m: [m.pop(name) for name in ("requests", "kept_of_original")])
+    info = json.loads((moved.two / "run.json").read_text())
+    info["overrides"] = [text for text in info["overrides"] if not text.startswith("after=")]
+    write_json(moved.two / "run.json", info)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (entry_with(lambda one: one.update(privacy={"promise": True})), "request 2: privacy is {'promise': True}"),
+        (entry_with(lambda one: one["target"].update(name="trauma")), "request 2: target.name is 'trauma'"),
+        (entry_with(lambda one: one["target"]["concepts"].popitem()), "request 2: target.concepts lists"),
+        (entry_with(lambda one: one["target"]["labels"].append("Surgery")), "request 2: target.labels is"),
+        (after_nothing, "run.json: overrides has after=another"),
+        (without_earlier_requests, "predictions.jsonl: base answers items of earlier requests, and there are none"),
+    ],
+    ids=["privacy", "name", "concepts", "labels", "after", "no_earlier"],
+)
+def test_an_entry_that_its_run_contradicts_is_named(moved, verified, tamper, said):
+    tamper(moved)
+    moved.rehash(moved.two)
+    assert said in verified()
+
+
+def test_a_run_of_an_older_version_says_what_is_not_checked(moved, verified, capfd):
+    no_original(moved)
+    found = json.loads((moved.two / record.FILE).read_text())
+    write_json(moved.two / record.FILE, found | {"code": found["code"] | {"source": "0" * 64}})
+    moved.rehash(moved.two)
+    assert verified() == ""
+    assert "not checked: still_forgotten and kept_of_original" in " ".join(capfd.readouterr().out.split())
+    kept_of_original(moved)
+    moved.rehash(moved.two)
+    assert verified() == ""  # what is said to be not checked
+    accuracy_of_a_request(moved)
+    moved.rehash(moved.two)
+    assert "metrics.json: requests[0].accuracy.unlearned.value is 0.5" in verified()

@@ -9,6 +9,9 @@ import pytest
 from duolearn_cli.__main__ import main
 from duolearn_cli.files import file_hash
 from duolearn_cli.pipeline import purged, record
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.traces import is_purgeable
+from duolearn_cli.pipeline.verification.chain import of_chain
 from tests.pipeline.verification.test_tampering import set_metric
 
 GONE = "predictions.jsonl"
@@ -126,6 +129,40 @@ def metrics_purged(site, kept):
 def adapter_purged(site, kept):
     (site.run / "adapter" / "adapter_model.safetensors").unlink()
     set_purge(site, gone=[*site.read(record.FILE)["purges"][-1]["gone"], "adapter/adapter_model.safetensors"])
+
+
+def forged_purge(site, *names):
+    """Delete files, list them as purged, and let the program itself write that into the record, without a key."""
+    content = site.read(purged.FILE)
+    for name in names:
+        row = {"place": "run", "path": name, "kind": "predictions", "date": "2026-01-01T00:00:00+00:00"}
+        path = site.run / name
+        content["files"].append({**row, "sha256": file_hash(path), "size": path.stat().st_size})
+        path.unlink()
+    site.write(purged.FILE, content)
+    purged.record_purge(site.run, "2026-01-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["adapter/requests.json", "adapter/held.safetensors", "adapter/adapter_config.json", "history.jsonl"],
+)
+def test_no_purge_deletes_requests_adapters_or_steps(site, kept, name):
+    forged_purge(site, name)
+    assert f"it says that {name} was purged, which no purge deletes" in site.said(public_key=str(site.public))
+
+
+def test_a_chain_without_its_requests_is_named(site):
+    opened, saved = Run.open(site.run)
+    (site.run / "adapter" / "requests.json").unlink()
+    (finding,) = of_chain(opened, saved, [], None)
+    assert finding.is_wrong and str(finding).startswith("adapter/requests.json: it is missing")
+
+
+def test_a_purge_may_delete_the_adapter_of_learn_alone():
+    assert is_purgeable("adapter/adapter_model.safetensors", "learn")
+    assert not is_purgeable("adapter/adapter_model.safetensors", "unlearn")
+    assert is_purgeable("target.json", "unlearn") and not is_purgeable("metrics.json", "unlearn")
 
 
 def other_record_before(site, kept):

@@ -8,13 +8,15 @@ import pytest
 from duolearn_cli.config.verdict import VerdictConfig
 from duolearn_cli.evaluation.verdict import verdict
 from duolearn_cli.files import write_json
-from duolearn_cli.pipeline import record, signing
+from duolearn_cli.pipeline import private_starts, record, signing
 from duolearn_cli.pipeline.aggregates import aggregates
 from duolearn_cli.pipeline.item_files import write_item_files
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.stored import read_rows, read_stored
 from duolearn_cli.pipeline.verification.figures import stored_context, with_remarks
 from duolearn_cli.pipeline.verification.integrity import needed
+from duolearn_cli.privacy.account import Account
+from tests.privacy.test_account import entry
 
 ADAPTER = "adapter/adapter_model.safetensors"
 VOUCHED = (
@@ -436,3 +438,13 @@ def test_what_may_be_written_again_is_left_alone(site):
     (site.run / "report.html").write_text("")
     shutil.rmtree(site.run / "checkpoints")
     assert site.said(public_key=str(site.public)) == ""
+
+
+def test_private_runs_that_began_with_the_run_later_are_left_alone(site):
+    account = Account("example", 1e-5, 100.0, "pld", (entry(),))
+    for name in ("second", "third"):
+        private_starts.register(site.run / "adapter", site.root / name, account)
+    assert len(list((site.run / "adapter" / private_starts.FOLDER).glob("*/privacy.json"))) == 2
+    assert site.said(public_key=str(site.public)) == ""
+    (site.run / "adapter" / private_starts.FOLDER / "adapter_model.bin").write_bytes(b"pickle")
+    assert "adapter/private_runs/adapter_model.bin: it is not in the record" in site.said()

@@ -1,5 +1,6 @@
 """A run whose sentences are worded differently still verifies; one with other figures does not."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from duolearn_cli.evaluation.prose import texts, without_prose
+from duolearn_cli.pipeline import record
 from duolearn_cli.pipeline.verification import figures
 from tests.pipeline.verification.test_tampering import set_metric
 from tests.signed_run import open_to_all
@@ -27,10 +29,43 @@ def other_words(site):
     site.write("metrics.json", metrics)
 
 
+def of_other_code(site):
+    """Compute the hashes again, and let the record name the source files of another version."""
+    site.rehash(code=site.read(record.FILE)["code"] | {"source": "0" * 64})
+
+
+@pytest.mark.parametrize("path", [("verdict", "sentence"), ("verdict", "lights", 0, "said")], ids=["sentence", "light"])
+def test_a_lie_in_the_words_of_this_version_is_named(site, path):
+    set_metric(site, *path, value="Surgery is forgotten, beyond any doubt.")
+    site.rehash()
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
+    assert f"metrics.json: {place} is 'Surgery is forgotten, beyond" in site.said()
+
+
+@pytest.mark.parametrize("key", ["verdict", "advice"])
+def test_neither_verdict_nor_advice_may_be_left_out(site, key):
+    metrics = site.read("metrics.json")
+    del metrics[key]
+    site.write("metrics.json", metrics)
+    of_other_code(site)
+    assert f"metrics.json: {key}" in site.said()
+
+
+def test_an_erasure_record_has_the_warnings_of_this_version(site, monkeypatch, tmp_path):
+    set_metric(site, "flags", value=["About the data.", "All is well."])
+    own = figures.aggregates
+    monkeypatch.setattr(figures, "aggregates", lambda *args: own(*args) | {"flags": ["It was not forgotten."]})
+    site.rehash()
+    assert "metrics.json: flags[1] is 'All is well.'" in site.said(page=str(tmp_path / "page.html"))
+    of_other_code(site)
+    assert site.said(page=str(tmp_path / "page.html")) == ""
+    assert json.loads((tmp_path / "page.json").read_text())["warnings"] == ["About the data.", "It was not forgotten."]
+
+
 def test_other_words_verify_and_are_mentioned(site, capfd):
     other_words(site)
     assert "metrics.json: it was changed" in site.said()
-    site.rehash()
+    of_other_code(site)
     capfd.readouterr()
     assert site.said() == ""
     said = " ".join(capfd.readouterr().out.split())
@@ -54,20 +89,20 @@ def test_other_words_verify_and_are_mentioned(site, capfd):
 def test_other_words_hide_no_other_figure(site, path, value):
     other_words(site)
     set_metric(site, *path, value=value)
-    site.rehash()
+    of_other_code(site)
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
     assert f"metrics.json: {place} is" in site.said()
 
 
 def test_a_warning_may_be_worded_differently_but_not_left_out(site, monkeypatch):
     set_metric(site, "flags", value=["About the data.", "It was raised in other words."])
-    site.rehash()
+    of_other_code(site)
     # The run itself raises none: twelve facts are too few for any.
     own = figures.aggregates
     monkeypatch.setattr(figures, "aggregates", lambda *args: own(*args) | {"flags": ["Raised."]})
     assert site.said() == ""
     set_metric(site, "flags", value=[])
-    site.rehash()
+    of_other_code(site)
     assert "metrics.json: flags is []" in site.said()
 
 
