@@ -10,10 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.cli.commands.common import check_adapter
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.merged import begin_with_merged, check_account, is_merged, merged_base
+from duolearn_cli.pipeline.request_patients import named
 from duolearn_cli.pipeline.requests import INHERITED, LOOP, PLACES, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
@@ -56,7 +58,8 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after, merged.adapter = str(adapter), None if is_whole else str(adapter)
-    merged.requests = [OmegaConf.structured(target) for target in chain.targets]
+    targets = named(chain.targets, adapter, patient_key(config.patient_key))
+    merged.requests = [OmegaConf.structured(target) for target in targets]
     if is_whole:
         check_account(adapter, chain)
         begin_with_merged(merged, adapter)

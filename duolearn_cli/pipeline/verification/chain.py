@@ -8,10 +8,12 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.chain_runs import earlier_models
+from duolearn_cli.pipeline.request_patients import may_be
 from duolearn_cli.pipeline.requests import (
     FILE,
     Chain,
@@ -73,7 +75,7 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
         yield Finding(METRICS, f"fields are missing, or are not what a run writes ({type(error).__name__}: {error})")
         return
     # What a target covers follows from the hierarchy, which this check does not load.
-    expected["target"] = {"configured": as_json(configured(config.forget))}
+    expected["target"] = {"configured": _recorded(entry, config.forget, config)}
     # An entry keeps a value only if it was no path on the machine of the run. It may be one here, or the other way
     # round.
     expected["inherited"] = without_places(as_json(inherited(config)), everywhere=True)
@@ -82,13 +84,25 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     own["inherited"] = without_places(own["inherited"], everywhere=True)
     place = f"{RECORD}, request {entry['number']}"
     yield from differences(place, own, _as_far_as(own, expected), SETTINGS)
-    before = [as_json(configured(request)) for request in config.requests]
     recorded = [one["target"]["configured"] for one in chain.entries[:-1]]
-    if len(recorded) != len(before):
-        yield Finding(RECORD, f"it has {len(recorded)} earlier requests, but the run began after {len(before)}")
+    if len(recorded) != len(config.requests):
+        yield Finding(
+            RECORD, f"it has {len(recorded)} earlier requests, but the run began after {len(config.requests)}"
+        )
         return
+    before = [_recorded(*pair, config) for pair in zip(chain.entries, config.requests, strict=False)]
     for number, (one, other) in enumerate(zip(recorded, before, strict=True), start=1):
         yield from differences(f"{RECORD}, request {number}", one, _as_far_as(one, other), "config.yaml")
+
+
+def _recorded(entry: Mapping[str, Any], forget: Any, config: RunConfig) -> Any:
+    """A configured target as `entry` should have it. Patients are compared as far as the key allows."""
+    try:
+        key = patient_key(config.patient_key)
+    except ConfigError:
+        key = None
+    expected, own = as_json(configured(forget, key)), entry["target"]["configured"].get("patients") or []
+    return expected | {"patients": own if may_be(forget.patients, own, key) else expected["patients"]}
 
 
 def _as_far_as(own: Any, expected: Any) -> Any:
