@@ -11,7 +11,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
-from duolearn_cli.pipeline.requests import FILE, inherited, read_chain, weight_files, without_places
+from duolearn_cli.pipeline.requests import FILE, Chain, inherited, read_chain, weight_files, without_places
 from tests.pipeline.verification.test_tampering import flip
 
 NEXT = ("unlearn", "+forget=anxiety", "unlearn.epochs=2", "evaluation.generate_items=0", "runtime.threads=1")
@@ -57,6 +57,17 @@ def test_a_later_request_takes_the_loop_of_the_first_and_enough_steps(chain_of_t
     assert (found.batch_size, found.learning_rate, found.min_steps, found.epochs) == (4, 1e-4, 5, 2)
     # Whoever gives the passes gets as many.
     assert settings_after(one, "unlearn.epochs=3").min_steps is None
+
+
+def test_a_later_request_chooses_items_as_the_first_one_did(chain_of_two, tmp_path):
+    folder = shutil.copytree(chain_of_two / "one" / "adapter", tmp_path / "adapter")
+    (entry,) = json.loads((folder / FILE).read_text())["requests"]
+    # As data sets of notes set it.
+    entry["target"]["configured"]["by"] = "concepts"
+    Chain([]).then({name: value for name, value in entry.items() if name != "hash"}).write(folder)
+    for words, by in (([], "concepts"), (["forget.by=either"], "either")):
+        overrides = ["+forget=trauma", f"after={folder}", *words]
+        assert follow(compose("unlearn", overrides), overrides).forget.by == by
 
 
 @pytest.mark.slow

@@ -50,6 +50,9 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     merged = _inherited(config, chain, places(adapter), overrides)
     _of_first_loop(merged, chain, overrides)
+    # Data sets of notes choose by content. The data set is inherited, and its default goes with it.
+    if not _is_given("forget.by", overrides):
+        merged.forget.by = chain.targets[0].by
     # Later requests are often small. With retain batches as small, or with few steps, each cost what was to be kept.
     merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or merged.unlearn.batch_size
     # Whoever gives the passes gets as many, and each step of a private run is paid for.
