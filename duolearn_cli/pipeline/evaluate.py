@@ -64,7 +64,9 @@ def conclude(
     lab.display.stage("Measure and report")
     learned = [name for name in STAGES if name in assessed]
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
-    context = context_of(study, elsewhere)
+    named = [(one.name, one.facts) for one in study.requests]
+    answers = {name: one.answers for name, one in assessed.items()}
+    context = context_of(study, [*elsewhere, *requests.came_back_by_request(named, answers)])
     write_item_files(run.folder, assessed, context.levels)
     write_examples(run.folder, study, assessed)
     metrics = {
@@ -80,8 +82,6 @@ def conclude(
     if study.documents.learned:
         metrics["documents"] = of_documents(lab, assessed)
     if study.requests:
-        named = [(one.name, one.facts) for one in study.requests]
-        answers = {name: one.answers for name, one in assessed.items()}
         metrics["requests"] = requests.summarise(named, answers, original or {})
         metrics["kept_of_original"] = requests.kept_of_original(answers["unlearned"], original or {})
     if account := account_of(lab):
