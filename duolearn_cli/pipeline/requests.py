@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
+from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.schema import RunConfig
@@ -27,6 +28,7 @@ from duolearn_cli.errors import RunError
 from duolearn_cli.files import file_hash, finite, read_json, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.request_patients import hidden, patient_hash
+from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import read_account
@@ -188,11 +190,19 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
         "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
         "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
+        # Then later requests take over the number of passes as it is.
+        **({"epochs_given": True} if _epochs_given(adapter) else {}),
         # The adapter that the first request began with, where the user gave one: the original target.
         **({"began_with": given} if given else {}),
         # The base of this adapter is not the one that the first entry names, but a merged model.
         **({"merged": weight_files(Path(str(config.model.path)))} if config.merged else {}),
     }
+
+
+def _epochs_given(adapter: Path) -> bool:
+    """Whether the command line of the run that made this adapter gives the number of passes."""
+    run = Run.around(adapter)
+    return run is not None and any(key_of(text) == "unlearn.epochs" for text in run[0].info["overrides"])
 
 
 def settled(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:

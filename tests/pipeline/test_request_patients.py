@@ -48,6 +48,7 @@ def test_who_is_unknown_is_refused(tmp_path, key, said):
         named([target], tmp_path, None)
 
 
+@pytest.mark.slow
 def test_the_key_finds_the_patients_in_the_data(tmp_path):
     key = tmp_path / "key"
     key.write_bytes(KEY)

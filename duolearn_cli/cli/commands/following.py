@@ -55,8 +55,9 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         merged.forget.by = chain.targets[0].by
     # Later requests are often small. With retain batches as small, or with few steps, each cost what was to be kept.
     merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or merged.unlearn.batch_size
-    # Whoever gives the passes gets as many, and each step of a private run is paid for.
-    if config.privacy.epsilon is None and not _is_given("unlearn.epochs", overrides):
+    # Whoever gives the passes, here or in the first request, gets as many, and each step of a private run is paid for.
+    is_given = _is_given("unlearn.epochs", overrides) or chain.entries[0].get("epochs_given", False)
+    if config.privacy.epsilon is None and not is_given:
         merged.unlearn.min_steps = config.unlearn.min_steps or FEWEST_STEPS
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
