@@ -34,7 +34,8 @@ class UnlearnConfig:
         None,
         "fewest steps: few forget items are passed over more often than epochs says, at a learning rate that is lower "
         "by the same factor; empty: as epochs says, and "
-        f"after=RUN {FEWEST_STEPS} unless epochs is given: in few steps a small request would keep too little",
+        f"after=RUN {FEWEST_STEPS} unless epochs is given, there or in the first request: in few steps a small request "
+        "would keep too little. 1: always as epochs says",
         minimum=1,
     )
     batch_size: int = setting(

@@ -5,10 +5,9 @@ The setting `forgotten` names earlier requests by words: a forget preset, a conc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -133,30 +132,6 @@ def words_of(spec: ForgetTarget, hierarchy: Hierarchy) -> list[str]:
     # Boundary concepts are named one by one, because a concept's name alone stands for the target without its boundary.
     boundary = sorted(resolve_target(_preserving(spec), hierarchy).boundary) if spec.boundary == "forget" else []
     return list(dict.fromkeys([*spec.concepts, *spec.add, *spec.subjects, *boundary]))
-
-
-def came_back(models: Mapping[str, Any]) -> dict[str, str]:
-    """Return warnings for metrics.json, by measure, if the model knows items of earlier requests again.
-
-    It does if its share of right answers (accuracy), or of answers that it gives without options (recall), is above the
-    starting model's and the two intervals do not overlap.
-    """
-    before, after = ((models.get(name) or {}).get("splits", {}).get(EARLIER) for name in ("target", "unlearned"))
-    warnings = {}
-    for key, said in (("accuracy", "are answered right"), ("recall", "are answered without options")):
-        old, new = ((split or {}).get(key) or {} for split in (before, after))
-        if _number(new, "low") > _number(old, "high"):
-            warnings[f"{EARLIER}_{key}"] = (
-                f"What earlier requests had forgotten came back: {100 * new['value']:.1f} % of their items {said}, "
-                f"{100 * old['value']:.1f} % before this request."
-            )
-    return warnings
-
-
-def _number(estimate: Mapping[str, Any], key: str) -> float:
-    """Return a number of an estimate, or NaN if it has none: then no comparison holds."""
-    value = estimate.get(key)
-    return math.nan if value is None else float(value)
 
 
 def _preserving(spec: ForgetTarget) -> ForgetTarget:

@@ -9,9 +9,11 @@ from duolearn_cli.data.earlier import EARLIER
 from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.evaluation.measures.central import KEEPING
 from duolearn_cli.evaluation.measures.measure import Ratio
-from duolearn_cli.evaluation.metrics.intervals import Estimate, proportion
+from duolearn_cli.evaluation.metrics.intervals import Estimate, difference, proportion
 from duolearn_cli.evaluation.scoring import Answer
 
+# Before and after a run.
+MODELS = ("target", "unlearned")
 # By split.
 Answers = Mapping[str, Sequence[Answer]]
 
@@ -52,6 +54,44 @@ def summarise(
                 entry["still_forgotten"] = still.as_dict()
         entries.append(entry)
     return entries
+
+
+def came_back(answers: Mapping[str, Answers], name: str = "", facts: frozenset[str] | None = None) -> dict[str, str]:
+    """Return warnings, by measure, if the model knows items of earlier requests again.
+
+    It does if it answers more of the same items than the model that this run began with, right (accuracy) or without
+    options (recall), and the interval of the paired difference lies above zero.
+
+    Args:
+        answers: by model, with the split of earlier requests.
+        name: the request that `facts` belong to; empty: all of them.
+        facts: the facts of one request; None: of all.
+    """
+    before, after = ({row.id: row for row in answers.get(model, {}).get(EARLIER, ())} for model in MODELS)
+    pairs = [(before[i], row) for i, row in after.items() if i in before and (facts is None or row.fact in facts)]
+    if not pairs:
+        return {}
+    warnings = {}
+    for key, said, of in (
+        ("accuracy", "are answered right", lambda row: row.correct),
+        ("recall", "are answered without options", lambda row: row.recalled),
+    ):
+        old, new = ([float(of(pair[place])) for pair in pairs] for place in (0, 1))
+        change = difference(new, old, [row.fact for _, row in pairs])
+        if change.low is not None and change.low > 0:
+            warnings[f"{EARLIER}_{key}"] = (
+                f"What {f'the request {name}' if name else 'earlier requests'} had forgotten came back: "
+                f"{100 * sum(new) / len(new):.1f} % of {'its' if name else 'their'} items {said}, "
+                f"{100 * sum(old) / len(old):.1f} % before this request."
+            )
+    return warnings
+
+
+def came_back_by_request(requests: Sequence[tuple[str, frozenset[str]]], answers: Mapping[str, Answers]) -> list[str]:
+    """The warnings of single requests, where all together raise none: others that went down may hide one."""
+    together = came_back(answers)
+    found = [came_back(answers, name, facts) for name, facts in requests] if len(requests) > 1 else []
+    return [said for one in found for key, said in one.items() if key not in together]
 
 
 def kept_of_original(answers: Answers, original: Mapping[str, Answer]) -> dict[str, Any] | None:

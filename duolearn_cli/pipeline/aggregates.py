@@ -12,11 +12,11 @@ from typing import Any
 from duolearn_cli.config.components import dataset_name
 from duolearn_cli.config.schema import RunConfig
 from duolearn_cli.config.version import __version__
-from duolearn_cli.data.earlier import came_back
 from duolearn_cli.evaluation import guessing, members, own_model, summary, warnings
 from duolearn_cli.evaluation.likeness import likeness
 from duolearn_cli.evaluation.measures.added import add_measures
 from duolearn_cli.evaluation.measures.central import ABOVE_MAJORITY
+from duolearn_cli.evaluation.requests import came_back
 from duolearn_cli.pipeline import assessment
 from duolearn_cli.pipeline.assessment import Assessment
 
@@ -76,7 +76,7 @@ def aggregates(assessed: Assessments, context: Context) -> dict[str, Any]:
     added = add_measures(context.config, answers, models) if context.config else {}
     check, retain_chance = members.membership_check(answers), summary.mean_chance(answers, "retain")
     asked = warnings.Context(context.heldout or "phrasings", retain_chance, floor=floor.as_dict(), **context.guesses)
-    raised, returned = warnings.flags(models, chance, check, asked), came_back(models)
+    raised, returned = warnings.flags(models, chance, check, asked), came_back(answers)
     return {
         "models": models,
         **added,

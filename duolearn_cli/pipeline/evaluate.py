@@ -14,7 +14,7 @@ from duolearn_cli.config.environment import environment
 from duolearn_cli.config.given_target import target_is_given
 from duolearn_cli.config.verdict import verdict_limits
 from duolearn_cli.data.nearness import nearness
-from duolearn_cli.evaluation import document_summary, guessing, lm_eval, summary
+from duolearn_cli.evaluation import document_summary, guessing, lm_eval, requests, summary
 from duolearn_cli.evaluation.metrics import change, conflict
 from duolearn_cli.evaluation.scoring import Answer
 from duolearn_cli.evaluation.verdict import verdict
@@ -65,7 +65,9 @@ def conclude(
     lab.display.stage("Measure and report")
     learned = [name for name in STAGES if name in assessed]
     elsewhere = [warning for name in learned if (warning := lab.cache.environment_warning(name, lab.model.device))]
-    context = context_of(study, elsewhere)
+    named = [(one.name, one.facts) for one in study.requests]
+    answers = {name: one.answers for name, one in assessed.items()}
+    context = context_of(study, [*elsewhere, *requests.came_back_by_request(named, answers)])
     write_item_files(run.folder, assessed, context.levels)
     write_examples(run.folder, study, assessed)
     metrics = {
@@ -81,8 +83,8 @@ def conclude(
     if study.documents.learned:
         metrics["documents"] = of_documents(lab, assessed)
     if study.requests:
-        earlier = Earlier([(one.name, one.facts) for one in study.requests], original or {})
-        metrics |= earlier.figures({name: one.answers for name, one in assessed.items()})
+        earlier = Earlier(named, original or {})
+        metrics |= earlier.figures(answers)
         earlier.write(run.folder, assessed["unlearned"].answers)
     if account := account_of(lab):
         metrics["account"] = account_summary.summarise(account)

@@ -23,6 +23,7 @@ from duolearn_cli.data.splits import Splits, drop_duplicates, make_splits, respl
 from duolearn_cli.data.tally import check_guessed, check_target, tally
 from duolearn_cli.errors import ConfigError, DataError
 from duolearn_cli.files import cache_dir
+from duolearn_cli.pipeline.request_patients import found_by_key
 from duolearn_cli.pipeline.study import EarlierRequest, Study
 
 
@@ -45,7 +46,8 @@ def _prepare_next(config: RunConfig) -> Study:
     first = _prepare_one(_of_first_request(config))
     target = resolve_target(config.forget, first.hierarchy)
     sides = _sides_again(first, target, config)
-    earlier_targets = [resolve_target(spec, first.hierarchy) for spec in config.requests]
+    resolved = [resolve_target(spec, first.hierarchy) for spec in config.requests]
+    earlier_targets = [found_by_key(one, first.loaded, config) for one in resolved]
     # A fact of both is forgotten once more, by this request.
     forgot = [EarlierRequest(one, _sides_again(first, one, config).forget - sides.forget) for one in earlier_targets]
     named = frozenset[str]().union(*(one.facts for one in forgot))
@@ -136,6 +138,7 @@ def _prepare_one(config: RunConfig) -> Study:
     target = resolve_target(config.forget, hierarchy)
     gathered = gather(config, target, hierarchy)
     loaded = gathered.loaded
+    target = found_by_key(target, loaded, config)
     texts = [text for item in loaded.items for text in (item.question, *item.options)]
     texts += [document.text for document in loaded.documents]
     mention_folder = cache_dir(config.cache_dir) / "mentions"

@@ -147,8 +147,8 @@ def plan_unlearning(study: Study) -> Account | None:
     )
     account = account.begin(entry)
     _check_budget(account, privacy.epsilon)
-    if before and config.adapter:
-        private_starts.check(Path(config.adapter), None, account)
+    if before and (start := private_starts.start_of(config)):
+        private_starts.check(start, None, account)
     return account
 
 
@@ -191,8 +191,8 @@ def check_resumed(config: RunConfig, run: Path) -> None:
     if account is None:
         return
     _check_budget(account, config.privacy.epsilon or 0.0)
-    if config.adapter and len(account.entries) > 1:
-        private_starts.check(Path(config.adapter), run, account)
+    if (start := private_starts.start_of(config)) and len(account.entries) > 1:
+        private_starts.check(start, run, account)
 
 
 def account_before(study: Study) -> Account | None:

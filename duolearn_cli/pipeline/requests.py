@@ -7,7 +7,6 @@ chain. `files` holds the SHA-256 of the weights that lie beside the record, whic
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.concepts.mention_cache import fingerprint
 from duolearn_cli.config.components import first_target
+from duolearn_cli.config.explain import key_of
 from duolearn_cli.config.forget import ForgetTarget
 from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.schema import RunConfig
@@ -27,6 +27,8 @@ from duolearn_cli.data.items import Item
 from duolearn_cli.errors import RunError
 from duolearn_cli.files import file_hash, finite, read_json, write_json
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
+from duolearn_cli.pipeline.request_patients import hidden, patient_hash
+from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.privacy import account_summary
 from duolearn_cli.privacy.account import read_account
@@ -175,7 +177,7 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
             "name": target.name,
             "concepts": {node: study.hierarchy[node].name for node in sorted(target.forget)},
             "labels": sorted(target.labels),
-            "configured": configured(config.forget),
+            "configured": configured(config.forget, secret),
         },
         "hierarchy": fingerprint(study.hierarchy),
         "items": sorted(item_hash(item) for item in forgot),
@@ -188,11 +190,19 @@ def new_entry(study: Study, adapter: Path, metrics: Mapping[str, Any], secret: b
         "inherited": without_places(inherited(config)),
         "adapter": file_hash(adapter / ADAPTER_FILE),
         "held": file_hash(adapter / HELD_FILE) if (adapter / HELD_FILE).is_file() else None,
+        # Then later requests take over the number of passes as it is.
+        **({"epochs_given": True} if _epochs_given(adapter) else {}),
         # The adapter that the first request began with, where the user gave one: the original target.
         **({"began_with": given} if given else {}),
         # The base of this adapter is not the one that the first entry names, but a merged model.
         **({"merged": weight_files(Path(str(config.model.path)))} if config.merged else {}),
     }
+
+
+def _epochs_given(adapter: Path) -> bool:
+    """Whether the command line of the run that made this adapter gives the number of passes."""
+    run = Run.around(adapter)
+    return run is not None and any(key_of(text) == "unlearn.epochs" for text in run[0].info["overrides"])
 
 
 def settled(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,9 +235,13 @@ def without_places(settings: Mapping[str, Any], everywhere: bool = False) -> dic
     return kept
 
 
-def configured(forget: Any) -> dict[str, Any]:
-    """A forget target as an entry records it: what the configuration says, not what it covers."""
-    return asdict(spec_of(cast(DictConfig, forget)))
+def configured(forget: Any, secret: bytes | None) -> dict[str, Any]:
+    """A forget target as an entry records it: what the configuration says, not what it covers.
+
+    Patients are hidden, since the record is handed on: see `request_patients.hidden`.
+    """
+    values = asdict(spec_of(cast(DictConfig, forget)))
+    return values | {"patients": hidden(values["patients"], secret)}
 
 
 def write_requests(study: Study, adapter: Path, metrics: Mapping[str, Any]) -> None:
@@ -240,12 +254,6 @@ def write_requests(study: Study, adapter: Path, metrics: Mapping[str, Any]) -> N
 def item_hash(item: Item) -> str:
     """SHA-256 of an item's question, options and answer."""
     return hashlib.sha256(json.dumps([item.question, item.options, item.answer]).encode()).hexdigest()
-
-
-def patient_hash(patient: str, key: bytes) -> str:
-    """HMAC-SHA256 of a patient's identifier. Without the key nobody can find out who it is."""
-    # A plain hash is not enough: patients have so few identifiers that all of them can be tried.
-    return hmac.new(key, str(patient).encode(), hashlib.sha256).hexdigest()
 
 
 def _hash(body: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from duolearn_cli.config.components import component
+from duolearn_cli.config.unlearning import UnlearnConfig
 from duolearn_cli.data.order import num_steps, passes
 from duolearn_cli.errors import DataError
 from duolearn_cli.methods.base import Method
@@ -30,7 +31,7 @@ from duolearn_cli.training.coordinates import Coordinates
 from duolearn_cli.training.private.step import PrivateSteps
 from duolearn_cli.training.selection import choose
 from duolearn_cli.training.task import UnlearningTask
-from duolearn_cli.training.unlearn import unlearn
+from duolearn_cli.training.unlearn import slowdown, unlearn
 from duolearn_cli.training.update import Update
 
 CHECKPOINTS = "checkpoints"
@@ -153,6 +154,20 @@ def _announce(lab: Laboratory, task: UnlearningTask, first: int, steps: int, pri
     lab.display.stage(
         f"Unlearn {lab.study.target.name}: {len(task.forget)} forget {kind}, {steps} steps"
         + f" from {first}" * bool(first)
+    )
+    slower = 1.0 if private else slowdown(len(task.forget), task.settings)
+    if said := slower_note(task.settings, slower):
+        lab.display.note(said)
+
+
+def slower_note(settings: UnlearnConfig, slower: float) -> str:
+    """Say that the loop takes more passes than configured, each at a lower learning rate; empty if it does not."""
+    if slower == 1:
+        return ""
+    return (
+        f"unlearn.min_steps={settings.min_steps}: {slower * settings.epochs:.0f} passes instead of {settings.epochs}, "
+        f"so the learning rate is {settings.learning_rate / slower:.3g} instead of {settings.learning_rate:g}. "
+        "unlearn.min_steps=1 keeps both"
     )
 
 

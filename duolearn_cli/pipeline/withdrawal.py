@@ -47,6 +47,23 @@ class Step:
     folder: Path
     seconds: float | None
 
+    def done_before(self) -> str | None:
+        """The status of the run in `folder`; None if there is none.
+
+        Raises:
+            RunError: the run there carried out another command.
+        """
+        if not (self.folder / "run.json").is_file():
+            return None
+        info = Run(self.folder).info
+        # Trust and the cache may be given anew by each call.
+        if info["command"] != self.command or not set(self.words) <= set(info["overrides"]):
+            raise RunError(
+                f"{self.folder} holds another run than this withdrawal needs there: `duolearn {info['command']}` with "
+                "other settings. Move or delete that folder."
+            )
+        return str(info["status"])
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
@@ -165,8 +182,10 @@ def _target_alone(chain: Chain, first: Run) -> tuple[Step, ...]:
 
 
 def _folder(run: Run, chain: Chain, number: int) -> Path:
-    # The name has no date, so that a second try finds the steps that the first one finished.
-    return run.folder.with_name(f"{run.folder.name}-without-{chain.names[number - 1]}")
+    # The name has no date, so that a second try finds the steps that the first one finished. Requests of one name
+    # differ in number, and in the hash of what they were.
+    entry = chain.entries[number - 1]
+    return run.folder.with_name(f"{run.folder.name}-without-{number}-{entry['target']['name']}-{entry['hash'][:8]}")
 
 
 def _repeated(overrides: Iterable[str]) -> list[str]:

@@ -59,8 +59,7 @@ def unlearn(
     model.renew_mark("an adapter in training")
     settings = task.settings
     steps, gradients_at = (private.num_steps, private.gradients) if private else _plain_steps(model, task, update)
-    # More steps than the configured passes give lead as far, each by less.
-    slower = 1.0 if private else _passes(task) / settings.epochs
+    slower = 1.0 if private else slowdown(len(task.forget), settings)
     for step in range(first_step + 1, steps + 1):
         with model.recomputed(settings.checkpointing):
             both = gradients_at(step)
@@ -103,6 +102,11 @@ def _plain_steps(
         return replace(both, preserve=settings.keep_weight * both.preserve)
 
     return len(order), gradients_at
+
+
+def slowdown(num_forget: int, settings: UnlearnConfig) -> float:
+    """Return the factor by which `min_steps` lowers the learning rate: more steps lead as far, each by less."""
+    return passes(num_forget, settings.batch_size, settings.epochs, settings.min_steps) / settings.epochs
 
 
 def _passes(task: UnlearningTask) -> int:

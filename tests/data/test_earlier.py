@@ -11,10 +11,9 @@ from duolearn_cli.cli.commands.beginning import as_override, check_beginning, ch
 from duolearn_cli.cli.commands.limits import limits_note
 from duolearn_cli.config.compose import compose
 from duolearn_cli.config.forget import ForgetTarget
-from duolearn_cli.data.earlier import came_back, without_forgotten, words_of
+from duolearn_cli.data.earlier import without_forgotten, words_of
 from duolearn_cli.data.items import Item
 from duolearn_cli.errors import ConfigError, RunError
-from duolearn_cli.evaluation.measures import MEASURES
 from duolearn_cli.files import write_json
 from duolearn_cli.pipeline.evaluate import account_of, adapter_of
 from duolearn_cli.pipeline.planning.plan import rows
@@ -78,23 +77,6 @@ def test_scored_of_it_is_what_its_run_forgot():
         item.id for items in (before.splits.forget_train, before.splits.forget_heldout) for item in items
     }
     assert before.earlier == () and "earlier" not in before.scored() and "earlier" not in before.summary()
-
-
-def scored_model(low, value, high, recall=0.0):
-    share = {"value": value, "low": low, "high": high}
-    return {"splits": {"earlier": {"accuracy": share, "recall": {"value": recall, "low": recall, "high": recall}}}}
-
-
-def test_a_warning_says_that_forgotten_items_came_back():
-    before = scored_model(0.2, 0.25, 0.3)
-    assert came_back({"target": before, "unlearned": scored_model(0.28, 0.35, 0.4)}) == {}
-    warnings = came_back({"target": before, "unlearned": scored_model(0.31, 0.5, 0.6, recall=0.4)})
-    assert list(warnings) == ["earlier_accuracy", "earlier_recall"] and set(warnings) <= MEASURES.keys()
-    assert "50.0 % of their items are answered right, 25.0 % before this request" in warnings["earlier_accuracy"]
-    assert came_back({"target": before}) == came_back({"unlearned": before}) == {}
-    assert came_back({"target": {"splits": {}}, "unlearned": before}) == {}
-    few = {"splits": {"earlier": {"accuracy": {"value": 0.5, "low": None, "high": None}}}}
-    assert came_back({"target": before, "unlearned": few}) == {}
 
 
 def test_near_duplicates_of_forgotten_items_are_left_out_too(left, tmp_path):

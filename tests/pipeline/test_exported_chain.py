@@ -11,7 +11,7 @@ from duolearn_cli.config.compose import compose
 from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
-from duolearn_cli.pipeline.requests import FILE, inherited, read_chain, weight_files, without_places
+from duolearn_cli.pipeline.requests import FILE, Chain, inherited, read_chain, weight_files, without_places
 from tests.pipeline.verification.test_tampering import flip
 
 NEXT = ("unlearn", "+forget=anxiety", "unlearn.epochs=2", "evaluation.generate_items=0", "runtime.threads=1")
@@ -45,18 +45,37 @@ def settings_after(folder, *words):
     return follow(compose("unlearn", overrides), overrides).unlearn
 
 
-def test_a_later_request_takes_the_loop_of_the_first_and_enough_steps(chain_of_two):
+def test_a_later_request_takes_the_loop_of_the_first_and_enough_steps(chain_of_two, tmp_path):
     one, two = chain_of_two / "one", chain_of_two / "two"
     default = compose("unlearn", ["+forget=trauma"]).unlearn
     assert (default.epochs, default.batch_size, default.min_steps) == (8, 32, None)
     for folder in (one, two):  # both were made with these settings of the first one
         found = settings_after(folder)
         assert (found.epochs, found.batch_size, found.retain_batch_size) == (2, 8, 8)
-        assert (found.learning_rate, found.min_steps) == (default.learning_rate, FEWEST_STEPS)
-    found = settings_after(one, "unlearn.batch_size=4", "unlearn.learning_rate=1e-4", "unlearn.min_steps=5")
-    assert (found.batch_size, found.learning_rate, found.min_steps, found.epochs) == (4, 1e-4, 5, 2)
-    # Whoever gives the passes gets as many.
-    assert settings_after(one, "unlearn.epochs=3").min_steps is None
+        # Whoever gave the passes in the first request gets as many.
+        assert (found.learning_rate, found.min_steps) == (default.learning_rate, None)
+    found = settings_after(one, "unlearn.batch_size=4", "unlearn.learning_rate=1e-4", "unlearn.epochs=3")
+    assert (found.batch_size, found.learning_rate, found.min_steps, found.epochs) == (4, 1e-4, None, 3)
+    folder = shutil.copytree(one / "adapter", tmp_path / "adapter")
+    (entry,) = json.loads((folder / FILE).read_text())["requests"]
+    assert entry.pop("epochs_given")
+    Chain([]).then({name: value for name, value in entry.items() if name != "hash"}).write(folder)
+    assert settings_after(folder).min_steps == FEWEST_STEPS
+    assert settings_after(folder, "unlearn.min_steps=5").min_steps == 5
+    # One step at least is no rule.
+    assert settings_after(folder, "unlearn.min_steps=1").min_steps == 1
+    assert settings_after(folder, "unlearn.epochs=3").min_steps is None
+
+
+def test_a_later_request_chooses_items_as_the_first_one_did(chain_of_two, tmp_path):
+    folder = shutil.copytree(chain_of_two / "one" / "adapter", tmp_path / "adapter")
+    (entry,) = json.loads((folder / FILE).read_text())["requests"]
+    # As data sets of notes set it.
+    entry["target"]["configured"]["by"] = "concepts"
+    Chain([]).then({name: value for name, value in entry.items() if name != "hash"}).write(folder)
+    for words, by in (([], "concepts"), (["forget.by=either"], "either")):
+        overrides = ["+forget=trauma", f"after={folder}", *words]
+        assert follow(compose("unlearn", overrides), overrides).forget.by == by
 
 
 @pytest.mark.slow

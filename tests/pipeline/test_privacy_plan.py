@@ -255,7 +255,7 @@ def test_two_runs_of_one_model_share_its_budget(tmp_path):
         registered(tmp_path, "b", *three)
     assert len(private_starts.siblings(tmp_path, None)) == 1
     small = registered(tmp_path, "b", "privacy=custom", "privacy.epsilon=0.5")
-    together = private_starts.epsilon_together([first.planned(), small.planned()])
+    together = private_starts.epsilon_together([first.planned(), small.planned()], 1)
     assert max(first.planned().worst(), small.planned().worst()) < together <= 6
 
 
@@ -270,7 +270,7 @@ def test_a_run_is_not_its_own_sibling(tmp_path):
 def test_what_one_model_spent_before_counts_once(tmp_path):
     begun(tmp_path, "privacy=eps4", "privacy.budget=20")
     one = registered(tmp_path, "a", "privacy=eps1").planned()
-    together = private_starts.epsilon_together([one, one])
+    together = private_starts.epsilon_together([one, one], 1)
     # A unit may be in either set of each run, so both spendings of both runs count.
     lasts = [spending for path in one.last.paths(one.last.begun) for spending in path] * 2
     start = one.entries[0]

@@ -6,7 +6,10 @@ import shutil
 
 import pytest
 
-from duolearn_cli.pipeline.requests import read_chain
+from duolearn_cli.errors import RunError
+from duolearn_cli.pipeline.requests import Chain, read_chain
+from duolearn_cli.pipeline.run_folder import Run
+from duolearn_cli.pipeline.withdrawal import Step, _folder
 
 
 @pytest.fixture
@@ -16,15 +19,21 @@ def command(chain_of_two, duolearn, tmp_path):
     return lambda *words: duolearn(*words, DUOLEARN_CACHE=str(tmp_path / "runs" / "cache"))
 
 
+def without(root, run):
+    """The folder for `run` without the request surgery, from where the command runs."""
+    chain = read_chain(root / "runs" / run / "adapter")
+    return f"runs/{run}-without-1-surgery-{chain.entries[0]['hash'][:8]}"
+
+
 def commands(done):
     return [shlex.split(line) for line in done.stdout.splitlines() if line.startswith("duolearn ")]
 
 
-def test_without_the_first_request_the_later_one_is_the_first(command):
+def test_without_the_first_request_the_later_one_is_the_first(command, tmp_path):
     done = command("withdraw", "run=runs/two", "request=surgery")
     assert done.returncode == 0, done.stderr
     ((_, name, *words),) = commands(done)
-    assert name == "unlearn" and "+forget=anxiety" in words and "run_dir=runs/two-without-surgery" in words
+    assert name == "unlearn" and "+forget=anxiety" in words and f"run_dir={without(tmp_path, 'two')}" in words
     # What its target has learned is as in the chain; what is forgotten is not.
     assert {"split.max_forget=8", "split.max_retain=60", "learn.epochs=2"} <= set(words)
     assert not any(word.startswith(("after=", "+forget=surgery")) for word in words)
@@ -37,21 +46,48 @@ def test_without_the_last_request_nothing_is_done_again(command):
     assert "/runs/one/adapter" in done.stdout and "nothing to do again" in done.stdout
 
 
-def test_a_chain_of_one_goes_back_to_its_target(command):
+def test_a_chain_of_one_goes_back_to_its_target(command, tmp_path):
     ((_, name, *words),) = commands(command("withdraw", "run=runs/one", "request=surgery"))
-    assert name == "learn" and "run_dir=runs/one-without-surgery" in words and "+forget=surgery" in words
+    assert name == "learn" and f"run_dir={without(tmp_path, 'one')}" in words and "+forget=surgery" in words
 
 
 @pytest.mark.slow
 def test_the_commands_are_run_after_a_yes(command, tmp_path):
     done = command("withdraw", "run=runs/two", "request=surgery", "yes=true")
     assert done.returncode == 0, done.stderr
-    chain = read_chain(tmp_path / "runs" / "two-without-surgery" / "adapter")
+    folder = tmp_path / without(tmp_path, "two")
+    chain = read_chain(folder / "adapter")
     assert chain and chain.names == ["anxiety"]
-    metrics = json.loads((tmp_path / "runs" / "two-without-surgery" / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert not metrics.get("requests")
     again = command("withdraw", "run=runs/two", "request=surgery", "yes=true")
-    assert again.returncode == 0 and "two-without-surgery is finished already" in again.stdout
+    assert again.returncode == 0 and f"{folder.name} is finished already" in again.stdout
+    # As a run that was interrupted before its last stage.
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(info | {"status": "interrupted"}))
+    again = command("withdraw", "run=runs/two", "request=surgery", "yes=true")
+    assert again.returncode == 0 and "was interrupted and goes on" in again.stdout, again.stderr
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_step_knows_its_own_run(tmp_path):
+    step = Step("anxiety", "unlearn", ("+forget=anxiety", "seed=1"), tmp_path / "run", None)
+    assert step.done_before() is None
+    step.folder.mkdir()
+    info = {"schema": 1, "command": "unlearn", "status": "interrupted", "overrides": [*step.words, "cache_dir=x"]}
+    (step.folder / "run.json").write_text(json.dumps(info))
+    assert step.done_before() == "interrupted"
+    (step.folder / "run.json").write_text(json.dumps(info | {"overrides": ["+forget=anxiety", "seed=2"]}))
+    with pytest.raises(RunError, match="holds another run than this withdrawal needs"):
+        step.done_before()
+
+
+def test_requests_of_one_name_have_folders_of_their_own(tmp_path):
+    chain = Chain([])
+    for day in "12":
+        chain = chain.then({"target": {"name": "surgery"}, "date": day})
+    one, two = (_folder(Run(tmp_path / "run"), chain, number).name for number in (1, 2))
+    assert one.startswith("run-without-1-surgery-") and two.startswith("run-without-2-surgery-")
 
 
 @pytest.mark.parametrize("which", ["name", "purged", "unknown folder", "no adapter", "no chain", "changed", "words"])

@@ -521,3 +521,12 @@ def test_keeping_may_weigh_more_whatever_the_method(monkeypatch, weight):
     both = gradients_at(1)
     assert steps == 1 and both.forget.tolist() == [1.0, 2.0]
     assert both.preserve.tolist() == [3.0 * weight, -4.0 * weight]
+
+
+def test_a_lower_learning_rate_is_announced():
+    settings = replace(SETTINGS, epochs=2, batch_size=4, learning_rate=1e-3, min_steps=16)
+    assert unlearn.slowdown(8, settings) == 4
+    said = unlearn_run.slower_note(settings, unlearn.slowdown(8, settings))
+    assert "8 passes instead of 2, so the learning rate is 0.00025 instead of 0.001" in said
+    once = replace(settings, min_steps=1)
+    assert unlearn.slowdown(8, once) == 1 and unlearn_run.slower_note(once, 1.0) == ""

@@ -10,10 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from duolearn_cli.cli.commands.common import check_adapter
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.unlearning import FEWEST_STEPS
 from duolearn_cli.errors import RunError
 from duolearn_cli.model.adapter_files import ADAPTER_FILE, HELD_FILE
 from duolearn_cli.pipeline.merged import begin_with_merged, check_account, is_merged, merged_base
+from duolearn_cli.pipeline.request_patients import named
 from duolearn_cli.pipeline.requests import INHERITED, LOOP, PLACES, Chain, read_chain
 from duolearn_cli.pipeline.run_folder import Run
 
@@ -48,15 +50,20 @@ def follow(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     merged = _inherited(config, chain, places(adapter), overrides)
     _of_first_loop(merged, chain, overrides)
+    # Data sets of notes choose by content. The data set is inherited, and its default goes with it.
+    if not _is_given("forget.by", overrides):
+        merged.forget.by = chain.targets[0].by
     # Later requests are often small. With retain batches as small, or with few steps, each cost what was to be kept.
     merged.unlearn.retain_batch_size = config.unlearn.retain_batch_size or merged.unlearn.batch_size
-    # Whoever gives the passes gets as many, and each step of a private run is paid for.
-    if config.privacy.epsilon is None and not _is_given("unlearn.epochs", overrides):
+    # Whoever gives the passes, here or in the first request, gets as many, and each step of a private run is paid for.
+    is_given = _is_given("unlearn.epochs", overrides) or chain.entries[0].get("epochs_given", False)
+    if config.privacy.epsilon is None and not is_given:
         merged.unlearn.min_steps = config.unlearn.min_steps or FEWEST_STEPS
     # The record may come from someone else, who must not be able to make this machine run code.
     merged.model.trust_remote_code = config.model.trust_remote_code
     merged.after, merged.adapter = str(adapter), None if is_whole else str(adapter)
-    merged.requests = [OmegaConf.structured(target) for target in chain.targets]
+    targets = named(chain.targets, adapter, patient_key(config.patient_key))
+    merged.requests = [OmegaConf.structured(target) for target in targets]
     if is_whole:
         check_account(adapter, chain)
         begin_with_merged(merged, adapter)

@@ -26,7 +26,7 @@ from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.errors import UserError
 from duolearn_cli.pipeline.planning.fitting import fit
 from duolearn_cli.pipeline.privacy_plan import check_resumed, plan_unlearning
-from duolearn_cli.pipeline.private_starts import register
+from duolearn_cli.pipeline.private_starts import register, start_of
 from duolearn_cli.pipeline.run_folder import Run
 from duolearn_cli.pipeline.study import Study
 from duolearn_cli.report.terminal import Display
@@ -85,8 +85,8 @@ def begin(study: Study, account: Account | None, invocation: Invocation) -> Run:
     if account:
         account.write(opened.folder, account.planned().spent())
         # A first private run has a budget of its own. Later ones share that of the model that they begin with.
-        if study.config.adapter and len(account.entries) > 1:
-            _register(Path(study.config.adapter), opened, account)
+        if (start := start_of(study.config)) and len(account.entries) > 1:
+            _register(start, opened, account)
     return opened
 
 

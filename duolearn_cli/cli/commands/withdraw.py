@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -66,11 +67,17 @@ def _words(step: Step, common: list[str]) -> list[str]:
 
 
 def _run(step: Step, common: list[str], config_dir: str | None, display: Display) -> str:
-    """Run a step unless an earlier call has finished it. Return its run folder."""
-    if (step.folder / "run.json").is_file() and Run(step.folder).info.get("status") == "finished":
+    """Run a step, or the rest of it, unless an earlier call has finished it. Return its run folder."""
+    status, words = step.done_before(), _words(step, common)
+    if status == "finished":
         display.note(f"{step.folder} is finished already")
         return str(step.folder)
-    words = _words(step, common)
+    if status and step.command == "unlearn":
+        display.note(f"{step.folder} was interrupted and goes on")
+        words = [f"resume={step.folder}", *(text for text in common if text.startswith(TRUST))]
+    elif status:
+        # Learning goes into the cache. The folder has nothing to go on with.
+        shutil.rmtree(step.folder)
     settings = checked_job(step.command, words, config_dir)
     # Imported by name, as the command line does: the other commands are not needed.
     module = importlib.import_module(f"duolearn_cli.cli.commands.{step.command}")

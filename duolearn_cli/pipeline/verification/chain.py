@@ -9,11 +9,13 @@ from typing import Any, cast
 from omegaconf import DictConfig
 
 from duolearn_cli.config.explain import key_of
+from duolearn_cli.config.patient_key import patient_key
 from duolearn_cli.config.schema import RunConfig
-from duolearn_cli.errors import RunError
+from duolearn_cli.errors import ConfigError, RunError
 from duolearn_cli.files import read_json
 from duolearn_cli.pipeline import record, signing
 from duolearn_cli.pipeline.chain_runs import earlier_models
+from duolearn_cli.pipeline.request_patients import may_be
 from duolearn_cli.pipeline.requests import (
     FILE,
     Chain,
@@ -86,7 +88,7 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     expected["target"] = {
         "name": config.forget.name,
         "labels": labels,
-        "configured": as_json(configured(config.forget)),
+        "configured": _recorded(entry, config.forget, config),
     }
     # An entry keeps a value only if it was no path on the machine of the run. It may be one here, or the other way
     # round.
@@ -97,11 +99,13 @@ def _of_last(run: Run, config: RunConfig, chain: Chain) -> Iterator[Finding]:
     place = f"{RECORD}, request {entry['number']}"
     yield from differences(place, own, _as_far_as(own, expected), SETTINGS)
     yield from _of_concepts(place, entry["target"]["concepts"], run.folder)
-    before = [as_json(configured(request)) for request in config.requests]
     recorded = [one["target"]["configured"] for one in chain.entries[:-1]]
-    if len(recorded) != len(before):
-        yield Finding(RECORD, f"it has {len(recorded)} earlier requests, but the run began after {len(before)}")
+    if len(recorded) != len(config.requests):
+        yield Finding(
+            RECORD, f"it has {len(recorded)} earlier requests, but the run began after {len(config.requests)}"
+        )
         return
+    before = [_recorded(*pair, config) for pair in zip(chain.entries, config.requests, strict=False)]
     for number, (one, other) in enumerate(zip(recorded, before, strict=True), start=1):
         yield from differences(f"{RECORD}, request {number}", one, _as_far_as(one, other), "config.yaml")
 
@@ -126,6 +130,16 @@ def _of_after(run: Run, configured_after: str | None) -> Iterator[Finding]:
         # config.yaml names the adapter's folder, the command line may name the run that it is in.
         if now != asked and not (asked and now == asked / "adapter"):
             yield Finding("run.json", f"overrides has after={value}, but config.yaml has after={configured_after}")
+
+
+def _recorded(entry: Mapping[str, Any], forget: Any, config: RunConfig) -> Any:
+    """A configured target as `entry` should have it. Patients are compared as far as the key allows."""
+    try:
+        key = patient_key(config.patient_key)
+    except ConfigError:
+        key = None
+    expected, own = as_json(configured(forget, key)), entry["target"]["configured"].get("patients") or []
+    return expected | {"patients": own if may_be(forget.patients, own, key) else expected["patients"]}
 
 
 def _as_far_as(own: Any, expected: Any) -> Any:
