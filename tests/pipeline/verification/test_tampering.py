@@ -443,7 +443,7 @@ def test_what_may_be_written_again_is_left_alone(site):
 def test_private_runs_that_began_with_the_run_later_are_left_alone(site):
     account = Account("example", 1e-5, 100.0, "pld", (entry(),))
     for name in ("second", "third"):  # as `private_starts.register` leaves them beside a private model
-        own = site.run / "adapter" / private_starts.FOLDER / name
+        own = private_starts._own(site.run / "adapter", site.root / name)
         own.mkdir(parents=True)
         account.planned().write(own)
     assert site.said(public_key=str(site.public)) == ""
