@@ -132,6 +132,8 @@ def test_generated_pages_are_up_to_date(script, page):
 def test_the_page_of_chained_requests_is_up_to_date():
     module = load("chain_study")
     assert (DOCS / "results" / "chain.md").read_text(encoding="utf-8") == module.page(), "chain_study.py page"
+    module = load("notes_study")
+    assert (DOCS / "results" / "notes.md").read_text(encoding="utf-8") == module.page(), "notes_study.py page"
 
 
 def test_the_sketch_of_a_report_shows_the_kept_run():

@@ -103,7 +103,7 @@ class UnlearnConfig:
         "documents. Data sets without documents have no use for it",
         choices=["values", "sentences", "documents"],
     )
-    # In notes a weight of 1 cost neighbours 12 points (docs/results/notes.md). On minimed ten times the
+    # In notes a weight of 1 cost neighbours 11 points (docs/results/notes.md). On minimed ten times the
     # method's own weights left a quarter of what was to be forgotten (docs/history/lab-notes.md).
     keep_weight: float = setting(
         1.0,
