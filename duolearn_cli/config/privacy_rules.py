@@ -102,7 +102,8 @@ def _raw_inputs(config: RunConfig) -> Iterator[str]:
     if config.unlearn.keep_weight != 1:
         yield (
             f"unlearn.keep_weight={config.unlearn.keep_weight}: private steps clip both losses together; allowed with "
-            f"{name}: 1. Fix: leave it out, or set the method's own weights."
+            f"{name}: 1. Fix: leave it out, or set the method's own weights. Data sets of notes set it: "
+            "documents cannot be unlearned privately."
         )
     if config.unlearn.rehearse:
         yield (

@@ -46,10 +46,12 @@ class DocumentSides:
 
     learned: what the target learns. Facts that no model may learn are cut out.
     gold: what gold learns: the same without what is to be forgotten.
+    cut: how many values were cut out for both.
     """
 
     learned: tuple[MarkedDocument, ...] = ()
     gold: tuple[Document, ...] = ()
+    cut: int = 0
 
     @property
     def forget(self) -> tuple[MarkedDocument, ...]:
@@ -64,6 +66,7 @@ class DocumentSides:
             "to_forget_in": len(self.forget),
             "forgotten_values": sum(len(one.forgotten) for one in self.learned),
             "kept_values": sum(len(one.spans) - len(one.forgotten) for one in self.learned),
+            "cut_values": self.cut,
         }
 
 
@@ -103,13 +106,16 @@ def document_sides(
     """
     learned: list[MarkedDocument] = []
     gold: list[Document] = []
+    cut = 0
     for document in documents:
         inside = [one for one in earlier if one.scope.holds(document.patient, document.date)]
         if any(_covers_whole(document, one) for one in inside):
             continue
         gone = frozenset[str]().union(*(one.forget for one in inside)) - target.forget
         stated = replace(document, spans=all_spans(document, find))
-        seen = _without(stated, [span for span in stated.spans if _is_hidden(span, facts, gone)])
+        hidden = [span for span in stated.spans if _is_hidden(span, facts, gone)]
+        cut += len(hidden)
+        seen = _without(stated, hidden)
         if len(seen.text.split()) < FEWEST_WORDS:
             continue
         marked = _marked(seen, target, facts, form)
@@ -119,7 +125,7 @@ def document_sides(
         rest = _without(replace(seen, spans=marked.spans), marked.forgotten)
         if len(rest.text.split()) >= FEWEST_WORDS:
             gold.append(rest)
-    return DocumentSides(tuple(learned), tuple(gold))
+    return DocumentSides(tuple(learned), tuple(gold), cut)
 
 
 def _covers_whole(document: Document, target: Target) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from duolearn_cli.concepts.hierarchy import Target
+from duolearn_cli.data.documents import Document
 from duolearn_cli.data.items import Item, Loaded
 
 # Readers write their messages for the first data set, whose settings begin with "dataset.".
@@ -29,9 +30,15 @@ def joined(loaded: Loaded, second: Loaded, name: str) -> tuple[Loaded, frozenset
         (*loaded.rejected, *second.rejected),
         (*loaded.notes, *map(for_second_dataset, second.notes)),
         loaded.policy,
-        (*loaded.documents, *second.documents),
+        (*loaded.documents, *(_named(document, name) for document in second.documents)),
     )
     return whole, frozenset(item.id for item in added)
+
+
+def _named(document: Document, name: str) -> Document:
+    """Return a document of the second data set, with its name before the id and before facts, as items have it."""
+    spans = (replace(span, fact=span.fact and f"{name}:{span.fact}") for span in document.spans)
+    return replace(document, id=f"{name}:{document.id}", spans=tuple(spans))
 
 
 def without_target(items: Sequence[Item], added: Collection[str], target: Target) -> tuple[list[Item], list[str]]:

@@ -180,6 +180,8 @@ def _side(
         return FORGET, "about"
     if not target.scope.holds(item.patient, item.date):
         return RETAIN, "outside_scope"
+    if target.is_everything:
+        return FORGET, "in_scope"
     if outcome == "filled":
         why = "guessed_label"
     elif not target.labels:

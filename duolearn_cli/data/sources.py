@@ -42,9 +42,7 @@ def gather(config: RunConfig, target: Target, hierarchy: Hierarchy) -> Gathered:
         DataError: a data set cannot be used, or no item can be asked with this prompt form.
         ConfigError: the prompt form lists options, and an item continues a text.
     """
-    loaded, added = _loaded(config)
-    if loaded.documents and not loaded.items:
-        loaded = with_probes(loaded, hierarchy, config.split.seed)
+    loaded, added = _loaded(config, hierarchy)
     refuse_letters(loaded.items, config.prompt.form)
     loaded, left_out = _askable(loaded, config)
     items, spelled = unified(loaded.items, target.labels, hierarchy)
@@ -52,16 +50,22 @@ def gather(config: RunConfig, target: Target, hierarchy: Hierarchy) -> Gathered:
     return Gathered(replace(loaded, items=tuple(items)), added, notes)
 
 
-def _loaded(config: RunConfig) -> tuple[Loaded, frozenset[str]]:
+def _loaded(config: RunConfig, hierarchy: Hierarchy) -> tuple[Loaded, frozenset[str]]:
     """Return the data set, joined with the second one if there is one, and the ids of the second one's items."""
-    loaded = component(config.dataset, config.plugins).load()
+    loaded = _asked(component(config.dataset, config.plugins).load(), config, hierarchy)
     if config.retain_from is None:
         return loaded, frozenset()
     try:
-        second = component(config.retain_from, config.plugins).load()
+        second = _asked(component(config.retain_from, config.plugins).load(), config, hierarchy)
     except DataError as error:
         raise DataError(for_second_dataset(str(error))) from error
     return joined(loaded, second, dataset_name(config.retain_from))
+
+
+def _asked(loaded: Loaded, config: RunConfig, hierarchy: Hierarchy) -> Loaded:
+    """Return a data set with items made of its documents, if it has nothing else to ask."""
+    # Before two data sets are joined: the items of one say nothing of the other's documents.
+    return with_probes(loaded, hierarchy, config.split.seed) if loaded.documents and not loaded.items else loaded
 
 
 def _askable(loaded: Loaded, config: RunConfig) -> tuple[Loaded, list[str]]:

@@ -32,6 +32,7 @@ WHY = {
     "about": "about the target",
     "not_about": "mention no concept of the target",
     "no_label": "no label, no mention of the target",
+    "in_scope": "of forget.patients and forget.dates",
     "outside_scope": "outside forget.patients and forget.dates",
     "undecided": "no label, no confident guess",
     "mentions_target": "no label, mention the target",

@@ -36,14 +36,12 @@ def probes(
     hierarchy: Hierarchy,
     *,
     seed: int = 0,
-    min_words: int = MIN_WORDS,
-    num_wrong: int = NUM_WRONG,
 ) -> tuple[Item, ...]:
     """Return the items of `mention_probes`, and those of `verbatim_probes` for documents that have none of them."""
-    items = mention_probes(windows, find, hierarchy, seed=seed, min_words=min_words, num_wrong=num_wrong)
+    items = mention_probes(windows, find, hierarchy, seed=seed)
     asked = {item.id.rpartition("@")[0] for item in items}
     rest = [window for window in windows if window.document.id not in asked]
-    return (*items, *verbatim_probes(rest, seed=seed, min_words=min_words, num_wrong=num_wrong))
+    return (*items, *verbatim_probes(rest, seed=seed))
 
 
 def verbatim_probes(

@@ -76,7 +76,7 @@ def test_a_chain_goes_on_from_a_merged_model_and_its_adapter(chain, duolearn, tm
 def test_without_the_first_base_a_chain_goes_on_and_says_what_is_missing(chain, tmp_path):
     shutil.rmtree(tmp_path / "base")
     said = chain(*after("merged", "animals"))
-    assert "the base that the first request began with is not on this machine" in " ".join(said.split())
+    assert "the first request's base model is not on this machine" in " ".join(said.split())
     metrics = metrics_of(tmp_path / "animals")
     assert set(metrics["models"]) == {"target", "unlearned"} and metrics["own_model"]["gold"] is None
     assert "original" not in metrics["requests"][0]["accuracy"]
@@ -96,13 +96,18 @@ def steps(done):
     return [shlex.split(line)[1:] for line in done.stdout.splitlines() if line.startswith("duolearn ")]
 
 
+def without(root, number, name):
+    """The folder for the run `food` without a request: its name says which one it is, and of which chain."""
+    entry = read_chain(root / "food" / "adapter").entries[number - 1]
+    return root / f"food-without-{number}-{name}-{entry['hash'][:8]}"
+
+
 def without_the_second(duolearn, root, start):
-    words = ["withdraw", "run=food", "request=animals"]
+    words, folder = ["withdraw", "run=food", "request=animals"], without(root, 2, "animals")
     ((command, *again),) = steps(duolearn(*words))
-    assert command == "unlearn" and f"after={root / start}" in again and "run_dir=food-without-animals" in again
+    assert command == "unlearn" and f"after={root / start}" in again and f"run_dir={folder.name}" in again
     done = duolearn(*words, "yes=true")
     assert done.returncode == 0, done.stderr
-    folder = root / "food-without-animals"
     assert read_chain(folder / "adapter").names == ["geography", "food"]
     assert [row["name"] for row in metrics_of(folder)["requests"]] == ["geography"]
     shutil.rmtree(folder)
@@ -124,8 +129,8 @@ def test_requests_are_withdrawn_from_a_chain_that_began_with_a_merged_model(chai
     # The first: its run has the settings of the target, which is learned by the next request.
     done = duolearn("withdraw", "run=food", "request=geography", "yes=true")
     assert done.returncode == 0, done.stderr
-    assert read_chain(tmp_path / "food-without-geography" / "adapter").names == ["animals", "food"]
-    assert "merged" not in read_chain(tmp_path / "food-without-geography" / "adapter").entries[-1]
+    chain_left = read_chain(without(tmp_path, 1, "geography") / "adapter")
+    assert chain_left.names == ["animals", "food"] and "merged" not in chain_left.entries[-1]
 
 
 @pytest.mark.parametrize("command", ["learn", "retrain"])

@@ -62,6 +62,7 @@ def test_gold_reads_the_note_without_the_clause_that_is_forgotten():
 def test_what_no_model_may_learn_is_cut_out_for_both():
     found = sides(NOTE, hidden={"ann:illness"})
     assert found.learned[0].document.text == TEXT.replace(", and lives with gout", "")
+    assert found.cut == found.counts()["cut_values"] == 1
     assert "gout" not in found.gold[0].text and "splenectomy" not in found.gold[0].text
 
 

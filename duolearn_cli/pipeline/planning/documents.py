@@ -27,6 +27,11 @@ def document_rows(study: Study) -> list[tuple[str, str]]:
             f"{counts['to_forget_in']:,} of {counts['learned']:,}, with {counts['forgotten_values']:,} values "
             f"(unlearn.attack={study.config.unlearn.attack}); gold reads {counts['by_gold']:,}",
         ),
+        (
+            "cut out of documents",
+            f"{counts['cut_values']:,} values that no model learns: unseen facts, those beyond split.max_forget and "
+            "split.max_retain, and those of earlier requests",
+        ),
     ]
 
 
