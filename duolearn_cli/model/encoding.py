@@ -115,14 +115,9 @@ class Encoder:
         Raises:
             UnreadableError: the tokenizer cannot write it as plain text.
         """
-        try:
-            ids, offsets = self.control.encode(text, ((0, len(text)),), add_special_tokens=True)
-        except ValueError as error:
-            raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
-        written = _written_after(self.control.names, ids, offsets)
-        ids, offsets = ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)]
-        if ends and self.tokenizer.eos_token_id is not None:
-            ids.append(self.tokenizer.eos_token_id)
+        ids, offsets, end = self._tokens(text, ((0, len(text)),), special=True)
+        if ends and end:
+            ids.append(end[0])
             offsets.append((len(text), len(text)))
         return Encoded(text, tuple(ids), tuple(offsets), (True,) * len(ids))
 
@@ -232,22 +227,31 @@ class Encoder:
     def _encoded(self, prompt: Layout, answer: str) -> Encoded:
         question, text = prompt.text, prompt.text + answer
         contents = (*prompt.contents, (len(question), len(text)))
-        try:
-            # The tokenizer adds its special tokens only to plain prompts: a chat template writes its own.
-            is_chat = self.uses_chat and not prompt.continues
-            ids, offsets = self.control.encode(text, contents, add_special_tokens=not is_chat)
-        except ValueError as error:
-            raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
-        written = _written_after(self.control.names, ids, offsets)
-        ids, offsets = ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)]
+        # The tokenizer adds its special tokens only to plain prompts: a chat template writes its own.
+        is_chat = self.uses_chat and not prompt.continues
+        ids, offsets, end = self._tokens(text, contents, special=not is_chat)
         is_answer = [end > len(question) and end > start for start, end in offsets]
-        # Without an end-of-text token of its own, a tokenizer may still write one after every text (such as [SEP]).
-        ends = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else written[:1]
-        if self.prompt.form == "cloze" and ends and not prompt.continues:
-            ids.append(ends[0])
+        if self.prompt.form == "cloze" and end and not prompt.continues:
+            ids.append(end[0])
             offsets.append((len(text), len(text)))
             is_answer.append(True)
         return Encoded(text, tuple(ids), tuple(offsets), tuple(is_answer))
+
+    def _tokens(
+        self, text: str, contents: Sequence[tuple[int, int]], *, special: bool
+    ) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+        """Return the tokens of a text without those written after it, their places, and the end-of-text token.
+
+        The last is empty for a tokenizer without one. Raises UnreadableError: see `encode`.
+        """
+        try:
+            ids, offsets = self.control.encode(text, contents, add_special_tokens=special)
+        except ValueError as error:
+            raise UnreadableError("control_token", f"this tokenizer cannot read it as text: {error}") from error
+        written = _written_after(self.control.names, ids, offsets)
+        # Without an end-of-text token of its own, a tokenizer may still write one after every text (such as [SEP]).
+        end = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else written[:1]
+        return ids[: len(ids) - len(written)], offsets[: len(offsets) - len(written)], end
 
 
 def _written_after(control: Collection[int], ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:

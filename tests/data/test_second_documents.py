@@ -15,7 +15,7 @@ VALUES = [
     ("appendicectomy", "asthma"),
     ("splenectomy", "gout"),
     ("nephrectomy", "psoriasis"),
-    ("thyroidectomy", "epilepsy"),
+    ("splenectomy", "epilepsy"),
 ]
 
 
