@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from duolearn_cli.concepts.token_classes import NEUTRAL, PRESERVE, UNLEARN
@@ -50,7 +50,7 @@ def token_spans(text: WindowText, spans: Sequence[Span]) -> list[Span | None]:
 
     A token belongs to a span if they share a character that is no white space.
     """
-    start = text.window.start
+    start, spans = text.window.start, _within(text.window, spans)
     inside: list[Span | None] = []
     for first, last in text.text.offsets:
         own = text.text.text[first:last]
@@ -60,25 +60,31 @@ def token_spans(text: WindowText, spans: Sequence[Span]) -> list[Span | None]:
     return inside
 
 
+def _within(window: Window, spans: Sequence[Span]) -> list[Span]:
+    """Return the spans that share characters with a window: a long document has many others."""
+    return [span for span in spans if span.start < window.end and window.start < span.end]
+
+
 def token_kinds(text: WindowText, marked: MarkedDocument) -> list[int]:
     """Return the class of each token: U where the request attacks it, else P.
 
     What surrounds attacked words is preserved, because it says what is kept, and how notes are written. Of a document
     that is forgotten as a whole nothing is preserved: there the rest is N.
     """
-    start, rest = text.window.start, NEUTRAL if marked.is_whole else PRESERVE
+    window, rest = text.window, NEUTRAL if marked.is_whole else PRESERVE
+    attacked = [(low, high) for low, high in marked.attacked if low < window.end and window.start < high]
     kinds = []
     for (first, last), is_own in zip(text.text.offsets, text.text.is_answer, strict=True):
         if not is_own:
             kinds.append(NEUTRAL)
             continue
         own = text.text.text[first:last]
-        at = first + start + len(own) - len(own.lstrip()), last + start
-        is_attacked = any(low < at[1] and at[0] < high for low, high in marked.attacked)
+        at = first + window.start + len(own) - len(own.lstrip()), last + window.start
+        is_attacked = any(low < at[1] and at[0] < high for low, high in attacked)
         kinds.append(UNLEARN if is_attacked and last > first else rest)
     return kinds
 
 
-def kin_weights(spans: Sequence[Span | None], kin: Collection[str], weight: float) -> list[float]:
+def kin_weights(spans: Sequence[Span | None], kin: frozenset[str], weight: float) -> list[float]:
     """Return the weight of each token: `weight` where its span states one of the concepts `kin`, else 1."""
-    return [1.0 if span is None or set(kin).isdisjoint(span.concepts) else weight for span in spans]
+    return [1.0 if span is None or kin.isdisjoint(span.concepts) else weight for span in spans]

@@ -33,6 +33,7 @@ def document_scores(loaded: LoadedModel) -> list[WindowScore]:
 def _tasks(loaded: LoadedModel) -> Iterator[WindowTask]:
     study, encoder = loaded.study, loaded.encoder
     for marked in study.documents.learned:
+        number = {span: place for place, span in enumerate(marked.spans)}
         near = [
             (start, end)
             for start, end in sentences(marked.document.text)
@@ -41,7 +42,7 @@ def _tasks(loaded: LoadedModel) -> Iterator[WindowTask]:
         for window in window_texts(encoder, marked.document, study.config.prompt.overlap):
             spans = token_spans(window, marked.spans)
             parts = list(map(partial(_part, window, marked, near, study.kin), range(len(spans)), spans))
-            values = [-1 if span is None else marked.spans.index(span) for span in spans]
+            values = [-1 if span is None else number[span] for span in spans]
             yield WindowTask(
                 marked.document.id, marked.document.patient, window.window.start, window.text, parts, values
             )

@@ -56,4 +56,4 @@ def test_nothing_is_preserved_around_what_is_forgotten_whole(encoder):
 
 
 def test_kin_weigh_more(encoder):
-    assert kin_weights([None, SPAN, Span(0, 1)], {"splenectomy"}, 8.0) == [1.0, 8.0, 1.0]
+    assert kin_weights([None, SPAN, Span(0, 1)], frozenset({"splenectomy"}), 8.0) == [1.0, 8.0, 1.0]
